@@ -1,0 +1,38 @@
+"""FNet's Fourier mixing for PyTorch: one fused operator, forward and backward, any float dtype.
+
+>>> import torch, fnet_kernels
+>>> x = torch.randn(8, 512, 768)
+>>> y = fnet_kernels.fused_fourier_mix(x)  # LayerNorm(x + Re(FFT2(x)))
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FNetEncoder",
+    "FNetEncoderLayer",
+    "FourierMix",
+    "FusedFourierMix",
+    "explain",
+    "fourier_mix",
+    "fused_fourier_mix",
+    "hf",
+    "reference",
+]
+
+try:
+    from fnet_kernels import hf, reference
+    from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer
+    from fnet_kernels.explain import explain
+    from fnet_kernels.modules import FourierMix, FusedFourierMix
+    from fnet_kernels.ops import fourier_mix, fused_fourier_mix
+except ImportError as error:
+    # A broken build must not keep `python -m fnet_kernels doctor` from naming the cure: the names
+    # above raise this error when they are first asked for.
+    _broken = error
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            raise ImportError(f"{_broken} (`python -m fnet_kernels doctor` says more)") from _broken
+        raise AttributeError(f"module 'fnet_kernels' has no attribute '{name}'")

@@ -1,0 +1,103 @@
+"""Interleaved timing: in every round each contestant runs once, in shuffled order, in one process.
+
+defines: Timing, interleave
+
+Interleaving gives every contestant the same weather (clocks, neighbours, memory pressure), and a
+contestant always starts behind another one's working set, never behind its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per call, one entry per round, in the order of the rounds."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median, in seconds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        """First quartile, median and third quartile, in seconds."""
+        return quartiles(self.seconds)
+
+    def over(self, other: Timing) -> tuple[float, float, float]:
+        """Quartiles of this time over `other`'s, round by round, so that a slow spell cancels."""
+        return quartiles([a / b for a, b in zip(self.seconds, other.seconds, strict=True)])
+
+
+def quartiles(values: list[float] | tuple[float, ...]) -> tuple[float, float, float]:
+    """First quartile, median and third quartile of one value or more."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def interleave(
+    calls: Mapping[str, Callable[[], Any]],
+    *,
+    before: Mapping[str, Callable[[], Any]] | None = None,
+    seconds: float = 3.0,
+    least: int = 5,
+    most: int = 50,
+    on_round: Callable[[float], None] | None = None,
+) -> dict[str, Timing]:
+    """Time every call once per round until `seconds` have passed.
+
+    Args:
+        calls: name to function; what it returns is dropped at once, outside the timed region.
+        before: name to a function that runs, untimed, before each call of that name.
+        seconds: wall-clock budget. At least `least` and at most `most` rounds are run.
+        on_round: called after each round with the part of the work that is done, 0 to 1.
+
+    Example:
+        >>> timing = interleave({"sum": lambda: sum(range(9))}, least=3, most=3)["sum"]
+        >>> len(timing.seconds)
+        3
+    """
+    prepare = before or {}
+    names = list(calls)
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    order = random.Random(0)
+
+    def run(name: str) -> float:
+        if name in prepare:
+            prepare[name]()
+        start = time.perf_counter()
+        result = calls[name]()
+        end = time.perf_counter()
+        del result
+        return end - start
+
+    for name in names:  # warm-up: plans, lazy initialisation, thread pools
+        run(name)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        began = time.perf_counter()
+        for done in range(1, most + 1):
+            order.shuffle(names)
+            for name in names:
+                taken[name].append(run(name))
+            spent = time.perf_counter() - began
+            if on_round is not None:
+                on_round(min(1.0, max(done / most, spent / seconds)))
+            if done >= least and spent >= seconds:
+                break
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: Timing(tuple(taken[name])) for name in calls}

@@ -1,0 +1,104 @@
+"""Modules: `FourierMix`, and `FusedFourierMix` for mixing, residual and LayerNorm in one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fnet_kernels.ops import fourier_mix, fused_fourier_mix
+
+
+class FourierMix(nn.Module):
+    """`scale * Re(FFT2(x))` over the last two axes; see `fnet_kernels.fourier_mix`.
+
+    Args:
+        scale: factor of the unnormalised transform.
+
+    Shape: `[..., seq, hidden]` in and out, of one dtype. No parameters.
+
+    >>> import torch
+    >>> from fnet_kernels import FourierMix
+    >>> FourierMix(scale=0.5)(torch.ones(1, 2, 2))
+    tensor([[[2., 0.],
+             [0., 0.]]])
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fourier_mix(x, scale=self.scale)
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}"
+
+
+class FusedFourierMix(nn.Module):
+    """The mixing sublayer of FNet: `LayerNorm(x + scale * Re(FFT2(x)))`.
+
+    Its parameters are those of `torch.nn.LayerNorm(hidden_size, eps)`, under the same names, so
+    either loads the other's `state_dict`. See `fnet_kernels.fused_fourier_mix`.
+
+    Args:
+        hidden_size: length of the last axis.
+        eps: added to the variance of each row.
+        elementwise_affine: learn a `weight`, and a `bias` too unless `bias=False`.
+        bias: learn a `bias`.
+        scale: factor of the unnormalised transform.
+        device: where the parameters live.
+        dtype: dtype of the parameters, which is that of the input.
+
+    Shape: `[..., seq, hidden_size]` in and out, of one dtype.
+
+    >>> import torch
+    >>> from fnet_kernels import FusedFourierMix
+    >>> mix = FusedFourierMix(768)
+    >>> mix(torch.randn(8, 512, 768)).shape
+    torch.Size([8, 512, 768])
+    """
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        hidden_size: int,
+        eps: float = 1e-12,
+        *,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        scale: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self.scale = scale
+        for name, wanted in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
+            values = torch.empty(hidden_size, device=device, dtype=dtype) if wanted else None
+            self.register_parameter(name, None if values is None else nn.Parameter(values))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Ones for `weight`, zeros for `bias`."""
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1:] != (self.hidden_size,):  # without weight and bias nothing else would say so
+            raise ValueError(
+                f"FusedFourierMix: x must have hidden size {self.hidden_size} as its last axis;"
+                f" got shape {tuple(x.shape)}"
+            )
+        return fused_fourier_mix(x, self.weight, self.bias, self.eps, scale=self.scale)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.hidden_size}, eps={self.eps}, elementwise_affine={self.elementwise_affine},"
+            f" bias={self.bias is not None}, scale={self.scale}"
+        )

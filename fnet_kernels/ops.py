@@ -1,0 +1,115 @@
+"""The public functions: arguments checked in the user's words, then one call of an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# Importing these registers the gradients, the fake kernels and the vmap rules.
+from fnet_kernels import _autograd, _fake, _vmap  # noqa: F401
+from fnet_kernels._checks import check_eps, check_number, check_vector, check_x
+from fnet_kernels._library import operators
+
+# Looked up once: finding an overload by name costs as much as the checks below.
+_mix: Callable[..., Tensor] = operators.fourier_mix.default
+_fused: Callable[..., Tensor] = operators.fused_fourier_mix.default
+_fused_train: Callable[..., tuple[Tensor, ...]] = operators.fused_fourier_mix_train.default
+
+
+def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
+    """Mix tokens: `scale * Re(FFT2(x))`, the real part of the DFT over the last two axes.
+
+    The transform is unnormalised (`norm="backward"` in `torch.fft`), as in section 3.2 of the FNet
+    paper (arXiv 2105.03824); `scale=(seq * hidden) ** -0.5` gives the orthonormal one. The operator
+    is its own adjoint, so its gradient, of any order, is the same operator.
+
+    Args:
+        x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
+            bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
+            `x` gives an empty result.
+        scale: factor of the transform.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast` `x` is cast to the
+        autocast dtype first (float64 excepted), as a matrix product does.
+
+    Raises:
+        TypeError: `x` is not a tensor of one of these dtypes, or `scale` is not a number.
+        ValueError: `x` has fewer than two axes, or lives on a device without kernels.
+
+    >>> import torch
+    >>> from fnet_kernels import fourier_mix
+    >>> fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[10., -2.],
+            [-4.,  0.]])
+    """
+    check_x("fourier_mix", x)
+    check_number("fourier_mix", "scale", scale)
+    if torch.is_autocast_enabled(x.device.type):
+        x = _autocast(x, torch.get_autocast_dtype(x.device.type))
+    return _mix(x, scale)
+
+
+def fused_fourier_mix(
+    x: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-12,
+    *,
+    scale: float = 1.0,
+) -> Tensor:
+    """The mixing sublayer of FNet in one pass: `LayerNorm(x + scale * Re(FFT2(x)))`.
+
+    Section 3.2 of the FNet paper (arXiv 2105.03824). `weight`, `bias` and `eps` mean what they mean
+    in `torch.nn.functional.layer_norm` over the last axis.
+
+    Args:
+        x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
+            bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
+            `x` gives an empty result.
+        weight: `[hidden]`, dtype and device of `x`; None for ones.
+        bias: `[hidden]`, dtype and device of `x`; None for zeros.
+        eps: added to the variance of each row; finite, not negative.
+        scale: factor of the transform.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast` all tensors are
+        cast to the autocast dtype first (float64 excepted), as a matrix product does. Without
+        gradients nothing is kept; with them, the normalised rows and one number a row are.
+
+    Raises:
+        TypeError: an argument of the wrong kind, an unsupported dtype, or dtypes that differ.
+        ValueError: fewer than two axes, a `weight` or `bias` that does not fit the hidden size,
+            a bad `eps`, or devices that differ or have no kernels.
+
+    >>> import torch
+    >>> from fnet_kernels import fused_fourier_mix
+    >>> fused_fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    check_x("fused_fourier_mix", x)
+    check_number("fused_fourier_mix", "scale", scale)
+    check_eps("fused_fourier_mix", eps)
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x = _autocast(x, dtype)
+        weight = None if weight is None else _autocast(weight, dtype)
+        bias = None if bias is None else _autocast(bias, dtype)
+    needs_grad = x.requires_grad
+    if weight is not None:
+        check_vector("fused_fourier_mix", "weight", weight, x)
+        needs_grad = needs_grad or weight.requires_grad
+    if bias is not None:
+        check_vector("fused_fourier_mix", "bias", bias, x)
+        needs_grad = needs_grad or bias.requires_grad
+    if needs_grad and torch.is_grad_enabled():
+        return _fused_train(x, weight, bias, eps, scale)[0]
+    return _fused(x, weight, bias, eps, scale)
+
+
+def _autocast(t: Tensor, dtype: torch.dtype) -> Tensor:
+    """`t` as `torch.autocast` hands it to a matrix product: all but float64 is cast."""
+    return t if t.dtype == torch.float64 else t.to(dtype)

@@ -1,0 +1,75 @@
+"""The operators in plain PyTorch (`torch.fft`): the truth for tests, the baseline for benchmarks.
+
+Nothing here needs the compiled extension. 16-bit inputs are computed in float32 and rounded once at
+the end; for a reference in double precision pass float64 tensors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+
+def _compute(t: Tensor) -> Tensor:
+    """`t` in the dtype that the arithmetic runs in: at least float32."""
+    return t.to(torch.promote_types(t.dtype, torch.float32))
+
+
+def _mix(x: Tensor) -> Tensor:
+    # torch.fft rejects axes of length 0, where mixing has nothing to do.
+    return torch.fft.fft2(x).real if x.numel() else torch.zeros_like(x)
+
+
+def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
+    """`scale * Re(FFT2(x))` over the last two axes, as `torch.fft` computes it.
+
+    Args:
+        x: `[..., seq, hidden]`, any floating dtype.
+        scale: factor of the unnormalised transform.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    >>> import torch
+    >>> fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[10., -2.],
+            [-4.,  0.]])
+    """
+    return (scale * _mix(_compute(x))).to(x.dtype)
+
+
+def fused_fourier_mix(
+    x: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-12,
+    *,
+    scale: float = 1.0,
+) -> Tensor:
+    """`LayerNorm(x + scale * Re(FFT2(x)))`: the mixing sublayer of FNet (section 3 of the paper).
+
+    Args:
+        x: `[..., seq, hidden]`, any floating dtype.
+        weight: `[hidden]`, factor of the normalised rows, or None for ones.
+        bias: `[hidden]`, added last, or None for zeros.
+        eps: added to the variance.
+        scale: factor of the unnormalised transform.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    >>> import torch
+    >>> fused_fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    u = _compute(x)
+    y = layer_norm(
+        u + scale * _mix(u),
+        x.shape[-1:],
+        None if weight is None else weight.to(u.dtype),
+        None if bias is None else bias.to(u.dtype),
+        eps,
+    )
+    return y.to(x.dtype)
