@@ -1,0 +1,227 @@
+"""The bars of this project, measured: `python bench/bars.py` (README.md beside this file).
+
+One process, interleaved rounds, medians and quartiles. Prints what it does while it works and a
+table of bar, measured, pass or fail last; writes everything to results/<cpu>-bars.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import machine
+import memory
+import torch
+from contestants import CONTESTANTS, Contestant, Sublayer, isas, ours
+from shapes import BARS, BATCH_ONE, Shape, label
+from timing import Problem, Timing, pages, ready, time_all
+
+from fnet_kernels._table import table
+
+Entries = dict[str, tuple[Contestant, Sublayer]]
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A promise: a ratio that must be at least, or at most, `limit`."""
+
+    name: str
+    limit: float
+    at_least: bool
+
+    def verdict(self, shape: str, isa: str, ratio: tuple[float, float, float]) -> dict[str, Any]:
+        """The measured ratio (first quartile, median, third) held against the limit."""
+        low, middle, high = ratio
+        kept = middle >= self.limit if self.at_least else middle <= self.limit
+        ends = {"measured": middle, "q1": low, "q3": high, "pass": kept}
+        return {"bar": self.name, "shape": shape, "isa": isa, "limit": str(self), **ends}
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit:g}"
+
+
+FORMULA = Bar("forward fp32: formula / ours", 5.0, True)
+TORCH = Bar("forward fp32: best torch / ours", 2.5, True)
+FLOOR = Bar("forward fp32: ours / layer_norm(x + x)", 3.0, False)
+STEP = Bar("forward + backward: formula / ours", 4.0, True)
+BF16 = Bar("forward: ours bf16 / ours fp32", 1.3, False)
+THREADS = Bar("batch 1: one thread / two threads", 1.6, True)
+MEMORY = Bar("extra memory / x in fp32", 0.5, False)
+
+
+class Report:
+    """Collects times, verdicts and absences, and says each as it comes."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, dict[str, Any]] = {}
+        self.verdicts: list[dict[str, Any]] = []
+        self.absent: dict[str, str] = {}
+
+    def take(self, what: str, times: dict[str, Timing]) -> dict[str, Timing]:
+        """Keep the times of one comparison, in milliseconds, and print them."""
+        rows = self.times[what] = {}
+        for name, timing in times.items():
+            low, middle, high = (1e3 * t for t in timing.quartiles)
+            rows[name] = {"median_ms": middle, "q1_ms": low, "q3_ms": high}
+            rows[name]["rounds"] = len(timing.seconds)
+        cells = [
+            [name, *(f"{row[k]:.2f}" for k in ("median_ms", "q1_ms", "q3_ms"))]
+            for name, row in sorted(rows.items(), key=lambda item: item[1]["median_ms"])
+        ]
+        print(f"\n{what}\n{table(['', 'median ms', 'q1', 'q3'], cells)}", flush=True)
+        return times
+
+
+def held(wanted: list[str]) -> list[Contestant]:
+    """Our op, once for each wanted instruction set."""
+    return [ours(isa) for isa in wanted]
+
+
+def forward(report: Report, shape: Shape, wanted: list[str], seconds: float, suffix: str) -> None:
+    """Our forward against every contestant; the bars hold for malloc's default."""
+    others = [c for c in CONTESTANTS if c.role != "ours"]
+    problem = Problem.random(shape)
+    entries, absent = ready(held(wanted) + others, problem)
+    report.absent |= absent
+    what = f"forward fp32 {label(shape)}{suffix}"
+    times = report.take(what, time_all(entries, problem.forward, seconds))
+    rivals = [n for n, (c, _) in entries.items() if c.role in ("formula", "composition")]
+    best = min(rivals, key=lambda name: times[name].median)
+    for isa in wanted:
+        mine = times[f"ours {isa}"]
+        where = label(shape) + suffix
+        add = report.verdicts.append
+        add(FORMULA.verdict(where, isa, times["fftn"].over(mine)))
+        add(TORCH.verdict(where, isa, times[best].over(mine)) | {"against": best})
+        add(FLOOR.verdict(where, isa, mine.over(times["layer_norm(x + x)"])))
+
+
+def step(report: Report, shape: Shape, wanted: list[str], seconds: float) -> None:
+    """Forward and backward against autograd through the eager torch forms."""
+    eager = [c for c in CONTESTANTS if c.name in ("fftn", "rfft2 + mirror")]
+    problem = Problem.random(shape)
+    entries, _ = ready(held(wanted) + eager, problem)
+    what = f"forward + backward fp32 {label(shape)}"
+    times = report.take(what, time_all(entries, problem.step, seconds))
+    for isa in wanted:
+        ratio = times["fftn"].over(times[f"ours {isa}"])
+        report.verdicts.append(STEP.verdict(label(shape), isa, ratio))
+
+
+def bfloat16(report: Report, shape: Shape, wanted: list[str], seconds: float) -> None:
+    """Our forward in bfloat16 against our forward in float32."""
+    calls, before = {}, {}
+    for dtype, name in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
+        problem = Problem.random(shape, dtype)
+        for key, (contestant, function) in ready(held(wanted), problem)[0].items():
+            calls[f"{key} {name}"] = (contestant, problem.forward(function))
+            before[f"{key} {name}"] = contestant.before
+    times = report.take(f"forward bf16 {label(shape)}", time_all(calls, lambda call: call, seconds))
+    for isa in wanted:
+        ratio = times[f"ours {isa} bf16"].over(times[f"ours {isa} fp32"])
+        report.verdicts.append(BF16.verdict(label(shape), isa, ratio))
+
+
+def threads(report: Report, wanted: list[str], seconds: float) -> None:
+    """One long sequence alone: the work inside it has to be shared."""
+    problem = Problem.random(BATCH_ONE)
+    present, _ = ready(held(wanted), problem)
+    busy = torch.zeros(1 << 20)
+
+    def hold(contestant: Contestant, count: int) -> None:
+        assert contestant.before is not None
+        contestant.before()
+        torch.set_num_threads(count)
+        busy.add_(1)  # the thread team is made here, not in the timed call
+
+    entries: Entries = {}
+    for name, (c, function) in present.items():
+        for count in (1, 2):
+            held_c = Contestant(c.name, c.role, c.about, c.make, partial(hold, c, count))
+            entries[f"{name}, {count} thread{'s'[: count - 1]}"] = (held_c, function)
+    what = f"forward fp32 {label(BATCH_ONE)}, one thread or two"
+    times = report.take(what, time_all(entries, problem.forward, seconds))
+    torch.set_num_threads(2)
+    for isa in wanted:
+        ratio = times[f"ours {isa}, 1 thread"].over(times[f"ours {isa}, 2 threads"])
+        report.verdicts.append(THREADS.verdict(label(BATCH_ONE), isa, ratio))
+
+
+def peak_memory(report: Report) -> dict[str, Any] | str:
+    """Extra memory, from a process of its own (memory.py)."""
+    found = memory.measure(torch.get_num_threads())
+    if isinstance(found, str):
+        report.absent["peak memory"] = found
+        return found
+    for shape, cases in found.items():
+        for case, ratio in cases.items():
+            if case.startswith("ours "):
+                bar = Bar(f"{MEMORY.name}: {case[5:]}", MEMORY.limit, MEMORY.at_least)
+                report.verdicts.append(bar.verdict(shape, "auto", (ratio,) * 3))
+    return found
+
+
+def summary(report: Report) -> str:
+    """Bar, shape, ISA, limit, measured (quartiles), pass or fail."""
+    rows = []
+    for v in sorted(report.verdicts, key=lambda v: v["bar"]):
+        measured = f"{v['measured']:.2f}"
+        spread = f"{v['q1']:.2f} to {v['q3']:.2f}" if v["q1"] != v["q3"] else ""
+        verdict = "pass" if v["pass"] else "FAIL"
+        cells = [v["bar"], v["shape"], v["isa"], v.get("against", "")]
+        rows.append([*cells, v["limit"], measured, spread, verdict])
+    header = ["bar", "shape", "isa", "against", "limit", "measured", "quartiles", ""]
+    return table(header, rows, left=4)
+
+
+def main() -> int:
+    """Run everything; exit status 1 with --strict when a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0, help="per comparison (default 4)")
+    parser.add_argument("--shapes", type=int, default=len(BARS), help="only the first so many")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON")
+    parser.add_argument("--strict", action="store_true", help="exit 1 when a bar is missed")
+    args = parser.parse_args()
+
+    torch.set_num_threads(2)
+    facts = machine.describe()
+    print(json.dumps(facts, indent=2))
+    if (facts["load_at_start"] or [0])[0] > 0.5:
+        print("NOTE: this machine is busy; these figures are not worth keeping")
+    wanted = [isa for isa in dict.fromkeys((isas()[0], "avx2")) if isa in isas()]
+    report = Report()
+    shapes = BARS[: args.shapes]
+    for shape in shapes:
+        forward(report, shape, wanted, args.seconds, "")
+        step(report, shape, wanted, args.seconds)
+        bfloat16(report, shape, wanted, args.seconds / 2)
+    threads(report, wanted, args.seconds)
+    torch.ops.fnet_kernels.set_cpu_isa("auto")
+    print("\npeak memory, in a process of its own", flush=True)
+    memory_ratios = peak_memory(report)
+    if pages("reused"):  # last: malloc keeps this setting
+        for shape in shapes:
+            forward(report, shape, wanted, args.seconds / 2, " (reused pages)")
+    facts["load_at_end"] = machine.load()
+
+    for name, reason in report.absent.items():
+        print(f"absent: {name}: {reason}")
+    print(f"\n{summary(report)}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"{machine.slug()}-bars.json"
+    about = {c.name: {"role": c.role, "about": c.about} for c in CONTESTANTS}
+    content = {"machine": facts, "contestants": about, "absent": report.absent}
+    content |= {"times": report.times, "memory": memory_ratios, "bars": report.verdicts}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"\nwritten: {path}")
+    return int(args.strict and not all(v["pass"] for v in report.verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
