@@ -14,12 +14,17 @@ that every order of derivative is exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from fnet_kernels._library import operators
+
+_mix: Callable[..., Tensor] = operators.fourier_mix.default
+_train: Callable[..., tuple[Tensor, ...]] = operators.fused_fourier_mix_train.default
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, None, None]
 
@@ -29,7 +34,7 @@ def _setup_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _mix_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-    return operators.fourier_mix(grad, ctx.scale, ctx.residual), None, None
+    return mix(grad, ctx.scale, ctx.residual), None, None
 
 
 def _setup_train(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -63,7 +68,7 @@ def _setup_inference(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _inference_backward(ctx: Any, grad: Tensor) -> Gradients:
     # The inference operator keeps nothing; the rows are computed again.
     x, weight, bias = ctx.saved_tensors
-    y, rows, rstd = operators.fused_fourier_mix_train(x, weight, bias, ctx.eps, ctx.scale)
+    y, rows, rstd = _train(x, weight, bias, ctx.eps, ctx.scale)
     if weight is None and bias is None:
         rows = y
     return _gradients(ctx, (grad, None, None), rows, rstd, weight)
@@ -118,8 +123,7 @@ def _composed_dx(
         du = rstd.unsqueeze(-1) * centred
     if grad_rstd is not None:  # d rstd / du = -rstd^2 * xhat / hidden
         du = du - (grad_rstd * rstd.square()).unsqueeze(-1) * xhat / rows.shape[-1]
-    dx: Tensor = operators.fourier_mix(du, scale, True)
-    return dx.to(rows.dtype)
+    return mix(du, scale, True).to(rows.dtype)
 
 
 def _compute(t: Tensor) -> Tensor:
@@ -128,15 +132,66 @@ def _compute(t: Tensor) -> Tensor:
 
 
 def _over_rows(t: Tensor) -> Tensor:
-    return t.flatten(end_dim=-2).sum(0)
+    return t.sum(tuple(range(t.dim() - 1)))
 
 
-torch.library.register_autograd(
-    "fnet_kernels::fourier_mix", _mix_backward, setup_context=_setup_mix
-)
-torch.library.register_autograd(
-    "fnet_kernels::fused_fourier_mix", _inference_backward, setup_context=_setup_inference
-)
-torch.library.register_autograd(
-    "fnet_kernels::fused_fourier_mix_train", _train_backward, setup_context=_setup_train
-)
+def transformed() -> bool:
+    """Whether `torch.func` or forward-mode differentiation may be at work on the arguments."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def mix(x: Tensor, scale: float, residual: bool) -> Tensor:
+    """The operator `fourier_mix`, differentiable under `torch.func` too."""
+    run = _apply_mix if transformed() else _mix
+    return run(x, scale, residual)
+
+
+def train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> Tensor:
+    """The result y of `fused_fourier_mix_train`, differentiable under `torch.func` too."""
+    run = _apply_train if transformed() else _train
+    return run(x, weight, bias, eps, scale)[0]
+
+
+class _Function(torch.autograd.Function):
+    """An operator for `torch.func`, whose transforms do not see `register_autograd`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise NotImplementedError(
+            "fnet_kernels: forward-mode differentiation (jvp) is not implemented; use reverse mode"
+        )
+
+
+class _Mix(_Function):
+    setup_context = staticmethod(_setup_mix)
+    backward = staticmethod(_mix_backward)
+
+    @staticmethod
+    def forward(x: Tensor, scale: float, residual: bool) -> Tensor:
+        return _mix(x, scale, residual)
+
+
+class _Train(_Function):
+    setup_context = staticmethod(_setup_train)
+    backward = staticmethod(_train_backward)
+
+    @staticmethod
+    def forward(
+        x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+    ) -> tuple[Tensor, ...]:
+        return _train(x, weight, bias, eps, scale)
+
+
+_apply_mix: Callable[..., Tensor] = _Mix.apply
+_apply_train: Callable[..., tuple[Tensor, ...]] = _Train.apply
+
+for _name, _backward, _setup in (
+    ("fourier_mix", _mix_backward, _setup_mix),
+    ("fused_fourier_mix", _inference_backward, _setup_inference),
+    ("fused_fourier_mix_train", _train_backward, _setup_train),
+):
+    torch.library.register_autograd(f"fnet_kernels::{_name}", _backward, setup_context=_setup)

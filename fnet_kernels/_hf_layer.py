@@ -20,7 +20,12 @@ except ModuleNotFoundError as error:
         "fnet_kernels.hf needs Hugging Face transformers: run `pip install transformers`"
     ) from error
 
-__all__ = ["FNetFourierTransform", "FusedFNetFourierTransform", "reason_to_leave_alone"]
+__all__ = [
+    "FNetFourierTransform",
+    "FusedFNetFourierTransform",
+    "is_fused",
+    "reason_to_leave_alone",
+]
 
 
 class FusedFNetFourierTransform(FNetFourierTransform):
@@ -29,6 +34,10 @@ class FusedFNetFourierTransform(FNetFourierTransform):
     def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
         norm = self.output.LayerNorm
         return (fused_fourier_mix(hidden_states, norm.weight, norm.bias, norm.eps),)
+
+
+def is_fused(layer: FNetFourierTransform) -> bool:
+    return type(layer) is FusedFNetFourierTransform
 
 
 def reason_to_leave_alone(layer: FNetFourierTransform) -> str | None:

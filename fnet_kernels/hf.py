@@ -71,13 +71,17 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 2 FNet layers
     """
-    from fnet_kernels._hf_layer import FusedFNetFourierTransform, reason_to_leave_alone
+    from fnet_kernels._hf_layer import (
+        FusedFNetFourierTransform,
+        is_fused,
+        reason_to_leave_alone,
+    )
 
     changed: list[str] = []
     unchanged: list[str] = []
     skipped: dict[str, str] = {}
     for name, layer in _fnet_layers("patch_fnet", model):
-        if type(layer) is FusedFNetFourierTransform:
+        if is_fused(layer):
             unchanged.append(name)
         elif reason := reason_to_leave_alone(layer):
             skipped[name] = reason
@@ -110,12 +114,12 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 0 FNet layers, 2 already were
     """
-    from fnet_kernels._hf_layer import FNetFourierTransform, FusedFNetFourierTransform
+    from fnet_kernels._hf_layer import FNetFourierTransform, is_fused
 
     changed: list[str] = []
     unchanged: list[str] = []
     for name, layer in _fnet_layers("unpatch_fnet", model):
-        if type(layer) is FusedFNetFourierTransform:
+        if is_fused(layer):
             layer.__class__ = FNetFourierTransform
             changed.append(name)
         else:

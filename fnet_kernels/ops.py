@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 # Importing these registers the gradients, the fake kernels and the vmap rules.
 from fnet_kernels import _autograd, _fake, _vmap  # noqa: F401
+from fnet_kernels._autograd import mix, train, transformed
 from fnet_kernels._checks import check_eps, check_number, check_vector, check_x
 from fnet_kernels._library import operators
 
 # Looked up once: finding an overload by name costs as much as the checks below.
 _mix: Callable[..., Tensor] = operators.fourier_mix.default
 _fused: Callable[..., Tensor] = operators.fused_fourier_mix.default
-_fused_train: Callable[..., tuple[Tensor, ...]] = operators.fused_fourier_mix_train.default
 
 
 def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
@@ -47,9 +48,12 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
     """
     check_x("fourier_mix", x)
     check_number("fourier_mix", "scale", scale)
-    if torch.is_autocast_enabled(x.device.type):
-        x = _autocast(x, torch.get_autocast_dtype(x.device.type))
-    return _mix(x, scale)
+    dtype = _autocast_dtype(x)
+    if dtype is not None:
+        x = _cast(x, dtype)
+    if (x.requires_grad and torch.is_grad_enabled()) or transformed():
+        return mix(x, scale, False)
+    return _untracked(_mix, x, scale)
 
 
 def fused_fourier_mix(
@@ -93,11 +97,11 @@ def fused_fourier_mix(
     check_x("fused_fourier_mix", x)
     check_number("fused_fourier_mix", "scale", scale)
     check_eps("fused_fourier_mix", eps)
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x = _autocast(x, dtype)
-        weight = None if weight is None else _autocast(weight, dtype)
-        bias = None if bias is None else _autocast(bias, dtype)
+    dtype = _autocast_dtype(x)
+    if dtype is not None:
+        x = _cast(x, dtype)
+        weight = None if weight is None else _cast(weight, dtype)
+        bias = None if bias is None else _cast(bias, dtype)
     needs_grad = x.requires_grad
     if weight is not None:
         check_vector("fused_fourier_mix", "weight", weight, x)
@@ -105,11 +109,26 @@ def fused_fourier_mix(
     if bias is not None:
         check_vector("fused_fourier_mix", "bias", bias, x)
         needs_grad = needs_grad or bias.requires_grad
-    if needs_grad and torch.is_grad_enabled():
-        return _fused_train(x, weight, bias, eps, scale)[0]
-    return _fused(x, weight, bias, eps, scale)
+    if (needs_grad and torch.is_grad_enabled()) or transformed():
+        return train(x, weight, bias, eps, scale)
+    return _untracked(_fused, x, weight, bias, eps, scale)
 
 
-def _autocast(t: Tensor, dtype: torch.dtype) -> Tensor:
+def _untracked(op: Callable[..., Tensor], *args: Any) -> Tensor:
+    """`op` where nothing is recorded. Past the autograd key, whose Python kernel costs 4 us."""
+    if torch.compiler.is_compiling():
+        return op(*args)
+    with torch._C._AutoDispatchBelowAutograd():
+        return op(*args)
+
+
+def _autocast_dtype(x: Tensor) -> torch.dtype | None:
+    device = x.device.type
+    if device == "meta" or not torch.is_autocast_enabled(device):  # meta knows no autocast
+        return None
+    return torch.get_autocast_dtype(device)
+
+
+def _cast(t: Tensor, dtype: torch.dtype) -> Tensor:
     """`t` as `torch.autocast` hands it to a matrix product: all but float64 is cast."""
     return t if t.dtype == torch.float64 else t.to(dtype)
