@@ -1,0 +1,101 @@
+// The kernel API, whole: plain structs in, Status out. Nothing below this line of the project knows
+// torch, allocates, or throws.
+//
+//   y = epilogue(s x + scale * M(s x)),  M(x) = Re(FFT2(x)) over [seq, hidden], s = row_scale or 1
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace fnet {
+
+enum class Status : int32_t {
+  kOk,
+  kUnsupportedLength,  // seq or hidden has a prime factor above 13: take the general path
+  kUnsupportedDType,
+};
+
+enum class Epilogue : int32_t {
+  kMix,       // y = scale M(x)
+  kResidual,  // y = x + scale M(x)
+  kNorm,      // y = LayerNorm(x + scale M(x)) weight + bias
+};
+
+struct MixArgs {
+  const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
+  int64_t batch = 0, seq = 0, hidden = 0;
+  int64_t x_batch_stride = 0, x_row_stride = 0;
+  const void* row_scale = nullptr;  // optional [batch, seq] in the compute type: x stands for row_scale * x
+  double scale = 1;
+
+  Epilogue epilogue = Epilogue::kMix;
+  double eps = 0;
+  const void* weight = nullptr;  // optional [hidden], as x
+  const void* bias = nullptr;
+
+  void* y = nullptr;           // [batch, seq, hidden], contiguous; may be x itself
+  void* normalized = nullptr;  // optional, as y: the rows before weight and bias
+  void* rstd = nullptr;        // optional [batch, seq] in the compute type
+  DType dtype = DType::kFloat32;
+};
+
+// LayerNorm's gradient for rows [rows, hidden], in the form that the mixing takes back:
+//   du = rstd * du_over_rstd;  dweight = sum_rows grad * normalized;  dbias = sum_rows grad.
+// du_over_rstd has the range of grad, so that a 16-bit dtype neither overflows nor underflows.
+struct NormGradArgs {
+  const void* grad = nullptr;
+  const void* normalized = nullptr;
+  const void* weight = nullptr;  // optional
+  int64_t rows = 0, hidden = 0;
+  void* du_over_rstd = nullptr;
+  void* dweight = nullptr;  // optional [hidden]
+  void* dbias = nullptr;    // optional [hidden]
+  DType dtype = DType::kFloat32;
+};
+
+// How a kernel runs its slots 0..slots-1: at once or one by one, as the caller's thread pool likes.
+// Results do not depend on the number of slots.
+class Parallel {
+ public:
+  using Body = void (*)(void* context, int slot);
+  using Run = void (*)(int slots, Body body, void* context);
+  Parallel(int slots, Run run) : slots_(slots), run_(run) {}
+
+  int slots() const { return slots_; }
+
+  // body(slot) for each slot; returns when all are done.
+  template <class F>
+  void each(const F& body) const {
+    run_(slots_, [](void* context, int slot) { (*static_cast<const F*>(context))(slot); },
+         const_cast<F*>(&body));
+  }
+
+ private:
+  int slots_;
+  Run run_;
+};
+
+// Scratch that the caller brings; any alignment up to 64 is made inside.
+size_t mix_cpu_workspace(const MixArgs& args, int slots);
+size_t norm_grad_cpu_workspace(const NormGradArgs& args, int slots);
+
+Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel);
+Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& parallel);
+
+// The general path, in two halves around a library's FFT, for lengths that mix_cpu does not take.
+// First: wide <- row_scale * x, contiguous in the compute type.
+void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
+// Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute type,
+// contiguous, to y by the kernels' own mirror and epilogue. Its workspace is mix_cpu's.
+Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
+                             const Parallel& parallel);
+
+// Instruction sets. cpu_isa() is the name in use; set_cpu_isa("auto") takes the best of this machine
+// and returns false for a name that it cannot run. cpu_isas() lists those it can, best first.
+const char* cpu_isa();
+const char* cpu_isas();
+bool set_cpu_isa(const char* name);
+
+}  // namespace fnet

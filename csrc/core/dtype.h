@@ -1,0 +1,98 @@
+// Storage types: what tensors hold. Arithmetic is float (double for double); 16-bit types are
+// converted at the edge, rounding to nearest even.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "fft/defs.h"
+
+namespace fnet {
+
+enum class DType : int32_t { kFloat32, kFloat64, kBFloat16, kFloat16 };
+
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Float16 {
+  uint16_t bits;
+};
+
+constexpr int64_t element_size(DType dtype) {
+  return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
+}
+constexpr int64_t compute_size(DType dtype) { return dtype == DType::kFloat64 ? 8 : 4; }
+
+// The type that T is computed in.
+template <class T>
+struct ComputeOf {
+  using type = float;
+};
+template <>
+struct ComputeOf<double> {
+  using type = double;
+};
+template <class T>
+using Compute = typename ComputeOf<T>::type;
+
+// Calls body(T{}) with the storage type of dtype.
+template <class F>
+decltype(auto) visit_dtype(DType dtype, const F& body) {
+  switch (dtype) {
+    case DType::kFloat64: return body(double{});
+    case DType::kBFloat16: return body(BFloat16{});
+    case DType::kFloat16: return body(Float16{});
+    case DType::kFloat32: break;
+  }
+  return body(float{});
+}
+
+namespace detail {
+
+template <class To, class From>
+FNET_FN To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+}  // namespace detail
+
+FNET_FN float load_scalar(float v) { return v; }
+FNET_FN double load_scalar(double v) { return v; }
+FNET_FN float load_scalar(BFloat16 v) { return detail::bits_as<float>(uint32_t(v.bits) << 16); }
+
+FNET_FN float load_scalar(Float16 v) {
+  const uint32_t sign = uint32_t(v.bits & 0x8000) << 16, magnitude = v.bits & 0x7fff;
+  if (magnitude >= 0x7c00)  // infinity, NaN
+    return detail::bits_as<float>(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
+  // The bits moved in place are the value times 2^-112; subnormals come out right as well.
+  return detail::bits_as<float>(sign | detail::bits_as<uint32_t>(
+                                           detail::bits_as<float>(magnitude << 13) * 0x1p112f));
+}
+
+FNET_FN void store_scalar(float& to, float v) { to = v; }
+FNET_FN void store_scalar(double& to, double v) { to = v; }
+
+FNET_FN void store_scalar(BFloat16& to, float v) {
+  const uint32_t u = detail::bits_as<uint32_t>(v);
+  to.bits = uint16_t(v != v ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+FNET_FN void store_scalar(Float16& to, float v) {
+  const uint32_t u = detail::bits_as<uint32_t>(v), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
+  uint32_t h;
+  if (a > 0x7f800000) {
+    h = 0x7e00;
+  } else if (a >= 0x477ff000) {  // rounds to 65536 or more
+    h = 0x7c00;
+  } else if (a < 0x38800000) {  // below 2^-14: adding 0.5 leaves the rounded subnormal in the low bits
+    h = detail::bits_as<uint32_t>(detail::bits_as<float>(a) + 0.5f) - 0x3f000000;
+  } else {
+    h = (a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13;
+  }
+  to.bits = uint16_t(sign | h);
+}
+
+}  // namespace fnet

@@ -1,0 +1,29 @@
+// LayerNorm's formulas, each once, over any T with + - *: a float, lanes, a CUDA thread's register.
+#pragma once
+
+#include <cmath>
+
+#include "fft/complex.h"
+
+namespace fnet {
+
+// 1 / sqrt(var + eps) from the sum of squared deviations of `count` numbers.
+template <class S>
+FNET_FN S reciprocal_std(S squares, S count, S eps) {
+  using std::sqrt;
+  return S(1) / sqrt(squares / count + eps);
+}
+
+// The row before the affine part.
+template <class T>
+FNET_FN T normalize(T u, Scalar<T> mean, Scalar<T> rstd) {
+  return (u - mean) * rstd;
+}
+
+// (du / rstd) for g = grad * weight, given the row means of g and of g * normalized.
+template <class T>
+FNET_FN T norm_gradient(T g, T normalized, Scalar<T> mean_g, Scalar<T> mean_g_normalized) {
+  return g - mean_g - normalized * mean_g_normalized;
+}
+
+}  // namespace fnet

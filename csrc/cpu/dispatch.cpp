@@ -1,0 +1,70 @@
+// Which instruction set runs: the best that the machine has, or the one asked for.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "cpu/kernels.h"
+
+namespace fnet {
+namespace {
+
+// Offers wants() each table that this machine can run, best first, until it takes one.
+template <class F>
+bool each_candidate(const F& wants) {
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx512 && wants(avx512_kernels())) return true;
+  if (avx2 && wants(avx2_kernels())) return true;
+#endif
+  return wants(portable_kernels());
+}
+
+const Kernels* find_kernels(const char* name) {
+  const Kernels* found = nullptr;
+  each_candidate([&](const Kernels& kernels) {
+    if (strcmp(name, "auto") == 0 || strcmp(name, kernels.name) == 0) found = &kernels;
+    return found != nullptr;
+  });
+  return found;
+}
+
+// FNET_CPU_ISA in the environment overrides the first choice.
+std::atomic<const Kernels*>& chosen() {
+  static std::atomic<const Kernels*> kernels = [] {
+    const char* wish = std::getenv("FNET_CPU_ISA");
+    const Kernels* found = wish ? find_kernels(wish) : nullptr;
+    return found ? found : find_kernels("auto");
+  }();
+  return kernels;
+}
+
+}  // namespace
+
+const Kernels& active_kernels() { return *chosen().load(std::memory_order_relaxed); }
+
+const char* cpu_isa() { return active_kernels().name; }
+
+const char* cpu_isas() {
+  static const std::string names = [] {
+    std::string list;
+    each_candidate([&](const Kernels& kernels) {
+      list += (list.empty() ? "" : ",") + std::string(kernels.name);
+      return false;
+    });
+    return list;
+  }();
+  return names.c_str();
+}
+
+bool set_cpu_isa(const char* name) {
+  const Kernels* found = find_kernels(name);
+  if (found) chosen().store(found, std::memory_order_relaxed);
+  return found != nullptr;
+}
+
+}  // namespace fnet

@@ -1,0 +1,44 @@
+// The kernels of one instruction set as a table of functions, so that one build runs on any machine.
+#pragma once
+
+#include "core/api.h"
+
+namespace fnet {
+
+// One call of mix, resolved: what every sequence of the batch shares.
+struct MixTask {
+  const MixArgs* args;
+  const void* seq_plan;     // LinePlan<compute type>; null on the general path
+  const void* hidden_plan;
+  const void* weight;  // [hidden] in the compute type, ones where the user gave none
+  const void* bias;    // likewise, zeros
+};
+
+struct Kernels {
+  const char* name;
+  int width(DType dtype) const { return dtype == DType::kFloat64 ? width64 : width32; }
+  int width32, width64;
+
+  // What one slot needs for the four calls below; a multiple of 64 bytes, aligned to 64.
+  int64_t (*scratch_bytes)(DType dtype, int64_t seq, int64_t hidden);
+
+  // Blocks [begin, end) of sequence b: of 2 W columns into G, of 2 W rows from G into y.
+  void (*seq_blocks)(const MixTask&, int64_t b, void* G, int64_t begin, int64_t end, void* scratch);
+  void (*row_blocks)(const MixTask&, int64_t b, const void* G, int64_t begin, int64_t end,
+                     void* scratch);
+  // Row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.
+  void (*spectrum_rows)(const MixTask&, int64_t b, const void* spectrum, int64_t begin, int64_t end,
+                        void* scratch);
+  // LayerNorm gradient of rows [begin, end); dweight, dbias: this chunk's sums or null.
+  void (*norm_grad_rows)(const NormGradArgs&, const void* weight, int64_t begin, int64_t end,
+                         void* dweight, void* dbias);
+};
+
+const Kernels& portable_kernels();
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+
+// The table in use; see cpu_isa() in core/api.h.
+const Kernels& active_kernels();
+
+}  // namespace fnet

@@ -1,0 +1,228 @@
+// The CPU's side of core/api.h: workspace, and who does what.
+#include <algorithm>
+
+#include "cpu/kernels.h"
+#include "cpu/line_plan.h"
+#include "cpu/spectrum.h"
+
+namespace fnet {
+namespace {
+
+constexpr int64_t kAlign = 64;
+// Partial sums of dweight and dbias: the chunks depend on the rows alone, so results never depend on threads.
+constexpr int64_t kMaxChunks = 64, kMinChunkRows = 64;
+
+int64_t align(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+// Hands out pieces of a workspace; from a null base it only counts.
+class Arena {
+ public:
+  explicit Arena(void* base) : begin_(align(reinterpret_cast<intptr_t>(base))), at_(begin_) {}
+  void* take(int64_t bytes) {
+    void* piece = reinterpret_cast<void*>(at_);
+    at_ += align(bytes);
+    return piece;
+  }
+  size_t used() const { return size_t(at_ - begin_ + kAlign); }
+
+ private:
+  intptr_t begin_, at_;
+};
+
+void* offset(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
+
+struct MixWorkspace {
+  void *weight, *bias;
+  void* scratch;  // of slot 0; the next follow
+  int64_t scratch_bytes;
+  void* G;  // of slot 0
+  int64_t spectrum_bytes;
+  size_t used;
+
+  MixWorkspace(const MixArgs& args, int slots, const Kernels& kernels, void* base) {
+    Arena arena(base);
+    const int64_t row = args.hidden * compute_size(args.dtype);
+    weight = arena.take(row);
+    bias = arena.take(row);
+    scratch_bytes = kernels.scratch_bytes(args.dtype, args.seq, args.hidden);
+    scratch = arena.take(slots * scratch_bytes);
+    const SpectrumLayout layout{args.seq, args.hidden, kernels.width(args.dtype)};
+    spectrum_bytes = align(layout.size() * compute_size(args.dtype));
+    G = arena.take(std::min<int64_t>(slots, args.batch) * spectrum_bytes);
+    used = arena.used();
+  }
+};
+
+// to[i] <- from[i] in the compute type, or `missing` where the user gave no tensor.
+void widen(DType dtype, const void* from, double missing, int64_t count, void* to) {
+  visit_dtype(dtype, [&](auto t) {
+    using T = decltype(t);
+    auto* wide = static_cast<Compute<T>*>(to);
+    for (int64_t i = 0; i < count; ++i)
+      wide[i] = from ? load_scalar(static_cast<const T*>(from)[i]) : Compute<T>(missing);
+  });
+}
+
+struct Range {
+  int64_t begin, end;
+};
+Range share(int64_t count, int slot, int slots) {
+  return {count * slot / slots, count * (slot + 1) / slots};
+}
+
+// Calls body(b, range, slot) so that every sequence's `count` blocks are done, in parallel.
+template <class F>
+void each_block(int64_t count, const Parallel& parallel, const F& body) {
+  parallel.each([&](int slot) {
+    const Range range = share(count, slot, parallel.slots());
+    if (range.begin < range.end) body(range, slot);
+  });
+}
+
+}  // namespace
+
+size_t mix_cpu_workspace(const MixArgs& args, int slots) {
+  return MixWorkspace(args, slots, active_kernels(), nullptr).used;
+}
+
+Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel) {
+  if (factorise(args.seq).count == 0 || factorise(args.hidden).count == 0)
+    return Status::kUnsupportedLength;
+  const Kernels& kernels = active_kernels();
+  const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
+  widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
+  widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
+
+  const auto run = [&](const auto& seq_plan, const auto& hidden_plan) {
+    const MixTask task{&args, seq_plan.get(), hidden_plan.get(), ws.weight, ws.bias};
+    const int64_t block = 2 * kernels.width(args.dtype);
+    const int64_t seq_blocks = (half_length(args.hidden) + block - 1) / block;
+    const int64_t row_blocks = (half_length(args.seq) + block - 1) / block;
+    const auto scratch = [&](int slot) { return offset(ws.scratch, slot * ws.scratch_bytes); };
+    const int slots = parallel.slots();
+
+    // Whole sequences to each slot while there is one for every slot: G stays in that core's cache.
+    const int64_t whole = args.batch / slots * slots;
+    each_block(whole, parallel, [&](Range range, int slot) {
+      void* G = offset(ws.G, slot * ws.spectrum_bytes);
+      for (int64_t b = range.begin; b < range.end; ++b) {
+        kernels.seq_blocks(task, b, G, 0, seq_blocks, scratch(slot));
+        kernels.row_blocks(task, b, G, 0, row_blocks, scratch(slot));
+      }
+    });
+    // What remains is shared: all slots on one sequence.
+    for (int64_t b = whole; b < args.batch; ++b) {
+      each_block(seq_blocks, parallel, [&](Range range, int slot) {
+        kernels.seq_blocks(task, b, ws.G, range.begin, range.end, scratch(slot));
+      });
+      each_block(row_blocks, parallel, [&](Range range, int slot) {
+        kernels.row_blocks(task, b, ws.G, range.begin, range.end, scratch(slot));
+      });
+    }
+  };
+  if (args.dtype == DType::kFloat64)
+    run(line_plan<double>(args.seq), line_plan<double>(args.hidden));
+  else
+    run(line_plan<float>(args.seq), line_plan<float>(args.hidden));
+  return Status::kOk;
+}
+
+void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
+  visit_dtype(args.dtype, [&](auto t) {
+    using T = decltype(t);
+    using R = Compute<T>;
+    each_block(args.batch * args.seq, parallel, [&](Range range, int) {
+      for (int64_t i = range.begin; i < range.end; ++i) {
+        const T* row = static_cast<const T*>(args.x) + i / args.seq * args.x_batch_stride +
+                       i % args.seq * args.x_row_stride;
+        const R scale = args.row_scale ? static_cast<const R*>(args.row_scale)[i] : R(1);
+        R* to = static_cast<R*>(wide) + i * args.hidden;
+        for (int64_t l = 0; l < args.hidden; ++l) to[l] = load_scalar(row[l]) * scale;
+      }
+    });
+  });
+}
+
+Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
+                             const Parallel& parallel) {
+  const Kernels& kernels = active_kernels();
+  const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
+  widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
+  widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
+  const MixTask task{&args, nullptr, nullptr, ws.weight, ws.bias};
+  const int64_t pairs = half_length(args.seq);
+  each_block(args.batch * pairs, parallel, [&](Range range, int slot) {
+    for (int64_t i = range.begin; i < range.end;) {
+      const int64_t b = i / pairs, k = i % pairs;
+      const int64_t count = std::min(pairs - k, range.end - i);
+      kernels.spectrum_rows(task, b, spectrum, k, k + count,
+                            offset(ws.scratch, slot * ws.scratch_bytes));
+      i += count;
+    }
+  });
+  return Status::kOk;
+}
+
+namespace {
+
+struct NormGradWorkspace {
+  void* weight;
+  int64_t chunk_rows, chunks, partial_bytes;
+  void *dweight, *dbias;  // of chunk 0
+  size_t used;
+
+  NormGradWorkspace(const NormGradArgs& args, void* base) {
+    Arena arena(base);
+    partial_bytes = align(args.hidden * compute_size(args.dtype));
+    weight = arena.take(partial_bytes);
+    chunk_rows = std::max(kMinChunkRows, (args.rows + kMaxChunks - 1) / kMaxChunks);
+    chunks = (args.rows + chunk_rows - 1) / chunk_rows;
+    dweight = args.dweight ? arena.take(chunks * partial_bytes) : nullptr;
+    dbias = args.dbias ? arena.take(chunks * partial_bytes) : nullptr;
+    used = arena.used();
+  }
+};
+
+// to <- the chunks' partial sums, added in order.
+void add_chunks(DType dtype, const void* partial, int64_t chunks, int64_t partial_bytes,
+                int64_t count, void* to) {
+  visit_dtype(dtype, [&](auto t) {
+    using T = decltype(t);
+    using R = Compute<T>;
+    for (int64_t l = 0; l < count; ++l) {
+      R sum = 0;
+      for (int64_t c = 0; c < chunks; ++c)
+        sum += reinterpret_cast<const R*>(static_cast<const char*>(partial) + c * partial_bytes)[l];
+      store_scalar(static_cast<T*>(to)[l], sum);
+    }
+  });
+}
+
+}  // namespace
+
+size_t norm_grad_cpu_workspace(const NormGradArgs& args, int) {
+  return NormGradWorkspace(args, nullptr).used;
+}
+
+Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& parallel) {
+  const Kernels& kernels = active_kernels();
+  const NormGradWorkspace ws(args, workspace);
+  widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
+  each_block(ws.chunks, parallel, [&](Range range, int) {
+    for (int64_t c = range.begin; c < range.end; ++c) {
+      const auto partial = [&](void* base) {
+        return base ? offset(base, c * ws.partial_bytes) : nullptr;
+      };
+      kernels.norm_grad_rows(args, ws.weight, c * ws.chunk_rows,
+                             std::min(args.rows, (c + 1) * ws.chunk_rows), partial(ws.dweight),
+                             partial(ws.dbias));
+    }
+  });
+  if (args.dweight)
+    add_chunks(args.dtype, ws.dweight, ws.chunks, ws.partial_bytes, args.hidden, args.dweight);
+  if (args.dbias)
+    add_chunks(args.dtype, ws.dbias, ws.chunks, ws.partial_bytes, args.hidden, args.dbias);
+  return Status::kOk;
+}
+
+}  // namespace fnet

@@ -1,0 +1,45 @@
+// LayerNorm's gradient, row by row; see NormGradArgs.
+#pragma once
+
+#include "core/api.h"
+#include "core/layer_norm.h"
+#include "cpu/storage.h"
+#include "cpu/sweep.h"
+
+namespace fnet::FNET_ISA {
+
+// Rows [begin, end). dweight and dbias are this chunk's partial sums [hidden], or null.
+template <int W, class T>
+void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t begin, int64_t end,
+                    Compute<T>* dweight, Compute<T>* dbias) {
+  using R = Compute<T>;
+  const int64_t d = args.hidden;
+  for (int64_t l = 0; l < d; ++l) {
+    if (dweight) dweight[l] = 0;
+    if (dbias) dbias[l] = 0;
+  }
+
+  for (int64_t n = begin; n < end; ++n) {
+    const T* grad = static_cast<const T*>(args.grad) + n * d;
+    const T* normalized = static_cast<const T*>(args.normalized) + n * d;
+    T* du = static_cast<T*>(args.du_over_rstd) + n * d;
+
+    RowSum<R, W> sum_g, sum_gx;
+    sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
+      const auto dy = load<width>(grad + l), xhat = load<width>(normalized + l);
+      const auto g = dy * load<width>(weight + l);
+      sum_g.add(g, l);
+      sum_gx.add(g * xhat, l);
+      if (dweight) store<width>(dweight + l, load<width>(dweight + l) + dy * xhat);
+      if (dbias) store<width>(dbias + l, load<width>(dbias + l) + dy);
+    });
+    const R mean_g = sum_g.total() / R(d), mean_gx = sum_gx.total() / R(d);
+
+    sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
+      const auto g = load<width>(grad + l) * load<width>(weight + l);
+      store<width>(du + l, norm_gradient(g, load<width>(normalized + l), mean_g, mean_gx));
+    });
+  }
+}
+
+}  // namespace fnet::FNET_ISA

@@ -1,0 +1,105 @@
+// The end of a row: from r = scale M(x)[n, :] and x[n, :] to y[n, :].
+#pragma once
+
+#include "core/api.h"
+#include "core/layer_norm.h"
+#include "cpu/storage.h"
+#include "cpu/sweep.h"
+#include "fft/mirror.h"
+
+namespace fnet::FNET_ISA {
+
+// One sequence's rows, and what becomes of them.
+template <class T>
+struct RowOutput {
+  using R = Compute<T>;
+  int64_t seq, hidden;
+  Epilogue epilogue;
+  const T* x;
+  int64_t row_stride;
+  const R* row_scale;           // null: 1
+  const R *weight, *bias;       // [hidden], always there
+  R eps;
+  T* y;
+  T* normalized;  // null: not wanted
+  R* rstd;        // null: not wanted
+};
+
+// Room for a row of r: it can be read W lanes at a time forwards from 0 and backwards from `hidden`,
+// which holds element 0 again, so that the mirror of a row needs no special case.
+template <class R>
+struct MixedRows {
+  R* first;
+  int64_t pitch;
+
+  static FNET_FN int64_t pitch_for(int64_t hidden, int width) { return (hidden / width + 3) * width; }
+  static FNET_FN MixedRows over(R* scratch, int64_t hidden, int width) {
+    return {scratch + width, pitch_for(hidden, width)};
+  }
+  FNET_FN R* row(int64_t i) const { return first + i * pitch; }
+};
+
+// r[l .. l + Width), or its mirror r[-l], r[-l - 1], ...
+template <bool Mirrored, int Width, class R>
+FNET_FN Lanes<R, Width> mixed_lanes(const R* r, int64_t hidden, int64_t l) {
+  if constexpr (Mirrored) return reverse(load<Width>(r + hidden - l - (Width - 1)));
+  return load<Width>(r + l);
+}
+
+// Writes output row n. u is scratch for one row; y may be x.
+template <int W, bool Mirrored, class T>
+void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute<T>* u) {
+  using R = Compute<T>;
+  const int64_t d = out.hidden;
+  T* y = out.y + n * d;
+  const T* x = out.x + n * out.row_stride;
+  const R row_scale = out.row_scale ? out.row_scale[n] : R(1);
+
+  switch (out.epilogue) {
+    case Epilogue::kMix:
+      sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
+        store<width>(y + l, mixed_lanes<Mirrored, width>(r, d, l));
+      });
+      return;
+    case Epilogue::kResidual:
+      sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
+        store<width>(y + l, load<width>(x + l) * row_scale + mixed_lanes<Mirrored, width>(r, d, l));
+      });
+      return;
+    case Epilogue::kNorm: break;
+  }
+
+  RowSum<R, W> sum;
+  sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
+    const auto v = load<width>(x + l) * row_scale + mixed_lanes<Mirrored, width>(r, d, l);
+    store<width>(u + l, v);
+    sum.add(v, l);
+  });
+  const R mean = sum.total() / R(d);
+
+  RowSum<R, W> squares;
+  sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
+    const auto deviation = load<width>(u + l) - mean;
+    squares.add(deviation * deviation, l);
+  });
+  const R rstd = reciprocal_std(squares.total(), R(d), out.eps);
+  if (out.rstd) out.rstd[n] = rstd;
+
+  T* normalized = out.normalized ? out.normalized + n * d : nullptr;
+  sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
+    const auto v = normalize(load<width>(u + l), mean, rstd);
+    if (normalized) store<width>(normalized + l, v);
+    store<width>(y + l, v * load<width>(out.weight + l) + load<width>(out.bias + l));
+  });
+}
+
+// Rows k and -k from the same r: M(x)[-k, l] = M(x)[k, -l].
+template <int W, class T>
+void finish_row_pair(const RowOutput<T>& out, int64_t k, Compute<T>* r, Compute<T>* u) {
+  r[out.hidden] = r[0];
+  finish_row<W, false>(out, k, r, u);
+  const int64_t minus_k = mirror(k, out.seq);
+  if (minus_k != k) finish_row<W, true>(out, minus_k, r, u);
+}
+
+}  // namespace fnet::FNET_ISA

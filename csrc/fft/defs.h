@@ -1,0 +1,38 @@
+// What every header of fft/ and core/ needs to be compiled by a host compiler and by nvcc alike.
+//
+// FNET_FN marks the small functions of the shared mathematics. They are always inlined: besides speed
+// this keeps one copy per instruction set, so that the linker never merges an AVX-512 body into the
+// portable path.
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#if defined(__CUDACC__)
+#define FNET_FN __host__ __device__ __forceinline__
+#define FNET_INLINE_LAMBDA
+#else
+#define FNET_FN inline __attribute__((always_inline))
+#define FNET_INLINE_LAMBDA __attribute__((always_inline))
+#endif
+
+namespace fnet {
+
+template <class F, int... I>
+FNET_FN void static_for_impl(const F& body, std::integer_sequence<int, I...>) {
+  (body(std::integral_constant<int, I>{}), ...);
+}
+
+// body(0), body(1), ..., body(N - 1) with compile-time indices.
+template <int N, class F>
+FNET_FN void static_for(const F& body) {
+  static_for_impl(body, std::make_integer_sequence<int, N>{});
+}
+
+// The lesser of two; std::min would leave a copy per instruction set for the linker to confuse.
+template <class I>
+FNET_FN constexpr I least(I a, I b) {
+  return b < a ? b : a;
+}
+
+}  // namespace fnet

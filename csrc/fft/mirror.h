@@ -1,0 +1,20 @@
+// Index algebra of the fold: -n modulo N.
+#pragma once
+
+#include "fft/defs.h"
+
+namespace fnet {
+
+// The index of -n: 0 -> 0, n -> N - n.
+template <class I>
+FNET_FN constexpr I mirror(I n, I length) {
+  return n == 0 ? 0 : length - n;
+}
+
+// How many of the indices 0..N-1 are needed when n and -n say the same: N / 2 + 1.
+template <class I>
+FNET_FN constexpr I half_length(I length) {
+  return length / 2 + 1;
+}
+
+}  // namespace fnet

@@ -1,0 +1,56 @@
+#include "torch/general_path.h"
+
+#include <algorithm>
+#include <array>
+
+namespace fnet::binding {
+namespace {
+
+// torch.fft.rfft2(x), contiguous, as real pairs [..., seq, hidden / 2 + 1, 2].
+Tensor rfft2_pairs(const Tensor& x) {
+  using torch::stable::detail::from;
+  using torch::stable::detail::to;
+  std::array<StableIValue, 4> stack{from(x), from(std::optional<std::vector<int64_t>>()),
+                                    from(std::vector<int64_t>{-2, -1}),
+                                    from(std::optional<std::string>())};
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::fft_rfft2", "", stack.data(), TORCH_ABI_VERSION));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::view_as_real", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::contiguous(to<Tensor>(stack[0]));
+}
+
+// One slice holds at least one sequence and, past that, at most this many elements.
+constexpr int64_t kSliceElements = int64_t(1) << 22;
+
+template <class P>
+P* advance(P* p, int64_t bytes) {
+  using Byte = std::conditional_t<std::is_const_v<P>, const char, char>;
+  return p ? static_cast<Byte*>(p) + bytes : nullptr;
+}
+
+}  // namespace
+
+void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Parallel& parallel) {
+  const int64_t size = args.seq * args.hidden;
+  const int64_t slice = std::clamp<int64_t>(kSliceElements / size, 1, args.batch);
+  const int64_t wide = compute_size(args.dtype), narrow = element_size(args.dtype);
+  for (int64_t b = 0; b < args.batch; b += slice) {
+    MixArgs part = args;
+    part.batch = std::min(slice, args.batch - b);
+    part.x = advance(args.x, b * args.x_batch_stride * narrow);
+    part.y = advance(args.y, b * size * narrow);
+    part.normalized = advance(args.normalized, b * size * narrow);
+    part.row_scale = advance(args.row_scale, b * args.seq * wide);
+    part.rstd = advance(args.rstd, b * args.seq * wide);
+
+    const Tensor x =
+        new_empty(like, {part.batch, part.seq, part.hidden}, compute_type(args.dtype));
+    widen_rows_cpu(part, x.mutable_data_ptr(), parallel);
+    const Tensor spectrum = rfft2_pairs(x);
+    const Tensor workspace = new_bytes(like, mix_cpu_workspace(part, parallel.slots()));
+    mix_from_spectrum_cpu(part, spectrum.const_data_ptr(), workspace.mutable_data_ptr(), parallel);
+  }
+}
+
+}  // namespace fnet::binding

@@ -1,0 +1,25 @@
+// The contract of every op; each backend registers its own kernels for them.
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(fnet_kernels, m) {
+  // (residual ? x : 0) + scale * Re(FFT2(x)) over the last two dims.
+  m.def("fourier_mix(Tensor x, float scale=1.0, bool residual=False) -> Tensor");
+  // LayerNorm(x + scale * Re(FFT2(x))) * weight + bias.
+  m.def(
+      "fused_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale) -> Tensor");
+  // The same, with what backward needs; normalized is empty when there is neither weight nor bias.
+  m.def(
+      "fused_fourier_mix_train(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale)"
+      " -> (Tensor y, Tensor normalized, Tensor rstd)");
+  // First order; dweight and dbias are empty when not needed.
+  m.def(
+      "fused_fourier_mix_backward(Tensor grad, Tensor normalized, Tensor rstd, Tensor? weight,"
+      " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor dbias)");
+
+  // The radices of our own kernels for a length; empty when it takes the general path.
+  m.def("length_radices(int n) -> int[]");
+  m.def("cpu_isa() -> str");
+  m.def("cpu_isas() -> str");
+  // Not to be called while another thread runs an op.
+  m.def("set_cpu_isa(str isa) -> ()");
+}

@@ -1,0 +1,122 @@
+// Between torch's tensors and the kernel API's structs, for every backend.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "core/api.h"
+
+namespace fnet::binding {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+inline DType dtype_of(const char* op, const Tensor& x) {
+  switch (x.scalar_type()) {
+    case ScalarType::Float: return DType::kFloat32;
+    case ScalarType::Double: return DType::kFloat64;
+    case ScalarType::BFloat16: return DType::kBFloat16;
+    case ScalarType::Half: return DType::kFloat16;
+    default: break;
+  }
+  STD_TORCH_CHECK(false, op, ": expected x of dtype float32, float64, bfloat16 or float16, got ",
+                  torch::headeronly::toString(x.scalar_type()));
+}
+
+// The dtype of statistics and of arithmetic.
+inline ScalarType compute_type(DType dtype) {
+  return dtype == DType::kFloat64 ? ScalarType::Double : ScalarType::Float;
+}
+
+inline std::vector<int64_t> sizes_of(const Tensor& x) {
+  return {x.sizes().begin(), x.sizes().end()};
+}
+
+inline Tensor new_empty(const Tensor& like, std::vector<int64_t> sizes, ScalarType type) {
+  return torch::stable::new_empty(like, sizes, type);
+}
+
+inline Tensor new_bytes(const Tensor& like, size_t count) {
+  return new_empty(like, {int64_t(count)}, ScalarType::Byte);
+}
+
+// x as [batch, seq, hidden] with last stride 1: in place where its strides allow, else a copy.
+// x must outlive the result's pointers.
+struct Rows {
+  Tensor x;
+  int64_t batch = 1, seq, hidden, batch_stride, row_stride;
+
+  Rows(const char* op, const Tensor& given) : x(given) {
+    STD_TORCH_CHECK(x.dim() >= 2, op, ": expected x of at least 2 dims [..., seq, hidden], got ",
+                    x.dim());
+    const int64_t dims = x.dim();
+    seq = x.size(dims - 2);
+    hidden = x.size(dims - 1);
+    for (int64_t i = 0; i < dims - 2; ++i) batch *= x.size(i);
+    if (!collapse()) {
+      x = torch::stable::contiguous(x);
+      row_stride = hidden;
+      batch_stride = seq * hidden;
+    }
+  }
+
+ private:
+  bool collapse() {
+    const int64_t dims = x.dim();
+    if (hidden > 1 && x.stride(dims - 1) != 1) return false;
+    row_stride = x.stride(dims - 2);
+    batch_stride = 0;
+    int64_t next = -1;  // the stride that the next outer dim must have
+    for (int64_t i = dims - 3; i >= 0; --i) {
+      if (x.size(i) == 1) continue;
+      if (next < 0)
+        batch_stride = x.stride(i);
+      else if (x.stride(i) != next)
+        return false;
+      next = x.stride(i) * x.size(i);
+    }
+    return true;
+  }
+};
+
+// What both ops over a tensor x and optional rows [hidden] must agree on.
+inline void check_affine(const char* op, const char* name, const std::optional<Tensor>& t,
+                         const Tensor& x, int64_t hidden) {
+  if (!t) return;
+  STD_TORCH_CHECK(t->dim() == 1 && t->size(0) == hidden, op, ": expected ", name, " of shape [",
+                  hidden, "]");
+  STD_TORCH_CHECK(t->scalar_type() == x.scalar_type() && t->device() == x.device(), op,
+                  ": expected ", name, " of the dtype and device of x");
+}
+
+inline const void* data_or_null(const std::optional<Tensor>& t) {
+  return t ? t->const_data_ptr() : nullptr;
+}
+
+inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t) {
+  return t ? std::optional<Tensor>(torch::stable::contiguous(*t)) : std::nullopt;
+}
+
+inline MixArgs mix_args(const Rows& in, DType dtype, double scale) {
+  MixArgs args;
+  args.x = in.x.const_data_ptr();
+  args.batch = in.batch;
+  args.seq = in.seq;
+  args.hidden = in.hidden;
+  args.x_batch_stride = in.batch_stride;
+  args.x_row_stride = in.row_stride;
+  args.scale = scale;
+  args.dtype = dtype;
+  return args;
+}
+
+inline bool is_empty(const MixArgs& args) { return args.batch * args.seq * args.hidden == 0; }
+
+}  // namespace fnet::binding
