@@ -15,6 +15,9 @@ from fnet_kernels._library import DEVICES, operators
 
 Path = Literal["kernels", "general", "empty"]
 
+#: Elements of x that the general path takes at a time, if a sequence is not longer.
+GENERAL_SLICE = 1 << 22
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -104,12 +107,15 @@ def explain(
         path, why, workspace = "empty", "there are no elements", 0
     elif covered:
         path, why = "kernels", "the kernels have factors for both lengths"
-        workspace = _spectrum_bytes(x, min(prod(batch), threads), seq // 2 + 1)
+        # Each thread holds the folded half-spectrum of the sequence that it works on.
+        workspace = min(prod(batch), threads) * _spectrum_bytes(x, seq // 2 + 1)
     else:
         lengths = {"seq": seq, "hidden": hidden}
         why = " and ".join(f"{name} {lengths[name]}" for name in lengths if not radices[name])
         path, why = "general", f"torch.fft, for {why} has a prime factor without a kernel"
-        workspace = _spectrum_bytes(x, prod(batch), seq)
+        # A slice of the batch at a time: a copy of x in the compute dtype, and its half-spectrum.
+        slice_ = min(max(GENERAL_SLICE // (seq * hidden), 1), prod(batch))
+        workspace = slice_ * (seq * hidden * _compute(x).itemsize + _spectrum_bytes(x, seq))
     return Explanation(
         shape=tuple(x.shape),
         dtype=x.dtype,
@@ -128,10 +134,13 @@ def _radices(length: int) -> tuple[int, ...]:
     return tuple(operators.length_radices(length)) if length else ()
 
 
-def _spectrum_bytes(x: Tensor, sequences: int, rows: int) -> int:
-    """Half-spectra, [rows, hidden / 2 + 1] complex numbers each, of sequences held at a time."""
-    compute = torch.promote_types(x.dtype, torch.float32)
-    return sequences * rows * (x.shape[-1] // 2 + 1) * 2 * compute.itemsize
+def _compute(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _spectrum_bytes(x: Tensor, rows: int) -> int:
+    """[rows, hidden / 2 + 1] complex numbers."""
+    return rows * (x.shape[-1] // 2 + 1) * 2 * _compute(x).itemsize
 
 
 def _factors(length: int, radices: tuple[int, ...]) -> str:

@@ -1,0 +1,150 @@
+"""`python -m fnet_kernels doctor`: what is installed, what runs, and whether it is right.
+
+Nothing of this library or of torch is imported before the check that is about it, so that the
+doctor also speaks where an import fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+OLDEST_TORCH = (2, 11)
+#: One shape for each path, with the tolerance that its dtype allows.
+SHAPES = (("kernels", (2, 96, 48)), ("general", (2, 37, 48)))
+TOLERANCES = {"float32": 1e-5, "float64": 1e-12, "bfloat16": 2e-2, "float16": 2e-3}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report; `cure` is set where something is broken."""
+
+    name: str
+    detail: str
+    cure: str | None = None
+
+    def __str__(self) -> str:
+        line = f"[{'ok' if self.cure is None else 'BROKEN'}] {self.name}: {self.detail}"
+        return line if self.cure is None else f"{line}\n     cure: {self.cure}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The doctor takes no arguments."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report. Returns 1 when something is broken, else 0."""
+    broken = 0
+    for finding in examine():
+        print(finding)
+        broken += finding.cure is not None
+    print(f"{broken} broken" if broken else "all is well")
+    return 1 if broken else 0
+
+
+def examine() -> Iterator[Finding]:
+    """The findings, in an order in which each rests on those before; stops where that breaks."""
+    from fnet_kernels import __version__
+
+    yield Finding("fnet_kernels", f"{__version__}, Python {platform.python_version()}")
+    for check in (_torch, _extension):
+        finding = check()
+        yield finding
+        if finding.cure is not None:
+            return
+    yield from _devices()
+    yield from _self_checks()
+    yield _transformers()
+
+
+def _torch() -> Finding:
+    cure = "run `pip install 'torch>={}.{}'`".format(*OLDEST_TORCH)
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("torch", f"does not import ({error})", cure)
+    major, minor = torch.__version__.split(".")[:2]
+    if (int(major), int(minor)) < OLDEST_TORCH:
+        return Finding("torch", f"{torch.__version__} is too old", cure)
+    return Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def _extension() -> Finding:
+    try:
+        from fnet_kernels._library import extension
+    except ImportError as error:
+        reason, _, cure = str(error).partition("; ")
+        return Finding("extension", reason, cure)
+    return Finding("extension", f"{extension.__file__}")
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    from fnet_kernels._library import DEVICES, operators
+
+    best, used = operators.cpu_isas(), operators.cpu_isa()
+    yield Finding("cpu", f"kernels for {best}; in use: {used}")
+    if torch.cuda.is_available() and "cuda" not in DEVICES:
+        yield Finding("cuda", "a GPU is here, but this build has no CUDA kernels; use CPU tensors")
+
+
+def _self_checks() -> Iterator[Finding]:
+    """Forward and backward against the reference in float64, for each path and dtype."""
+    from fnet_kernels import explain
+
+    for path, shape in SHAPES:
+        taken = explain(shape).path
+        errors = {dtype: _worst_error(shape, dtype) for dtype in TOLERANCES}
+        wrong = [dtype for dtype, error in errors.items() if not error <= TOLERANCES[dtype]]
+        name = f"{path} path"
+        detail = "largest error " + ", ".join(f"{d} {error:.0e}" for d, error in errors.items())
+        if taken != path:
+            yield Finding(name, f"{shape} takes the path '{taken}'", "report this with the output")
+        elif wrong:
+            yield Finding(name, f"{detail}; wrong in {', '.join(wrong)}", _library_cure())
+        else:
+            yield Finding(name, detail)
+
+
+def _library_cure() -> str:
+    from fnet_kernels._library import REBUILD
+
+    return f"{REBUILD}; if that does not help, report it with this output"
+
+
+def _worst_error(shape: tuple[int, ...], dtype_name: str) -> float:
+    """Largest error of y and of the gradients, each relative to the largest true value."""
+    import torch
+
+    from fnet_kernels import ops, reference
+
+    dtype = getattr(torch, dtype_name)
+    generator = torch.Generator().manual_seed(0)
+    hidden = shape[-1]
+    x, weight, bias, grad = (
+        torch.randn(size, generator=generator).to(dtype)
+        for size in (shape, (hidden,), (hidden,), shape)
+    )
+
+    def results(mix: Callable[..., torch.Tensor], to: torch.dtype) -> list[torch.Tensor]:
+        inputs = [t.to(to).requires_grad_() for t in (x, weight, bias)]
+        y = mix(*inputs)
+        return [y.detach(), *torch.autograd.grad(y, inputs, grad.to(to))]
+
+    ours = results(ops.fused_fourier_mix, dtype)
+    truth = results(reference.fused_fourier_mix, torch.float64)
+    errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, truth, strict=True)]
+    return max(errors, key=lambda error: float("inf") if error != error else error)  # NaN is worst
+
+
+def _transformers() -> Finding:
+    try:
+        version = importlib.import_module("transformers").__version__
+        importlib.import_module("fnet_kernels._hf_layer")
+    except ImportError as error:
+        return Finding("transformers", f"not usable, so neither is fnet_kernels.hf ({error})")
+    return Finding("transformers", f"{version}, hf.patch_fnet is available")
