@@ -54,7 +54,7 @@ def _panel(axes: Any, title: str, shapes: list[str], groups: list[dict[str, Timi
         axes.errorbar(where, middle, yerr=[below, above], **whisker)
         for x, m, top in zip(where, middle, high, strict=True):
             axes.annotate(
-                f"{m:.3g}", (x, top), (0, 3), textcoords="offset points", ha="center", fontsize=8
+                _digits(m), (x, top), (0, 3), textcoords="offset points", ha="center", fontsize=8
             )
     axes.set_title(title, fontsize=11)
     axes.set_xticks(range(len(shapes)), shapes)
@@ -65,6 +65,11 @@ def _panel(axes: Any, title: str, shapes: list[str], groups: list[dict[str, Timi
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _milliseconds(timing: Timing) -> tuple[float, float, float]:

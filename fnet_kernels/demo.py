@@ -34,7 +34,7 @@ from fnet_kernels._timing import Timing
 
 CHART = "fnet_demo.png"
 _TOKENS = 2048  # per forward: as many sequences as fit, at least one
-_SECONDS = 90.0  # of timing, shared by the lengths
+_SECONDS = 60.0  # of timing, shared by the lengths
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
