@@ -31,7 +31,7 @@ struct Scratch {
     };
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, W);
     fold_weights = take(seq);
-    line = reinterpret_cast<Complex<Lanes<R, W>>*>(take((seq > hidden ? seq : hidden) * 2 * W));
+    line = reinterpret_cast<Complex<Lanes<R, W>>*>(take(line_extent(seq > hidden ? seq : hidden) * 2 * W));
     rows = MixedRows<R>::over(take(2 * W * pitch), hidden, W);
     u = take(pitch);
     bytes = at - static_cast<char*>(base);

@@ -13,7 +13,7 @@ template <class R>
 struct OwnedPlan : LinePlan<R> {
   std::vector<Stage<R>> stages_storage;
   std::vector<std::vector<Complex<R>>> twiddle_storage;
-  std::vector<int32_t> position_storage;
+  std::vector<int32_t> entry_storage, position_storage;
 };
 
 template <class R>
@@ -28,16 +28,21 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length) {
     if (rest > 1)
       for (int64_t j = 0; j < rest; ++j)
         for (int q = 1; q < radix; ++q) twiddles.push_back(unit_root<R>(j * q, points));
-    plan->stages_storage.push_back({radix, rest, twiddles.data()});
+    const int64_t stride = s == 0 && rest > 1 ? rest + 1 : rest;
+    plan->stages_storage.push_back({radix, rest, stride, twiddles.data()});
     points = rest;
   }
 
-  // Output k = q + radix k' is output k' of the q-th sub-line, which starts at q rest.
+  const Stage<R>& outer = plan->stages_storage[0];
+  for (int64_t n = 0; n < length; ++n)
+    plan->entry_storage.push_back(int32_t(n / outer.rest * outer.stride + n % outer.rest));
+
+  // Output k = q + radix k' is output k' of the q-th sub-line, which starts at q stride.
   plan->position_storage.resize(length);
   for (int64_t k = 0; k < length; ++k) {
     int64_t digits = k, position = 0;
     for (const auto& stage : plan->stages_storage) {
-      position += digits % stage.radix * stage.rest;
+      position += digits % stage.radix * stage.stride;
       digits /= stage.radix;
     }
     plan->position_storage[k] = int32_t(position);
@@ -46,6 +51,7 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length) {
   plan->length = length;
   plan->stages = factors.count;
   plan->stage = plan->stages_storage.data();
+  plan->entry = plan->entry_storage.data();
   plan->position = plan->position_storage.data();
   return plan;
 }

@@ -10,11 +10,12 @@
 
 namespace fnet {
 
-// One decimation-in-frequency stage: it splits lines of radix * rest points into radix lines of rest points.
+// One decimation-in-frequency stage: it splits lines of radix * rest points into radix lines of rest
+// points, which start `stride` apart in memory.
 template <class R>
 struct Stage {
   int radix;
-  int64_t rest;
+  int64_t rest, stride;
   // exp(-2 pi i jq / (radix rest)) at [j (radix - 1) + q - 1], j < rest, 0 < q < radix; null if rest = 1.
   const Complex<R>* twiddles;
 };
@@ -24,8 +25,13 @@ struct LinePlan {
   int64_t length;
   int stages;
   const Stage<R>* stage;
-  const int32_t* position;  // output k of the in-place transform lies at position[k]
+  const int32_t* entry;     // point n goes in at entry[n]
+  const int32_t* position;  // output k of the in-place transform comes out at position[k]
 };
+
+// The first stage's lines lie one place further apart than they are long: where their distance is a
+// power of two, its butterflies would otherwise hit one set of the cache. Gaps are never read.
+constexpr int64_t line_extent(int64_t length) { return length + kMaxRadix; }
 
 // The plan for a length of factorise(); kept for later calls, safe from any thread.
 template <class R>

@@ -25,19 +25,19 @@ void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t 
     T* du = static_cast<T*>(args.du_over_rstd) + n * d;
 
     RowSum<R, W> sum_g, sum_gx;
-    sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
-      const auto dy = load<width>(grad + l), xhat = load<width>(normalized + l);
-      const auto g = dy * load<width>(weight + l);
-      sum_g.add(g, l);
-      sum_gx.add(g * xhat, l);
-      if (dweight) store<width>(dweight + l, load<width>(dweight + l) + dy * xhat);
-      if (dbias) store<width>(dbias + l, load<width>(dbias + l) + dy);
+    sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+      const auto dy = load<at.width>(grad + l), xhat = load<at.width>(normalized + l);
+      const auto g = dy * load<at.width>(weight + l);
+      sum_g.add(at, g);
+      sum_gx.add(at, g * xhat);
+      if (dweight) store<at.width>(dweight + l, load<at.width>(dweight + l) + dy * xhat);
+      if (dbias) store<at.width>(dbias + l, load<at.width>(dbias + l) + dy);
     });
     const R mean_g = sum_g.total() / R(d), mean_gx = sum_gx.total() / R(d);
 
-    sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
-      const auto g = load<width>(grad + l) * load<width>(weight + l);
-      store<width>(du + l, norm_gradient(g, load<width>(normalized + l), mean_g, mean_gx));
+    sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+      const auto g = load<at.width>(grad + l) * load<at.width>(weight + l);
+      store<at.width>(du + l, norm_gradient(g, load<at.width>(normalized + l), mean_g, mean_gx));
     });
   }
 }

@@ -57,39 +57,39 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
 
   switch (out.epilogue) {
     case Epilogue::kMix:
-      sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
-        store<width>(y + l, mixed_lanes<Mirrored, width>(r, d, l));
+      sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+        store<at.width>(y + l, mixed_lanes<Mirrored, at.width>(r, d, l));
       });
       return;
     case Epilogue::kResidual:
-      sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
-        store<width>(y + l, load<width>(x + l) * row_scale + mixed_lanes<Mirrored, width>(r, d, l));
+      sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+        store<at.width>(y + l, load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l));
       });
       return;
     case Epilogue::kNorm: break;
   }
 
   RowSum<R, W> sum;
-  sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
-    const auto v = load<width>(x + l) * row_scale + mixed_lanes<Mirrored, width>(r, d, l);
-    store<width>(u + l, v);
-    sum.add(v, l);
+  sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+    const auto v = load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l);
+    store<at.width>(u + l, v);
+    sum.add(at, v);
   });
   const R mean = sum.total() / R(d);
 
   RowSum<R, W> squares;
-  sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
-    const auto deviation = load<width>(u + l) - mean;
-    squares.add(deviation * deviation, l);
+  sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+    const auto deviation = load<at.width>(u + l) - mean;
+    squares.add(at, deviation * deviation);
   });
   const R rstd = reciprocal_std(squares.total(), R(d), out.eps);
   if (out.rstd) out.rstd[n] = rstd;
 
   T* normalized = out.normalized ? out.normalized + n * d : nullptr;
-  sweep<W>(d, [&](auto width, int64_t l) FNET_INLINE_LAMBDA {
-    const auto v = normalize(load<width>(u + l), mean, rstd);
-    if (normalized) store<width>(normalized + l, v);
-    store<width>(y + l, v * load<width>(out.weight + l) + load<width>(out.bias + l));
+  sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+    const auto v = normalize(load<at.width>(u + l), mean, rstd);
+    if (normalized) store<at.width>(normalized + l, v);
+    store<at.width>(y + l, v * load<at.width>(out.weight + l) + load<at.width>(out.bias + l));
   });
 }
 

@@ -25,32 +25,38 @@ FNET_FN void rows_from_line(const LinePlan<R>& plan, const Complex<Lanes<R, W>>*
   }
 }
 
-// Bands band and band + 1 of G, where they exist. `line` holds hidden complex lanes; rows 2 W rows of r.
-template <int W, class T>
-void row_block(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const Compute<T>* G,
-               int64_t band, Complex<Lanes<Compute<T>, W>>* line, const MixedRows<Compute<T>>& rows,
-               Compute<T>* u) {
-  using R = Compute<T>;
+// Point m of the line <- H_a[m] + i H_b[m] for bands a and b of G, all m of [0, hidden).
+template <int W, class R>
+void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R, W>>* line) {
   using V = Lanes<R, W>;
-  const int64_t d = plan.length;
-  const SpectrumLayout layout{out.seq, d, W};
+  for (int64_t m = 0; 2 * m <= plan.length; ++m, a += 2 * W, b += 2 * W) {
+    const V a_re = V::load(a), a_im = V::load(a + W), b_re = V::load(b), b_im = V::load(b + W);
+    if (m > 0) line[plan.entry[plan.length - m]] = {a_re + b_im, b_re - a_im};  // conj H_a + i conj H_b
+    line[plan.entry[m]] = {a_re - b_im, a_im + b_re};
+  }
+}
+
+// rows <- r for bands band and band + 1 of G, where they exist; line is scratch of line_extent(length) places.
+template <int W, class R>
+void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const R* G, int64_t band,
+                    Complex<Lanes<R, W>>* line, const MixedRows<R>& rows) {
+  using V = Lanes<R, W>;
   const bool has_b = band + 1 < layout.bands();
-  const R* a = G + layout.at(band, 0);
-  const R* b = G + layout.at(has_b ? band + 1 : band, 0);
-
-  line_fft<V>(plan, line, [&](int64_t m) FNET_INLINE_LAMBDA {
-    const bool above = 2 * m > d;
-    const int64_t at = 2 * W * (above ? d - m : m);
-    const V a_re = V::load(a + at), a_im = V::load(a + at + W);
-    const V b_re = V::load(b + at), b_im = V::load(b + at + W);
-    return above ? Complex<V>{a_re + b_im, b_re - a_im} : Complex<V>{a_re - b_im, a_im + b_re};
-  });
-
+  pack_bands<W>(plan, G + layout.at(band, 0), G + layout.at(has_b ? band + 1 : band, 0), line);
+  line_fft(plan, line);
   rows_from_line<W>(plan, line, rows, 0, [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.re; });
   if (has_b)
     rows_from_line<W>(plan, line, rows, W,
                       [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.im; });
+}
 
+// One block: 2 W rows of r and the 4 W rows of y that they make. u is scratch of one row.
+template <int W, class T>
+void row_block(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const Compute<T>* G,
+               int64_t band, Complex<Lanes<Compute<T>, W>>* line, const MixedRows<Compute<T>>& rows,
+               Compute<T>* u) {
+  const SpectrumLayout layout{out.seq, out.hidden, W};
+  transform_rows<W>(plan, layout, G, band, line, rows);
   const int64_t k0 = band * W, count = least<int64_t>(2 * W, layout.rows() - k0);
   for (int64_t i = 0; i < count; ++i) finish_row_pair<W>(out, k0 + i, rows.row(i), u);
 }

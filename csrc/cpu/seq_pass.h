@@ -49,26 +49,29 @@ FNET_FN ColumnPair<V> unpack_pair(Complex<V> z, Complex<V> mirrored) {
   return {{z.re + mirrored.re, z.im - mirrored.im}, {z.im + mirrored.im, mirrored.re - z.re}};
 }
 
-// Columns m0 .. m0 + 2W - 1 of g through the transform into G; `line` holds seq complex lanes.
+// Point n of the line <- columns m0 .. m0 + 2W - 1 of row n of g.
 template <int W, class T>
-void seq_block(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
-               Complex<Lanes<Compute<T>, W>>* line, Compute<T>* G) {
-  using R = Compute<T>;
-  using V = Lanes<R, W>;
+void fold_block(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
+                Complex<Lanes<Compute<T>, W>>* line) {
   const int64_t seq = plan.length;
   const int64_t ma = m0 % hidden, mb = (m0 + W) % hidden;
-
-  line_fft<V>(plan, line, [&](int64_t n) FNET_INLINE_LAMBDA {
+  for (int64_t n = 0; n < seq; ++n) {
     const int64_t minus_n = mirror(n, seq);
     const T* row = in.x + n * in.row_stride;
     const T* mirror_row = in.x + minus_n * in.row_stride;
-    const R w = in.weight[n], mirror_w = in.weight[minus_n];
-    return Complex<V>{
+    const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
+    line[plan.entry[n]] = {
         columns_up<W>(row, hidden, ma) * w + columns_down<W>(mirror_row, hidden, ma) * mirror_w,
         columns_up<W>(row, hidden, mb) * w + columns_down<W>(mirror_row, hidden, mb) * mirror_w};
-  });
+  }
+}
 
-  // Unpack W rows k at a time and turn them: lanes become rows.
+// Takes the transformed line apart, W rows k at a time, and turns them: lanes become rows of G.
+template <int W, class R>
+void unpack_block(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int64_t hidden,
+                  int64_t m0, R* G) {
+  using V = Lanes<R, W>;
+  const int64_t seq = plan.length;
   const SpectrumLayout layout{seq, hidden, W};
   const int64_t columns = layout.columns();
   const int in_a = int(least<int64_t>(W, columns - m0));
@@ -89,6 +92,15 @@ void seq_block(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t 
     transpose(b_im);
     for (int c = 0; c < in_b; ++c, to += 2 * W) b_re[c].store(to), b_im[c].store(to + W);
   }
+}
+
+// Columns m0 .. m0 + 2W - 1 of g through the transform into G; `line` is scratch of line_extent(length) places.
+template <int W, class T>
+void seq_block(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
+               Complex<Lanes<Compute<T>, W>>* line, Compute<T>* G) {
+  fold_block<W>(in, plan, hidden, m0, line);
+  line_fft(plan, line);
+  unpack_block<W>(plan, line, hidden, m0, G);
 }
 
 }  // namespace fnet::FNET_ISA
