@@ -26,7 +26,11 @@ class Unusable(Exception):
 
 
 def sequence_lengths(text: str) -> list[int]:
-    """Parse `512,2048` into distinct positive lengths, in the order given."""
+    """Parse `512,2048` into distinct positive lengths, in the order given.
+
+    Raises:
+        Unusable: something else than positive integers.
+    """
     lengths = []
     for word in text.split(","):
         try:
@@ -40,7 +44,11 @@ def sequence_lengths(text: str) -> list[int]:
 
 
 def read_texts(paths: Sequence[str]) -> tuple[str, str]:
-    """The files' text, joined, and a line that describes it."""
+    """The files' text, joined, as much as a demo needs, and a line that describes it.
+
+    Raises:
+        Unusable: a file cannot be read, or holds nothing but white space.
+    """
     parts = []
     for path in paths:
         try:
@@ -50,7 +58,10 @@ def read_texts(paths: Sequence[str]) -> tuple[str, str]:
         if not part.strip():
             raise Unusable(f"--text: {path} holds no text")
         parts.append(part)
-    return "\n".join(parts), ", ".join(paths)
+    text, source = "\n".join(parts), ", ".join(paths)
+    if len(text) > _ENOUGH:
+        return text[:_ENOUGH], f"the first {_ENOUGH:,} characters of {source}"
+    return text, source
 
 
 def found_text() -> tuple[str, str]:

@@ -19,6 +19,7 @@ from fnet_kernels._timing import Timing, interleave
 
 STOCK, PATCHED, PATCHED_BF16 = "stock fp32", "patched fp32", "patched bf16"
 ATTENTION, ATTENTION_BF16 = "BERT attention fp32", "BERT attention bf16"
+NAMES = (STOCK, PATCHED, PATCHED_BF16, ATTENTION, ATTENTION_BF16)
 
 STEPS = 4  # progress steps of `measure`
 

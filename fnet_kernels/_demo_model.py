@@ -69,8 +69,15 @@ def _from_checkpoint(checkpoint: str, text: str) -> Loaded:
         config = AutoConfig.from_pretrained(checkpoint)
         if config.model_type != "fnet":
             raise Unusable(f"--checkpoint: {checkpoint} is a {config.model_type} model, not FNet")
+        if config.use_tpu_fourier_optimizations:
+            raise Unusable(
+                f"--checkpoint: {checkpoint} has use_tpu_fourier_optimizations set: "
+                "its layers use another path, which is left alone"
+            )
         model = FNetModel.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Unusable:
+        raise
+    except Exception as error:  # each kind of damage raises its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise Unusable(f"--checkpoint: cannot load {checkpoint}: {reason}") from error
     ids = _tokenize(checkpoint, text)
@@ -95,7 +102,7 @@ def _tokenize(checkpoint: str, text: str) -> list[int]:
     except Exception:  # each missing file and library raises its own kind
         return []
     # Without tokenizer files transformers makes one with an empty vocabulary: all unknown.
-    return ids if len(set(ids)) > 1 or len(ids) == 1 else []
+    return ids if set(ids) - {tokenizer.unk_token_id} else []
 
 
 def _check_reachable(checkpoint: str) -> None:
