@@ -90,7 +90,8 @@ class FusedFourierMix(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1:] != (self.hidden_size,):  # without weight and bias nothing else would say so
+        # Without weight and bias nothing else would tell.
+        if isinstance(x, Tensor) and x.shape[-1:] != (self.hidden_size,):
             raise ValueError(
                 f"FusedFourierMix: x must have hidden size {self.hidden_size} as its last axis;"
                 f" got shape {tuple(x.shape)}"

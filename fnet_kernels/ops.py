@@ -30,7 +30,7 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
         x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
             bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
             `x` gives an empty result.
-        scale: factor of the transform.
+        scale: factor of the transform; `torch.compile` compiles anew for each value.
 
     Returns:
         A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast` `x` is cast to the
@@ -76,7 +76,7 @@ def fused_fourier_mix(
         weight: `[hidden]`, dtype and device of `x`; None for ones.
         bias: `[hidden]`, dtype and device of `x`; None for zeros.
         eps: added to the variance of each row; finite, not negative.
-        scale: factor of the transform.
+        scale: factor of the transform; `torch.compile` compiles anew for each value.
 
     Returns:
         A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast` all tensors are
