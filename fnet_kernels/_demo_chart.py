@@ -34,8 +34,13 @@ def save_chart(results: Sequence[Measured], heading: str, path: Path) -> bool:
     figure.suptitle(heading, fontsize=11)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     shapes = [result.shape for result in results]
-    _panel(left, "One sublayer", shapes, [result.sublayer for result in results])
-    _panel(right, "Whole model, forward", shapes, [result.model for result in results])
+    _panel(
+        left,
+        "One sublayer: FNet mixing, stock and patched; BERT self-attention",
+        shapes,
+        [result.sublayer for result in results],
+    )
+    _panel(right, "Whole FNet model, forward", shapes, [result.model for result in results])
     figure.savefig(path, dpi=130)
     return True
 

@@ -95,7 +95,7 @@ def _documentation() -> Iterable[str]:
     try:
         from pydoc_data.topics import topics
     except ImportError:
-        yield from (pydoc.render_doc(m, renderer=pydoc.plaintext) for m in ("re", "argparse"))
+        yield from (pydoc.plain(pydoc.render_doc(m)) for m in ("re", "argparse"))
     else:
         yield from (topics[name] for name in sorted(topics))
 

@@ -104,9 +104,10 @@ def measure(stock: nn.Module, rows: Tensor, progress: Progress, seconds: float) 
         seconds=seconds * 0.7,
         least=3,
         most=20,
+        warm_up=False,  # both have just run
         on_round=progress.part,
     )
-    return Measured(*rows.shape, fp32, stock_bf16, bf16, sublayer, model)
+    return Measured(rows.shape[0], rows.shape[1], fp32, stock_bf16, bf16, sublayer, model)
 
 
 def _sublayers(

@@ -54,9 +54,9 @@ def load(checkpoint: str | None, text: str, positions: int) -> Loaded:
     with _quiet_transformers():
         if checkpoint is None:
             torch.manual_seed(0)
-            model = FNetModel(base_config(positions)).eval()
+            model: Any = FNetModel(base_config(positions))
             about = "random weights (no --checkpoint was given)"
-            return Loaded(model, byte_ids(text), about, "bytes of the text")
+            return Loaded(model.eval(), byte_ids(text), about, "bytes of the text")
         return _from_checkpoint(checkpoint, text)
 
 
@@ -74,7 +74,8 @@ def _from_checkpoint(checkpoint: str, text: str) -> Loaded:
                 f"--checkpoint: {checkpoint} has use_tpu_fourier_optimizations set: "
                 "its layers use another path, which is left alone"
             )
-        model = FNetModel.from_pretrained(checkpoint, dtype=torch.float32).eval()
+        model: Any = FNetModel.from_pretrained(checkpoint, dtype=torch.float32)
+        model.eval()
     except Unusable:
         raise
     except Exception as error:  # each kind of damage raises its own
@@ -129,8 +130,9 @@ def _check_reachable(checkpoint: str) -> None:
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """No progress bars or reports of unused heads in the middle of ours."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

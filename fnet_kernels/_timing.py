@@ -53,6 +53,7 @@ def interleave(
     seconds: float = 3.0,
     least: int = 5,
     most: int = 50,
+    warm_up: bool = True,
     on_round: Callable[[float], None] | None = None,
 ) -> dict[str, Timing]:
     """Time every call once per round until `seconds` have passed.
@@ -61,6 +62,7 @@ def interleave(
         calls: name to function; what it returns is dropped at once, outside the timed region.
         before: name to a function that runs, untimed, before each call of that name.
         seconds: wall-clock budget. At least `least` and at most `most` rounds are run.
+        warm_up: call each once first, untimed: plans, lazy initialisation, thread pools.
         on_round: called after each round with the part of the work that is done, 0 to 1.
 
     Example:
@@ -82,7 +84,7 @@ def interleave(
         del result
         return end - start
 
-    for name in names:  # warm-up: plans, lazy initialisation, thread pools
+    for name in names if warm_up else ():
         run(name)
     collecting = gc.isenabled()
     gc.disable()
@@ -94,7 +96,8 @@ def interleave(
                 taken[name].append(run(name))
             spent = time.perf_counter() - began
             if on_round is not None:
-                on_round(min(1.0, max(done / most, spent / seconds)))
+                budget = spent / seconds if seconds > 0 else 1.0
+                on_round(max(done / most, min(done / least, budget, 1.0)))
             if done >= least and spent >= seconds:
                 break
     finally:

@@ -85,6 +85,9 @@ def test_interleave_runs_each_once_a_round() -> None:
         assert sorted(rounds[start : start + 3]) == ["a", "b", "c"]
     assert all(log[i - 1] == "before a" for i, name in enumerate(log) if name == "a")
     assert parts[-1] == 1.0
+    log.clear()
+    interleave({"a": lambda: log.append("a")}, seconds=0, least=2, most=9, warm_up=False)
+    assert log == ["a", "a"]
     assert len(interleave({"a": int}, seconds=9, least=1, most=2)["a"].seconds) == 2
 
 
