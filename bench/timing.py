@@ -97,7 +97,7 @@ def time_all(
         before={name: c.before for name, (c, _) in entries.items() if c.before is not None},
         seconds=seconds,
         least=7,
-        most=40,
+        most=60,
     )
 
 
