@@ -168,6 +168,16 @@ def test_opcheck(affine: bool, requires_grad: bool) -> None:
     opcheck(OPS.fused_fourier_mix_train.default, (x, *vectors, 1e-5, 0.5))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_fake_results_have_the_dtypes_of_real_ones(dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(2, 6, 10, dtype=dtype)
+    for op in (OPS.fused_fourier_mix.default, OPS.fused_fourier_mix_train.default):
+        opcheck(op, (x, weight, bias, 1e-5, 0.5), test_utils="test_faketensor")
+    _, rows, rstd = OPS.fused_fourier_mix_train(x, weight, bias, 1e-5, 0.5)
+    args = (x, rows, rstd, weight, 0.5, True, True)
+    opcheck(OPS.fused_fourier_mix_backward.default, args, test_utils="test_faketensor")
+
+
 @pytest.mark.parametrize("need_weight", [False, True])
 def test_opcheck_backward(need_weight: bool) -> None:
     x, weight, bias = inputs(2, 6, 10, dtype=torch.float64)
@@ -256,3 +266,20 @@ def test_vmap(in_dims: Any, x_shape: Any, weight_shape: Any) -> None:
         op = torch.vmap(lambda x: OPS.fused_fourier_mix(x, None, None, 1e-5, 1.0), in_dims[0])
         truth = torch.vmap(lambda x: reference.fused_fourier_mix(x, eps=1e-5), in_dims[0])(x)
         assert_close(op(x), truth, 10)
+
+
+@pytest.mark.parametrize("given", ["none", "shared", "mapped"])
+def test_vmap_of_the_training_operator(given: str) -> None:
+    x = torch.randn(3, 5, 8, dtype=torch.float64)
+    weight = {"none": None, "shared": torch.randn(8), "mapped": torch.randn(3, 8)}[given]
+    weight = None if weight is None else weight.double()
+    in_dims = (0, 0 if given == "mapped" else None)
+    ours = torch.vmap(lambda x, w: OPS.fused_fourier_mix_train(x, w, None, 1e-3, 1.0), in_dims)(
+        x, weight
+    )
+    slices = weight if weight is not None and given == "mapped" else [weight] * 3
+    one_by_one = [
+        OPS.fused_fourier_mix_train(x, w, None, 1e-3, 1.0) for x, w in zip(x, slices, strict=True)
+    ]
+    for a, *b in zip(ours, *one_by_one, strict=True):
+        assert_close(a, torch.stack(b), 10)
