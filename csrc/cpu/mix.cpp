@@ -31,12 +31,17 @@ class Arena {
 
 void* offset(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
+// A spectrum G up to this size stays in its core's L2 between the passes. Larger ones would only crowd each
+// other out of the shared cache (and cost memory), so then all slots work on one sequence at a time.
+constexpr int64_t kPrivateSpectrum = 2 << 20;
+
 struct MixWorkspace {
   void *weight, *bias;
   void* scratch;  // of slot 0; the next follow
   int64_t scratch_bytes;
   void* G;  // of slot 0
   int64_t spectrum_bytes;
+  int64_t private_sequences;  // the first so many are done whole by one slot each, the others shared
   size_t used;
 
   MixWorkspace(const MixArgs& args, int slots, const Kernels& kernels, void* base) {
@@ -48,7 +53,8 @@ struct MixWorkspace {
     scratch = arena.take(slots * scratch_bytes);
     const SpectrumLayout layout{args.seq, args.hidden, kernels.width(args.dtype)};
     spectrum_bytes = align(layout.size() * compute_size(args.dtype));
-    G = arena.take(std::min<int64_t>(slots, args.batch) * spectrum_bytes);
+    private_sequences = spectrum_bytes <= kPrivateSpectrum ? args.batch / slots * slots : 0;
+    G = arena.take((private_sequences > 0 ? slots : 1) * spectrum_bytes);
     used = arena.used();
   }
 };
@@ -99,19 +105,14 @@ Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel) {
     const int64_t seq_blocks = (half_length(args.hidden) + block - 1) / block;
     const int64_t row_blocks = (half_length(args.seq) + block - 1) / block;
     const auto scratch = [&](int slot) { return offset(ws.scratch, slot * ws.scratch_bytes); };
-    const int slots = parallel.slots();
-
-    // Whole sequences to each slot while there is one for every slot: G stays in that core's cache.
-    const int64_t whole = args.batch / slots * slots;
-    each_block(whole, parallel, [&](Range range, int slot) {
+    each_block(ws.private_sequences, parallel, [&](Range range, int slot) {
       void* G = offset(ws.G, slot * ws.spectrum_bytes);
       for (int64_t b = range.begin; b < range.end; ++b) {
         kernels.seq_blocks(task, b, G, 0, seq_blocks, scratch(slot));
         kernels.row_blocks(task, b, G, 0, row_blocks, scratch(slot));
       }
     });
-    // What remains is shared: all slots on one sequence.
-    for (int64_t b = whole; b < args.batch; ++b) {
+    for (int64_t b = ws.private_sequences; b < args.batch; ++b) {
       each_block(seq_blocks, parallel, [&](Range range, int slot) {
         kernels.seq_blocks(task, b, ws.G, range.begin, range.end, scratch(slot));
       });
