@@ -27,7 +27,8 @@ struct MixArgs {
   const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
   int64_t batch = 0, seq = 0, hidden = 0;
   int64_t x_batch_stride = 0, x_row_stride = 0;
-  const void* row_scale = nullptr;  // optional [batch, seq] in the compute type: x stands for row_scale * x
+  // Optional [batch, seq] in the compute type: x stands for row_scale * x.
+  const void* row_scale = nullptr;
   double scale = 1;
 
   Epilogue epilogue = Epilogue::kMix;
@@ -68,8 +69,9 @@ class Parallel {
   // body(slot) for each slot; returns when all are done.
   template <class F>
   void each(const F& body) const {
-    run_(slots_, [](void* context, int slot) { (*static_cast<const F*>(context))(slot); },
-         const_cast<F*>(&body));
+    run_(
+        slots_, [](void* context, int slot) { (*static_cast<const F*>(context))(slot); },
+        const_cast<F*>(&body));
   }
 
  private:
@@ -87,13 +89,14 @@ Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& 
 // The general path, in two halves around a library's FFT, for lengths that mix_cpu does not take.
 // First: wide <- row_scale * x, contiguous in the compute type.
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
-// Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute type,
-// contiguous, to y by the kernels' own mirror and epilogue. Its workspace is mix_cpu's.
+// Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute
+// type, contiguous, to y by the kernels' own mirror and epilogue. Its workspace is mix_cpu's.
 Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
                              const Parallel& parallel);
 
-// Instruction sets. cpu_isa() is the name in use; set_cpu_isa("auto") takes the best of this machine
-// and returns false for a name that it cannot run. cpu_isas() lists those it can, best first.
+// Instruction sets. cpu_isa() is the name in use; set_cpu_isa("auto") takes the best of this
+// machine and returns false for a name that it cannot run. cpu_isas() lists those it can, best
+// first.
 const char* cpu_isa();
 const char* cpu_isas();
 bool set_cpu_isa(const char* name);

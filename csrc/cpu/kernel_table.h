@@ -1,5 +1,5 @@
-// Fills a Kernels table for the instruction set that the including file has chosen: it defines FNET_ISA
-// and the widths of its lanes before anything else.
+// Fills a Kernels table for the instruction set that the including file has chosen: it defines
+// FNET_ISA and the widths of its lanes before anything else.
 #pragma once
 
 #include "cpu/kernels.h"
@@ -31,7 +31,8 @@ struct Scratch {
     };
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, W);
     fold_weights = take(seq);
-    line = reinterpret_cast<Complex<Lanes<R, W>>*>(take(line_extent(seq > hidden ? seq : hidden) * 2 * W));
+    line = reinterpret_cast<Complex<Lanes<R, W>>*>(
+        take(line_extent(seq > hidden ? seq : hidden) * 2 * W));
     rows = MixedRows<R>::over(take(2 * W * pitch), hidden, W);
     u = take(pitch);
     bytes = at - static_cast<char*>(base);
@@ -108,8 +109,8 @@ inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, 
     using R = Compute<T>;
     const Scratch<R> s(scratch, args.seq, args.hidden);
     const RowOutput<T> out = row_output<T>(task, b);
-    const Complex<R>* F = static_cast<const Complex<R>*>(spectrum) +
-                          b * args.seq * half_length(args.hidden);
+    const Complex<R>* F =
+        static_cast<const Complex<R>*>(spectrum) + b * args.seq * half_length(args.hidden);
     for (int64_t k = begin; k < end; ++k)
       row_from_spectrum<kWidth<R>>(out, F, R(args.scale), k, s.rows.row(0), s.u);
   });

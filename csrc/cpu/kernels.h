@@ -1,4 +1,5 @@
-// The kernels of one instruction set as a table of functions, so that one build runs on any machine.
+// The kernels of one instruction set as a table of functions, so that one build runs on any
+// machine.
 #pragma once
 
 #include "core/api.h"
@@ -8,7 +9,7 @@ namespace fnet {
 // One call of mix, resolved: what every sequence of the batch shares.
 struct MixTask {
   const MixArgs* args;
-  const void* seq_plan;     // LinePlan<compute type>; null on the general path
+  const void* seq_plan;  // LinePlan<compute type>; null on the general path
   const void* hidden_plan;
   const void* weight;  // [hidden] in the compute type, ones where the user gave none
   const void* bias;    // likewise, zeros

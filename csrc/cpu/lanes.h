@@ -1,5 +1,6 @@
 // Lanes<R, W>: W numbers that take the same road, one from each of W transforms. GCC's and Clang's
-// vector extension turns them into SSE, AVX2, AVX-512 or NEON registers; there are no intrinsics here.
+// vector extension turns them into SSE, AVX2, AVX-512 or NEON registers; there are no intrinsics
+// here.
 //
 // Everything in namespace FNET_ISA is compiled once per instruction set (kernels_*.cpp defines it).
 #pragma once

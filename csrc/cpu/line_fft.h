@@ -1,5 +1,5 @@
-// The in-place FFT of one complex line per lane: decimation in frequency, depth first, so that after
-// the first stages every sub-line is transformed while it is in L1.
+// The in-place FFT of one complex line per lane: decimation in frequency, depth first, so that
+// after the first stages every sub-line is transformed while it is in L1.
 //
 // Output k is left at plan.position[k], and whoever reads it looks it up there: nothing is ever
 // reordered in memory.
@@ -36,8 +36,8 @@ void last_pass(Complex<V>* line, int64_t count, int64_t stride) {
   }
 }
 
-// Stages from `first` on, over `count` lines that lie `stride` apart. (A length of 1 has the radix 1,
-// which is in no list: there is nothing to do.)
+// Stages from `first` on, over `count` lines that lie `stride` apart. (A length of 1 has the radix
+// 1, which is in no list: there is nothing to do.)
 template <class V>
 void run_stages(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line, int64_t count,
                 int64_t stride) {

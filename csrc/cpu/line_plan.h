@@ -10,13 +10,14 @@
 
 namespace fnet {
 
-// One decimation-in-frequency stage: it splits lines of radix * rest points into radix lines of rest
-// points, which start `stride` apart in memory.
+// One decimation-in-frequency stage: it splits lines of radix * rest points into radix lines of
+// rest points, which start `stride` apart in memory.
 template <class R>
 struct Stage {
   int radix;
   int64_t rest, stride;
-  // exp(-2 pi i jq / (radix rest)) at [j (radix - 1) + q - 1], j < rest, 0 < q < radix; null if rest = 1.
+  // exp(-2 pi i jq / (radix rest)) at [j (radix - 1) + q - 1], j < rest, 0 < q < radix; null if
+  // rest = 1.
   const Complex<R>* twiddles;
 };
 

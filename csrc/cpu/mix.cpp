@@ -9,7 +9,8 @@ namespace fnet {
 namespace {
 
 constexpr int64_t kAlign = 64;
-// Partial sums of dweight and dbias: the chunks depend on the rows alone, so results never depend on threads.
+// Partial sums of dweight and dbias: the chunks depend on the rows alone, so results never depend
+// on threads.
 constexpr int64_t kMaxChunks = 64, kMinChunkRows = 64;
 
 int64_t align(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
@@ -31,8 +32,9 @@ class Arena {
 
 void* offset(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
-// A spectrum G up to this size stays in its core's L2 between the passes. Larger ones would only crowd each
-// other out of the shared cache (and cost memory), so then all slots work on one sequence at a time.
+// A spectrum G up to this size stays in its core's L2 between the passes. Larger ones would only
+// crowd each other out of the shared cache (and cost memory), so then all slots work on one
+// sequence at a time.
 constexpr int64_t kPrivateSpectrum = 2 << 20;
 
 struct MixWorkspace {
@@ -41,7 +43,8 @@ struct MixWorkspace {
   int64_t scratch_bytes;
   void* G;  // of slot 0
   int64_t spectrum_bytes;
-  int64_t private_sequences;  // the first so many are done whole by one slot each, the others shared
+  int64_t
+      private_sequences;  // the first so many are done whole by one slot each, the others shared
   size_t used;
 
   MixWorkspace(const MixArgs& args, int slots, const Kernels& kernels, void* base) {

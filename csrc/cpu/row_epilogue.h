@@ -17,22 +17,24 @@ struct RowOutput {
   Epilogue epilogue;
   const T* x;
   int64_t row_stride;
-  const R* row_scale;           // null: 1
-  const R *weight, *bias;       // [hidden], always there
+  const R* row_scale;      // null: 1
+  const R *weight, *bias;  // [hidden], always there
   R eps;
   T* y;
   T* normalized;  // null: not wanted
   R* rstd;        // null: not wanted
 };
 
-// Room for a row of r: it can be read W lanes at a time forwards from 0 and backwards from `hidden`,
-// which holds element 0 again, so that the mirror of a row needs no special case.
+// Room for a row of r: it can be read W lanes at a time forwards from 0 and backwards from
+// `hidden`, which holds element 0 again, so that the mirror of a row needs no special case.
 template <class R>
 struct MixedRows {
   R* first;
   int64_t pitch;
 
-  static FNET_FN int64_t pitch_for(int64_t hidden, int width) { return (hidden / width + 3) * width; }
+  static FNET_FN int64_t pitch_for(int64_t hidden, int width) {
+    return (hidden / width + 3) * width;
+  }
   static FNET_FN MixedRows over(R* scratch, int64_t hidden, int width) {
     return {scratch + width, pitch_for(hidden, width)};
   }
@@ -63,7 +65,8 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
       return;
     case Epilogue::kResidual:
       sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
-        store<at.width>(y + l, load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l));
+        store<at.width>(
+            y + l, load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l));
       });
       return;
     case Epilogue::kNorm: break;

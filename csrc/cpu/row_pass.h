@@ -1,7 +1,9 @@
-// Second pass, G -> y: the transform along hidden for 2 W rows of G, then the epilogue for 4 W rows of y.
+// Second pass, G -> y: the transform along hidden for 2 W rows of G, then the epilogue for 4 W rows
+// of y.
 //
-// Lanes are rows. With H[m] = G[m] for m <= d/2 and conj G[d - m] above, r = DFT(H) is real: the inverse
-// transform of conj G. Two bands a and b of W rows travel as one complex line H_a + i H_b -> r_a + i r_b.
+// Lanes are rows. With H[m] = G[m] for m <= d/2 and conj G[d - m] above, r = DFT(H) is real: the
+// inverse transform of conj G. Two bands a and b of W rows travel as one complex line H_a + i H_b
+// -> r_a + i r_b.
 #pragma once
 
 #include "cpu/line_fft.h"
@@ -31,12 +33,14 @@ void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R
   using V = Lanes<R, W>;
   for (int64_t m = 0; 2 * m <= plan.length; ++m, a += 2 * W, b += 2 * W) {
     const V a_re = V::load(a), a_im = V::load(a + W), b_re = V::load(b), b_im = V::load(b + W);
-    if (m > 0) line[plan.entry[plan.length - m]] = {a_re + b_im, b_re - a_im};  // conj H_a + i conj H_b
+    if (m > 0)
+      line[plan.entry[plan.length - m]] = {a_re + b_im, b_re - a_im};  // conj H_a + i conj H_b
     line[plan.entry[m]] = {a_re - b_im, a_im + b_re};
   }
 }
 
-// rows <- r for bands band and band + 1 of G, where they exist; line is scratch of line_extent(length) places.
+// rows <- r for bands band and band + 1 of G, where they exist; line is scratch of
+// line_extent(length) places.
 template <int W, class R>
 void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const R* G, int64_t band,
                     Complex<Lanes<R, W>>* line, const MixedRows<R>& rows) {
@@ -44,7 +48,8 @@ void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const
   const bool has_b = band + 1 < layout.bands();
   pack_bands<W>(plan, G + layout.at(band, 0), G + layout.at(has_b ? band + 1 : band, 0), line);
   line_fft(plan, line);
-  rows_from_line<W>(plan, line, rows, 0, [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.re; });
+  rows_from_line<W>(plan, line, rows, 0,
+                    [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.re; });
   if (has_b)
     rows_from_line<W>(plan, line, rows, W,
                       [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.im; });
@@ -61,7 +66,8 @@ void row_block(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const 
   for (int64_t i = 0; i < count; ++i) finish_row_pair<W>(out, k0 + i, rows.row(i), u);
 }
 
-// The general path: rows k and -k from the one-sided spectrum F [seq, hidden / 2 + 1] of a library's FFT.
+// The general path: rows k and -k from the one-sided spectrum F [seq, hidden / 2 + 1] of a
+// library's FFT.
 template <int W, class T>
 void row_from_spectrum(const RowOutput<T>& out, const Complex<Compute<T>>* F, Compute<T> scale,
                        int64_t k, Compute<T>* r, Compute<T>* u) {

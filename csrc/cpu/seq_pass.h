@@ -1,7 +1,7 @@
 // First pass, x -> G: fold, then the transform along seq, for blocks of 2 W columns.
 //
-// Lanes are columns. Two blocks of W real columns a and b travel as one complex line z = a + i b; after
-// the transform  A_k = (Z_k + conj Z_{-k}) / 2  and  B_k = (Z_k - conj Z_{-k}) / 2i.
+// Lanes are columns. Two blocks of W real columns a and b travel as one complex line z = a + i b;
+// after the transform  A_k = (Z_k + conj Z_{-k}) / 2  and  B_k = (Z_k - conj Z_{-k}) / 2i.
 #pragma once
 
 #include "cpu/line_fft.h"
@@ -80,7 +80,8 @@ void unpack_block(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int
     V a_re[W], a_im[W], b_re[W], b_im[W];
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
       const int64_t k = least(band * W + i, layout.rows() - 1);
-      const ColumnPair<V> g = unpack_pair(line[plan.position[k]], line[plan.position[mirror(k, seq)]]);
+      const ColumnPair<V> g =
+          unpack_pair(line[plan.position[k]], line[plan.position[mirror(k, seq)]]);
       a_re[i] = g.a.re, a_im[i] = g.a.im, b_re[i] = g.b.re, b_im[i] = g.b.im;
     });
     transpose(a_re);
@@ -94,7 +95,8 @@ void unpack_block(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int
   }
 }
 
-// Columns m0 .. m0 + 2W - 1 of g through the transform into G; `line` is scratch of line_extent(length) places.
+// Columns m0 .. m0 + 2W - 1 of g through the transform into G; `line` is scratch of
+// line_extent(length) places.
 template <int W, class T>
 void seq_block(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
                Complex<Lanes<Compute<T>, W>>* line, Compute<T>* G) {

@@ -51,7 +51,8 @@ template <int W>
 FNET_FN Lanes<float, W> load(const Float16* p) {
 #if defined(__AVX512F__)
   if constexpr (W == 16)
-    return {(typename Lanes<float, W>::Vector)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))};
+    return {
+        (typename Lanes<float, W>::Vector)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))};
 #endif
 #if defined(__F16C__)
   if constexpr (W == 8)

@@ -8,7 +8,8 @@ namespace fnet::FNET_ISA {
 // Successive vectors of a row belong to separate chains, so that the additions of a sum overlap.
 inline constexpr int kChains = 4;
 
-// body(at, i) for i = 0, W, 2W, ... with at.width = W, and with width 1 for what is left at the end.
+// body(at, i) for i = 0, W, 2W, ... with at.width = W, and with width 1 for what is left at the
+// end.
 template <int Width, int Chain>
 struct At {
   static constexpr std::integral_constant<int, Width> width{};

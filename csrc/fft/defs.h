@@ -1,8 +1,8 @@
 // What every header of fft/ and core/ needs to be compiled by a host compiler and by nvcc alike.
 //
-// FNET_FN marks the small functions of the shared mathematics. They are always inlined: besides speed
-// this keeps one copy per instruction set, so that the linker never merges an AVX-512 body into the
-// portable path.
+// FNET_FN marks the small functions of the shared mathematics. They are always inlined: besides
+// speed this keeps one copy per instruction set, so that the linker never merges an AVX-512 body
+// into the portable path.
 #pragma once
 
 #include <type_traits>

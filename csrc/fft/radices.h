@@ -18,8 +18,8 @@ struct IntList {
 // THE list. Adding a radix here (and its cost below) is all that a new one takes.
 using Radices = IntList<2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16>;
 
-// Time of one stage, in picoseconds per point of an AVX2 line in L1 (the order of the figures is the same
-// with SSE2 and AVX-512); 0: not a radix.
+// Time of one stage, in picoseconds per point of an AVX2 line in L1 (the order of the figures is
+// the same with SSE2 and AVX-512); 0: not a radix.
 constexpr int stage_cost(int radix) {
   switch (radix) {
     case 2: return 800;
@@ -47,8 +47,8 @@ struct Factors {
   int cost = 0;
 };
 
-// The cheapest split of n into radices, smaller ones first: the last stage has no twiddles, so it is the
-// largest. n = 1 is one stage of radix 1.
+// The cheapest split of n into radices, smaller ones first: the last stage has no twiddles, so it
+// is the largest. n = 1 is one stage of radix 1.
 constexpr Factors factorise(long long n, int largest = kMaxRadix) {
   Factors best;
   if (n == 1) {

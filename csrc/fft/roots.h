@@ -1,4 +1,5 @@
-// Roots of unity at compile time: cos and sin of 2 pi p / q, exact to the last bit of a double or so.
+// Roots of unity at compile time: cos and sin of 2 pi p / q, exact to the last bit of a double or
+// so.
 #pragma once
 
 #include "fft/complex.h"
@@ -28,8 +29,8 @@ constexpr double cos_series(double x) {
 constexpr double cos_turn(int p, int q) {
   p %= q;
   if (p < 0) p += q;
-  if (2 * p > q) p = q - p;                              // cos(-a) = cos(a)
-  if (4 * p > q) return -cos_turn(q - 2 * p, 2 * q);     // cos(pi - a) = -cos(a)
+  if (2 * p > q) p = q - p;                           // cos(-a) = cos(a)
+  if (4 * p > q) return -cos_turn(q - 2 * p, 2 * q);  // cos(pi - a) = -cos(a)
   if (8 * p > q) return detail::sin_series(2 * detail::kPi * (q - 4 * p) / (4.0 * q));
   return detail::cos_series(2 * detail::kPi * p / q);
 }

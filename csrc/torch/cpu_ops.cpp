@@ -86,18 +86,20 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::option
   return {out.y, out.normalized, out.rstd};
 }
 
-std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(
-    Tensor grad, Tensor normalized, Tensor rstd, std::optional<Tensor> weight, double scale,
-    bool need_weight, bool need_bias) {
+std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
+                                                              Tensor rstd,
+                                                              std::optional<Tensor> weight,
+                                                              double scale, bool need_weight,
+                                                              bool need_bias) {
   const char* op = "fused_fourier_mix_backward";
   grad = torch::stable::contiguous(grad);
   normalized = torch::stable::contiguous(normalized);
   rstd = torch::stable::contiguous(rstd);
   const Rows in(op, grad);
   const DType dtype = dtype_of(op, grad);
-  STD_TORCH_CHECK(sizes_of(normalized) == sizes_of(grad) &&
-                      normalized.scalar_type() == grad.scalar_type(),
-                  op, ": expected normalized of the shape and dtype of grad");
+  STD_TORCH_CHECK(
+      sizes_of(normalized) == sizes_of(grad) && normalized.scalar_type() == grad.scalar_type(), op,
+      ": expected normalized of the shape and dtype of grad");
   STD_TORCH_CHECK(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype),
                   op, ": expected rstd of one element a row, float32 (float64 for float64)");
   check_affine(op, "weight", weight, grad, in.hidden);

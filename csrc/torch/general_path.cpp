@@ -44,8 +44,7 @@ void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Parallel& p
     part.row_scale = advance(args.row_scale, b * args.seq * wide);
     part.rstd = advance(args.rstd, b * args.seq * wide);
 
-    const Tensor x =
-        new_empty(like, {part.batch, part.seq, part.hidden}, compute_type(args.dtype));
+    const Tensor x = new_empty(like, {part.batch, part.seq, part.hidden}, compute_type(args.dtype));
     widen_rows_cpu(part, x.mutable_data_ptr(), parallel);
     const Tensor spectrum = rfft2_pairs(x);
     const Tensor workspace = new_bytes(like, mix_cpu_workspace(part, parallel.slots()));

@@ -1,12 +1,13 @@
-// Lengths without kernels of our own: torch.fft's one-sided transform, then our mirror and epilogue.
+// Lengths without kernels of our own: torch.fft's one-sided transform, then our mirror and
+// epilogue.
 #pragma once
 
 #include "torch/tensors.h"
 
 namespace fnet::binding {
 
-// As mix_cpu, for any lengths, on the device of `like`. It works slice by slice of the batch, so that
-// the spectrum in memory stays bounded; y may be x.
+// As mix_cpu, for any lengths, on the device of `like`. It works slice by slice of the batch, so
+// that the spectrum in memory stays bounded; y may be x.
 void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Parallel& parallel);
 
 }  // namespace fnet::binding

@@ -6,7 +6,8 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def("fourier_mix(Tensor x, float scale=1.0, bool residual=False) -> Tensor");
   // LayerNorm(x + scale * Re(FFT2(x))) * weight + bias.
   m.def(
-      "fused_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale) -> Tensor");
+      "fused_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale) -> "
+      "Tensor");
   // The same, with what backward needs; normalized is empty when there is neither weight nor bias.
   m.def(
       "fused_fourier_mix_train(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale)"
@@ -14,7 +15,8 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   // First order; dweight and dbias are empty when not needed.
   m.def(
       "fused_fourier_mix_backward(Tensor grad, Tensor normalized, Tensor rstd, Tensor? weight,"
-      " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor dbias)");
+      " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor "
+      "dbias)");
 
   // The radices of our own kernels for a length; empty when it takes the general path.
   m.def("length_radices(int n) -> int[]");
