@@ -10,7 +10,6 @@ from collections.abc import Sequence
 COMMANDS = {
     "doctor": "check this installation: what was built, what runs, whether it is right",
     "demo": "run a transformers FNet on real text, stock and patched",
-    "bench": "measure against PyTorch's own operators",
 }
 
 

@@ -15,9 +15,6 @@ from fnet_kernels._library import DEVICES, operators
 
 Path = Literal["kernels", "general", "empty"]
 
-#: Elements of x that the general path takes at a time, if a sequence is not longer.
-GENERAL_SLICE = 1 << 22
-
 
 @dataclass(frozen=True)
 class Explanation:
@@ -35,7 +32,7 @@ class Explanation:
     #: Instruction set of the kernels: "avx512", "avx2", "neon" or "portable".
     isa: str
     threads: int
-    #: Estimate of the memory in bytes that the call needs besides its input and output.
+    #: What the call allocates besides its results, in bytes (without torch.fft's own scratch).
     workspace_bytes: int
 
     def __str__(self) -> str:
@@ -47,7 +44,7 @@ class Explanation:
             f"  seq        {_factors(seq, self.seq_radices)}",
             f"  hidden     {_factors(hidden, self.hidden_radices)}",
             f"  runs on    {self.isa}, {self.threads} thread{'s' * (self.threads != 1)}",
-            f"  workspace  about {self.workspace_bytes / 2**20:.1f} MiB",
+            f"  workspace  {self.workspace_bytes / 2**20:.1f} MiB",
         ]
         return "\n".join(lines)
 
@@ -101,21 +98,15 @@ def explain(
     *batch, seq, hidden = x.shape
     radices = {name: _radices(n) for name, n in (("seq", seq), ("hidden", hidden))}
     covered = bool(radices["seq"] and radices["hidden"])
-    threads = torch.get_num_threads()
     path: Path
     if x.numel() == 0:
-        path, why, workspace = "empty", "there are no elements", 0
+        path, why = "empty", "there are no elements"
     elif covered:
         path, why = "kernels", "the kernels have factors for both lengths"
-        # Each thread holds the folded half-spectrum of the sequence that it works on.
-        workspace = min(prod(batch), threads) * _spectrum_bytes(x, seq // 2 + 1)
     else:
         lengths = {"seq": seq, "hidden": hidden}
         why = " and ".join(f"{name} {lengths[name]}" for name in lengths if not radices[name])
         path, why = "general", f"torch.fft, for {why} has a prime factor without a kernel"
-        # A slice of the batch at a time: a copy of x in the compute dtype, and its half-spectrum.
-        slice_ = min(max(GENERAL_SLICE // (seq * hidden), 1), prod(batch))
-        workspace = slice_ * (seq * hidden * _compute(x).itemsize + _spectrum_bytes(x, seq))
     return Explanation(
         shape=tuple(x.shape),
         dtype=x.dtype,
@@ -125,22 +116,13 @@ def explain(
         seq_radices=radices["seq"] if path == "kernels" else (),
         hidden_radices=radices["hidden"] if path == "kernels" else (),
         isa=operators.cpu_isa(),
-        threads=threads,
-        workspace_bytes=workspace,
+        threads=torch.get_num_threads(),
+        workspace_bytes=operators.workspace_bytes(prod(batch), seq, hidden, x.dtype),
     )
 
 
 def _radices(length: int) -> tuple[int, ...]:
     return tuple(operators.length_radices(length)) if length else ()
-
-
-def _compute(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
-
-
-def _spectrum_bytes(x: Tensor, rows: int) -> int:
-    """[rows, hidden / 2 + 1] complex numbers."""
-    return rows * (x.shape[-1] // 2 + 1) * 2 * _compute(x).itemsize
 
 
 def _factors(length: int, radices: tuple[int, ...]) -> str:

@@ -117,12 +117,12 @@ def test_doctor_takes_nan_for_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = types.ModuleType("fnet_kernels.bench")
+    command = types.ModuleType("fnet_kernels.demo")
     seen = []
     command.add_arguments = lambda parser: parser.add_argument("--seq")  # type: ignore[attr-defined]
     command.run = lambda args: seen.append(args.seq) or 3  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fnet_kernels.bench", command)
-    assert cli.main(["bench", "--seq", "512"]) == 3
+    monkeypatch.setitem(sys.modules, "fnet_kernels.demo", command)
+    assert cli.main(["demo", "--seq", "512"]) == 3
     assert seen == ["512"]
 
 

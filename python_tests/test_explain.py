@@ -17,7 +17,8 @@ def test_kernels() -> None:
     assert prod(it.hidden_radices) == 768
     assert it.isa == operators.cpu_isa()
     assert it.threads == torch.get_num_threads()
-    assert 0 < it.workspace_bytes <= it.threads * (512 // 2 + 1) * (768 // 2 + 1) * 8
+    spectrum = (512 // 2 + 1) * (768 // 2 + 1) * 8
+    assert spectrum < it.workspace_bytes < it.threads * spectrum * 1.6
 
 
 @pytest.mark.parametrize(
@@ -50,10 +51,11 @@ def test_tensor_and_shape_say_the_same() -> None:
 
 def test_workspace_is_in_the_compute_dtype() -> None:
     by_dtype = {
-        t: explain((2, 16, 24), dtype=t).workspace_bytes for t in (torch.half, torch.double)
+        t: explain((2, 512, 768), dtype=t).workspace_bytes for t in (torch.half, torch.double)
     }
-    single = explain((2, 16, 24)).workspace_bytes
-    assert by_dtype == {torch.half: single, torch.double: 2 * single}
+    single = explain((2, 512, 768)).workspace_bytes
+    assert by_dtype[torch.half] == single
+    assert single < by_dtype[torch.double] < 3 * single
 
 
 def test_no_memory_is_needed_to_ask() -> None:

@@ -79,7 +79,10 @@ class Parallel {
   Run run_;
 };
 
-// Scratch that the caller brings; any alignment up to 64 is made inside.
+// Whether mix_cpu takes these lengths; otherwise the general path does.
+bool has_own_kernels(const MixArgs& args);
+
+// Scratch that the caller brings, for either path; any alignment up to 64 is made inside.
 size_t mix_cpu_workspace(const MixArgs& args, int slots);
 size_t norm_grad_cpu_workspace(const NormGradArgs& args, int slots);
 
@@ -90,7 +93,7 @@ Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& 
 // First: wide <- row_scale * x, contiguous in the compute type.
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
 // Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute
-// type, contiguous, to y by the kernels' own mirror and epilogue. Its workspace is mix_cpu's.
+// type, contiguous, to y by the kernels' own mirror and epilogue.
 Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
                              const Parallel& parallel);
 

@@ -57,7 +57,8 @@ struct MixWorkspace {
     const SpectrumLayout layout{args.seq, args.hidden, kernels.width(args.dtype)};
     spectrum_bytes = align(layout.size() * compute_size(args.dtype));
     private_sequences = spectrum_bytes <= kPrivateSpectrum ? args.batch / slots * slots : 0;
-    G = arena.take((private_sequences > 0 ? slots : 1) * spectrum_bytes);
+    const int spectra = !has_own_kernels(args) ? 0 : private_sequences > 0 ? slots : 1;
+    G = arena.take(spectra * spectrum_bytes);
     used = arena.used();
   }
 };
@@ -90,13 +91,16 @@ void each_block(int64_t count, const Parallel& parallel, const F& body) {
 
 }  // namespace
 
+bool has_own_kernels(const MixArgs& args) {
+  return factorise(args.seq).count > 0 && factorise(args.hidden).count > 0;
+}
+
 size_t mix_cpu_workspace(const MixArgs& args, int slots) {
   return MixWorkspace(args, slots, active_kernels(), nullptr).used;
 }
 
 Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel) {
-  if (factorise(args.seq).count == 0 || factorise(args.hidden).count == 0)
-    return Status::kUnsupportedLength;
+  if (!has_own_kernels(args)) return Status::kUnsupportedLength;
   const Kernels& kernels = active_kernels();
   const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);

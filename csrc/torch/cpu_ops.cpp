@@ -24,11 +24,14 @@ Parallel torch_parallel(int64_t elements) {
   });
 }
 
+Parallel mix_parallel(const MixArgs& args) {
+  return torch_parallel(args.batch * args.seq * args.hidden);
+}
+
 void run_mix(const MixArgs& args, const Tensor& like) {
   if (is_empty(args)) return;
-  const Parallel parallel = torch_parallel(args.batch * args.seq * args.hidden);
-  if (factorise(args.seq).count == 0 || factorise(args.hidden).count == 0)
-    return mix_by_torch_fft(args, like, parallel);
+  const Parallel parallel = mix_parallel(args);
+  if (!has_own_kernels(args)) return mix_by_torch_fft(args, like, parallel);
   const Tensor workspace = new_bytes(like, mix_cpu_workspace(args, parallel.slots()));
   mix_cpu(args, workspace.mutable_data_ptr(), parallel);
 }
@@ -37,7 +40,7 @@ Tensor fourier_mix(Tensor x, double scale, bool residual) {
   const char* op = "fourier_mix";
   const Rows in(op, x);
   const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
-  MixArgs args = mix_args(in, dtype_of(op, x), scale);
+  MixArgs args = mix_args(in, dtype_of(op, x.scalar_type()), scale);
   args.epilogue = residual ? Epilogue::kResidual : Epilogue::kMix;
   args.y = y.mutable_data_ptr();
   run_mix(args, x);
@@ -51,7 +54,7 @@ struct NormOutputs {
 NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
                      const std::optional<Tensor>& bias, double eps, double scale, bool train) {
   const Rows in(op, x);
-  const DType dtype = dtype_of(op, x);
+  const DType dtype = dtype_of(op, x.scalar_type());
   check_affine(op, "weight", weight, x, in.hidden);
   check_affine(op, "bias", bias, x, in.hidden);
   const std::optional<Tensor> w = contiguous(weight), b = contiguous(bias);
@@ -96,7 +99,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   normalized = torch::stable::contiguous(normalized);
   rstd = torch::stable::contiguous(rstd);
   const Rows in(op, grad);
-  const DType dtype = dtype_of(op, grad);
+  const DType dtype = dtype_of(op, grad.scalar_type());
   STD_TORCH_CHECK(
       sizes_of(normalized) == sizes_of(grad) && normalized.scalar_type() == grad.scalar_type(), op,
       ": expected normalized of the shape and dtype of grad");
@@ -135,6 +138,16 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   return {dx, dweight, dbias};
 }
 
+int64_t workspace_bytes(int64_t batch, int64_t seq, int64_t hidden, ScalarType type) {
+  MixArgs args;
+  args.batch = batch, args.seq = seq, args.hidden = hidden;
+  args.dtype = dtype_of("workspace_bytes", type);
+  if (is_empty(args)) return 0;
+  const Parallel parallel = mix_parallel(args);
+  return has_own_kernels(args) ? int64_t(mix_cpu_workspace(args, parallel.slots()))
+                               : general_path_bytes(args, parallel);
+}
+
 std::vector<int64_t> length_radices(int64_t n) {
   const Factors factors = n >= 1 ? factorise(n) : Factors{};
   return {factors.radix, factors.radix + factors.count};
@@ -160,6 +173,7 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   using namespace fnet::binding;
+  m.impl("workspace_bytes", TORCH_BOX(&workspace_bytes));
   m.impl("length_radices", TORCH_BOX(&length_radices));
   m.impl("cpu_isa", TORCH_BOX(&isa));
   m.impl("cpu_isas", TORCH_BOX(&isas));

@@ -29,11 +29,24 @@ P* advance(P* p, int64_t bytes) {
   return p ? static_cast<Byte*>(p) + bytes : nullptr;
 }
 
+int64_t slice_of(const MixArgs& args) {
+  return std::clamp<int64_t>(kSliceElements / (args.seq * args.hidden), 1, args.batch);
+}
+
 }  // namespace
+
+int64_t general_path_bytes(const MixArgs& args, const Parallel& parallel) {
+  MixArgs part = args;
+  part.batch = slice_of(args);
+  const int64_t numbers =
+      args.hidden + 2 * (args.hidden / 2 + 1);  // a row of x, and of its spectrum
+  return part.batch * args.seq * numbers * compute_size(args.dtype) +
+         int64_t(mix_cpu_workspace(part, parallel.slots()));
+}
 
 void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Parallel& parallel) {
   const int64_t size = args.seq * args.hidden;
-  const int64_t slice = std::clamp<int64_t>(kSliceElements / size, 1, args.batch);
+  const int64_t slice = slice_of(args);
   const int64_t wide = compute_size(args.dtype), narrow = element_size(args.dtype);
   for (int64_t b = 0; b < args.batch; b += slice) {
     MixArgs part = args;

@@ -10,4 +10,7 @@ namespace fnet::binding {
 // that the spectrum in memory stays bounded; y may be x.
 void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Parallel& parallel);
 
+// What it allocates at a time.
+int64_t general_path_bytes(const MixArgs& args, const Parallel& parallel);
+
 }  // namespace fnet::binding

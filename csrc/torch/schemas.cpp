@@ -20,6 +20,9 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
 
   // The radices of our own kernels for a length; empty when it takes the general path.
   m.def("length_radices(int n) -> int[]");
+  // What an op allocates on the CPU beside its results, with the present threads and instruction
+  // set.
+  m.def("workspace_bytes(int batch, int seq, int hidden, ScalarType dtype) -> int");
   m.def("cpu_isa() -> str");
   m.def("cpu_isas() -> str");
   // Not to be called while another thread runs an op.

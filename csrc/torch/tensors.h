@@ -18,8 +18,8 @@ namespace fnet::binding {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-inline DType dtype_of(const char* op, const Tensor& x) {
-  switch (x.scalar_type()) {
+inline DType dtype_of(const char* op, ScalarType type) {
+  switch (type) {
     case ScalarType::Float: return DType::kFloat32;
     case ScalarType::Double: return DType::kFloat64;
     case ScalarType::BFloat16: return DType::kBFloat16;
@@ -27,7 +27,7 @@ inline DType dtype_of(const char* op, const Tensor& x) {
     default: break;
   }
   STD_TORCH_CHECK(false, op, ": expected x of dtype float32, float64, bfloat16 or float16, got ",
-                  torch::headeronly::toString(x.scalar_type()));
+                  torch::headeronly::toString(type));
 }
 
 // The dtype of statistics and of arithmetic.
