@@ -1,0 +1,97 @@
+# `make` lists the targets. Variables:
+#   PYTHON=python3.12     the interpreter that .venv is made with
+#   VENV=path             use this environment as it is: nothing is installed but the extension, offline
+#   TORCH=2.14.1          another torch than constraints.txt names
+#   CONSTRAINTS=file      another constraints.txt
+#   WHEEL_TORCH=2.11.0    the torch that wheel-check runs the wheel with
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+WHEEL_TORCH ?= 2.14.1
+CXX ?= c++
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+ENV := $(abspath $(or $(VENV),.venv))
+PY := $(ENV)/bin/python
+# The tree first, so that it is what runs; what PYTHONPATH held before stays.
+RUN := PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
+
+EXTENSION := fnet_kernels/_C.abi3.so
+CXX_FILES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+CORE_TESTS := $(wildcard python_tests/core)
+CMAKE := $(shell test -x $(ENV)/bin/cmake && echo $(ENV)/bin/cmake || echo cmake)
+ifndef VENV
+PACKAGES := .venv/packages
+endif
+
+.PHONY: help install demo test core-test sanitize lint bench wheel-check clean FORCE
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(PACKAGES) $(EXTENSION) ## make .venv with all that the other targets need, and build
+
+demo: install ## FNet on real text, stock and patched: agreement, times, a chart
+	$(RUN) -m fnet_kernels demo $(ARGS)
+
+test: install $(if $(CORE_TESTS),core) ## every test
+	PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" \
+	  $(PY) -m pytest python_tests $(ARGS)
+
+core-test: core ## build the torch-free core with CMake and test it alone
+	PYTHONPATH=build/cmake/release $(PY) -m pytest --noconftest python_tests/core $(ARGS)
+
+sanitize: core-sanitize ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+	PYTHONPATH=build/cmake/sanitize $(PY) -m pytest --noconftest python_tests/core $(ARGS)
+
+lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
+	$(ENV)/bin/ruff check .
+	$(ENV)/bin/ruff format --check .
+	$(ENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
+	$(ENV)/bin/mypy
+
+bench: install ## the bars of this project, printed and written to bench/results/
+	$(RUN) bench/bars.py $(ARGS)
+
+wheel-check: install ## build the wheel and run it under another torch, WHEEL_TORCH
+	rm -rf build/wheel build/lib*
+	$(PY) -m pip wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PY) -m venv build/wheel/env
+	build/wheel/env/bin/python -m pip install torch==$(WHEEL_TORCH) build/wheel/*.whl
+	cd build/wheel && env -u PYTHONPATH env/bin/python $(CURDIR)/tools/wheel_smoke.py \
+	  --built-with "$$($(PY) -c 'import torch; print(torch.__version__)')"
+
+clean: ## remove what was built, but not .venv
+	rm -rf build dist *.egg-info fnet_kernels/*.so
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# .venv: torch first, since the project builds against the one that is there.
+.venv/packages: pyproject.toml .venv/constraints.txt
+	$(PY) -m pip install -c .venv/constraints.txt torch setuptools ninja
+	$(PY) -m pip install -c .venv/constraints.txt -e '.[dev]'
+	touch $(EXTENSION) $@
+
+# Rewritten only when it changes, as it does with TORCH= or CONSTRAINTS=.
+.venv/constraints.txt: FORCE | .venv/bin/python
+	@sed '$(if $(TORCH),s/^torch==.*/torch==$(TORCH)/)' $(CONSTRAINTS) > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+$(EXTENSION): $(CXX_FILES) setup.py | $(PACKAGES)
+	$(PY) -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+# CMake knows what is out of date.
+.PHONY: core core-sanitize
+core: $(PACKAGES)
+	$(CMAKE) --preset release -DPython_EXECUTABLE=$(PY) --log-level=WARNING
+	$(CMAKE) --build --preset release --parallel $(JOBS)
+
+core-sanitize: $(PACKAGES)
+	$(CMAKE) --preset sanitize -DPython_EXECUTABLE=$(PY) --log-level=WARNING
+	$(CMAKE) --build --preset sanitize --parallel $(JOBS)
