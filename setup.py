@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sysconfig
+import warnings
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,15 +41,11 @@ def stop(sentence: str) -> NoReturn:
 def check_torch() -> None:
     """Stop when there is no torch to build against, or one without the stable ABI that we use."""
     try:
-        import torch
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch without NumPy warns, which is no matter here
+            import torch
     except ImportError as error:
-        if error.name == "torch":
-            stop(
-                "this environment has no torch to build against: run `pip install torch` first, "
-                "then the same command again (with --no-build-isolation if torch is there, but not "
-                "in the site-packages of this interpreter)"
-            )
-        stop(f"torch does not import ({error}): run `pip install --force-reinstall torch`")
+        stop(f"torch does not import ({error}): run `pip install torch`, then build again")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
         oldest = ".".join(map(str, OLDEST_TORCH))
         stop(f"torch {torch.__version__} is too old: run `pip install 'torch>={oldest}'`")

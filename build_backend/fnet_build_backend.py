@@ -19,6 +19,7 @@ from __future__ import annotations
 import site
 import sys
 import sysconfig
+from importlib.util import find_spec
 
 OLDEST_SETUPTOOLS = (77, 0, 3)  # understands the licence expression in pyproject.toml
 
@@ -32,16 +33,19 @@ def environment_folders() -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-def check_setuptools() -> None:
-    """Stop with one sentence when there is no setuptools that can build this project."""
-    try:
-        from setuptools import __version__ as version
-    except ImportError:  # every torch since 2.11 depends on setuptools, so torch is missing too
+def check_environment() -> None:
+    """Stop with one sentence when torch is absent or setuptools cannot build this project.
+
+    What else the build needs is checked by setup.py, which also runs without this backend.
+    """
+    if not (find_spec("torch") and find_spec("setuptools")):  # torch depends on setuptools
         raise SystemExit(
-            "fnet_kernels: this environment has no setuptools and so no complete torch: run "
-            "`pip install torch` first, then the same command again (with --no-build-isolation if "
-            "torch is there, but not in the site-packages of this interpreter)"
-        ) from None
+            "fnet_kernels: this environment has no torch to build against: run "
+            "`pip install torch` first, then the same command again (with --no-build-isolation "
+            "if torch is there, but not in the site-packages of this interpreter)"
+        )
+    from setuptools import __version__ as version
+
     if tuple(int(part) for part in version.split(".")[:3]) < OLDEST_SETUPTOOLS:
         oldest = ".".join(map(str, OLDEST_SETUPTOOLS))
         raise SystemExit(
@@ -52,6 +56,6 @@ def check_setuptools() -> None:
 
 for folder in environment_folders():
     site.addsitedir(folder)  # appends, and honours .pth files as the interpreter itself does
-check_setuptools()
+check_environment()
 
 from setuptools.build_meta import *  # noqa: E402, F403

@@ -98,16 +98,24 @@ print("requires:", fnet_build_backend.get_requires_for_build_wheel())
     )
 
 
-OLD_TORCH = "sys.modules['torch'] = types.ModuleType('torch'); "
+OLD_TORCH = """
+sys.modules["torch"] = torch = types.ModuleType("torch")
+torch.__version__, torch.__spec__ = "2.10.1+cpu", True
+"""
+BROKEN_TORCH = """
+sys.path.insert(0, ".")
+open("torch.py", "w").write("raise ImportError('libtorch is not here')")
+"""
 
 
 @pytest.mark.parametrize(
     ("world", "variables", "says"),
     [
-        ("sys.modules['setuptools'] = None", {}, "no setuptools .* `pip install torch`"),
+        ("sys.modules['setuptools'] = None", {}, "no torch .* `pip install torch` first"),
         ("import setuptools; setuptools.__version__ = '65.5.0'", {}, "65.5.0 is too old: .*>=77"),
         ("sys.modules['torch'] = None", {}, "no torch .* `pip install torch` first"),
-        (OLD_TORCH + "sys.modules['torch'].__version__ = '2.10.1+cpu'", {}, "2.10.1.*torch>=2.11"),
+        (OLD_TORCH, {}, "torch 2.10.1\\+cpu is too old: run `pip install 'torch>=2.11'`"),
+        (BROKEN_TORCH, {}, "does not import \\(libtorch is not here\\): run"),
         ("", {"CXX": "/nowhere/c++"}, "no C\\+\\+ compiler `/nowhere/c\\+\\+` here: install"),
         ("", {"CXX": "false"}, "`false` does not compile C\\+\\+20: install"),
     ],
