@@ -12,12 +12,13 @@ namespace fnet::FNET_ISA {
 template <class R>
 inline constexpr int kWidth = sizeof(R) == 8 ? FNET_WIDTH64 : FNET_WIDTH32;
 
-// A slot's scratch: fold weights, one complex line per lane, 2 W rows of r, one row of u.
+// A slot's scratch: fold weights, lines (a group along seq or one along hidden), 2 W rows of r, one
+// row of u.
 template <class R>
 struct Scratch {
   static constexpr int W = kWidth<R>;
   R* fold_weights;
-  Complex<Lanes<R, W>>* line;
+  Complex<Lanes<R, W>>* lines;
   MixedRows<R> rows;
   R* u;
   int64_t bytes;
@@ -31,8 +32,10 @@ struct Scratch {
     };
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, W);
     fold_weights = take(seq);
-    line = reinterpret_cast<Complex<Lanes<R, W>>*>(
-        take(line_extent(seq > hidden ? seq : hidden) * 2 * W));
+    const int64_t seq_places = group_size<Lanes<R, W>>(seq) * line_extent(seq);
+    const int64_t row_places = line_extent(hidden);
+    lines = reinterpret_cast<Complex<Lanes<R, W>>*>(
+        take((seq_places > row_places ? seq_places : row_places) * 2 * W));
     rows = MixedRows<R>::over(take(2 * W * pitch), hidden, W);
     u = take(pitch);
     bytes = at - static_cast<char*>(base);
@@ -65,6 +68,7 @@ FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   out.y = static_cast<T*>(args.y) + offset;
   out.normalized = args.normalized ? static_cast<T*>(args.normalized) + offset : nullptr;
   out.rstd = const_cast<R*>(rows_of(args.rstd));
+  out.streams = task.streams;
   return out;
 }
 
@@ -81,9 +85,8 @@ inline void seq_blocks(const MixTask& task, int64_t b, void* G, int64_t begin, i
       s.fold_weights[n] = row_scale ? row_scale[b * args.seq + n] * quarter : quarter;
     const SeqInput<T> in{static_cast<const T*>(args.x) + b * args.x_batch_stride, args.x_row_stride,
                          s.fold_weights};
-    for (int64_t i = begin; i < end; ++i)
-      seq_block<kWidth<R>>(in, *static_cast<const LinePlan<R>*>(task.seq_plan), args.hidden,
-                           i * 2 * kWidth<R>, s.line, static_cast<R*>(G));
+    seq_pass<kWidth<R>>(in, *static_cast<const LinePlan<R>*>(task.seq_plan), args.hidden, begin,
+                        end, s.lines, static_cast<R*>(G));
   });
 }
 
@@ -97,8 +100,9 @@ inline void row_blocks(const MixTask& task, int64_t b, const void* G, int64_t be
     const RowOutput<T> out = row_output<T>(task, b);
     for (int64_t i = begin; i < end; ++i)
       row_block<kWidth<R>>(out, *static_cast<const LinePlan<R>*>(task.hidden_plan),
-                           static_cast<const R*>(G), 2 * i, s.line, s.rows, s.u);
+                           static_cast<const R*>(G), 2 * i, s.lines, s.rows, s.u);
   });
+  if (task.streams) end_streaming();
 }
 
 inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, int64_t begin,
@@ -114,6 +118,7 @@ inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, 
     for (int64_t k = begin; k < end; ++k)
       row_from_spectrum<kWidth<R>>(out, F, R(args.scale), k, s.rows.row(0), s.u);
   });
+  if (task.streams) end_streaming();
 }
 
 inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begin, int64_t end,

@@ -13,6 +13,7 @@ struct MixTask {
   const void* hidden_plan;
   const void* weight;  // [hidden] in the compute type, ones where the user gave none
   const void* bias;    // likewise, zeros
+  bool streams;        // y is written past the caches
 };
 
 struct Kernels {

@@ -73,6 +73,17 @@ void widen(DType dtype, const void* from, double missing, int64_t count, void* t
   });
 }
 
+// An output of this size would not be found in the caches by the next reader, beside x.
+constexpr int64_t kStreamBytes = 8 << 20;
+
+// Whether y is written past the caches. Not in place: there its lines have been read already.
+bool streams(const MixArgs& args) {
+  const int64_t row = args.hidden * element_size(args.dtype);
+  const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kAlign == 0; };
+  return args.batch * args.seq * row >= kStreamBytes && row % kAlign == 0 && args.y != args.x &&
+         aligned(args.y) && aligned(args.normalized);
+}
+
 struct Range {
   int64_t begin, end;
 };
@@ -107,7 +118,7 @@ Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel) {
   widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
 
   const auto run = [&](const auto& seq_plan, const auto& hidden_plan) {
-    const MixTask task{&args, seq_plan.get(), hidden_plan.get(), ws.weight, ws.bias};
+    const MixTask task{&args, seq_plan.get(), hidden_plan.get(), ws.weight, ws.bias, streams(args)};
     const int64_t block = 2 * kernels.width(args.dtype);
     const int64_t seq_blocks = (half_length(args.hidden) + block - 1) / block;
     const int64_t row_blocks = (half_length(args.seq) + block - 1) / block;
@@ -157,7 +168,7 @@ Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* wo
   const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
   widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
-  const MixTask task{&args, nullptr, nullptr, ws.weight, ws.bias};
+  const MixTask task{&args, nullptr, nullptr, ws.weight, ws.bias, streams(args)};
   const int64_t pairs = half_length(args.seq);
   each_block(args.batch * pairs, parallel, [&](Range range, int slot) {
     for (int64_t i = range.begin; i < range.end;) {

@@ -23,6 +23,7 @@ struct RowOutput {
   T* y;
   T* normalized;  // null: not wanted
   R* rstd;        // null: not wanted
+  bool streams;   // y and normalized go past the caches; rows are then aligned to 64 bytes
 };
 
 // Room for a row of r: it can be read W lanes at a time forwards from 0 and backwards from
@@ -48,8 +49,16 @@ FNET_FN Lanes<R, Width> mixed_lanes(const R* r, int64_t hidden, int64_t l) {
   return load<Width>(r + l);
 }
 
+template <int Width, bool Streams, class T>
+FNET_FN void put(T* p, Lanes<Compute<T>, Width> v) {
+  if constexpr (Streams)
+    stream<Width>(p, v);
+  else
+    store<Width>(p, v);
+}
+
 // Writes output row n. u is scratch for one row; y may be x.
-template <int W, bool Mirrored, class T>
+template <int W, bool Mirrored, bool Streams, class T>
 void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute<T>* u) {
   using R = Compute<T>;
   const int64_t d = out.hidden;
@@ -60,7 +69,7 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
   switch (out.epilogue) {
     case Epilogue::kMix:
       sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
-        store<at.width>(y + l, mixed_lanes<Mirrored, at.width>(r, d, l));
+        put<at.width, Streams>(y + l, mixed_lanes<Mirrored, at.width>(r, d, l));
       });
       return;
     case Epilogue::kResidual:
@@ -91,8 +100,9 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
   T* normalized = out.normalized ? out.normalized + n * d : nullptr;
   sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
     const auto v = normalize(load<at.width>(u + l), mean, rstd);
-    if (normalized) store<at.width>(normalized + l, v);
-    store<at.width>(y + l, v * load<at.width>(out.weight + l) + load<at.width>(out.bias + l));
+    if (normalized) put<at.width, Streams>(normalized + l, v);
+    put<at.width, Streams>(y + l,
+                           v * load<at.width>(out.weight + l) + load<at.width>(out.bias + l));
   });
 }
 
@@ -100,9 +110,12 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
 template <int W, class T>
 void finish_row_pair(const RowOutput<T>& out, int64_t k, Compute<T>* r, Compute<T>* u) {
   r[out.hidden] = r[0];
-  finish_row<W, false>(out, k, r, u);
   const int64_t minus_k = mirror(k, out.seq);
-  if (minus_k != k) finish_row<W, true>(out, minus_k, r, u);
+  const auto finish = [&](auto streams) FNET_INLINE_LAMBDA {
+    finish_row<W, false, streams.value>(out, k, r, u);
+    if (minus_k != k) finish_row<W, true, streams.value>(out, minus_k, r, u);
+  };
+  out.streams ? finish(std::true_type{}) : finish(std::false_type{});
 }
 
 }  // namespace fnet::FNET_ISA

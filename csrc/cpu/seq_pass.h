@@ -49,20 +49,39 @@ FNET_FN ColumnPair<V> unpack_pair(Complex<V> z, Complex<V> mirrored) {
   return {{z.re + mirrored.re, z.im - mirrored.im}, {z.im + mirrored.im, mirrored.re - z.re}};
 }
 
-// Point n of the line <- columns m0 .. m0 + 2W - 1 of row n of g.
+// m modulo hidden, without the division that only the last blocks of a narrow x need.
+FNET_FN int64_t wrap(int64_t m, int64_t hidden) { return m < hidden ? m : m % hidden; }
+
+// Neighbouring blocks are folded together, up to this many columns and while their lines fit in
+// half of an L2: rows of x are then read in longer runs, which is a fifth of the pass once x comes
+// from memory.
+constexpr int64_t kRunColumns = 64;
+constexpr int64_t kGroupBytes = 512 * 1024;
+
+template <class V>
+FNET_FN int64_t group_size(int64_t seq) {
+  const int64_t fitting = kGroupBytes / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
+  return fitting < 1 ? 1 : least(fitting, kRunColumns / (2 * V::kWidth));
+}
+
+// Point n of line i <- columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g, for i < count.
 template <int W, class T>
-void fold_block(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
-                Complex<Lanes<Compute<T>, W>>* line) {
+void fold_blocks(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+                 int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
   const int64_t seq = plan.length;
-  const int64_t ma = m0 % hidden, mb = (m0 + W) % hidden;
   for (int64_t n = 0; n < seq; ++n) {
     const int64_t minus_n = mirror(n, seq);
     const T* row = in.x + n * in.row_stride;
     const T* mirror_row = in.x + minus_n * in.row_stride;
     const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
-    line[plan.entry[n]] = {
-        columns_up<W>(row, hidden, ma) * w + columns_down<W>(mirror_row, hidden, ma) * mirror_w,
-        columns_up<W>(row, hidden, mb) * w + columns_down<W>(mirror_row, hidden, mb) * mirror_w};
+    const auto fold = [&](int64_t m) FNET_INLINE_LAMBDA {
+      return columns_up<W>(row, hidden, m) * w + columns_down<W>(mirror_row, hidden, m) * mirror_w;
+    };
+    Complex<Lanes<Compute<T>, W>>* point = lines + plan.entry[n];
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t m = m0 + i * 2 * W;
+      point[i * line_extent(seq)] = {fold(wrap(m, hidden)), fold(wrap(m + W, hidden))};
+    }
   }
 }
 
@@ -95,14 +114,21 @@ void unpack_block(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int
   }
 }
 
-// Columns m0 .. m0 + 2W - 1 of g through the transform into G; `line` is scratch of
-// line_extent(length) places.
+// Blocks [begin, end) of columns through the transform into G; `lines` is scratch of group_size()
+// lines.
 template <int W, class T>
-void seq_block(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
-               Complex<Lanes<Compute<T>, W>>* line, Compute<T>* G) {
-  fold_block<W>(in, plan, hidden, m0, line);
-  line_fft(plan, line);
-  unpack_block<W>(plan, line, hidden, m0, G);
+void seq_pass(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+              int64_t begin, int64_t end, Complex<Lanes<Compute<T>, W>>* lines, Compute<T>* G) {
+  const int64_t group = group_size<Lanes<Compute<T>, W>>(plan.length);
+  for (int64_t first = begin; first < end; first += group) {
+    const int64_t count = least(group, end - first);
+    fold_blocks<W>(in, plan, hidden, first * 2 * W, count, lines);
+    for (int64_t i = 0; i < count; ++i) {
+      Complex<Lanes<Compute<T>, W>>* line = lines + i * line_extent(plan.length);
+      line_fft(plan, line);
+      unpack_block<W>(plan, line, hidden, (first + i) * 2 * W, G);
+    }
+  }
 }
 
 }  // namespace fnet::FNET_ISA

@@ -1,10 +1,14 @@
 // Between tensors and lanes: load and store W elements of storage type T as Lanes<Compute<T>, W>.
+//
+// The few intrinsics go by FNET_WIDTH32, the floats in a register of this instruction set (8: AVX2
+// with F16C, 16: AVX-512), because a target pragma does not define the compiler's own macros
+// everywhere.
 #pragma once
 
 #include "core/dtype.h"
 #include "cpu/lanes.h"
 
-#if defined(__F16C__) || defined(__AVX512F__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -15,14 +19,20 @@ struct IntVector {
   typedef I type __attribute__((vector_size(sizeof(I) * W)));
 };
 
+// Whether this instruction set converts W half-precision numbers at once.
+template <int W>
+inline constexpr bool kHardwareHalf =
+#if FNET_WIDTH32 >= 16
+    W == 16 || W == 8;
+#elif FNET_WIDTH32 >= 8
+    W == 8;
+#else
+    false;
+#endif
+
 template <int W, class R>
 FNET_FN Lanes<R, W> load(const R* p) {
   return Lanes<R, W>::load(p);
-}
-
-template <int W, class R>
-FNET_FN void store(R* p, Lanes<R, W> a) {
-  a.store(p);
 }
 
 template <int W>
@@ -36,25 +46,13 @@ FNET_FN Lanes<float, W> load(const BFloat16* p) {
 }
 
 template <int W>
-FNET_FN void store(BFloat16* p, Lanes<float, W> a) {
-  using U = typename IntVector<uint32_t, W>::type;
-  U u;
-  memcpy(&u, &a.v, sizeof(u));
-  U rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
-  const U nan = (U)(a.v != a.v);
-  rounded = (rounded & ~nan) | (nan & 0x7fc0);
-  const auto narrow = __builtin_convertvector(rounded, typename IntVector<uint16_t, W>::type);
-  memcpy(p, &narrow, sizeof(narrow));
-}
-
-template <int W>
 FNET_FN Lanes<float, W> load(const Float16* p) {
-#if defined(__AVX512F__)
+#if FNET_WIDTH32 >= 16
   if constexpr (W == 16)
     return {
         (typename Lanes<float, W>::Vector)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))};
 #endif
-#if defined(__F16C__)
+#if FNET_WIDTH32 >= 8
   if constexpr (W == 8)
     return {(typename Lanes<float, W>::Vector)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p))};
 #endif
@@ -63,38 +61,63 @@ FNET_FN Lanes<float, W> load(const Float16* p) {
   return Lanes<float, W>::load(lane);
 }
 
-template <int W>
-FNET_FN void store(Float16* p, Lanes<float, W> a) {
-#if defined(__AVX512F__)
-  if constexpr (W == 16) {
-    _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)a.v, _MM_FROUND_TO_NEAREST_INT));
-    return;
-  }
+// The bits of W elements of type T: what is stored for a.
+template <class T, int W, class R>
+FNET_FN auto stored(Lanes<R, W> a) {
+  using U = typename IntVector<uint32_t, W>::type;
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    U u;
+    memcpy(&u, &a.v, sizeof(u));
+    U rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    const U nan = (U)(a.v != a.v);
+    rounded = (rounded & ~nan) | (nan & 0x7fc0);
+    return __builtin_convertvector(rounded, typename IntVector<uint16_t, W>::type);
+  } else if constexpr (std::is_same_v<T, Float16>) {
+#if FNET_WIDTH32 >= 16
+    if constexpr (W == 16) return _mm512_cvtps_ph((__m512)a.v, _MM_FROUND_TO_NEAREST_INT);
 #endif
-#if defined(__F16C__)
-  if constexpr (W == 8) {
-    _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)a.v, _MM_FROUND_TO_NEAREST_INT));
-    return;
-  }
+#if FNET_WIDTH32 >= 8
+    if constexpr (W == 8) return _mm256_cvtps_ph((__m256)a.v, _MM_FROUND_TO_NEAREST_INT);
 #endif
-  float lane[W];
-  a.store(lane);
-  for (int i = 0; i < W; ++i) store_scalar(p[i], lane[i]);
+    if constexpr (!kHardwareHalf<W>) {
+      typename IntVector<uint16_t, W>::type bits;
+      Float16 one;
+      for (int i = 0; i < W; ++i) store_scalar(one, a.v[i]), bits[i] = one.bits;
+      return bits;
+    }
+  } else {
+    return a.v;
+  }
 }
 
-// The first count < W elements; the other lanes are zero.
 template <int W, class T>
-FNET_FN Lanes<Compute<T>, W> load_part(const T* p, int64_t count) {
-  Compute<T> lane[W] = {};
-  for (int64_t i = 0; i < count; ++i) lane[i] = load_scalar(p[i]);
-  return Lanes<Compute<T>, W>::load(lane);
+FNET_FN void store(T* p, Lanes<Compute<T>, W> a) {
+  const auto bits = stored<T>(a);
+  memcpy(p, &bits, sizeof(bits));
 }
 
+// As store(), but past the caches, for an output that they could not hold anyway: nothing is read
+// first, and nothing useful is pushed out. p is aligned to the vector; end_streaming() must come
+// before anybody reads.
 template <int W, class T>
-FNET_FN void store_part(T* p, Lanes<Compute<T>, W> a, int64_t count) {
-  Compute<T> lane[W];
-  a.store(lane);
-  for (int64_t i = 0; i < count; ++i) store_scalar(p[i], lane[i]);
+FNET_FN void stream(T* p, Lanes<Compute<T>, W> a) {
+  const auto bits = stored<T>(a);
+#if FNET_WIDTH32 >= 16
+  if constexpr (sizeof(bits) == 64) return _mm512_stream_si512((__m512i*)p, (__m512i)bits);
+#endif
+#if FNET_WIDTH32 >= 8
+  if constexpr (sizeof(bits) == 32) return _mm256_stream_si256((__m256i*)p, (__m256i)bits);
+#endif
+#if defined(__x86_64__)
+  if constexpr (sizeof(bits) == 16) return _mm_stream_si128((__m128i*)p, (__m128i)bits);
+#endif
+  memcpy(p, &bits, sizeof(bits));
+}
+
+FNET_FN void end_streaming() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
 }
 
 }  // namespace fnet::FNET_ISA
