@@ -1,0 +1,81 @@
+"""Inputs as they come: strides, offsets, views, numbers that are not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from fnet_kernels import fourier_mix, fused_fourier_mix
+
+VIEWS: dict[str, Callable[[], Tensor]] = {
+    "rows apart": lambda: torch.randn(3, 40, 96)[..., :48],
+    "hidden offset": lambda: torch.randn(3, 40, 97)[..., 3:51],
+    "every other row": lambda: torch.randn(3, 80, 48)[:, ::2],
+    "every other column": lambda: torch.randn(3, 40, 96)[..., ::2],
+    "transposed": lambda: torch.randn(3, 48, 40).transpose(1, 2),
+    "seq first": lambda: torch.randn(40, 3, 48).transpose(0, 1),
+    "expanded batch": lambda: torch.randn(1, 40, 48).expand(3, 40, 48),
+    "expanded rows": lambda: torch.randn(3, 1, 48).expand(3, 40, 48),
+    "expanded hidden": lambda: torch.randn(3, 40, 1).expand(3, 40, 48),
+    "two leading, apart": lambda: torch.randn(2, 5, 40, 48)[:, 1:4],
+    "two leading, swapped": lambda: torch.randn(5, 2, 40, 48).transpose(0, 1),
+    "one of a fused projection": lambda: torch.randn(3, 40, 3 * 48).chunk(3, -1)[1],
+    "negated lazily": lambda: torch.randn(3, 40, 48, dtype=torch.complex64).conj().imag,
+    "unaligned": lambda: torch.randn(3 * 40 * 48 + 1)[1:].view(3, 40, 48),
+    "no leading": lambda: torch.randn(80, 48)[::2],
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_give_what_copies_give(name: str, dtype: torch.dtype) -> None:
+    x = VIEWS[name]()
+    if dtype != x.dtype:
+        x = (
+            torch.empty_strided(x.shape, x.stride(), dtype=dtype).copy_(x)
+            if 0 not in x.stride()
+            else x
+        )
+    before = x.clone()
+    copy = x.clone(memory_format=torch.contiguous_format)
+    assert torch.equal(fourier_mix(x), fourier_mix(copy))
+    assert torch.equal(fused_fourier_mix(x), fused_fourier_mix(copy))
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("hidden", [1, 7, 48, 64, 509])
+def test_nothing_outside_x_is_read(hidden: int) -> None:
+    padded = torch.full((3, 41, hidden + 32), float("nan"))
+    x = padded[:, 1:, 16 : 16 + hidden]
+    x.copy_(torch.randn(3, 40, hidden))
+    assert fourier_mix(x).isfinite().all()
+    assert torch.equal(fourier_mix(x), fourier_mix(x.contiguous()))
+
+
+@pytest.mark.parametrize("special", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("at", [(0, 0), (0, 5), (20, 0), (13, 24), (39, 47)])
+@pytest.mark.parametrize("shape", [(3, 40, 48), (3, 37, 41)], ids=str)
+def test_what_is_not_finite_stays_in_its_sequence(
+    special: float, at: tuple[int, int], shape: tuple[int, ...]
+) -> None:
+    x = torch.randn(shape)
+    clean = fused_fourier_mix(x)
+    x[(1, at[0] % shape[1], at[1] % shape[2])] = special
+    y = fused_fourier_mix(x)
+    # torch.fft gives NaN or Inf everywhere in the sequence, and LayerNorm NaN.
+    assert y[1].isnan().all()
+    assert not fourier_mix(x)[1].isfinite().any()
+    assert torch.equal(y[0], clean[0])
+    assert torch.equal(y[2], clean[2])
+
+
+def test_scratch_is_never_read_before_it_is_written() -> None:
+    x = torch.randn(2, 60, 88)
+    first = fused_fourier_mix(x)
+    for _ in range(20):  # freed memory full of NaN comes back as workspace
+        for size in (1 << 12, 1 << 15, 1 << 17, 1 << 20):
+            torch.full((size,), float("nan"))
+        assert torch.equal(fused_fourier_mix(x), first)
