@@ -10,17 +10,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Where torch happens to make no error (lengths of 1 or 2), this many units in the last place of the
-#: largest number that is rounded are allowed instead.
+#: Where torch happens to make no error (lengths of 1 or 2), this many units in the last place of
+#: the largest number that is rounded are allowed instead.
 FLOOR_ULPS = 2.0
 
 
 def norm_magnitude(x: Tensor, eps: float = 0.0) -> float:
     """The rounded numbers behind a LayerNorm result, in units of that result.
 
-    The transform rounds relative to the whole sequence u = x + M(x), and LayerNorm divides a row by its
-    own deviation: where hidden is small some row's is far below the rest (hidden 4: a tenth), and
-    any implementation's rounding, torch's too, shows there that much larger.
+    The transform rounds relative to the whole sequence u = x + M(x), and LayerNorm divides a row by
+    its own deviation: where hidden is small some row's is far below the rest (hidden 4: a tenth),
+    and any implementation's rounding, torch's too, shows there that much larger.
     """
     u = x.double() + torch.fft.fft2(x.double()).real
     deviation = (u.var(-1, unbiased=False) + eps).sqrt()
