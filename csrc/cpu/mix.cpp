@@ -73,8 +73,8 @@ void widen(DType dtype, const void* from, double missing, int64_t count, void* t
   });
 }
 
-// An output of this size would not be found in the caches by the next reader, beside x.
-constexpr int64_t kStreamBytes = 8 << 20;
+// An output of this size is past the L2s, and in nobody's way in memory: the next layer reads it once.
+constexpr int64_t kStreamBytes = 4 << 20;
 
 // Whether y is written past the caches. Not in place: there its lines have been read already.
 bool streams(const MixArgs& args) {
