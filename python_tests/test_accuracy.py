@@ -1,4 +1,4 @@
-"""Accuracy by the bars of comparison.py: all lengths up to 64 squared, and those that models use."""
+"""Accuracy by the bars of comparison.py: all lengths up to 64 squared, and those models use."""
 
 from __future__ import annotations
 

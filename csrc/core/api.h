@@ -89,6 +89,16 @@ size_t norm_grad_cpu_workspace(const NormGradArgs& args, int slots);
 Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel);
 Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& parallel);
 
+// norm_grad_cpu in parts, for a caller that wants du while it is in the caches: chunks [begin, end)
+// of norm_grad_chunks().count, each of so many rows, in any parts and order; last, the sums.
+struct NormGradChunks {
+  int64_t rows, count;
+};
+NormGradChunks norm_grad_chunks(const NormGradArgs& args);
+void norm_grad_part_cpu(const NormGradArgs& args, int64_t begin, int64_t end, void* workspace,
+                        const Parallel& parallel);
+void norm_grad_sums_cpu(const NormGradArgs& args, void* workspace);
+
 // The general path, in two halves around a library's FFT, for lengths that mix_cpu does not take.
 // First: wide <- row_scale * x, contiguous in the compute type.
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);

@@ -73,7 +73,8 @@ void widen(DType dtype, const void* from, double missing, int64_t count, void* t
   });
 }
 
-// An output of this size is past the L2s, and in nobody's way in memory: the next layer reads it once.
+// An output of this size is past the L2s, and in nobody's way in memory: the next layer reads it
+// once.
 constexpr int64_t kStreamBytes = 4 << 20;
 
 // Whether y is written past the caches. Not in place: there its lines have been read already.
@@ -186,7 +187,7 @@ namespace {
 
 struct NormGradWorkspace {
   void* weight;
-  int64_t chunk_rows, chunks, partial_bytes;
+  int64_t partial_bytes;
   void *dweight, *dbias;  // of chunk 0
   size_t used;
 
@@ -194,10 +195,9 @@ struct NormGradWorkspace {
     Arena arena(base);
     partial_bytes = align(args.hidden * compute_size(args.dtype));
     weight = arena.take(partial_bytes);
-    chunk_rows = std::max(kMinChunkRows, (args.rows + kMaxChunks - 1) / kMaxChunks);
-    chunks = (args.rows + chunk_rows - 1) / chunk_rows;
-    dweight = args.dweight ? arena.take(chunks * partial_bytes) : nullptr;
-    dbias = args.dbias ? arena.take(chunks * partial_bytes) : nullptr;
+    const int64_t partials = norm_grad_chunks(args).count * partial_bytes;
+    dweight = args.dweight ? arena.take(partials) : nullptr;
+    dbias = args.dbias ? arena.take(partials) : nullptr;
     used = arena.used();
   }
 };
@@ -223,24 +223,41 @@ size_t norm_grad_cpu_workspace(const NormGradArgs& args, int) {
   return NormGradWorkspace(args, nullptr).used;
 }
 
-Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& parallel) {
+NormGradChunks norm_grad_chunks(const NormGradArgs& args) {
+  const int64_t rows = std::max(kMinChunkRows, (args.rows + kMaxChunks - 1) / kMaxChunks);
+  return {rows, (args.rows + rows - 1) / rows};
+}
+
+void norm_grad_part_cpu(const NormGradArgs& args, int64_t begin, int64_t end, void* workspace,
+                        const Parallel& parallel) {
   const Kernels& kernels = active_kernels();
   const NormGradWorkspace ws(args, workspace);
+  const int64_t chunk_rows = norm_grad_chunks(args).rows;
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
-  each_block(ws.chunks, parallel, [&](Range range, int) {
-    for (int64_t c = range.begin; c < range.end; ++c) {
+  each_block(end - begin, parallel, [&](Range range, int) {
+    for (int64_t c = begin + range.begin; c < begin + range.end; ++c) {
       const auto partial = [&](void* base) {
         return base ? offset(base, c * ws.partial_bytes) : nullptr;
       };
-      kernels.norm_grad_rows(args, ws.weight, c * ws.chunk_rows,
-                             std::min(args.rows, (c + 1) * ws.chunk_rows), partial(ws.dweight),
+      kernels.norm_grad_rows(args, ws.weight, c * chunk_rows,
+                             std::min(args.rows, (c + 1) * chunk_rows), partial(ws.dweight),
                              partial(ws.dbias));
     }
   });
+}
+
+void norm_grad_sums_cpu(const NormGradArgs& args, void* workspace) {
+  const NormGradWorkspace ws(args, workspace);
+  const int64_t chunks = norm_grad_chunks(args).count;
   if (args.dweight)
-    add_chunks(args.dtype, ws.dweight, ws.chunks, ws.partial_bytes, args.hidden, args.dweight);
+    add_chunks(args.dtype, ws.dweight, chunks, ws.partial_bytes, args.hidden, args.dweight);
   if (args.dbias)
-    add_chunks(args.dtype, ws.dbias, ws.chunks, ws.partial_bytes, args.hidden, args.dbias);
+    add_chunks(args.dtype, ws.dbias, chunks, ws.partial_bytes, args.hidden, args.dbias);
+}
+
+Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& parallel) {
+  norm_grad_part_cpu(args, 0, norm_grad_chunks(args).count, workspace, parallel);
+  norm_grad_sums_cpu(args, workspace);
   return Status::kOk;
 }
 

@@ -12,6 +12,9 @@ namespace {
 // Below this many elements a slot is not worth waking a thread for.
 constexpr int64_t kElementsPerSlot = 1 << 14;
 
+// Elements that the backward pass of one slot takes at a time: their du stays in its L2.
+constexpr int64_t kBackwardSlice = 1 << 19;
+
 // Slots on torch's own pool. Each writes to its own scratch, so a nested call may run them in turn.
 Parallel torch_parallel(int64_t elements) {
   const int64_t threads = torch::stable::get_num_threads();
@@ -126,15 +129,27 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   norm.dtype = dtype;
   const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
   const Tensor workspace = new_bytes(grad, norm_grad_cpu_workspace(norm, parallel.slots()));
-  norm_grad_cpu(norm, workspace.mutable_data_ptr(), parallel);
 
-  // dx = du + scale M(du), in place: M is its own adjoint.
+  // dx = du + scale M(du), in place: M is its own adjoint. A few sequences at a time, while their
+  // du is in the caches; chunks of rows may run a little ahead of them.
   MixArgs args = mix_args(in, dtype, scale);
-  args.x = norm.du_over_rstd;
-  args.row_scale = rstd.const_data_ptr();
   args.epilogue = Epilogue::kResidual;
-  args.y = norm.du_over_rstd;
-  run_mix(args, grad);
+  const int64_t size = in.seq * in.hidden;
+  const int64_t slice =
+      parallel.slots() * std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, size));
+  const NormGradChunks chunks = norm_grad_chunks(norm);
+  int64_t done = 0;
+  for (int64_t b = 0; b < in.batch; b += slice) {
+    args.batch = std::min(slice, in.batch - b);
+    const int64_t needed = ((b + args.batch) * in.seq + chunks.rows - 1) / chunks.rows;
+    norm_grad_part_cpu(norm, done, needed, workspace.mutable_data_ptr(), parallel);
+    done = needed;
+    args.y = advance(norm.du_over_rstd, b * size * element_size(dtype));
+    args.x = args.y;
+    args.row_scale = advance(rstd.const_data_ptr(), b * in.seq * compute_size(dtype));
+    run_mix(args, grad);
+  }
+  norm_grad_sums_cpu(norm, workspace.mutable_data_ptr());
   return {dx, dweight, dbias};
 }
 

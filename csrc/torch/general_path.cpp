@@ -23,12 +23,6 @@ Tensor rfft2_pairs(const Tensor& x) {
 // One slice holds at least one sequence and, past that, at most this many elements.
 constexpr int64_t kSliceElements = int64_t(1) << 22;
 
-template <class P>
-P* advance(P* p, int64_t bytes) {
-  using Byte = std::conditional_t<std::is_const_v<P>, const char, char>;
-  return p ? static_cast<Byte*>(p) + bytes : nullptr;
-}
-
 int64_t slice_of(const MixArgs& args) {
   return std::clamp<int64_t>(kSliceElements / (args.seq * args.hidden), 1, args.batch);
 }

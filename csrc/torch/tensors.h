@@ -104,6 +104,13 @@ inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t) {
   return t ? std::optional<Tensor>(torch::stable::contiguous(*t)) : std::nullopt;
 }
 
+// p moved on by so many bytes; null stays null.
+template <class P>
+P* advance(P* p, int64_t bytes) {
+  using Byte = std::conditional_t<std::is_const_v<P>, const char, char>;
+  return p ? static_cast<Byte*>(p) + bytes : nullptr;
+}
+
 inline MixArgs mix_args(const Rows& in, DType dtype, double scale) {
   MixArgs args;
   args.x = in.x.const_data_ptr();
