@@ -1,0 +1,109 @@
+// What every CUDA kernel of this project is written in. nvcc compiles it to plain CUDA
+// (intrinsics.h here); g++ with -DFNET_HOST_CUDA compiles the same source to run, checked and
+// audited, on the CPU (host_cuda/intrinsics.h).
+//
+//   FNET_KERNEL void k(Args a)                  a kernel; FNET_KERNEL_BOUNDS(threads, blocks) too
+//   FNET_DEVICE                                 a function that only kernels call
+//   threadIdx, blockIdx, blockDim, gridDim      as in CUDA
+//   sync_threads(), sync_warp()                 barriers; all threads of the block, of the warp
+//   shuffle, shuffle_xor, shuffle_down          whole warps; no order of memory accesses is implied
+//   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes an access
+//   shared_memory<T>()                          the dynamic shared memory, the only one there is
+//   launch(config, kernel, args...)             0, or a cudaError_t as an int
+//
+// nvcc wants -std=c++20 --expt-relaxed-constexpr.
+//
+// Rules: blocks are whole warps; a barrier or a shuffle is reached by every thread of its block or
+// warp, at the same call; memory is touched through these functions only. `where` is never given,
+// except by a helper that passes on its caller's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace fnet {
+
+constexpr int kWarp = 32;
+
+enum class Cache {
+  kDefault,
+  kReadOnly,   // not written by anyone while the kernel runs
+  kStreaming,  // touched once: first to leave the caches
+};
+
+// N neighbours in memory, moved by one instruction.
+template <class T, int N>
+struct alignas(N * sizeof(T)) Vec {
+  T v[N];
+  FNET_FN T& operator[](int i) { return v[i]; }
+  FNET_FN const T& operator[](int i) const { return v[i]; }
+};
+
+}  // namespace fnet
+
+#if defined(__CUDACC__)
+#include "cuda/intrinsics.h"
+#elif defined(FNET_HOST_CUDA)
+#include "host_cuda/intrinsics.h"
+#else
+#error "CUDA kernels are compiled by nvcc, or by a C++ compiler with -DFNET_HOST_CUDA"
+#endif
+
+namespace fnet {
+
+// Elements p[0..N): aligned to all N together.
+template <int N, Cache C = Cache::kDefault, class T>
+FNET_DEVICE Vec<T, N> load_global(const T* p, Site where = Site::current()) {
+  return detail::bits_as<Vec<T, N>>(native::read_global<N * sizeof(T), C>(p, where));
+}
+template <Cache C = Cache::kDefault, class T>
+FNET_DEVICE T load_global(const T* p, Site where = Site::current()) {
+  return detail::bits_as<T>(native::read_global<sizeof(T), C>(p, where));
+}
+
+template <Cache C = Cache::kDefault, class T, int N>
+FNET_DEVICE void store_global(T* p, const Vec<T, N>& value, Site where = Site::current()) {
+  native::write_global<C>(p, detail::bits_as<native::Word<N * sizeof(T)>>(value), where);
+}
+template <Cache C = Cache::kDefault, class T>
+FNET_DEVICE void store_global(T* p, const std::type_identity_t<T>& value,
+                              Site where = Site::current()) {
+  native::write_global<C>(p, detail::bits_as<native::Word<sizeof(T)>>(value), where);
+}
+
+// A view of shared memory as elements of T, counted from the view's beginning.
+template <class T>
+class Shared {
+ public:
+  explicit FNET_DEVICE Shared(T* base) : base_(base) {}
+
+  FNET_DEVICE T load(int i, Site where = Site::current()) const {
+    return detail::bits_as<T>(native::read_shared<sizeof(T)>(base_ + i, where));
+  }
+  // Elements i..i + N, aligned to all N together.
+  template <int N>
+  FNET_DEVICE Vec<T, N> load(int i, Site where = Site::current()) const {
+    return detail::bits_as<Vec<T, N>>(native::read_shared<N * sizeof(T)>(base_ + i, where));
+  }
+  FNET_DEVICE void store(int i, const T& value, Site where = Site::current()) const {
+    native::write_shared(base_ + i, detail::bits_as<native::Word<sizeof(T)>>(value), where);
+  }
+  template <int N>
+  FNET_DEVICE void store(int i, const Vec<T, N>& value, Site where = Site::current()) const {
+    native::write_shared(base_ + i, detail::bits_as<native::Word<N * sizeof(T)>>(value), where);
+  }
+
+  friend FNET_DEVICE Shared operator+(Shared s, int i) { return Shared(s.base_ + i); }
+
+ private:
+  T* base_;
+};
+
+template <class T>
+FNET_DEVICE Shared<T> shared_memory(int byte_offset = 0) {
+  return Shared<T>(reinterpret_cast<T*>(native::shared_base() + byte_offset));
+}
+
+}  // namespace fnet

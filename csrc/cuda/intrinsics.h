@@ -1,0 +1,112 @@
+// device.h's words as nvcc knows them: nothing here costs an instruction.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "cuda/device.h"
+
+#define FNET_DEVICE __device__ __forceinline__
+#define FNET_KERNEL __global__
+#define FNET_KERNEL_BOUNDS(threads, blocks) __global__ __launch_bounds__(threads, blocks)
+
+namespace fnet {
+
+// Where an access stands in the source: of use to the audit alone.
+struct Site {
+  static FNET_FN constexpr Site current() { return {}; }
+};
+
+FNET_DEVICE void sync_threads(Site = {}) { __syncthreads(); }
+FNET_DEVICE void sync_warp(Site = {}) { __syncwarp(); }
+
+template <class T>
+FNET_DEVICE T shuffle(T value, int lane, Site = {}) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+template <class T>
+FNET_DEVICE T shuffle_xor(T value, int mask, Site = {}) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+template <class T>
+FNET_DEVICE T shuffle_down(T value, int delta, Site = {}) {
+  return __shfl_down_sync(0xffffffffu, value, delta);
+}
+
+namespace native {
+
+// The register type that one access of so many bytes moves.
+template <int Bytes>
+struct WordOf;
+template <>
+struct WordOf<2> {
+  using type = unsigned short;
+};
+template <>
+struct WordOf<4> {
+  using type = unsigned;
+};
+template <>
+struct WordOf<8> {
+  using type = uint2;
+};
+template <>
+struct WordOf<16> {
+  using type = uint4;
+};
+template <int Bytes>
+using Word = typename WordOf<Bytes>::type;
+
+template <int Bytes, Cache C>
+FNET_DEVICE Word<Bytes> read_global(const void* p, Site) {
+  const auto* word = static_cast<const Word<Bytes>*>(p);
+  if constexpr (C == Cache::kReadOnly) return __ldg(word);
+  if constexpr (C == Cache::kStreaming) return __ldcs(word);
+  return *word;
+}
+
+template <Cache C, class W>
+FNET_DEVICE void write_global(void* p, W value, Site) {
+  static_assert(C != Cache::kReadOnly);
+  if constexpr (C == Cache::kStreaming)
+    __stcs(static_cast<W*>(p), value);
+  else
+    *static_cast<W*>(p) = value;
+}
+
+template <int Bytes>
+FNET_DEVICE Word<Bytes> read_shared(const void* p, Site) {
+  return *static_cast<const Word<Bytes>*>(p);
+}
+template <class W>
+FNET_DEVICE void write_shared(void* p, W value, Site) {
+  *static_cast<W*>(p) = value;
+}
+
+FNET_DEVICE unsigned char* shared_base() {
+  extern __shared__ __align__(16) unsigned char fnet_shared_memory[];
+  return fnet_shared_memory;
+}
+
+}  // namespace native
+
+struct LaunchConfig {
+  const char* name = "";
+  dim3 grid = 1, block = 1;
+  size_t shared_bytes = 0;
+  cudaStream_t stream = nullptr;
+};
+
+// Returns before the kernel has run. More than 48 KB of shared memory has to be asked for.
+template <class... P, class... A>
+int launch(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
+  if (config.shared_bytes > 48 * 1024) {
+    const cudaError_t status = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(config.shared_bytes));
+    if (status != cudaSuccess) return status;
+  }
+  kernel<<<config.grid, config.block, config.shared_bytes, config.stream>>>(
+      static_cast<P>(std::forward<A>(args))...);
+  return cudaGetLastError();
+}
+
+}  // namespace fnet

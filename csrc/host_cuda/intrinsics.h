@@ -1,0 +1,98 @@
+// device.h's words on the CPU.
+#pragma once
+
+#include <cstring>
+#include <tuple>
+
+#include "cuda/device.h"
+#include "host_cuda/launch.h"
+
+#define FNET_DEVICE inline
+#define FNET_KERNEL
+#define FNET_KERNEL_BOUNDS(threads, blocks)
+
+namespace fnet {
+
+using Site = host_cuda::Place;
+
+inline void sync_threads(Site where = Site::current()) {
+  host_cuda::Launch::current().sync_threads(where);
+}
+inline void sync_warp(Site where = Site::current()) {
+  host_cuda::Launch::current().sync_warp(where);
+}
+
+template <class T>
+T shuffle(T value, int lane, Site where = Site::current()) {
+  static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4);
+  uint64_t bits = 0;
+  memcpy(&bits, &value, sizeof(T));
+  bits = host_cuda::Launch::current().shuffle(bits, lane & (kWarp - 1), where);
+  memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+template <class T>
+T shuffle_xor(T value, int mask, Site where = Site::current()) {
+  return shuffle(value, host_cuda::Launch::current().lane() ^ mask, where);
+}
+template <class T>
+T shuffle_down(T value, int delta, Site where = Site::current()) {
+  const int lane = host_cuda::Launch::current().lane();
+  return shuffle(value, lane + delta < kWarp ? lane + delta : lane, where);
+}
+
+namespace native {
+
+template <int Bytes>
+struct Word {
+  static_assert(Bytes == 2 || Bytes == 4 || Bytes == 8 || Bytes == 16);
+  unsigned char bytes[Bytes];
+};
+
+template <int Bytes>
+Word<Bytes> read(bool shared, const void* p, const Site& where) {
+  Word<Bytes> word;
+  memset(&word, 0xff, Bytes);
+  if (host_cuda::Launch::current().access(shared, p, Bytes, false, where)) memcpy(&word, p, Bytes);
+  return word;
+}
+template <int Bytes>
+void write(bool shared, void* p, const Word<Bytes>& word, const Site& where) {
+  if (host_cuda::Launch::current().access(shared, p, Bytes, true, where)) memcpy(p, &word, Bytes);
+}
+
+template <int Bytes, Cache>
+Word<Bytes> read_global(const void* p, const Site& where) {
+  return read<Bytes>(false, p, where);
+}
+template <Cache C, int Bytes>
+void write_global(void* p, const Word<Bytes>& word, const Site& where) {
+  static_assert(C != Cache::kReadOnly);
+  write(false, p, word, where);
+}
+template <int Bytes>
+Word<Bytes> read_shared(const void* p, const Site& where) {
+  return read<Bytes>(true, p, where);
+}
+template <int Bytes>
+void write_shared(void* p, const Word<Bytes>& word, const Site& where) {
+  write(true, p, word, where);
+}
+inline unsigned char* shared_base() { return host_cuda::Launch::current().shared_base(); }
+
+}  // namespace native
+
+// 0, or 1 if anything was wrong: Session::launches() says what.
+template <class... P, class... A>
+int launch(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
+  struct Call {
+    void (*kernel)(P...);
+    std::tuple<P...> arguments;
+  } call{kernel, std::tuple<P...>(std::forward<A>(args)...)};
+  const auto body = [](void* c) {
+    std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->arguments);
+  };
+  return !host_cuda::Launch::run(config, body, &call);
+}
+
+}  // namespace fnet

@@ -1,0 +1,76 @@
+// Runs the blocks of a kernel one after another, in random order, each thread as a fiber.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "host_cuda/audit.h"
+#include "host_cuda/fiber.h"
+#include "host_cuda/session.h"
+
+namespace fnet {
+
+// As in CUDA, for the fiber that runs.
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace host_cuda {
+
+class Launch {
+ public:
+  // Whether the kernel ran, and without any error.
+  static bool run(const LaunchConfig& config, Fiber::Body kernel, void* arguments);
+  static Launch& current() { return *current_; }
+
+  // What threads ask for. access() is false where memory must not be touched.
+  bool access(bool shared, const void* p, int bytes, bool write, const Place& place);
+  void sync_threads(const Place& place) { wait(Wait::kBlock, place); }
+  void sync_warp(const Place& place) { wait(Wait::kWarp, place); }
+  uint64_t shuffle(uint64_t value, int source_lane, const Place& place);
+  int lane() const { return thread_ % 32; }
+  unsigned char* shared_base() { return reinterpret_cast<unsigned char*>(shared_.data); }
+
+ private:
+  enum class Wait { kNothing, kShuffle, kWarp, kBlock, kEnded };
+  struct Thread {
+    Wait wait = Wait::kNothing;
+    Place place;
+    // By turns: a lane may be one shuffle ahead of those that have yet to read its last value.
+    uint64_t offered[2] = {};
+    unsigned shuffles = 0;
+  };
+
+  Launch(Session& session, const LaunchConfig& config, Fiber::Body kernel, void* arguments);
+
+  bool acceptable();
+  void run_block(unsigned block);
+  void wait(Wait wait, const Place& place);
+  bool release();
+  bool meet(int first, int count) const;
+  void report_divergence();
+  std::string describe(int thread) const;
+  void error(const char* kind, const std::string& where, const std::string& text);
+  void shuffle_order(std::vector<unsigned>& order);
+  uint64_t random();
+
+  static Launch* current_;
+
+  Session& session_;
+  LaunchReport report_;
+  Fiber::Body kernel_;
+  void* arguments_;
+  int threads_count_;
+  Audit audit_;
+  std::unique_ptr<char, void (*)(void*)> arena_;
+  Buffer shared_;
+  std::vector<Thread> threads_;
+  std::vector<unsigned> ready_;
+  std::vector<uint32_t> warp_synced_;
+  uint32_t launch_began_, block_began_ = 0, block_synced_ = 0;
+  int thread_ = 0;
+  bool stuck_ = false;
+  std::map<std::pair<std::string, std::string>, size_t> error_index_;
+};
+
+}  // namespace host_cuda
+}  // namespace fnet
