@@ -51,6 +51,7 @@ struct Factors {
 // is the largest. n = 1 is one stage of radix 1.
 constexpr Factors factorise(long long n, int largest = kMaxRadix) {
   Factors best;
+  if (n < 1) return best;
   if (n == 1) {
     best.count = 1;
     best.radix[0] = 1;

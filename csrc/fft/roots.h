@@ -1,5 +1,4 @@
-// Roots of unity at compile time: cos and sin of 2 pi p / q, exact to the last bit of a double or
-// so.
+// Roots of unity at compile time: cos and sin of 2 pi p / q, made in long double, rounded once.
 #pragma once
 
 #include "fft/complex.h"
@@ -8,19 +7,19 @@ namespace fnet {
 
 namespace detail {
 
-inline constexpr double kPi = 3.14159265358979323846264338327950288;
+inline constexpr long double kPi = 3.14159265358979323846264338327950288L;
 
-// Taylor series; |x| <= pi / 4 needs 10 terms for double.
-constexpr double sin_series(double x) {
-  double term = x, sum = x;
+// Taylor series; |x| <= pi / 4 needs 12 terms.
+constexpr double sin_series(long double x) {
+  long double term = x, sum = x;
   for (int i = 1; i < 12; ++i) sum += term *= -x * x / ((2 * i) * (2 * i + 1));
-  return sum;
+  return double(sum);
 }
 
-constexpr double cos_series(double x) {
-  double term = 1, sum = 1;
+constexpr double cos_series(long double x) {
+  long double term = 1, sum = 1;
   for (int i = 1; i < 12; ++i) sum += term *= -x * x / ((2 * i - 1) * (2 * i));
-  return sum;
+  return double(sum);
 }
 
 }  // namespace detail
@@ -31,7 +30,7 @@ constexpr double cos_turn(int p, int q) {
   if (p < 0) p += q;
   if (2 * p > q) p = q - p;                           // cos(-a) = cos(a)
   if (4 * p > q) return -cos_turn(q - 2 * p, 2 * q);  // cos(pi - a) = -cos(a)
-  if (8 * p > q) return detail::sin_series(2 * detail::kPi * (q - 4 * p) / (4.0 * q));
+  if (8 * p > q) return detail::sin_series(2 * detail::kPi * (q - 4 * p) / (4 * q));
   return detail::cos_series(2 * detail::kPi * p / q);
 }
 

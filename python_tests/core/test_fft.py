@@ -1,0 +1,82 @@
+"""csrc/fft against its definitions, in extended precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
+
+
+def definition(z: np.ndarray, length: int) -> np.ndarray:
+    """The DFT as a sum, in long double."""
+    j = np.arange(length)
+    turns = np.outer(j, j) % length / np.longdouble(length)
+    pi = np.longdouble("3.14159265358979323846264338327950288")
+    kernel = np.cos(2 * pi * turns) - 1j * np.sin(2 * pi * turns)
+    return kernel @ z.astype(np.clongdouble)
+
+
+@pytest.mark.parametrize("radix", core.radices())
+@pytest.mark.parametrize(("run", "eps"), [(core.dft32, 2.0**-23), (core.dft64, 2.0**-52)])
+def test_butterflies(radix: int, run: object, eps: float) -> None:
+    rng = np.random.default_rng(radix)
+    dtype = np.complex64 if run is core.dft32 else np.complex128
+    for _ in range(20):
+        z = (rng.standard_normal(radix) + 1j * rng.standard_normal(radix)).astype(dtype)
+        truth = definition(z, radix)
+        bound = 2 * eps * np.sqrt(radix) * np.abs(z).max()
+        assert np.abs(run(radix, z) - truth).max() <= bound
+        wrong = truth.copy()
+        wrong[1] += 100 * bound
+        assert np.abs(wrong - truth).max() > bound
+
+
+def test_an_unlisted_radix_is_refused() -> None:
+    with pytest.raises(ValueError, match="no such radix"):
+        core.dft64(10, np.zeros(10, np.complex128))
+
+
+@pytest.mark.parametrize("q", [1, 2, 3, 5, 7, 8, 12, 16, 31, 64, 97])
+def test_constants(q: int) -> None:
+    for p in range(-q, 2 * q):
+        angle = 2 * np.longdouble("3.14159265358979323846264338327950288") * (p % q) / q
+        assert abs(core.cos_turn(p, q) - np.cos(angle)) <= 2.0**-53
+        assert abs(core.sin_turn(p, q) - np.sin(angle)) <= 2.0**-53
+
+
+@pytest.mark.parametrize("q", [1, 2, 3, 8, 49, 512, 768, 1000, 4096, 8191])
+def test_twiddles_are_rounded_once(q: int) -> None:
+    p = np.arange(q)
+    angle = 2 * np.longdouble("3.14159265358979323846264338327950288") * p / q
+    truth = np.cos(angle) - 1j * np.sin(angle)
+    for run, half_ulp in ((core.root32, 2.0**-25), (core.root64, 2.0**-54)):
+        error = np.array([run(int(i), q) for i in p]) - truth
+        assert max(np.abs(error.real).max(), np.abs(error.imag).max()) <= half_ulp * 1.01
+
+
+def test_factorise() -> None:
+    radices = set(core.radices())
+    assert all((core.stage_cost(r) > 0) == (r in radices) for r in range(2, 17))
+    for n in range(2, 3000):
+        found = core.factorise(n)
+        rest = n
+        for prime in (2, 3, 5, 7, 11, 13):
+            while rest % prime == 0:
+                rest //= prime
+        if rest > 1:
+            assert found == []
+        else:
+            assert np.prod(found) == n
+            assert set(found) <= radices
+            assert found == sorted(found)
+    assert core.factorise(1) == [1]
+    assert core.factorise(0) == []
+
+
+def test_mirror() -> None:
+    for length in (1, 2, 7, 8):
+        assert [core.mirror(n, length) for n in range(length)] == [
+            -n % length for n in range(length)
+        ]
+        assert core.half_length(length) == len({min(n, -n % length) for n in range(length)})

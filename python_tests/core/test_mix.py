@@ -1,0 +1,114 @@
+"""The kernel API on NumPy arrays, on every instruction set, between guards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
+
+SHAPES = [
+    (1, 1, 1),
+    (2, 1, 9),
+    (1, 9, 1),
+    (3, 2, 2),
+    (2, 16, 16),
+    (1, 33, 15),
+    (2, 65, 40),
+    (1, 26, 91),
+]
+
+
+@pytest.fixture(params=core.isas().split(","), autouse=True)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    assert core.set_isa(request.param)
+    yield request.param
+    core.set_isa("auto")
+
+
+def numbers(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def transform(x: np.ndarray) -> np.ndarray:
+    return np.fft.fft2(x.astype(np.float64)).real
+
+
+def normalised(u: np.ndarray, eps: float) -> np.ndarray:
+    return (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + eps)
+
+
+def assert_close(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
+    assert np.abs(b).max() > 0
+    assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+    assert not np.abs(a * 1.001 - b).max() <= tolerance * np.abs(b).max()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-13)])
+def test_epilogues(shape: tuple[int, ...], dtype: str, tolerance: float) -> None:
+    x = numbers(*shape).astype(dtype)
+    m = transform(x)
+    assert_close(core.mix(x, dtype, 0, scale=-0.5)[0], -0.5 * m, tolerance)
+    assert_close(core.mix(x, dtype, 1)[0], x + m, tolerance)
+    weight, bias = numbers(2, shape[-1], seed=1).astype(dtype)
+    y, rows, rstd = core.mix(x, dtype, 2, eps=0.5, weight=weight, bias=bias)
+    truth = normalised(x + m, 0.5)
+    assert np.abs(rows - truth).max() <= tolerance * 3
+    assert np.abs(y - (truth * weight + bias)).max() <= tolerance * 10
+    assert_close(rstd, 1 / np.sqrt((x + m).var(-1) + 0.5), tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bit_storage(dtype: str) -> None:
+    narrow, widen = (getattr(core, f"{verb}_{dtype}") for verb in ("narrow", "widen"))
+    bits = narrow(numbers(2 * 33 * 40).astype(np.float32)).reshape(2, 33, 40)
+    x = widen(bits.ravel()).reshape(bits.shape)
+    y = widen(core.mix(bits, dtype)[0].ravel()).reshape(x.shape)
+    assert np.abs(y - transform(x)).max() <= 2.0**-8 * np.abs(transform(x)).max()
+
+
+def test_strides_and_row_scale() -> None:
+    x = numbers(3, 41, 60).astype(np.float32)[:, 1:, 7:31]
+    scale = np.abs(numbers(3, 40, seed=1)).astype(np.float32) + 0.1
+    scaled = x * scale[..., None]
+    assert_close(core.mix(x, epilogue=1, row_scale=scale)[0], scaled + transform(scaled), 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 64), (5, 33, 24), (2, 7, 200)])
+def test_slots_do_not_change_a_bit(shape: tuple[int, ...]) -> None:
+    x = numbers(*shape).astype(np.float32)
+    first = core.mix(x, epilogue=2)[0]
+    for slots in (2, 3, 5):
+        assert (core.mix(x, epilogue=2, slots=slots)[0] == first).all()
+
+
+def test_unsupported_lengths_and_the_general_path() -> None:
+    x = numbers(2, 17, 19).astype(np.float32)
+    with pytest.raises(ValueError, match="unsupported length"):
+        core.mix(x)
+    spectrum = np.fft.rfft2(x).astype(np.complex64)
+    assert_close(core.mix(x, epilogue=1, spectrum=spectrum, slots=2)[0], x + transform(x), 1e-5)
+
+
+def test_an_output_past_the_caches() -> None:
+    x = numbers(6, 256, 768).astype(np.float32)
+    assert_close(core.mix(x, epilogue=1, slots=2)[0], x + transform(x), 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (200, 33), (9000, 4)])
+def test_norm_gradient(shape: tuple[int, int]) -> None:
+    grad, weight = numbers(*shape).astype(np.float32), numbers(shape[1], seed=2).astype(np.float32)
+    rows = normalised(numbers(*shape, seed=1), 1e-5).astype(np.float32)
+    g = (grad * weight).astype(np.float64)
+    truth = g - g.mean(-1, keepdims=True) - rows * (g * rows).mean(-1, keepdims=True)
+    du, dweight, dbias = core.norm_grad(grad, rows, weight, slots=2)
+    assert np.abs(du - truth).max() <= 1e-5
+    assert np.abs(dweight - (grad * rows).sum(0, dtype=np.float64)).max() <= 1e-5 * shape[0]
+    assert np.abs(dbias - grad.sum(0, dtype=np.float64)).max() <= 1e-5 * shape[0]
+    for one, three in zip(
+        (du, dweight, dbias), core.norm_grad(grad, rows, weight, slots=3), strict=True
+    ):
+        assert (one == three).all()
