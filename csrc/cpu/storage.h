@@ -35,14 +35,23 @@ FNET_FN Lanes<R, W> load(const R* p) {
   return Lanes<R, W>::load(p);
 }
 
+// The upper halves of float32. (GCC makes five instructions of the plain conversion on AVX2, not
+// one.)
 template <int W>
 FNET_FN Lanes<float, W> load(const BFloat16* p) {
+  using V = typename Lanes<float, W>::Vector;
+  using U = typename IntVector<uint32_t, W>::type;
+#if FNET_WIDTH32 >= 16
+  if constexpr (W == 16)
+    return {(V)((U)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)) << 16)};
+#endif
+#if FNET_WIDTH32 >= 8
+  if constexpr (W == 8)
+    return {(V)((U)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)) << 16)};
+#endif
   typename IntVector<uint16_t, W>::type narrow;
   memcpy(&narrow, p, sizeof(narrow));
-  const auto wide = __builtin_convertvector(narrow, typename IntVector<uint32_t, W>::type) << 16;
-  Lanes<float, W> r;
-  memcpy(&r.v, &wide, sizeof(wide));
-  return r;
+  return {(V)(__builtin_convertvector(narrow, U) << 16)};
 }
 
 template <int W>
