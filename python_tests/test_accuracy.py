@@ -106,12 +106,9 @@ def test_large_lengths(op: str, dtype: torch.dtype, seq: int, hidden: int) -> No
     if dtype == torch.float16:
         x = x / 16  # the transform itself must fit float16; LayerNorm's result always does
     truth, baseline = torchs(x.double()), torchs(x)
-    if (
-        dtype == torch.float64
-    ):  # the truth is torch's own: two results of like error may differ twice
-        truth, baseline = baseline, torchs(x.roll((1, 1), (1, 2)).roll((-1, -1), (1, 2)))
-        scale = float(truth.abs().max())
-        assert float((ours(x) - truth).abs().max()) < 64 * torch.finfo(dtype).eps * scale
+    if dtype == torch.float64:  # the truth is torch's own, with an error like ours: no bar, a bound
+        error = float((ours(x) - truth).abs().max())
+        assert error < 64 * torch.finfo(dtype).eps * float(truth.abs().max())
     else:
         assert_within_bar(ours(x), truth, baseline, f"{op} {seq}x{hidden}")
 
