@@ -15,6 +15,8 @@ enum class Status : int32_t {
   kOk,
   kUnsupportedLength,  // seq or hidden has a prime factor above 13: take the general path
   kUnsupportedDType,
+  kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
+  kLaunchFailed,
 };
 
 enum class Epilogue : int32_t {
@@ -106,6 +108,28 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
 // type, contiguous, to y by the kernels' own mirror and epilogue.
 Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
                              const Parallel& parallel);
+
+// The same on a CUDA device: the current one, on a stream, without waiting. Pointers are the
+// device's.
+struct CudaQueue {
+  void* stream = nullptr;  // a cudaStream_t
+  int64_t l2_bytes = 0;    // of the device: work goes in slices of the batch that stay in there
+  mutable int error = 0;   // the cudaError_t behind kLaunchFailed
+};
+
+// Whether mix_cuda has kernels for these lengths and this dtype, and takes these addresses.
+bool has_cuda_kernels(const MixArgs& args);
+bool is_aligned_for_cuda(const MixArgs& args);
+
+size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes);
+size_t norm_grad_cuda_workspace(const NormGradArgs& args);
+
+Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue);
+Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue);
+
+// The general path's halves; any lengths, dtypes and addresses.
+Status widen_rows_cuda(const MixArgs& args, void* wide, const CudaQueue& queue);
+Status mix_from_spectrum_cuda(const MixArgs& args, const void* spectrum, const CudaQueue& queue);
 
 // Instruction sets. cpu_isa() is the name in use; set_cpu_isa("auto") takes the best of this
 // machine and returns false for a name that it cannot run. cpu_isas() lists those it can, best

@@ -7,6 +7,11 @@
 
 #include "fft/defs.h"
 
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
 namespace fnet {
 
 enum class DType : int32_t { kFloat32, kFloat64, kBFloat16, kFloat16 };
@@ -64,23 +69,34 @@ FNET_FN double load_scalar(double v) { return v; }
 FNET_FN float load_scalar(BFloat16 v) { return detail::bits_as<float>(uint32_t(v.bits) << 16); }
 
 FNET_FN float load_scalar(Float16 v) {
+#if defined(__CUDA_ARCH__)
+  return __half2float(__ushort_as_half(v.bits));
+#else
   const uint32_t sign = uint32_t(v.bits & 0x8000) << 16, magnitude = v.bits & 0x7fff;
   if (magnitude >= 0x7c00)  // infinity, NaN
     return detail::bits_as<float>(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
   // The bits moved in place are the value times 2^-112; subnormals come out right as well.
   return detail::bits_as<float>(
       sign | detail::bits_as<uint32_t>(detail::bits_as<float>(magnitude << 13) * 0x1p112f));
+#endif
 }
 
 FNET_FN void store_scalar(float& to, float v) { to = v; }
 FNET_FN void store_scalar(double& to, double v) { to = v; }
 
 FNET_FN void store_scalar(BFloat16& to, float v) {
+#if defined(__CUDA_ARCH__)
+  to.bits = __bfloat16_as_ushort(__float2bfloat16_rn(v));
+#else
   const uint32_t u = detail::bits_as<uint32_t>(v);
   to.bits = uint16_t(v != v ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
+#endif
 }
 
 FNET_FN void store_scalar(Float16& to, float v) {
+#if defined(__CUDA_ARCH__)
+  to.bits = __half_as_ushort(__float2half_rn(v));
+#else
   const uint32_t u = detail::bits_as<uint32_t>(v), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
   uint32_t h;
   if (a > 0x7f800000) {
@@ -94,6 +110,7 @@ FNET_FN void store_scalar(Float16& to, float v) {
     h = (a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13;
   }
   to.bits = uint16_t(sign | h);
+#endif
 }
 
 }  // namespace fnet

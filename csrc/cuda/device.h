@@ -8,6 +8,7 @@
 //   sync_threads(), sync_warp()                 barriers; all threads of the block, of the warp
 //   shuffle, shuffle_xor, shuffle_down          whole warps; no order of memory accesses is implied
 //   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes an access
+//   FNET_TABLE constexpr Table t{}; load_table  constants `at[kSize]` that live with the kernels
 //   shared_memory<T>()                          the dynamic shared memory, the only one there is
 //   launch(config, kernel, args...)             0, or a cudaError_t as an int
 //
@@ -71,6 +72,14 @@ template <Cache C = Cache::kDefault, class T>
 FNET_DEVICE void store_global(T* p, const std::type_identity_t<T>& value,
                               Site where = Site::current()) {
   native::write_global<C>(p, detail::bits_as<native::Word<sizeof(T)>>(value), where);
+}
+
+// table.at[i].
+template <class Table>
+FNET_DEVICE auto load_table(const Table& table, int i, Site where = Site::current()) {
+  using Entry = std::remove_cvref_t<decltype(table.at[0])>;
+  return detail::bits_as<Entry>(
+      native::read_table<sizeof(Entry)>(&table, sizeof(Table), table.at + i, where));
 }
 
 // A view of shared memory as elements of T, counted from the view's beginning.

@@ -6,6 +6,7 @@
 #include "cuda/device.h"
 
 #define FNET_DEVICE __device__ __forceinline__
+#define FNET_TABLE static __device__
 #define FNET_KERNEL __global__
 #define FNET_KERNEL_BOUNDS(threads, blocks) __global__ __launch_bounds__(threads, blocks)
 
@@ -64,6 +65,11 @@ FNET_DEVICE Word<Bytes> read_global(const void* p, Site) {
   return *word;
 }
 
+template <int Bytes>
+FNET_DEVICE Word<Bytes> read_table(const void*, size_t, const void* p, Site where) {
+  return read_global<Bytes, Cache::kReadOnly>(p, where);
+}
+
 template <Cache C, class W>
 FNET_DEVICE void write_global(void* p, W value, Site) {
   static_assert(C != Cache::kReadOnly);
@@ -93,7 +99,7 @@ struct LaunchConfig {
   const char* name = "";
   dim3 grid = 1, block = 1;
   size_t shared_bytes = 0;
-  cudaStream_t stream = nullptr;
+  void* stream = nullptr;  // a cudaStream_t
 };
 
 // Returns before the kernel has run. More than 48 KB of shared memory has to be asked for.
@@ -104,7 +110,8 @@ int launch(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(config.shared_bytes));
     if (status != cudaSuccess) return status;
   }
-  kernel<<<config.grid, config.block, config.shared_bytes, config.stream>>>(
+  kernel<<<config.grid, config.block, config.shared_bytes,
+           static_cast<cudaStream_t>(config.stream)>>>(
       static_cast<P>(std::forward<A>(args))...);
   return cudaGetLastError();
 }

@@ -5,6 +5,13 @@
 
 namespace fnet::host_cuda {
 
+void Launch::show(const char* name, const void* p, size_t bytes) {
+  auto* data = static_cast<char*>(const_cast<void*>(p));
+  for (const Buffer& buffer : session_.buffers_)
+    if (buffer.data == data) return;
+  session_.buffers_.push_back({name, data, bytes, false, Shadow(0, false), false});
+}
+
 bool Launch::access(bool shared, const void* p, int bytes, bool write, const Place& place) {
   const auto address = reinterpret_cast<intptr_t>(p);
   Buffer* buffer = &shared_;

@@ -37,7 +37,6 @@ void Audit::settle(int warp) {
     Site& site = sites_[s];
     for (const Request& request : open_[warp][s]) {
       ++site.requests;
-      site.bytes += uint64_t(std::popcount(request.lanes)) * site.width;
       site.buffer == 0 ? count_shared(site, request) : count_global(site, request);
     }
     open_[warp][s].clear();
@@ -65,11 +64,13 @@ void Audit::count_global(Site& site, const Request& request) {
   }
   int distinct = 0;
   for (int s = 0; s < count; ++s) distinct += std::popcount(sectors[s].bytes);
+  site.bytes += distinct;
   site.transactions += count;
   site.ideal += (distinct + 31) / 32;
 }
 
 void Audit::count_shared(Site& site, const Request& request) {
+  site.bytes += uint64_t(std::popcount(request.lanes)) * site.width;
   const int words = std::max(1, site.width / 4), lanes = 32 / words;
   for (int first = 0; first < 32; first += lanes) {
     uint64_t seen[32];

@@ -24,6 +24,8 @@ class Launch {
 
   // What threads ask for. access() is false where memory must not be touched.
   bool access(bool shared, const void* p, int bytes, bool write, const Place& place);
+  // Constants of the program, which kernels may read from now on.
+  void show(const char* name, const void* p, size_t bytes);
   void sync_threads(const Place& place) { wait(Wait::kBlock, place); }
   void sync_warp(const Place& place) { wait(Wait::kWarp, place); }
   uint64_t shuffle(uint64_t value, int source_lane, const Place& place);

@@ -15,7 +15,8 @@ Session::Session(uint64_t seed) : random_state_(seed) {
 }
 
 Session::~Session() {
-  for (const Buffer& buffer : buffers_) free(buffer.data);
+  for (const Buffer& buffer : buffers_)
+    if (buffer.owned) free(buffer.data);
   open_ = nullptr;
 }
 

@@ -42,7 +42,9 @@ struct Access {
   std::string buffer;  // "shared", or the name given to the session
   bool write = false;
   int width = 0;  // bytes per lane
-  uint64_t requests = 0, bytes = 0, transactions = 0, ideal = 0;
+  uint64_t requests = 0;
+  uint64_t bytes = 0;  // global: what lanes share counts once a request
+  uint64_t transactions = 0, ideal = 0;
 };
 
 // kind: "out of range", "misaligned", "read-only", "uninitialised", "race", "divergence",
@@ -68,6 +70,7 @@ struct Buffer {
   size_t bytes;
   bool writable;
   Shadow shadow;
+  bool owned = true;
 };
 
 // One at a time; launch() finds it. Kernels may touch nothing but its buffers, which begin at

@@ -1,0 +1,69 @@
+// The CUDA kernels as the host calls them. Each returns 0 or a cudaError_t as an int.
+#pragma once
+
+#include "core/api.h"
+#include "fft/complex.h"
+
+namespace fnet {
+
+// The first kernel: fold x with its mirror image and transform columns along seq.
+//
+//   F[k, j] = sum_n (g[n, 2j] + i g[n, 2j + 1]) w_N^{kn},  g[n, m] = x[n, m] + x[-n, -m],
+//
+// for k = 0..N-1 and j = 0..d/4: two real columns in one complex line. Their spectra come apart in
+// the second kernel, where both F[k] and F[-k] are at hand.
+template <class T>
+struct SeqFftArgs {
+  const T* x;
+  int64_t batch_stride, row_stride;
+  const float* row_scale;    // [batch, seq], or null
+  Complex<float>* spectrum;  // [batch, seq, pitch]
+  int64_t batch;
+  int seq, hidden, pitch;
+};
+
+// Lines of the packed spectrum, and their pitch: whole 32-byte sectors.
+constexpr int spectrum_lines(int hidden) { return hidden / 4 + 1; }
+constexpr int spectrum_pitch(int hidden) { return (spectrum_lines(hidden) + 3) / 4 * 4; }
+
+// The second: from the packed spectrum to rows of y.
+template <class T>
+struct RowFftArgs {
+  const Complex<float>* spectrum;
+  int64_t batch;
+  int seq, hidden, pitch;
+
+  const T* x;
+  int64_t batch_stride, row_stride;
+  const float* row_scale;  // [batch, seq], or null
+  Epilogue epilogue;
+  float scale, eps;        // scale counts x folded and unpacked: a quarter of the user's
+  const T *weight, *bias;  // [hidden], or null
+  T* y;                    // [batch, seq, hidden]; may be x
+  T* normalized;           // or null
+  float* rstd;             // [batch, seq], or null
+};
+
+// Lengths of lengths.h. Pointers are aligned to 16 bytes, and so are the strides of x.
+template <class T>
+int launch_seq_fft(const SeqFftArgs<T>& args, void* stream);
+template <class T>
+int launch_row_fft(const RowFftArgs<T>& args, void* stream);
+
+// Any lengths, any alignment, any dtype: see NormGradArgs, widen_rows_cuda and
+// mix_from_spectrum_cuda. partials: [chunks, 2, hidden] in the compute type, or null.
+constexpr int64_t norm_grad_chunk_rows(int64_t rows) {
+  const int64_t fair = (rows + 1023) / 1024;  // few enough chunks to add up
+  return fair < 32 ? 32 : fair > 128 ? 128 : fair;
+}
+constexpr int64_t norm_grad_chunks(int64_t rows) {
+  return (rows + norm_grad_chunk_rows(rows) - 1) / norm_grad_chunk_rows(rows);
+}
+template <class T>
+int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream);
+template <class T>
+int launch_widen_rows(const MixArgs& args, void* wide, void* stream);
+template <class T>
+int launch_spectrum_rows(const MixArgs& args, const void* spectrum, void* stream);
+
+}  // namespace fnet

@@ -1,0 +1,126 @@
+// CUDA's side of core/api.h: workspace, slices of the batch, and who does what.
+#include <algorithm>
+
+#include "cuda/kernels.h"
+#include "cuda/lengths.h"
+
+namespace fnet {
+namespace {
+
+constexpr int64_t kAlign = 16;
+// The last dimension of a launch grid.
+constexpr int64_t kMaxBatch = 65535;
+
+bool is_aligned(const void* p) { return reinterpret_cast<intptr_t>(p) % kAlign == 0; }
+
+int64_t spectrum_bytes(const MixArgs& args) {
+  return args.seq * spectrum_pitch(int(args.hidden)) * int64_t(sizeof(Complex<float>));
+}
+
+// Sequences at a time: their x, spectrum and y use half of the second-level cache, so that the
+// second kernel finds there what the first has read and written.
+int64_t slice_of(const MixArgs& args, int64_t l2_bytes) {
+  const int64_t row = args.hidden * element_size(args.dtype);
+  const int64_t sequence = 2 * args.seq * row + spectrum_bytes(args);
+  return std::clamp<int64_t>(l2_bytes / 2 / sequence, 1, std::min(args.batch, kMaxBatch));
+}
+
+template <class P>
+P* advance(P* p, int64_t elements) {
+  return p ? p + elements : nullptr;
+}
+
+template <class T>
+int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
+  const int64_t slice = slice_of(args, queue.l2_bytes);
+  const T* x = static_cast<const T*>(args.x);
+  const auto* row_scale = static_cast<const float*>(args.row_scale);
+  auto* spectrum = static_cast<Complex<float>*>(workspace);
+  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
+  for (int64_t b = 0; b < args.batch; b += slice) {
+    const int64_t batch = std::min(slice, args.batch - b);
+    const int64_t rows = b * args.seq, elements = rows * args.hidden;
+    const SeqFftArgs<T> columns = {
+        x + b * args.x_batch_stride, args.x_batch_stride, args.x_row_stride,
+        advance(row_scale, rows), spectrum, batch, seq, hidden, pitch};
+    if (const int error = launch_seq_fft(columns, queue.stream)) return error;
+
+    RowFftArgs<T> out;
+    out.spectrum = spectrum;
+    out.batch = batch;
+    out.seq = seq, out.hidden = hidden, out.pitch = pitch;
+    out.x = columns.x;
+    out.batch_stride = columns.batch_stride;
+    out.row_stride = columns.row_stride;
+    out.row_scale = columns.row_scale;
+    out.epilogue = args.epilogue;
+    out.scale = float(args.scale / 4);
+    out.eps = float(args.eps);
+    out.weight = static_cast<const T*>(args.weight);
+    out.bias = static_cast<const T*>(args.bias);
+    out.y = static_cast<T*>(args.y) + elements;
+    out.normalized = advance(static_cast<T*>(args.normalized), elements);
+    out.rstd = advance(static_cast<float*>(args.rstd), rows);
+    if (const int error = launch_row_fft(out, queue.stream)) return error;
+  }
+  return 0;
+}
+
+Status status_of(int error, const CudaQueue& queue) {
+  queue.error = error;
+  return error ? Status::kLaunchFailed : Status::kOk;
+}
+
+}  // namespace
+
+bool has_cuda_kernels(const MixArgs& args) {
+  return args.dtype != DType::kFloat64 && has_shape<kSeqShapes>(args.seq) &&
+         has_shape<kRowShapes>(args.hidden);
+}
+
+bool is_aligned_for_cuda(const MixArgs& args) {
+  const int64_t unit = kAlign / element_size(args.dtype);
+  return is_aligned(args.x) && is_aligned(args.y) && is_aligned(args.normalized) &&
+         is_aligned(args.weight) && is_aligned(args.bias) && args.x_row_stride % unit == 0 &&
+         args.x_batch_stride % unit == 0;
+}
+
+size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes) {
+  return has_cuda_kernels(args) ? size_t(slice_of(args, l2_bytes) * spectrum_bytes(args)) : 0;
+}
+
+Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue) {
+  if (args.dtype == DType::kFloat64) return Status::kUnsupportedDType;
+  if (!has_cuda_kernels(args)) return Status::kUnsupportedLength;
+  if (!is_aligned_for_cuda(args)) return Status::kMisaligned;
+  switch (args.dtype) {
+    case DType::kBFloat16: return status_of(mix_slices<BFloat16>(args, workspace, queue), queue);
+    case DType::kFloat16: return status_of(mix_slices<Float16>(args, workspace, queue), queue);
+    default: return status_of(mix_slices<float>(args, workspace, queue), queue);
+  }
+}
+
+size_t norm_grad_cuda_workspace(const NormGradArgs& args) {
+  if (!args.dweight && !args.dbias) return 0;
+  return size_t(norm_grad_chunks(args.rows) * 2 * args.hidden * compute_size(args.dtype));
+}
+
+Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue) {
+  return visit_dtype(args.dtype, [&](auto t) {
+    return status_of(launch_norm_grad<decltype(t)>(args, workspace, queue.stream), queue);
+  });
+}
+
+Status widen_rows_cuda(const MixArgs& args, void* wide, const CudaQueue& queue) {
+  return visit_dtype(args.dtype, [&](auto t) {
+    return status_of(launch_widen_rows<decltype(t)>(args, wide, queue.stream), queue);
+  });
+}
+
+Status mix_from_spectrum_cuda(const MixArgs& args, const void* spectrum, const CudaQueue& queue) {
+  return visit_dtype(args.dtype, [&](auto t) {
+    return status_of(launch_spectrum_rows<decltype(t)>(args, spectrum, queue.stream), queue);
+  });
+}
+
+}  // namespace fnet

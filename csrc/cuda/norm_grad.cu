@@ -1,0 +1,156 @@
+// LayerNorm's gradient for rows of any length: see NormGradArgs.
+#include "core/layer_norm.h"
+#include "cuda/device.h"
+#include "cuda/kernels.h"
+
+namespace fnet {
+namespace {
+
+constexpr int kThreads = 128, kMaxChunkRows = 128;
+
+template <class T>
+struct NormGradTask {
+  using R = Compute<T>;
+  const T *grad, *normalized, *weight;
+  int64_t rows, hidden, chunk_rows;
+  T* du;
+  R* partials;  // [chunks, 2, hidden]: of dweight, of dbias; or null
+};
+
+// A block takes a chunk of rows. First each warp takes rows for their two means; then each thread
+// takes columns, from the caches, for du and for the sums over the chunk.
+template <class T, int W>
+FNET_KERNEL_BOUNDS(kThreads, 1)
+void norm_grad_kernel(NormGradTask<T> task) {
+  using R = Compute<T>;
+  const int64_t begin = int64_t(blockIdx.x) * task.chunk_rows;
+  const int rows = int(least(task.chunk_rows, task.rows - begin));
+  const int64_t d = task.hidden;
+  const T* grad = task.grad + begin * d;
+  const T* normalized = task.normalized + begin * d;
+  const auto means = shared_memory<R>();
+  const int lane = int(threadIdx.x) % kWarp;
+
+  for (int n = int(threadIdx.x) / kWarp; n < rows; n += kThreads / kWarp) {
+    R sum_g = 0, sum_gx = 0;
+    for (int64_t l = lane * W; l < d; l += kWarp * W) {
+      const auto dy = load_global<W>(grad + n * d + l);
+      const auto xhat = load_global<W>(normalized + n * d + l);
+      Vec<T, W> weight;
+      if (task.weight) weight = load_global<W, Cache::kReadOnly>(task.weight + l);
+      static_for<W>([&](auto e) {
+        const R g = load_scalar(dy[e]) * (task.weight ? load_scalar(weight[e]) : R(1));
+        sum_g += g;
+        sum_gx += g * load_scalar(xhat[e]);
+      });
+    }
+    for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+      sum_g += shuffle_xor(sum_g, mask);
+      sum_gx += shuffle_xor(sum_gx, mask);
+    }
+    if (lane == 0) {
+      means.store(2 * n, sum_g / R(d));
+      means.store(2 * n + 1, sum_gx / R(d));
+    }
+  }
+  sync_threads();
+
+  for (int64_t l = int64_t(threadIdx.x) * W; l < d; l += kThreads * W) {
+    R weight[W], dweight[W] = {}, dbias[W] = {};
+    static_for<W>([&](auto e) { weight[e] = 1; });
+    if (task.weight) {
+      const auto w = load_global<W, Cache::kReadOnly>(task.weight + l);
+      static_for<W>([&](auto e) { weight[e] = load_scalar(w[e]); });
+    }
+    for (int n = 0; n < rows; ++n) {
+      const auto dy = load_global<W>(grad + n * d + l);
+      const auto xhat = load_global<W>(normalized + n * d + l);
+      const R mean_g = means.load(2 * n), mean_gx = means.load(2 * n + 1);
+      Vec<T, W> du;
+      static_for<W>([&](auto e) {
+        const R g = load_scalar(dy[e]), x = load_scalar(xhat[e]);
+        store_scalar(du[e], norm_gradient(g * weight[e], x, mean_g, mean_gx));
+        dweight[e] += g * x;
+        dbias[e] += g;
+      });
+      store_global(task.du + (begin + n) * d + l, du);
+    }
+    if (!task.partials) continue;
+    R* to = task.partials + int64_t(blockIdx.x) * 2 * d + l;
+    static_for<W>([&](auto e) {
+      store_global(to + e, dweight[e]);
+      store_global(to + d + e, dbias[e]);
+    });
+  }
+}
+
+// The sums over all chunks, in their order: blockIdx.y 0 for dweight, 1 for dbias.
+template <class T>
+FNET_KERNEL_BOUNDS(kThreads, 1)
+void add_chunks_kernel(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
+                       T* dbias) {
+  using R = Compute<T>;
+  constexpr int kGroups = kThreads / kWarp;
+  const int lane = int(threadIdx.x) % kWarp, group = int(threadIdx.x) / kWarp;
+  const int64_t l = int64_t(blockIdx.x) * kWarp + lane;
+  T* to = blockIdx.y == 0 ? dweight : dbias;
+  if (!to) return;
+  R sum = 0;
+  if (l < hidden)
+    for (int64_t c = group; c < chunks; c += kGroups)
+      sum += load_global(partials + (2 * c + blockIdx.y) * hidden + l);
+  const auto sums = shared_memory<R>();
+  sums.store(group * kWarp + lane, sum);
+  sync_threads();
+  if (group > 0 || l >= hidden) return;
+  for (int g = 1; g < kGroups; ++g) sum += sums.load(g * kWarp + lane);
+  T result;
+  store_scalar(result, sum);
+  store_global(to + l, result);
+}
+
+}  // namespace
+
+template <class T>
+int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
+  using R = Compute<T>;
+  NormGradTask<T> task;
+  task.grad = static_cast<const T*>(args.grad);
+  task.normalized = static_cast<const T*>(args.normalized);
+  task.weight = static_cast<const T*>(args.weight);
+  task.rows = args.rows;
+  task.hidden = args.hidden;
+  task.chunk_rows = norm_grad_chunk_rows(args.rows);
+  task.du = static_cast<T*>(args.du_over_rstd);
+  task.partials = args.dweight || args.dbias ? static_cast<R*>(partials) : nullptr;
+
+  constexpr int kWide = sizeof(T) == 8 ? 2 : 4;
+  const auto aligned = [](const void* p) {
+    return reinterpret_cast<intptr_t>(p) % (kWide * sizeof(T)) == 0;
+  };
+  const bool wide = args.hidden % kWide == 0 && aligned(args.grad) && aligned(args.normalized) &&
+                    aligned(args.weight) && aligned(args.du_over_rstd);
+  const LaunchConfig config = {.name = "norm_grad",
+                               .grid = dim3(unsigned(norm_grad_chunks(args.rows))),
+                               .block = dim3(kThreads),
+                               .shared_bytes = 2 * kMaxChunkRows * sizeof(R),
+                               .stream = stream};
+  const int status = wide ? launch(config, norm_grad_kernel<T, kWide>, task)
+                          : launch(config, norm_grad_kernel<T, 1>, task);
+  if (status || !task.partials) return status;
+  return launch({.name = "add_chunks",
+                 .grid = dim3(unsigned((args.hidden + kWarp - 1) / kWarp), 2),
+                 .block = dim3(kThreads),
+                 .shared_bytes = kThreads * sizeof(R),
+                 .stream = stream},
+                add_chunks_kernel<T>, static_cast<const R*>(task.partials),
+                norm_grad_chunks(args.rows), args.hidden, static_cast<T*>(args.dweight),
+                static_cast<T*>(args.dbias));
+}
+
+template int launch_norm_grad<float>(const NormGradArgs&, void*, void*);
+template int launch_norm_grad<double>(const NormGradArgs&, void*, void*);
+template int launch_norm_grad<BFloat16>(const NormGradArgs&, void*, void*);
+template int launch_norm_grad<Float16>(const NormGradArgs&, void*, void*);
+
+}  // namespace fnet

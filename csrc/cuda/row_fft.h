@@ -1,0 +1,281 @@
+// launch_row_fft, defined: see kernels.h.
+//
+// A line takes two rows k1, k2 of the spectrum and gives up to four rows of y: k1, k2 and their
+// mirror images. With G[k, m] the transform of column m,
+//
+//   2 G[k, 2j] = F[k, j] + conj F[-k, j],   2i G[k, 2j + 1] = F[k, j] - conj F[-k, j],
+//   r[k, l] = sum_m G[k, m] w_d^{lm},       G[k, -m] = conj G[k, m],
+//
+// so r is real, and the transform of G[k1] + i G[k2] is r[k1] + i r[k2]. Output row k is r[k, l],
+// row -k is r[k, -l].
+#pragma once
+
+#include "core/layer_norm.h"
+#include "cuda/kernels.h"
+#include "cuda/line_fft.h"
+#include "fft/mirror.h"
+
+namespace fnet {
+
+template <int Shape>
+struct RowFft {
+  static constexpr LineShape kLine = kRowShapes[Shape];
+  static constexpr int kLength = kLine.length, kLanes = kLine.threads(), kPoints = kLine.points;
+  static constexpr int kThreads = kLanes > 128 ? kLanes : 128;
+  static constexpr int kLines = kThreads / kLanes;
+  static constexpr int kTile = tile_size<kLine, 1>();
+  // Sums over a row whose threads are several warps: a new place for each, 2 for each of 4 rows.
+  static constexpr int kWarps = kLanes > kWarp ? kLanes / kWarp : 0;
+  static constexpr int kSums = 8;
+  static constexpr int kSharedBytes =
+      kLines * (kTile * int(sizeof(Complex<float>)) + kSums * kWarps * int(sizeof(float)));
+  using Fft = LineFft<kLine, 1>;
+  static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
+  static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLanes && kRadix % 2 == 0);
+};
+
+// Sums over the threads of a line, the same in all of them.
+template <int Shape>
+struct RowSum {
+  using K = RowFft<Shape>;
+  Shared<float> places;  // of this line
+  int lane, next = 0;
+
+  FNET_DEVICE float operator()(float v, Site where = Site::current()) {
+    for (int mask = (K::kLanes < kWarp ? K::kLanes : kWarp) / 2; mask > 0; mask /= 2)
+      v += shuffle_xor(v, mask, where);
+    if constexpr (K::kWarps > 0) {
+      const auto place = places + next++ * K::kWarps;
+      if (lane % kWarp == 0) place.store(lane / kWarp, v, where);
+      sync_threads(where);
+      v = 0;
+      for (int w = 0; w < K::kWarps; ++w) v += place.load(w, where);
+    }
+    return v;
+  }
+};
+
+// Two butterflies of the first stage. Because of G[-m] = conj G[m] the second half of a row's
+// elements m = b + C a is the first half of -b's, and the outputs for -b are the conjugates of
+// those for b. So thread b > 0 transforms row k1 and row k2 apart and combines them into butterflies
+// b and -b. Thread 0 has both rows in one for b = 0, and both in one for b = C / 2, where -b is b.
+template <int Shape>
+FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft, const Complex<float>* const (&F)[4]) {
+  using K = RowFft<Shape>;
+  using Point = Complex<float>;
+  constexpr int R = K::kRadix, C = K::kColumns;
+  const int b = fft.lane;
+  const bool first = b == 0;
+  const int minus_b = first ? C / 2 : C - b;
+  const bool odd = b % 2 != 0;  // of m too, and of -m
+
+  // 2 G[row, m]
+  const auto spectrum = [&](auto row, int m) {
+    const Point f = load_global<Cache::kReadOnly>(F[2 * row] + m / 2);
+    const Point g = load_global<Cache::kReadOnly>(F[2 * row + 1] + m / 2);
+    const Point sum = f + conj(g), turned = mul_minus_i(f - conj(g));
+    return Point{odd ? turned.re : sum.re, odd ? turned.im : sum.im};
+  };
+  using Row1 = std::integral_constant<int, 0>;
+  using Row2 = std::integral_constant<int, 1>;
+  const auto both = [](Point g1, Point g2) { return Point{g1.re - g2.im, g1.im + g2.re}; };
+
+  Point z[2][R];  // butterfly 0 and 1
+  static_for<R / 2>([&](auto a) {
+    const Point p1 = spectrum(Row1{}, b + C * a), p2 = spectrum(Row2{}, b + C * a);
+    const Point q1 = spectrum(Row1{}, minus_b + C * a), q2 = spectrum(Row2{}, minus_b + C * a);
+    if (first) {
+      z[0][a] = both(p1, p2);
+      if constexpr (a > 0) z[0][R - a] = both(conj(p1), conj(p2));
+      z[1][a] = both(q1, q2);
+      z[1][R - 1 - a] = both(conj(q1), conj(q2));
+    } else {
+      z[0][a] = p1;
+      z[0][R - 1 - a] = conj(q1);
+      z[1][a] = p2;
+      z[1][R - 1 - a] = conj(q2);
+    }
+  });
+  if (first) z[0][R / 2] = both(spectrum(Row1{}, C * R / 2), spectrum(Row2{}, C * R / 2));
+
+  Dft<R>::run(z[0]);
+  Dft<R>::run(z[1]);
+  static_for<R - 1>([&](auto i) {
+    constexpr int p = i + 1;
+    const Point w = twiddle<R, C>(p, first ? C / 2 : b);
+    const Point turned = z[0][p] * w;
+    z[0][p] = {first ? z[0][p].re : turned.re, first ? z[0][p].im : turned.im};
+    z[1][p] = z[1][p] * w;
+  });
+  static_for<R>([&](auto p) {
+    const Point one = z[0][p], two = z[1][p];
+    const Point plus = both(one, two), minus = both(conj(one), conj(two));
+    z[0][p] = {first ? one.re : plus.re, first ? one.im : plus.im};
+    z[1][p] = {first ? two.re : minus.re, first ? two.im : minus.im};
+  });
+  fft.template put<0>(z[0], b, 0);
+  fft.template put<0>(z[1], minus_b, 0);
+}
+
+// Where r[l] lies while it passes from the order of the transform to that of memory: such that both
+// neighbouring threads writing neighbours and each thread reading 16 bytes of its own run meet no
+// bank twice.
+FNET_FN constexpr int swizzled(int l) {
+  const int unit = l / 2;
+  return (unit ^ (unit / 8 % 8)) * 2 + l % 2;
+}
+
+// A row's vectors of 16 bytes: thread t has vectors t, t + L, ...
+template <class T, int Shape>
+struct RowOutput {
+  using K = RowFft<Shape>;
+  static constexpr int kWidth = 16 / int(sizeof(T)), kVectors = K::kPoints / kWidth;
+  using V = Vec<T, kWidth>;
+  static_assert(K::kPoints % kWidth == 0);
+
+  const RowFftArgs<T>& args;
+  RowSum<Shape>& sum;
+  int lane;
+
+  // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e]. Nothing is
+  // written unless `wanted`, but every thread comes here: the sums need all of them.
+  template <bool Mirrored>
+  FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints]) {
+    constexpr int kAll = K::kLength / kWidth;
+    const auto vector = [&](int v) {
+      const int i = lane + K::kLanes * v;
+      return (Mirrored ? kAll - 1 - i : i) * kWidth;
+    };
+    const int64_t row = b * args.seq + n;
+    T* y = args.y + row * K::kLength;
+
+    float u[K::kPoints];
+    if (args.epilogue == Epilogue::kMix) {
+      static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
+    } else {
+      const T* x = args.x + b * args.batch_stride + n * args.row_stride;
+      const float s = args.row_scale ? load_global(args.row_scale + row) : 1.0f;
+      static_for<kVectors>([&](auto v) {
+        const V in = load_global<kWidth>(x + vector(v));
+        static_for<kWidth>([&](auto e) {
+          constexpr int i = v * kWidth + e;
+          u[i] = load_scalar(in[e]) * s + r[i] * args.scale;
+        });
+      });
+    }
+    if (args.epilogue != Epilogue::kNorm) {
+      if (wanted) write(y, vector, u);
+      return;
+    }
+
+    float total = 0;
+    static_for<K::kPoints>([&](auto i) { total += u[i]; });
+    const float mean = sum(total) / K::kLength;
+    total = 0;
+    static_for<K::kPoints>([&](auto i) { total += (u[i] - mean) * (u[i] - mean); });
+    const float rstd = reciprocal_std(sum(total), float(K::kLength), args.eps);
+    if (!wanted) return;
+    static_for<K::kPoints>([&](auto i) { u[i] = normalize(u[i], mean, rstd); });
+    if (args.rstd && lane == 0) store_global(args.rstd + row, rstd);
+    if (args.normalized) write(args.normalized + row * K::kLength, vector, u);
+    static_for<kVectors>([&](auto v) {
+      if (args.weight) {
+        const V w = load_global<kWidth, Cache::kReadOnly>(args.weight + vector(v));
+        static_for<kWidth>([&](auto e) { u[v * kWidth + e] *= load_scalar(w[e]); });
+      }
+      if (args.bias) {
+        const V w = load_global<kWidth, Cache::kReadOnly>(args.bias + vector(v));
+        static_for<kWidth>([&](auto e) { u[v * kWidth + e] += load_scalar(w[e]); });
+      }
+    });
+    write(y, vector, u);
+  }
+
+ private:
+  template <class At>
+  static FNET_DEVICE void write(T* to, const At& vector, const float (&u)[K::kPoints],
+                                Site where = Site::current()) {
+    static_for<kVectors>([&](auto v) {
+      V out;
+      static_for<kWidth>([&](auto e) { store_scalar(out[e], u[v * kWidth + e]); });
+      store_global(to + vector(v), out, where);
+    });
+  }
+};
+
+template <class T, int Shape>
+FNET_KERNEL_BOUNDS(RowFft<Shape>::kThreads, 1)
+void row_fft_kernel(RowFftArgs<T> args) {
+  using K = RowFft<Shape>;
+  using Out = RowOutput<T, Shape>;
+  const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
+  const int rows = args.seq / 2 + 1, pairs = (rows + 1) / 2;
+  const int64_t all = args.batch * pairs;
+  const int64_t given = int64_t(blockIdx.x) * K::kLines + slot;
+  const int64_t index = given < all ? given : all - 1;
+  const int64_t b = index / pairs;
+  const int k1 = 2 * int(index % pairs), k2 = k1 + 1 < rows ? k1 + 1 : k1;
+  const int minus_k1 = mirror(k1, args.seq), minus_k2 = mirror(k2, args.seq);
+
+  const Complex<float>* F = args.spectrum + b * args.seq * args.pitch;
+  const Complex<float>* const in[4] = {
+      F + int64_t(k1) * args.pitch, F + int64_t(minus_k1) * args.pitch,
+      F + int64_t(k2) * args.pitch, F + int64_t(minus_k2) * args.pitch};
+  const typename K::Fft fft{shared_memory<Complex<float>>() + slot * K::kTile, lane, 0};
+  first_stage<Shape>(fft, in);
+  Complex<float> z[K::kPoints];
+  fft.template finish<1>(z);
+
+  fft.sync();
+  static_for<K::kPoints>(
+      [&](auto i) { fft.tile.store(swizzled(K::Fft::frequency(lane, i)), z[i]); });
+  fft.sync();
+  // r[v W + e] of both rows, and shifted by one for the mirrored rows: their vectors are aligned
+  // where l is 1 modulo W.
+  constexpr int W = Out::kWidth;
+  float r1[K::kPoints], r2[K::kPoints], m1[K::kPoints], m2[K::kPoints];
+  static_for<Out::kVectors>([&](auto v) {
+    const int l = (lane + K::kLanes * v) * W;
+    static_for<W / 2>([&](auto e) {
+      const auto two = fft.tile.template load<2>(swizzled(l + 2 * e));
+      constexpr int i = v * W + 2 * e;
+      r1[i] = two[0].re, r2[i] = two[0].im;
+      r1[i + 1] = two[1].re, r2[i + 1] = two[1].im;
+    });
+    const auto next = fft.tile.load(swizzled(l + W < K::kLength ? l + W : 0));
+    m1[v * W] = next.re, m2[v * W] = next.im;
+    static_for<W - 1>([&](auto e) {
+      m1[v * W + e + 1] = r1[v * W + W - 1 - e];
+      m2[v * W + e + 1] = r2[v * W + W - 1 - e];
+    });
+  });
+
+  RowSum<Shape> sum{shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>))) +
+                        slot * K::kSums * K::kWarps,
+                    lane};
+  Out out{args, sum, lane};
+  const bool live = given < all;
+  out.template finish<false>(b, k1, live, r1);
+  out.template finish<true>(b, minus_k1, live && minus_k1 != k1, m1);
+  out.template finish<false>(b, k2, live && k2 != k1, r2);
+  out.template finish<true>(b, minus_k2, live && k2 != k1 && minus_k2 != k2, m2);
+}
+
+template <class T>
+int launch_row_fft(const RowFftArgs<T>& args, void* stream) {
+  int status = 0;
+  visit_shape<kRowShapes>(args.hidden, [&](auto shape) {
+    using K = RowFft<shape.value>;
+    const int64_t pairs = (args.seq / 2 + 2) / 2;
+    const int64_t blocks = (args.batch * pairs + K::kLines - 1) / K::kLines;
+    status = launch({.name = "row_fft",
+                     .grid = dim3(unsigned(blocks)),
+                     .block = dim3(K::kThreads),
+                     .shared_bytes = size_t(K::kSharedBytes),
+                     .stream = stream},
+                    row_fft_kernel<T, shape.value>, args);
+  });
+  return status;
+}
+
+}  // namespace fnet

@@ -1,0 +1,3 @@
+#include "cuda/seq_fft.h"
+
+template int fnet::launch_seq_fft(const fnet::SeqFftArgs<float>&, void*);

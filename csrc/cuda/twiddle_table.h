@@ -1,0 +1,50 @@
+// Twiddle factors of one stage, made by the compiler and stored in the kernel's module: nothing is
+// planned, copied or kept at run time.
+#pragma once
+
+#include "cuda/device.h"
+#include "fft/roots.h"
+
+namespace fnet {
+
+// w^(c p), w = exp(-2 pi i / (Radix Columns)), at [(p - 1) Columns + c], for p = 1..Radix-1 and
+// c < Columns: lanes of consecutive c read neighbours.
+template <int Radix, int Columns>
+struct alignas(128) TwiddleTable {
+  static constexpr int kLength = Radix * Columns, kSize = (Radix - 1) * Columns;
+  Complex<float> at[kSize];
+
+  // Every root is the product, in double, of one of few coarse roots and one of few fine ones: the
+  // compiler evaluates 2 sqrt(kLength) sines instead of kLength. Rounded to float once.
+  constexpr TwiddleTable() : at() {
+    constexpr int kFine = kLength < 64 ? kLength : 64, kCoarse = (kLength + kFine - 1) / kFine;
+    double fine_re[kFine] = {}, fine_im[kFine] = {};
+    double coarse_re[kCoarse] = {}, coarse_im[kCoarse] = {};
+    for (int i = 0; i < kFine; ++i) {
+      fine_re[i] = cos_turn(i, kLength);
+      fine_im[i] = -sin_turn(i, kLength);
+    }
+    for (int i = 0; i < kCoarse; ++i) {
+      coarse_re[i] = cos_turn(i * kFine, kLength);
+      coarse_im[i] = -sin_turn(i * kFine, kLength);
+    }
+    for (int p = 1; p < Radix; ++p)
+      for (int c = 0; c < Columns; ++c) {
+        const int i = c * p, f = i % kFine, q = i / kFine;
+        at[(p - 1) * Columns + c] = {
+            float(coarse_re[q] * fine_re[f] - coarse_im[q] * fine_im[f]),
+            float(coarse_re[q] * fine_im[f] + coarse_im[q] * fine_re[f])};
+      }
+  }
+};
+
+template <int Radix, int Columns>
+FNET_TABLE constexpr TwiddleTable<Radix, Columns> kTwiddles{};
+
+// w^(c p), for p > 0.
+template <int Radix, int Columns>
+FNET_DEVICE Complex<float> twiddle(int p, int c, Site where = Site::current()) {
+  return load_table(kTwiddles<Radix, Columns>, (p - 1) * Columns + c, where);
+}
+
+}  // namespace fnet

@@ -1,0 +1,157 @@
+// fnet_cuda_test: the CUDA side of core/api.h on NumPy arrays, its kernels run by host_cuda. Each
+// function returns what the kernels wrote and the reports of their launches.
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "core/api.h"
+#include "cuda/lengths.h"
+#include "host_cuda/numpy_session.h"
+
+namespace fnet {
+namespace {
+
+namespace py = pybind11;
+using host_cuda::Session;
+using Array = std::optional<py::array>;
+
+DType dtype_of(const std::string& name) {
+  if (name == "float64") return DType::kFloat64;
+  if (name == "bfloat16") return DType::kBFloat16;
+  if (name == "float16") return DType::kFloat16;
+  return DType::kFloat32;
+}
+
+const void* optional_input(Session& session, const char* name, const Array& a) {
+  return a ? host_cuda::input(session, name, *a) : nullptr;
+}
+
+// `bytes` at p as a flat array of unsigned char; NumPy views it as what it is.
+py::array_t<uint8_t> bytes_at(const void* p, int64_t bytes) {
+  return host_cuda::fetch(static_cast<const uint8_t*>(p), {bytes});
+}
+
+// What the two ways to a result have in common.
+struct Problem {
+  MixArgs args;
+  int64_t bytes, rows;
+
+  // x [batch, seq, pitch] in the storage type, of which `hidden` columns count.
+  Problem(Session& session, const py::array& x, int64_t hidden, const std::string& dtype,
+          int epilogue, double scale, double eps, const Array& weight, const Array& bias,
+          const Array& row_scale, bool train, bool in_place) {
+    args.dtype = dtype_of(dtype);
+    args.batch = x.shape(0), args.seq = x.shape(1), args.hidden = hidden;
+    args.x_row_stride = x.shape(2);
+    args.x_batch_stride = x.shape(1) * x.shape(2);
+    args.row_scale = optional_input(session, "row_scale", row_scale);
+    args.scale = scale;
+    args.eps = eps;
+    args.epilogue = Epilogue(epilogue);
+    args.weight = optional_input(session, "weight", weight);
+    args.bias = optional_input(session, "bias", bias);
+    rows = args.batch * args.seq;
+    bytes = rows * hidden * element_size(args.dtype);
+    if (in_place) {
+      args.y = session.output("x and y", size_t(bytes), x.data());
+      args.x = args.y;
+    } else {
+      args.x = host_cuda::input(session, "x", x);
+      args.y = session.output("y", size_t(bytes));
+    }
+    if (!train) return;
+    args.normalized = session.output("normalized", size_t(bytes));
+    args.rstd = session.output("rstd", size_t(rows * compute_size(args.dtype)));
+  }
+
+  py::dict results(const Session& session, Status status) const {
+    using namespace py::literals;
+    py::dict out("status"_a = int(status), "y"_a = bytes_at(args.y, bytes),
+                 "launches"_a = host_cuda::report(session));
+    if (args.normalized) {
+      out["normalized"] = bytes_at(args.normalized, bytes);
+      out["rstd"] = bytes_at(args.rstd, rows * compute_size(args.dtype));
+    }
+    return out;
+  }
+};
+
+py::dict mix(py::array x, int64_t hidden, const std::string& dtype, int epilogue, double scale,
+             double eps, Array weight, Array bias, Array row_scale, bool train, bool in_place,
+             int64_t l2_bytes, uint64_t seed) {
+  Session session(seed);
+  const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
+                        train, in_place);
+  void* workspace = session.output("spectrum", mix_cuda_workspace(problem.args, l2_bytes));
+  return problem.results(session, mix_cuda(problem.args, workspace, {nullptr, l2_bytes}));
+}
+
+// The general path's halves, with the one-sided spectrum of row_scale x given.
+py::dict mix_from_spectrum(py::array x, int64_t hidden, const std::string& dtype, int epilogue,
+                           double scale, double eps, Array weight, Array bias, Array row_scale,
+                           bool train, bool in_place, py::array spectrum, uint64_t seed) {
+  Session session(seed);
+  const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
+                        train, in_place);
+  const void* given = host_cuda::input(session, "spectrum", spectrum);
+  return problem.results(session, mix_from_spectrum_cuda(problem.args, given, {}));
+}
+
+py::dict widen_rows(py::array x, int64_t hidden, const std::string& dtype, Array row_scale,
+                    uint64_t seed) {
+  Session session(seed);
+  Problem problem(session, x, hidden, dtype, 0, 1, 0, {}, {}, row_scale, false, false);
+  const int64_t bytes = problem.rows * hidden * compute_size(problem.args.dtype);
+  void* wide = session.output("wide", size_t(bytes));
+  const Status status = widen_rows_cuda(problem.args, wide, {});
+  py::dict out = problem.results(session, status);
+  out["wide"] = bytes_at(wide, bytes);
+  return out;
+}
+
+// grad and normalized [rows, hidden].
+py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtype, Array weight,
+                   bool sums, uint64_t seed) {
+  using namespace py::literals;
+  Session session(seed);
+  NormGradArgs args;
+  args.dtype = dtype_of(dtype);
+  args.rows = grad.shape(0), args.hidden = grad.shape(1);
+  args.grad = host_cuda::input(session, "grad", grad);
+  args.normalized = host_cuda::input(session, "normalized", normalized);
+  args.weight = optional_input(session, "weight", weight);
+  const int64_t row = args.hidden * element_size(args.dtype);
+  args.du_over_rstd = session.output("du", size_t(args.rows * row));
+  if (sums) {
+    args.dweight = session.output("dweight", size_t(row));
+    args.dbias = session.output("dbias", size_t(row));
+  }
+  void* workspace = session.output("partials", norm_grad_cuda_workspace(args));
+  const Status status = norm_grad_cuda(args, workspace, {});
+  py::dict out("status"_a = int(status), "du"_a = bytes_at(args.du_over_rstd, args.rows * row),
+               "launches"_a = host_cuda::report(session));
+  if (sums) {
+    out["dweight"] = bytes_at(args.dweight, row);
+    out["dbias"] = bytes_at(args.dbias, row);
+  }
+  return out;
+}
+
+template <const auto& Shapes>
+std::vector<int> lengths() {
+  std::vector<int> all;
+  for (const auto& shape : Shapes) all.push_back(length_of(shape));
+  return all;
+}
+
+PYBIND11_MODULE(fnet_cuda_test, m) {
+  m.def("mix", &mix);
+  m.def("mix_from_spectrum", &mix_from_spectrum);
+  m.def("widen_rows", &widen_rows);
+  m.def("norm_grad", &norm_grad);
+  m.def("seq_lengths", &lengths<kSeqShapes>);
+  m.def("hidden_lengths", &lengths<kRowShapes>);
+}
+
+}  // namespace
+}  // namespace fnet
