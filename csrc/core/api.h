@@ -46,11 +46,13 @@ struct MixArgs {
 
 // LayerNorm's gradient for rows [rows, hidden], in the form that the mixing takes back:
 //   du = rstd * du_over_rstd;  dweight = sum_rows grad * normalized;  dbias = sum_rows grad.
-// du_over_rstd has the range of grad, so that a 16-bit dtype neither overflows nor underflows.
+// du_over_rstd has the range of grad, so that float16 neither overflows nor underflows. Where the
+// dtype has range enough, du itself saves the kernels that follow a factor for each row.
 struct NormGradArgs {
   const void* grad = nullptr;
   const void* normalized = nullptr;
   const void* weight = nullptr;  // optional
+  const void* rstd = nullptr;  // optional [rows] in the compute type: du is written, not du / rstd
   int64_t rows = 0, hidden = 0;
   void* du_over_rstd = nullptr;
   void* dweight = nullptr;  // optional [hidden]
@@ -124,6 +126,7 @@ bool is_aligned_for_cuda(const MixArgs& args);
 size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes);
 size_t norm_grad_cuda_workspace(const NormGradArgs& args);
 
+// row_scale with float16 only: for what other dtypes can hold, let norm_grad_cuda write du itself.
 Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue);
 Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue);
 

@@ -23,6 +23,7 @@ void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t 
     const T* grad = static_cast<const T*>(args.grad) + n * d;
     const T* normalized = static_cast<const T*>(args.normalized) + n * d;
     T* du = static_cast<T*>(args.du_over_rstd) + n * d;
+    const R factor = args.rstd ? static_cast<const R*>(args.rstd)[n] : R(1);
 
     RowSum<R, W> sum_g, sum_gx;
     sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
@@ -37,7 +38,8 @@ void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t 
 
     sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
       const auto g = load<at.width>(grad + l) * load<at.width>(weight + l);
-      store<at.width>(du + l, norm_gradient(g, load<at.width>(normalized + l), mean_g, mean_gx));
+      const auto gradient = norm_gradient(g, load<at.width>(normalized + l), mean_g, mean_gx);
+      store<at.width>(du + l, gradient * factor);
     });
   }
 }

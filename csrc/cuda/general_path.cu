@@ -1,4 +1,5 @@
-// What stands around a library's FFT where there are no kernels of ours: any lengths, any alignment.
+// What stands around a library's FFT where there are no kernels of ours: any lengths, any
+// alignment.
 #include "core/layer_norm.h"
 #include "cuda/block_sum.h"
 #include "cuda/kernels.h"

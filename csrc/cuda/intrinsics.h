@@ -111,8 +111,7 @@ int launch(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
     if (status != cudaSuccess) return status;
   }
   kernel<<<config.grid, config.block, config.shared_bytes,
-           static_cast<cudaStream_t>(config.stream)>>>(
-      static_cast<P>(std::forward<A>(args))...);
+           static_cast<cudaStream_t>(config.stream)>>>(static_cast<P>(std::forward<A>(args))...);
   return cudaGetLastError();
 }
 

@@ -6,6 +6,10 @@
 
 namespace fnet {
 
+// Whether x may stand for row_scale * x. Other dtypes have the range to hold the product.
+template <class T>
+inline constexpr bool kScalesRows = std::is_same_v<T, Float16>;
+
 // The first kernel: fold x with its mirror image and transform columns along seq.
 //
 //   F[k, j] = sum_n (g[n, 2j] + i g[n, 2j + 1]) w_N^{kn},  g[n, m] = x[n, m] + x[-n, -m],
@@ -16,7 +20,7 @@ template <class T>
 struct SeqFftArgs {
   const T* x;
   int64_t batch_stride, row_stride;
-  const float* row_scale;    // [batch, seq], or null
+  const float* row_scale;    // [batch, seq], or null; only where kScalesRows<T>
   Complex<float>* spectrum;  // [batch, seq, pitch]
   int64_t batch;
   int seq, hidden, pitch;

@@ -1,7 +1,8 @@
-// THE list of lengths that have CUDA kernels, and how each is split. A new length is a new line here.
+// THE list of lengths that have CUDA kernels, and how each is split. A new length is a new line
+// here.
 //
-// Smaller radices come first: the last stage has no twiddles. Odd factors come first of all, so that
-// what is left of the line is a power of two and its index arithmetic is shifts.
+// Smaller radices come first: the last stage has no twiddles. Odd factors come first of all, so
+// that what is left of the line is a power of two and its index arithmetic is shifts.
 #pragma once
 
 #include <iterator>
@@ -46,7 +47,7 @@ inline constexpr SeqShape kSeqShapes[] = {
     {{1280, 40, {20, 8, 8}}, 8},
     {{1536, 24, {3, 8, 8, 8}}, 8},
     {{2048, 16, {8, 16, 16}}, 8},
-    {{2560, 40, {5, 8, 8, 8}}, 8},
+    {{2560, 40, {5, 8, 8, 8}}, 4},
     {{3072, 24, {6, 8, 8, 8}}, 4},
     {{4096, 32, {16, 16, 16}}, 4},
     {{8192, 32, {2, 16, 16, 16}}, 2},
@@ -55,10 +56,10 @@ inline constexpr SeqShape kSeqShapes[] = {
 // A line of row_fft is two rows of the spectrum. Its first radix is half of its points: a thread
 // begins with a butterfly of each row.
 inline constexpr LineShape kRowShapes[] = {
-    {64, 8, {4, 4, 4}},       {128, 16, {8, 16}},       {256, 16, {8, 4, 8}},
-    {384, 24, {12, 4, 8}},    {512, 16, {8, 8, 8}},     {640, 40, {20, 4, 8}},
-    {768, 24, {12, 8, 8}},    {1024, 16, {8, 8, 16}},   {1280, 40, {20, 8, 8}},
-    {1536, 24, {12, 4, 4, 8}}, {2048, 16, {8, 16, 16}}, {2560, 40, {20, 4, 4, 8}},
+    {64, 8, {4, 4, 4}},        {128, 16, {8, 16}},       {256, 16, {8, 4, 8}},
+    {384, 24, {12, 4, 8}},     {512, 16, {8, 8, 8}},     {640, 40, {20, 4, 8}},
+    {768, 24, {12, 8, 8}},     {1024, 16, {8, 8, 16}},   {1280, 40, {20, 8, 8}},
+    {1536, 24, {12, 4, 4, 8}}, {2048, 16, {8, 16, 16}},  {2560, 40, {20, 4, 4, 8}},
     {3072, 24, {12, 4, 8, 8}}, {4096, 16, {8, 8, 8, 8}},
 };
 
@@ -69,8 +70,7 @@ namespace detail {
 
 template <const auto& Shapes, class F, size_t... I>
 bool visit_shape(int64_t length, const F& body, std::index_sequence<I...>) {
-  return ((length == length_of(Shapes[I]) &&
-           (body(std::integral_constant<int, int(I)>{}), true)) ||
+  return ((length == length_of(Shapes[I]) && (body(std::integral_constant<int, int(I)>{}), true)) ||
           ...);
 }
 
@@ -79,8 +79,7 @@ bool visit_shape(int64_t length, const F& body, std::index_sequence<I...>) {
 // Calls body(integral_constant I) for the shape of that length; false when there is none.
 template <const auto& Shapes, class F>
 bool visit_shape(int64_t length, const F& body) {
-  return detail::visit_shape<Shapes>(length, body,
-                                     std::make_index_sequence<std::size(Shapes)>{});
+  return detail::visit_shape<Shapes>(length, body, std::make_index_sequence<std::size(Shapes)>{});
 }
 
 template <const auto& Shapes>

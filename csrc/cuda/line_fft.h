@@ -7,8 +7,8 @@
 // prefix + D p, p = 0..R-1, times w_M^{c p}. After the last stage sub-transforms have length 1 and
 // are numbered by frequency.
 //
-// Thread t of L owns butterflies j = c + C prefix = t, t + L, ...; its element (butterfly i, slot a)
-// is register i R + a.
+// Thread t of L owns butterflies j = c + C prefix = t, t + L, ...; its element (butterfly i, slot
+// a) is register i R + a.
 #pragma once
 
 #include "cuda/lengths.h"
@@ -34,9 +34,9 @@ struct LineStage {
 
 inline constexpr int kTileSkew = 8;
 
-// Where an exchange keeps what: slot a' of butterfly j' of the coming stage at a' Pitch + j', so that
-// threads read neighbours. `Width` lines lie side by side in a tile. The padding is whatever gives
-// the writes the fewest bank conflicts.
+// Where an exchange keeps what: slot a' of butterfly j' of the coming stage at a' Pitch + j', so
+// that threads read neighbours. `Width` lines lie side by side in a tile. The padding is whatever
+// gives the writes the fewest bank conflicts.
 template <LineShape S, int I, int Width>
 struct Exchange {
   using From = LineStage<S, I>;
@@ -92,6 +92,14 @@ constexpr int tile_size() {
   return (largest_exchange<S, Width>() + 15) / 16 * 16 + (S.threads() < 16 ? kTileSkew : 0);
 }
 
+// Blocks of a multiprocessor that the compiler is told to leave registers for. Fewer than a thread
+// needs would spill; the figures are the least that do not (bench/results/kernel_report.json). Long
+// registers are no loss here: 16 to 40 independent points a thread hide latency by themselves.
+constexpr int resident_blocks(int registers, int threads) {
+  const int blocks = 65536 / (registers * threads);
+  return blocks > 0 ? blocks : 1;
+}
+
 // What one thread needs to take part.
 template <LineShape S, int Width>
 struct LineFft {
@@ -116,9 +124,8 @@ struct LineFft {
     using Stage = LineStage<S, I>;
     Dft<Stage::kRadix>::run(z);
     if constexpr (!Stage::kLast)
-      static_for<Stage::kRadix - 1>([&](auto p) {
-        z[p + 1] = z[p + 1] * twiddle<Stage::kRadix, Stage::kColumns>(p + 1, c);
-      });
+      static_for<Stage::kRadix - 1>(
+          [&](auto p) { z[p + 1] = z[p + 1] * twiddle<Stage::kRadix, Stage::kColumns>(p + 1, c); });
   }
 
   template <int I>

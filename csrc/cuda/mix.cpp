@@ -40,9 +40,15 @@ int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
   for (int64_t b = 0; b < args.batch; b += slice) {
     const int64_t batch = std::min(slice, args.batch - b);
     const int64_t rows = b * args.seq, elements = rows * args.hidden;
-    const SeqFftArgs<T> columns = {
-        x + b * args.x_batch_stride, args.x_batch_stride, args.x_row_stride,
-        advance(row_scale, rows), spectrum, batch, seq, hidden, pitch};
+    const SeqFftArgs<T> columns = {x + b * args.x_batch_stride,
+                                   args.x_batch_stride,
+                                   args.x_row_stride,
+                                   advance(row_scale, rows),
+                                   spectrum,
+                                   batch,
+                                   seq,
+                                   hidden,
+                                   pitch};
     if (const int error = launch_seq_fft(columns, queue.stream)) return error;
 
     RowFftArgs<T> out;
@@ -90,7 +96,9 @@ size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes) {
 }
 
 Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue) {
-  if (args.dtype == DType::kFloat64) return Status::kUnsupportedDType;
+  const bool scaled = args.row_scale != nullptr;
+  if (args.dtype == DType::kFloat64 || (scaled && args.dtype != DType::kFloat16))
+    return Status::kUnsupportedDType;
   if (!has_cuda_kernels(args)) return Status::kUnsupportedLength;
   if (!is_aligned_for_cuda(args)) return Status::kMisaligned;
   switch (args.dtype) {

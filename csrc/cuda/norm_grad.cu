@@ -12,6 +12,7 @@ template <class T>
 struct NormGradTask {
   using R = Compute<T>;
   const T *grad, *normalized, *weight;
+  const R* rstd;
   int64_t rows, hidden, chunk_rows;
   T* du;
   R* partials;  // [chunks, 2, hidden]: of dweight, of dbias; or null
@@ -28,7 +29,7 @@ void norm_grad_kernel(NormGradTask<T> task) {
   const int64_t d = task.hidden;
   const T* grad = task.grad + begin * d;
   const T* normalized = task.normalized + begin * d;
-  const auto means = shared_memory<R>();
+  const auto stats = shared_memory<R>();  // of each row: two means, and the factor of du
   const int lane = int(threadIdx.x) % kWarp;
 
   for (int n = int(threadIdx.x) / kWarp; n < rows; n += kThreads / kWarp) {
@@ -49,8 +50,9 @@ void norm_grad_kernel(NormGradTask<T> task) {
       sum_gx += shuffle_xor(sum_gx, mask);
     }
     if (lane == 0) {
-      means.store(2 * n, sum_g / R(d));
-      means.store(2 * n + 1, sum_gx / R(d));
+      stats.store(3 * n, sum_g / R(d));
+      stats.store(3 * n + 1, sum_gx / R(d));
+      stats.store(3 * n + 2, task.rstd ? load_global(task.rstd + begin + n) : R(1));
     }
   }
   sync_threads();
@@ -65,11 +67,12 @@ void norm_grad_kernel(NormGradTask<T> task) {
     for (int n = 0; n < rows; ++n) {
       const auto dy = load_global<W>(grad + n * d + l);
       const auto xhat = load_global<W>(normalized + n * d + l);
-      const R mean_g = means.load(2 * n), mean_gx = means.load(2 * n + 1);
+      const R mean_g = stats.load(3 * n), mean_gx = stats.load(3 * n + 1);
+      const R factor = stats.load(3 * n + 2);
       Vec<T, W> du;
       static_for<W>([&](auto e) {
         const R g = load_scalar(dy[e]), x = load_scalar(xhat[e]);
-        store_scalar(du[e], norm_gradient(g * weight[e], x, mean_g, mean_gx));
+        store_scalar(du[e], norm_gradient(g * weight[e], x, mean_g, mean_gx) * factor);
         dweight[e] += g * x;
         dbias[e] += g;
       });
@@ -118,6 +121,7 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
   task.grad = static_cast<const T*>(args.grad);
   task.normalized = static_cast<const T*>(args.normalized);
   task.weight = static_cast<const T*>(args.weight);
+  task.rstd = static_cast<const R*>(args.rstd);
   task.rows = args.rows;
   task.hidden = args.hidden;
   task.chunk_rows = norm_grad_chunk_rows(args.rows);
@@ -133,7 +137,7 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
   const LaunchConfig config = {.name = "norm_grad",
                                .grid = dim3(unsigned(norm_grad_chunks(args.rows))),
                                .block = dim3(kThreads),
-                               .shared_bytes = 2 * kMaxChunkRows * sizeof(R),
+                               .shared_bytes = 3 * kMaxChunkRows * sizeof(R),
                                .stream = stream};
   const int status = wide ? launch(config, norm_grad_kernel<T, kWide>, task)
                           : launch(config, norm_grad_kernel<T, 1>, task);

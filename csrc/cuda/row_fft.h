@@ -57,10 +57,12 @@ struct RowSum {
 
 // Two butterflies of the first stage. Because of G[-m] = conj G[m] the second half of a row's
 // elements m = b + C a is the first half of -b's, and the outputs for -b are the conjugates of
-// those for b. So thread b > 0 transforms row k1 and row k2 apart and combines them into butterflies
-// b and -b. Thread 0 has both rows in one for b = 0, and both in one for b = C / 2, where -b is b.
+// those for b. So thread b > 0 transforms row k1 and row k2 apart and combines them into
+// butterflies b and -b. Thread 0 has both rows in one for b = 0, and both in one for b = C / 2,
+// where -b is b.
 template <int Shape>
-FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft, const Complex<float>* const (&F)[4]) {
+FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft,
+                             const Complex<float>* const (&F)[4]) {
   using K = RowFft<Shape>;
   using Point = Complex<float>;
   constexpr int R = K::kRadix, C = K::kColumns;
@@ -82,6 +84,7 @@ FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft, const Compl
 
   Point z[2][R];  // butterfly 0 and 1
   static_for<R / 2>([&](auto a) {
+    if constexpr (a > 0) sync_warp();  // bounds the loads in flight, hence registers
     const Point p1 = spectrum(Row1{}, b + C * a), p2 = spectrum(Row2{}, b + C * a);
     const Point q1 = spectrum(Row1{}, minus_b + C * a), q2 = spectrum(Row2{}, minus_b + C * a);
     if (first) {
@@ -117,12 +120,11 @@ FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft, const Compl
   fft.template put<0>(z[1], minus_b, 0);
 }
 
-// Where r[l] lies while it passes from the order of the transform to that of memory: such that both
-// neighbouring threads writing neighbours and each thread reading 16 bytes of its own run meet no
-// bank twice.
+// Where r[l] lies while it passes from the order of the transform to that of memory: such that
+// neither threads writing neighbours nor threads reading 16 bytes of their own run meet in a bank.
 FNET_FN constexpr int swizzled(int l) {
-  const int unit = l / 2;
-  return (unit ^ (unit / 8 % 8)) * 2 + l % 2;
+  const int unit = l / 4;
+  return (unit ^ (unit / 8 % 8)) * 4 + l % 4;
 }
 
 // A row's vectors of 16 bytes: thread t has vectors t, t + L, ...
@@ -137,6 +139,32 @@ struct RowOutput {
   RowSum<Shape>& sum;
   int lane;
 
+  // Rows k and -k of sequence b from r[k], at `r_at`.
+  FNET_DEVICE void finish_pair(Shared<float> r_at, int64_t b, int k, bool wanted) {
+    constexpr int W = kWidth;
+    float r[K::kPoints], m[K::kPoints];
+    static_for<kVectors>([&](auto v) {
+      static_for<W / 4>([&](auto i) {
+        const auto four = r_at.template load<4>(swizzled((lane + K::kLanes * v) * W + 4 * i));
+        static_for<4>([&](auto e) { r[v * W + 4 * i + e] = four[e]; });
+      });
+    });
+    // The vectors of row -k are those of r turned round and moved on by one: each needs the first
+    // number of the next thread's.
+    const int thread = int(threadIdx.x) % kWarp;
+    const bool last = thread == kWarp - 1 || lane == K::kLanes - 1;
+    static_for<kVectors>([&](auto v) {
+      const int l = (lane + K::kLanes * v + 1) * W;
+      m[v * W] = shuffle(r[v * W], thread + 1);
+      if (last) m[v * W] = r_at.load(swizzled(l < K::kLength ? l : 0));
+      static_for<W - 1>([&](auto e) { m[v * W + e + 1] = r[v * W + W - 1 - e]; });
+    });
+    const int minus_k = mirror(k, args.seq);
+    finish<false>(b, k, wanted, r);
+    finish<true>(b, minus_k, wanted && minus_k != k, m);
+  }
+
+ private:
   // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e]. Nothing is
   // written unless `wanted`, but every thread comes here: the sums need all of them.
   template <bool Mirrored>
@@ -174,24 +202,32 @@ struct RowOutput {
     total = 0;
     static_for<K::kPoints>([&](auto i) { total += (u[i] - mean) * (u[i] - mean); });
     const float rstd = reciprocal_std(sum(total), float(K::kLength), args.eps);
-    if (!wanted) return;
     static_for<K::kPoints>([&](auto i) { u[i] = normalize(u[i], mean, rstd); });
-    if (args.rstd && lane == 0) store_global(args.rstd + row, rstd);
-    if (args.normalized) write(args.normalized + row * K::kLength, vector, u);
+    if (args.rstd && wanted && lane == 0) store_global(args.rstd + row, rstd);
+    T* normalized = args.normalized ? args.normalized + row * K::kLength : nullptr;
     static_for<kVectors>([&](auto v) {
+      sync_warp();  // bounds the loads in flight, hence registers
+      const int at = vector(v);
+      float (&out)[kWidth] = *reinterpret_cast<float (*)[kWidth]>(u + v * kWidth);
+      if (normalized && wanted) write_vector(normalized + at, out);
       if (args.weight) {
-        const V w = load_global<kWidth, Cache::kReadOnly>(args.weight + vector(v));
-        static_for<kWidth>([&](auto e) { u[v * kWidth + e] *= load_scalar(w[e]); });
+        const V w = load_global<kWidth, Cache::kReadOnly>(args.weight + at);
+        static_for<kWidth>([&](auto e) { out[e] *= load_scalar(w[e]); });
       }
       if (args.bias) {
-        const V w = load_global<kWidth, Cache::kReadOnly>(args.bias + vector(v));
-        static_for<kWidth>([&](auto e) { u[v * kWidth + e] += load_scalar(w[e]); });
+        const V w = load_global<kWidth, Cache::kReadOnly>(args.bias + at);
+        static_for<kWidth>([&](auto e) { out[e] += load_scalar(w[e]); });
       }
+      if (wanted) write_vector(y + at, out);
     });
-    write(y, vector, u);
   }
 
- private:
+  static FNET_DEVICE void write_vector(T* to, const float (&u)[kWidth],
+                                       Site where = Site::current()) {
+    V out;
+    static_for<kWidth>([&](auto e) { store_scalar(out[e], u[e]); });
+    store_global(to, out, where);
+  }
   template <class At>
   static FNET_DEVICE void write(T* to, const At& vector, const float (&u)[K::kPoints],
                                 Site where = Site::current()) {
@@ -203,8 +239,17 @@ struct RowOutput {
   }
 };
 
+// Registers of a thread.
+template <class T>
+constexpr int row_registers(int points) {
+  if (points <= 16) return sizeof(T) == 4 ? 112 : 80;
+  return points <= 24 ? 112 : 168;
+}
+
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS(RowFft<Shape>::kThreads, 1)
+FNET_KERNEL_BOUNDS(RowFft<Shape>::kThreads,
+                   resident_blocks(row_registers<T>(RowFft<Shape>::kPoints),
+                                   RowFft<Shape>::kThreads))
 void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowFft<Shape>;
   using Out = RowOutput<T, Shape>;
@@ -226,39 +271,23 @@ void row_fft_kernel(RowFftArgs<T> args) {
   Complex<float> z[K::kPoints];
   fft.template finish<1>(z);
 
+  // r[k1], then r[k2]: floats now.
+  const auto rows_at = shared_memory<float>(slot * K::kTile * int(sizeof(Complex<float>)));
   fft.sync();
-  static_for<K::kPoints>(
-      [&](auto i) { fft.tile.store(swizzled(K::Fft::frequency(lane, i)), z[i]); });
-  fft.sync();
-  // r[v W + e] of both rows, and shifted by one for the mirrored rows: their vectors are aligned
-  // where l is 1 modulo W.
-  constexpr int W = Out::kWidth;
-  float r1[K::kPoints], r2[K::kPoints], m1[K::kPoints], m2[K::kPoints];
-  static_for<Out::kVectors>([&](auto v) {
-    const int l = (lane + K::kLanes * v) * W;
-    static_for<W / 2>([&](auto e) {
-      const auto two = fft.tile.template load<2>(swizzled(l + 2 * e));
-      constexpr int i = v * W + 2 * e;
-      r1[i] = two[0].re, r2[i] = two[0].im;
-      r1[i + 1] = two[1].re, r2[i + 1] = two[1].im;
-    });
-    const auto next = fft.tile.load(swizzled(l + W < K::kLength ? l + W : 0));
-    m1[v * W] = next.re, m2[v * W] = next.im;
-    static_for<W - 1>([&](auto e) {
-      m1[v * W + e + 1] = r1[v * W + W - 1 - e];
-      m2[v * W + e + 1] = r2[v * W + W - 1 - e];
-    });
+  static_for<K::kPoints>([&](auto i) {
+    const int l = swizzled(K::Fft::frequency(lane, i));
+    rows_at.store(l, z[i].re);
+    rows_at.store(K::kLength + l, z[i].im);
   });
+  fft.sync();
 
   RowSum<Shape> sum{shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>))) +
                         slot * K::kSums * K::kWarps,
                     lane};
   Out out{args, sum, lane};
   const bool live = given < all;
-  out.template finish<false>(b, k1, live, r1);
-  out.template finish<true>(b, minus_k1, live && minus_k1 != k1, m1);
-  out.template finish<false>(b, k2, live && k2 != k1, r2);
-  out.template finish<true>(b, minus_k2, live && k2 != k1 && minus_k2 != k2, m2);
+  out.finish_pair(rows_at, b, k1, live);
+  out.finish_pair(rows_at + K::kLength, b, k2, live && k2 != k1);
 }
 
 template <class T>

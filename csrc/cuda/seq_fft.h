@@ -15,58 +15,76 @@ struct SeqFft {
   static constexpr int kThreads = kLines * kLine.threads();
   static constexpr int kSharedBytes = tile_size<kLine, kLines>() * int(sizeof(Complex<float>));
   using Fft = LineFft<kLine, kLines>;
-  using First = LineStage<kLine, 0>;
+  // The register of element lane + kLanes q.
+  static constexpr int slot_of(int q) {
+    using First = LineStage<kLine, 0>;
+    return q % First::kButterflies * First::kRadix + q / First::kButterflies;
+  }
   static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0);
 };
 
-template <class T, int Shape>
-FNET_KERNEL_BOUNDS(SeqFft<Shape>::kThreads, 1)
+// Registers of a thread: for its points, addresses, and the loads in flight.
+template <class T, bool Scaled>
+constexpr int seq_registers(int points) {
+  const bool wide = sizeof(T) == 4;
+  if (points <= 16) return Scaled ? 112 : wide ? 80 : 64;
+  if (points <= 24) return Scaled ? 168 : 112;
+  return Scaled ? 255 : 168;
+}
+
+template <class T, int Shape, bool Scaled>
+FNET_KERNEL_BOUNDS(SeqFft<Shape>::kThreads,
+                   resident_blocks(seq_registers<T, Scaled>(SeqFft<Shape>::kLine.points),
+                                   SeqFft<Shape>::kThreads))
 void seq_fft_kernel(SeqFftArgs<T> args) {
   using K = SeqFft<Shape>;
   const int line = int(threadIdx.x) % K::kLines, lane = int(threadIdx.x) / K::kLines;
   const int column = int(blockIdx.x) * K::kLines + line, m = 2 * column;
   const bool inside = column < spectrum_lines(args.hidden);
-  const T* x = args.x + int64_t(blockIdx.y) * args.batch_stride;
-  const float* row_scale =
-      args.row_scale ? args.row_scale + int64_t(blockIdx.y) * K::kLength : nullptr;
+  const int64_t sequence = blockIdx.y, stride = args.row_stride;
+  const T* x = args.x + sequence * args.batch_stride;
+  const float* row_scale = Scaled ? args.row_scale + sequence * K::kLength : nullptr;
 
   // Columns -m-1 and -m-2 are an aligned pair; -m comes from the neighbour, who read it as its
   // own -m-2. Only the tile's first line has no neighbour.
+  const T* here_at = x + lane * stride + m;
+  const T* there_at = x + mirror(lane, K::kLength) * stride + (args.hidden - m - 2);
+  const int64_t step = K::Fft::kLanes * stride;
+  const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
+  constexpr int kBatch = Scaled ? 4 : sizeof(T) == 4 ? 8 : K::kLine.points;
   Complex<float> z[K::kLine.points];
-  static_for<K::First::kButterflies>([&](auto i) {
-    static_for<K::First::kRadix>([&](auto a) {
-      const int n = lane + K::Fft::kLanes * i + K::First::kColumns * a;
-      const int minus_n = mirror(n, K::kLength);
-      const T* row = x + n * args.row_stride;
-      const T* other = x + minus_n * args.row_stride;
-      Complex<float> here = {0, 0}, there = {0, 0};  // there: columns -m, -m - 1
-      float further = 0;                             // column -m - 2
-      if (inside) {
-        const auto pair = load_global<2, Cache::kReadOnly>(row + m);
-        const auto mirrored = load_global<2, Cache::kReadOnly>(other + args.hidden - m - 2);
-        here = {load_scalar(pair[0]), load_scalar(pair[1])};
-        there.im = load_scalar(mirrored[1]);
-        further = load_scalar(mirrored[0]);
-      }
-      there.re = shuffle(further, int(threadIdx.x) % kWarp - 1);
-      if (line == 0)
-        there.re = load_scalar(load_global<Cache::kReadOnly>(other + mirror(m, args.hidden)));
-      if (row_scale) {
-        const float s = load_global<Cache::kReadOnly>(row_scale + n);
-        const float t = load_global<Cache::kReadOnly>(row_scale + minus_n);
-        here = {here.re * s, here.im * s};
-        there = {there.re * t, there.im * t};
-      }
-      z[i * K::First::kRadix + a] = here + there;
-    });
+  static_for<K::kLine.points>([&](auto q) {
+    // Bounds how many loads the compiler keeps in flight, hence registers.
+    if constexpr (q > 0 && q % kBatch == 0) sync_warp();
+    const int n = lane + K::Fft::kLanes * q;
+    Complex<float> here = {0, 0}, there = {0, 0};  // there: columns -m, -m-1
+    float further = 0;                             // column -m-2
+    if (inside) {
+      const auto pair = load_global<2, Cache::kReadOnly>(here_at);
+      const auto mirrored = load_global<2, Cache::kReadOnly>(there_at);
+      here = {load_scalar(pair[0]), load_scalar(pair[1])};
+      there.im = load_scalar(mirrored[1]);
+      further = load_scalar(mirrored[0]);
+    }
+    there.re = shuffle(further, int(threadIdx.x) % kWarp - 1);
+    if (line == 0) there.re = load_scalar(load_global<Cache::kReadOnly>(there_at + to_edge));
+    if constexpr (Scaled) {
+      const float s = load_global<Cache::kReadOnly>(row_scale + n);
+      const float t = load_global<Cache::kReadOnly>(row_scale + mirror(n, K::kLength));
+      here = {here.re * s, here.im * s};
+      there = {there.re * t, there.im * t};
+    }
+    z[K::slot_of(q)] = here + there;
+    here_at += step;
+    // Row 0 is its own mirror image; from there on it is row N.
+    there_at += (q == 0 && lane == 0 ? K::kLength * stride : 0) - step;
   });
 
   const typename K::Fft fft{shared_memory<Complex<float>>(), lane, line};
   fft.template finish<0>(z);
 
   if (!inside) return;
-  Complex<float>* F =
-      args.spectrum + int64_t(blockIdx.y) * K::kLength * args.pitch + column;
+  Complex<float>* F = args.spectrum + sequence * K::kLength * args.pitch + column;
   static_for<K::kLine.points>([&](auto i) {
     const int k = K::Fft::frequency(lane, i);
     store_global(F + int64_t(k) * args.pitch, z[i]);
@@ -79,12 +97,18 @@ int launch_seq_fft(const SeqFftArgs<T>& args, void* stream) {
   visit_shape<kSeqShapes>(args.seq, [&](auto shape) {
     using K = SeqFft<shape.value>;
     const unsigned tiles = unsigned((spectrum_lines(args.hidden) + K::kLines - 1) / K::kLines);
-    status = launch({.name = "seq_fft",
-                     .grid = dim3(tiles, unsigned(args.batch)),
-                     .block = dim3(K::kThreads),
-                     .shared_bytes = size_t(K::kSharedBytes),
-                     .stream = stream},
-                    seq_fft_kernel<T, shape.value>, args);
+    const LaunchConfig config = {.name = "seq_fft",
+                                 .grid = dim3(tiles, unsigned(args.batch)),
+                                 .block = dim3(K::kThreads),
+                                 .shared_bytes = size_t(K::kSharedBytes),
+                                 .stream = stream};
+    if constexpr (kScalesRows<T>) {
+      if (args.row_scale) {
+        status = launch(config, seq_fft_kernel<T, shape.value, true>, args);
+        return;
+      }
+    }
+    status = launch(config, seq_fft_kernel<T, shape.value, false>, args);
   });
   return status;
 }

@@ -31,9 +31,8 @@ struct alignas(128) TwiddleTable {
     for (int p = 1; p < Radix; ++p)
       for (int c = 0; c < Columns; ++c) {
         const int i = c * p, f = i % kFine, q = i / kFine;
-        at[(p - 1) * Columns + c] = {
-            float(coarse_re[q] * fine_re[f] - coarse_im[q] * fine_im[f]),
-            float(coarse_re[q] * fine_im[f] + coarse_im[q] * fine_re[f])};
+        at[(p - 1) * Columns + c] = {float(coarse_re[q] * fine_re[f] - coarse_im[q] * fine_im[f]),
+                                     float(coarse_re[q] * fine_im[f] + coarse_im[q] * fine_re[f])};
       }
   }
 };

@@ -111,7 +111,7 @@ py::dict widen_rows(py::array x, int64_t hidden, const std::string& dtype, Array
 
 // grad and normalized [rows, hidden].
 py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtype, Array weight,
-                   bool sums, uint64_t seed) {
+                   Array rstd, bool sums, uint64_t seed) {
   using namespace py::literals;
   Session session(seed);
   NormGradArgs args;
@@ -120,6 +120,7 @@ py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtyp
   args.grad = host_cuda::input(session, "grad", grad);
   args.normalized = host_cuda::input(session, "normalized", normalized);
   args.weight = optional_input(session, "weight", weight);
+  args.rstd = optional_input(session, "rstd", rstd);
   const int64_t row = args.hidden * element_size(args.dtype);
   args.du_over_rstd = session.output("du", size_t(args.rows * row));
   if (sums) {
