@@ -33,6 +33,13 @@ struct SeqShape {
   int lines;
 };
 
+// -DFNET_FEW_LENGTHS: a build that only checks the code (sanitizers, mutants) takes one of a kind.
+#if defined(FNET_FEW_LENGTHS)
+inline constexpr SeqShape kSeqShapes[] = {{{16, 4, {4, 4}}, 32}, {{384, 24, {6, 8, 8}}, 8}};
+inline constexpr LineShape kRowShapes[] = {
+    {64, 8, {4, 4, 4}}, {768, 24, {12, 8, 8}}, {1024, 16, {8, 8, 16}}};
+#else
+
 inline constexpr SeqShape kSeqShapes[] = {
     {{16, 4, {4, 4}}, 32},
     {{32, 8, {4, 8}}, 32},
@@ -62,6 +69,7 @@ inline constexpr LineShape kRowShapes[] = {
     {1536, 24, {12, 4, 4, 8}}, {2048, 16, {8, 16, 16}},  {2560, 40, {20, 4, 4, 8}},
     {3072, 24, {12, 4, 8, 8}}, {4096, 16, {8, 8, 8, 8}},
 };
+#endif
 
 constexpr int length_of(const SeqShape& shape) { return shape.line.length; }
 constexpr int length_of(const LineShape& shape) { return shape.length; }

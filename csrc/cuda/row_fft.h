@@ -181,10 +181,12 @@ struct RowOutput {
     if (args.epilogue == Epilogue::kMix) {
       static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
     } else {
+      // y may be x, whose rows are another line's where they are not wanted here.
       const T* x = args.x + b * args.batch_stride + n * args.row_stride;
       const float s = args.row_scale ? load_global(args.row_scale + row) : 1.0f;
       static_for<kVectors>([&](auto v) {
-        const V in = load_global<kWidth>(x + vector(v));
+        V in = {};
+        if (wanted) in = load_global<kWidth>(x + vector(v));
         static_for<kWidth>([&](auto e) {
           constexpr int i = v * kWidth + e;
           u[i] = load_scalar(in[e]) * s + r[i] * args.scale;

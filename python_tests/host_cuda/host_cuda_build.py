@@ -1,10 +1,14 @@
-"""Finds the modules that run CUDA kernels on the CPU, or builds them with CMake."""
+"""Finds the modules that run CUDA kernels on the CPU, or builds them."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -24,3 +28,62 @@ def host_cuda_module(name: str) -> ModuleType:
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
         return importlib.import_module(name)
+
+
+#: Stands in for the dtypes and kernels that a mutant does not need.
+ABSENT = """
+#include "cuda/kernels.h"
+namespace fnet {
+template <class T> int launch_norm_grad(const NormGradArgs&, void*, void*) { return -1; }
+template <class T> int launch_widen_rows(const MixArgs&, void*, void*) { return -1; }
+template <class T> int launch_spectrum_rows(const MixArgs&, const void*, void*) { return -1; }
+template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, void*) { return -1; }
+template <> int launch_row_fft(const RowFftArgs<BFloat16>&, void*) { return -1; }
+template <> int launch_seq_fft(const SeqFftArgs<Float16>&, void*) { return -1; }
+template <> int launch_row_fft(const RowFftArgs<Float16>&, void*) { return -1; }
+}
+"""
+
+
+def mutant(folder: Path, edits: Iterable[tuple[str, str, str]]) -> ModuleType:
+    """fnet_cuda_test in float32 alone, for few lengths, built in `folder` from an edited copy.
+
+    An edit is (file below csrc, what stands there once, what shall stand there instead). The module
+    is named like the folder: Python keeps one extension module of a name.
+    """
+    import pybind11
+
+    source = folder / "csrc"
+    shutil.copytree(ROOT / "csrc", source)
+    define = "PYBIND11_MODULE({}, m)"
+    driver = (
+        "host_cuda/driver/module.cpp",
+        define.format("fnet_cuda_test"),
+        define.format(folder.name),
+    )
+    for name, old, new in [driver, *edits]:
+        file = source / name
+        text = file.read_text()
+        assert text.count(old) == 1, f"{name} holds {text.count(old)} times: {old}"
+        file.write_text(text.replace(old, new))
+    unity = folder / "unity.cpp"
+    parts = ["cuda/seq_fft_f32.cu", "cuda/row_fft_f32.cu", "cuda/mix.cpp"]
+    parts += sorted(f"host_cuda/{p.name}" for p in (source / "host_cuda").glob("*.cpp"))
+    unity.write_text(
+        ABSENT + "".join(f'#include "{part}"\n' for part in [*parts, "host_cuda/driver/module.cpp"])
+    )
+    library = folder / f"{folder.name}.so"
+    defines = ["-DFNET_HOST_CUDA", "-DFNET_FEW_LENGTHS"]
+    includes = [source, pybind11.get_include(), sysconfig.get_path("include")]
+    subprocess.run(
+        ["c++", "-std=c++20", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", *defines]
+        + [f"-I{path}" for path in includes]
+        + ["-o", library, unity],
+        check=True,
+    )
+    spec = importlib.util.spec_from_file_location(folder.name, library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -146,10 +146,15 @@ std::vector<int> lengths() {
 }
 
 PYBIND11_MODULE(fnet_cuda_test, m) {
-  m.def("mix", &mix);
-  m.def("mix_from_spectrum", &mix_from_spectrum);
-  m.def("widen_rows", &widen_rows);
-  m.def("norm_grad", &norm_grad);
+  using namespace py::literals;
+  m.def("mix", &mix, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a, "scale"_a, "eps"_a, "weight"_a,
+        "bias"_a, "row_scale"_a, "train"_a, "in_place"_a, "l2_bytes"_a, "seed"_a);
+  m.def("mix_from_spectrum", &mix_from_spectrum, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a,
+        "scale"_a, "eps"_a, "weight"_a, "bias"_a, "row_scale"_a, "train"_a, "in_place"_a,
+        "spectrum"_a, "seed"_a);
+  m.def("widen_rows", &widen_rows, "x"_a, "hidden"_a, "dtype"_a, "row_scale"_a, "seed"_a);
+  m.def("norm_grad", &norm_grad, "grad"_a, "normalized"_a, "dtype"_a, "weight"_a, "rstd"_a,
+        "sums"_a, "seed"_a);
   m.def("seq_lengths", &lengths<kSeqShapes>);
   m.def("hidden_lengths", &lengths<kRowShapes>);
 }
