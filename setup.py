@@ -1,13 +1,21 @@
-"""Builds `fnet_kernels._C` against the torch of this environment. Metadata: pyproject.toml.
+"""Builds `fnet_kernels._C` against the torch of this environment, `_C_cuda` beside a CUDA torch.
+
+Metadata: pyproject.toml.
 
 LibTorch stable ABI and CPython limited API: one build runs with torch 2.11 or newer and Python 3.10
-or newer. MAX_JOBS, CXX, CFLAGS and LDFLAGS are honoured.
+or newer. MAX_JOBS, CXX, CFLAGS and LDFLAGS are honoured; for CUDA also
+
+    FNET_CUDA=auto|0|1    auto: CUDA kernels where torch and an nvcc of its CUDA are there;
+                          0: none; 1: it is an error when they cannot be built
+    TORCH_CUDA_ARCH_LIST  compute capabilities, `8.0;9.0+PTX`; else the GPU that is here, else all
+    CUDA_HOME             the toolkit; else that of the nvcc in PATH, else pip's packages
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import sysconfig
 import warnings
 from pathlib import Path
@@ -16,6 +24,9 @@ from typing import NoReturn
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "build_backend"))
+import fnet_nvcc  # noqa: E402
+
 OLDEST_TORCH = (2, 11)
 TORCH_TARGET_VERSION = "0x{:02X}{:02X}000000000000".format(*OLDEST_TORCH)
 OLDEST_PYTHON = "cp310"
@@ -80,6 +91,22 @@ class Build(BuildExtension):
         super().finalize_options()
         self.build_temp = str(ROOT / "build" / "objects")
 
+    def build_extensions(self) -> None:
+        for extension in self.extensions:
+            if extension.name == CUDA_MODULE:
+                extension.extra_objects = self.cuda_objects()
+        super().build_extensions()
+
+    def cuda_objects(self) -> list[str]:
+        """What nvcc makes of the CUDA sources."""
+        assert TOOLKIT is not None
+        cuda, headers = sources("cuda/*.cu", "torch_cuda/*.cu"), sources("**/*.h")
+        folder = Path(self.build_temp, "cuda")
+        try:
+            return fnet_nvcc.compile_all(TOOLKIT, cuda, headers, ROOT / "csrc", folder, local_gpu())
+        except (ValueError, RuntimeError) as error:
+            stop(str(error))
+
 
 def sources(*patterns: str) -> list[str]:
     """The files of csrc/ that match, relative to the root as setuptools wants them."""
@@ -87,19 +114,73 @@ def sources(*patterns: str) -> list[str]:
     return sorted(file.relative_to(ROOT).as_posix() for file in files)
 
 
-def cpu_extension() -> Extension:
-    """Schemas and CPU kernels: a module that knows nothing of CUDA."""
-    extension = CppExtension(
-        "fnet_kernels._C",
-        sources("cpu/*.cpp", "torch/*.cpp"),
+def extension(name: str, files: list[str], macros: dict[str, str]) -> Extension:
+    """A module in C++ that keeps to the stable ABIs."""
+    macros = {"TORCH_TARGET_VERSION": TORCH_TARGET_VERSION, **macros}
+    made = CppExtension(
+        name,
+        files,
         include_dirs=[str(ROOT / "csrc")],
-        define_macros=[("TORCH_TARGET_VERSION", TORCH_TARGET_VERSION)],
+        define_macros=list(macros.items()),
         depends=sources("**/*.h"),
         extra_compile_args={"cxx": CXX_FLAGS},
         py_limited_api=True,
     )
-    extension.libraries = ["torch_cpu"]  # the home of the stable ABI; nothing else is owed to us
-    return extension
+    made.libraries = ["torch_cpu"]  # the home of the stable ABI; nothing else is owed to us
+    return made
+
+
+def cpu_extension() -> Extension:
+    """Schemas and CPU kernels: a module that knows nothing of CUDA."""
+    return extension("fnet_kernels._C", sources("cpu/*.cpp", "torch/*.cpp"), {})
+
+
+def cuda_extension() -> Extension:
+    """CUDA kernels: a module that is loaded only beside a torch for CUDA."""
+    assert TOOLKIT is not None
+    files = sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp")
+    made = extension(CUDA_MODULE, files, {"USE_CUDA": "1"})
+    made.extra_link_args = TOOLKIT.runtime()
+    import torch
+
+    if torch.version.cuda:  # else nothing but the compilation can be had here
+        made.libraries.append("torch_cuda")
+    return made
+
+
+def why_no_cuda() -> str | None:
+    """The sentence that says why CUDA kernels are not built, or None when they are."""
+    wanted = os.environ.get("FNET_CUDA", "auto")
+    if wanted not in ("auto", "0", "1"):
+        stop(f"FNET_CUDA: expected auto, 0 or 1, got {wanted}")
+    if wanted == "0":
+        return "FNET_CUDA=0"
+    import torch
+
+    cuda = torch.version.cuda
+    why = None
+    if cuda is None and wanted == "auto":
+        return f"torch {torch.__version__} is built without CUDA"  # they could not be used
+    if TOOLKIT is None:
+        why = "there is no nvcc here: install the CUDA toolkit, or name it in CUDA_HOME"
+    elif cuda is not None and int(cuda.split(".")[0]) != TOOLKIT.version[0]:
+        version = ".".join(map(str, TOOLKIT.version))
+        why = (
+            f"nvcc is of CUDA {version} and torch of CUDA {cuda}, whose majors must agree: name a "
+            f"toolkit of CUDA {cuda} in CUDA_HOME"
+        )
+    if why and wanted == "1":
+        stop(f"FNET_CUDA=1, but {why}")
+    return why
+
+
+def local_gpu() -> str | None:
+    """The compute capability of the GPU of this machine."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return "{}.{}".format(*torch.cuda.get_device_capability())
 
 
 def use_this_environment() -> None:
@@ -110,8 +191,13 @@ def use_this_environment() -> None:
 
 
 use_this_environment()
+CUDA_MODULE = "fnet_kernels._C_cuda"
+TOOLKIT = fnet_nvcc.find_toolkit()
+NO_CUDA = why_no_cuda()
+if NO_CUDA:
+    print(f"fnet_kernels: no CUDA kernels in this build: {NO_CUDA}")
 setup(
-    ext_modules=[cpu_extension()],
+    ext_modules=[cpu_extension()] + ([] if NO_CUDA else [cuda_extension()]),
     cmdclass={"build_ext": Build},
     options={"bdist_wheel": {"py_limited_api": OLDEST_PYTHON}},
 )

@@ -58,7 +58,8 @@ void norm_grad_kernel(NormGradTask<T> task) {
   sync_threads();
 
   for (int64_t l = int64_t(threadIdx.x) * W; l < d; l += kThreads * W) {
-    R weight[W], dweight[W] = {}, dbias[W] = {};
+    R weight[W];
+    Vec<R, W> dweight = {}, dbias = {};
     static_for<W>([&](auto e) { weight[e] = 1; });
     if (task.weight) {
       const auto w = load_global<W, Cache::kReadOnly>(task.weight + l);
@@ -80,10 +81,8 @@ void norm_grad_kernel(NormGradTask<T> task) {
     }
     if (!task.partials) continue;
     R* to = task.partials + int64_t(blockIdx.x) * 2 * d + l;
-    static_for<W>([&](auto e) {
-      store_global(to + e, dweight[e]);
-      store_global(to + d + e, dbias[e]);
-    });
+    store_global(to, dweight);
+    store_global(to + d, dbias);
   }
 }
 
@@ -126,7 +125,8 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
   task.hidden = args.hidden;
   task.chunk_rows = norm_grad_chunk_rows(args.rows);
   task.du = static_cast<T*>(args.du_over_rstd);
-  task.partials = args.dweight || args.dbias ? static_cast<R*>(partials) : nullptr;
+  const bool sums = args.dweight || args.dbias;
+  task.partials = sums ? static_cast<R*>(partials) : nullptr;
 
   constexpr int kWide = sizeof(T) == 8 ? 2 : 4;
   const auto aligned = [](const void* p) {
@@ -139,9 +139,12 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
                                .block = dim3(kThreads),
                                .shared_bytes = 3 * kMaxChunkRows * sizeof(R),
                                .stream = stream};
-  const int status = wide ? launch(config, norm_grad_kernel<T, kWide>, task)
-                          : launch(config, norm_grad_kernel<T, 1>, task);
-  if (status || !task.partials) return status;
+  int status = 0;
+  if (args.hidden == 0) return status;
+  if (args.rows > 0)
+    status = wide ? launch(config, norm_grad_kernel<T, kWide>, task)
+                  : launch(config, norm_grad_kernel<T, 1>, task);
+  if (status || !sums) return status;
   return launch({.name = "add_chunks",
                  .grid = dim3(unsigned((args.hidden + kWarp - 1) / kWarp), 2),
                  .block = dim3(kThreads),

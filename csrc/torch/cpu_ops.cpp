@@ -4,7 +4,7 @@
 
 #include "fft/radices.h"
 #include "torch/general_path.h"
-#include "torch/tensors.h"
+#include "torch/ops.h"
 
 namespace fnet::binding {
 namespace {
@@ -31,127 +31,54 @@ Parallel mix_parallel(const MixArgs& args) {
   return torch_parallel(args.batch * args.seq * args.hidden);
 }
 
-void run_mix(const MixArgs& args, const Tensor& like) {
-  if (is_empty(args)) return;
-  const Parallel parallel = mix_parallel(args);
-  if (!has_own_kernels(args)) return mix_by_torch_fft(args, like, parallel);
-  const Tensor workspace = new_bytes(like, mix_cpu_workspace(args, parallel.slots()));
-  mix_cpu(args, workspace.mutable_data_ptr(), parallel);
-}
+// The general path's kernels.
+struct CpuHalves {
+  const Parallel& parallel;
 
-Tensor fourier_mix(Tensor x, double scale, bool residual) {
-  const char* op = "fourier_mix";
-  const Rows in(op, x);
-  const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
-  MixArgs args = mix_args(in, dtype_of(op, x.scalar_type()), scale);
-  args.epilogue = residual ? Epilogue::kResidual : Epilogue::kMix;
-  args.y = y.mutable_data_ptr();
-  run_mix(args, x);
-  return y;
-}
-
-struct NormOutputs {
-  Tensor y, normalized, rstd;
+  size_t workspace(const MixArgs& args) const { return mix_cpu_workspace(args, parallel.slots()); }
+  void widen(const MixArgs& args, void* wide) const { widen_rows_cpu(args, wide, parallel); }
+  void finish(const MixArgs& args, const void* spectrum, void* workspace) const {
+    mix_from_spectrum_cpu(args, spectrum, workspace, parallel);
+  }
 };
 
-NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
-                     const std::optional<Tensor>& bias, double eps, double scale, bool train) {
-  const Rows in(op, x);
-  const DType dtype = dtype_of(op, x.scalar_type());
-  check_affine(op, "weight", weight, x, in.hidden);
-  check_affine(op, "bias", bias, x, in.hidden);
-  const std::optional<Tensor> w = contiguous(weight), b = contiguous(bias);
-  const bool keep = train && (w || b);
-
-  std::vector<int64_t> rows = sizes_of(x);
-  rows.pop_back();
-  NormOutputs out{new_empty(x, sizes_of(x), x.scalar_type()),
-                  new_empty(x, keep ? sizes_of(x) : std::vector<int64_t>{0}, x.scalar_type()),
-                  new_empty(x, train ? rows : std::vector<int64_t>{0}, compute_type(dtype))};
-  MixArgs args = mix_args(in, dtype, scale);
-  args.epilogue = Epilogue::kNorm;
-  args.eps = eps;
-  args.weight = data_or_null(w);
-  args.bias = data_or_null(b);
-  args.y = out.y.mutable_data_ptr();
-  args.normalized = keep ? out.normalized.mutable_data_ptr() : nullptr;
-  args.rstd = train ? out.rstd.mutable_data_ptr() : nullptr;
-  run_mix(args, x);
-  return out;
-}
-
-Tensor fused_fourier_mix(Tensor x, std::optional<Tensor> weight, std::optional<Tensor> bias,
-                         double eps, double scale) {
-  return run_norm("fused_fourier_mix", x, weight, bias, eps, scale, false).y;
-}
-
-std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::optional<Tensor> weight,
-                                                           std::optional<Tensor> bias, double eps,
-                                                           double scale) {
-  NormOutputs out = run_norm("fused_fourier_mix_train", x, weight, bias, eps, scale, true);
-  return {out.y, out.normalized, out.rstd};
-}
-
-std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
-                                                              Tensor rstd,
-                                                              std::optional<Tensor> weight,
-                                                              double scale, bool need_weight,
-                                                              bool need_bias) {
-  const char* op = "fused_fourier_mix_backward";
-  grad = torch::stable::contiguous(grad);
-  normalized = torch::stable::contiguous(normalized);
-  rstd = torch::stable::contiguous(rstd);
-  const Rows in(op, grad);
-  const DType dtype = dtype_of(op, grad.scalar_type());
-  STD_TORCH_CHECK(
-      sizes_of(normalized) == sizes_of(grad) && normalized.scalar_type() == grad.scalar_type(), op,
-      ": expected normalized of the shape and dtype of grad");
-  STD_TORCH_CHECK(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype),
-                  op, ": expected rstd of one element a row, float32 (float64 for float64)");
-  check_affine(op, "weight", weight, grad, in.hidden);
-  const std::optional<Tensor> w = contiguous(weight);
-
-  const auto row = [&](bool needed) {
-    return new_empty(grad, {needed ? in.hidden : 0}, grad.scalar_type());
+struct Cpu {
+  static constexpr int64_t kAlignment = 1;
+  struct Scope {
+    explicit Scope(const Tensor&) {}
   };
-  const Tensor dx = new_empty(grad, sizes_of(grad), grad.scalar_type());
-  const Tensor dweight = row(need_weight), dbias = row(need_bias);
 
-  NormGradArgs norm;
-  norm.grad = grad.const_data_ptr();
-  norm.normalized = normalized.const_data_ptr();
-  norm.weight = data_or_null(w);
-  norm.rows = in.batch * in.seq;
-  norm.hidden = in.hidden;
-  norm.du_over_rstd = dx.mutable_data_ptr();
-  norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
-  norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
-  norm.dtype = dtype;
-  const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
-  const Tensor workspace = new_bytes(grad, norm_grad_cpu_workspace(norm, parallel.slots()));
-
-  // dx = du + scale M(du), in place: M is its own adjoint. A few sequences at a time, while their
-  // du is in the caches; chunks of rows may run a little ahead of them.
-  MixArgs args = mix_args(in, dtype, scale);
-  args.epilogue = Epilogue::kResidual;
-  const int64_t size = in.seq * in.hidden;
-  const int64_t slice =
-      parallel.slots() * std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, size));
-  const NormGradChunks chunks = norm_grad_chunks(norm);
-  int64_t done = 0;
-  for (int64_t b = 0; b < in.batch; b += slice) {
-    args.batch = std::min(slice, in.batch - b);
-    const int64_t needed = ((b + args.batch) * in.seq + chunks.rows - 1) / chunks.rows;
-    norm_grad_part_cpu(norm, done, needed, workspace.mutable_data_ptr(), parallel);
-    done = needed;
-    args.y = advance(norm.du_over_rstd, b * size * element_size(dtype));
-    args.x = args.y;
-    args.row_scale = advance(rstd.const_data_ptr(), b * in.seq * compute_size(dtype));
-    run_mix(args, grad);
+  static void mix(const MixArgs& args, const Tensor& like) {
+    const Parallel parallel = mix_parallel(args);
+    if (!has_own_kernels(args)) return mix_by_torch_fft(args, like, CpuHalves{parallel});
+    const Tensor workspace = new_bytes(like, mix_cpu_workspace(args, parallel.slots()));
+    mix_cpu(args, workspace.mutable_data_ptr(), parallel);
   }
-  norm_grad_sums_cpu(norm, workspace.mutable_data_ptr());
-  return {dx, dweight, dbias};
-}
+
+  // A few sequences at a time, while their du is in the caches; chunks of rows may run a little
+  // ahead of them.
+  static void backward(const NormGradArgs& norm, MixArgs args, const void* rstd,
+                       const Tensor& like) {
+    const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
+    const Tensor workspace = new_bytes(like, norm_grad_cpu_workspace(norm, parallel.slots()));
+    const int64_t batch = args.batch, size = args.seq * args.hidden;
+    const int64_t slice =
+        parallel.slots() * std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, size));
+    const NormGradChunks chunks = norm_grad_chunks(norm);
+    int64_t done = 0;
+    for (int64_t b = 0; b < batch; b += slice) {
+      args.batch = std::min(slice, batch - b);
+      const int64_t needed = ((b + args.batch) * args.seq + chunks.rows - 1) / chunks.rows;
+      norm_grad_part_cpu(norm, done, needed, workspace.mutable_data_ptr(), parallel);
+      done = needed;
+      args.y = advance(norm.du_over_rstd, b * size * element_size(args.dtype));
+      args.x = args.y;
+      args.row_scale = advance(rstd, b * args.seq * compute_size(args.dtype));
+      if (!is_empty(args)) mix(args, like);
+    }
+    norm_grad_sums_cpu(norm, workspace.mutable_data_ptr());
+  }
+};
 
 int64_t workspace_bytes(int64_t batch, int64_t seq, int64_t hidden, ScalarType type) {
   MixArgs args;
@@ -160,7 +87,7 @@ int64_t workspace_bytes(int64_t batch, int64_t seq, int64_t hidden, ScalarType t
   if (is_empty(args)) return 0;
   const Parallel parallel = mix_parallel(args);
   return has_own_kernels(args) ? int64_t(mix_cpu_workspace(args, parallel.slots()))
-                               : general_path_bytes(args, parallel);
+                               : general_path_bytes(args, CpuHalves{parallel});
 }
 
 std::vector<int64_t> length_radices(int64_t n) {
@@ -180,10 +107,10 @@ void set_isa(std::string name) {
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
   using namespace fnet::binding;
-  m.impl("fourier_mix", TORCH_BOX(&fourier_mix));
-  m.impl("fused_fourier_mix", TORCH_BOX(&fused_fourier_mix));
-  m.impl("fused_fourier_mix_train", TORCH_BOX(&fused_fourier_mix_train));
-  m.impl("fused_fourier_mix_backward", TORCH_BOX(&fused_fourier_mix_backward));
+  m.impl("fourier_mix", TORCH_BOX(&fourier_mix<Cpu>));
+  m.impl("fused_fourier_mix", TORCH_BOX(&fused_fourier_mix<Cpu>));
+  m.impl("fused_fourier_mix_train", TORCH_BOX(&fused_fourier_mix_train<Cpu>));
+  m.impl("fused_fourier_mix_backward", TORCH_BOX(&fused_fourier_mix_backward<Cpu>));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {

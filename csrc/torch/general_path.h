@@ -1,16 +1,56 @@
 // Lengths without kernels of our own: torch.fft's one-sided transform, then our mirror and
-// epilogue.
+// epilogue, slice by slice of the batch, so that the spectrum in memory stays bounded.
+//
+// Halves are a backend's kernels around the transform: workspace(args) in bytes, widen(args, wide),
+// finish(args, spectrum, workspace).
 #pragma once
+
+#include <algorithm>
 
 #include "torch/tensors.h"
 
 namespace fnet::binding {
 
-// As mix_cpu, for any lengths, on the device of `like`. It works slice by slice of the batch, so
-// that the spectrum in memory stays bounded; y may be x.
-void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Parallel& parallel);
+// torch.fft.rfft2(x), contiguous, as real pairs [..., seq, hidden / 2 + 1, 2].
+Tensor rfft2_pairs(const Tensor& x);
+
+// One slice holds at least one sequence and, past that, at most 2^22 elements.
+inline int64_t general_path_slice(const MixArgs& args) {
+  return std::clamp<int64_t>((int64_t(1) << 22) / (args.seq * args.hidden), 1, args.batch);
+}
 
 // What it allocates at a time.
-int64_t general_path_bytes(const MixArgs& args, const Parallel& parallel);
+template <class Halves>
+int64_t general_path_bytes(const MixArgs& args, const Halves& halves) {
+  MixArgs part = args;
+  part.batch = general_path_slice(args);
+  const int64_t numbers =
+      args.hidden + 2 * (args.hidden / 2 + 1);  // a row of x, and of its spectrum
+  return part.batch * args.seq * numbers * compute_size(args.dtype) +
+         int64_t(halves.workspace(part));
+}
+
+// The op for any lengths, on the device of `like`; y may be x.
+template <class Halves>
+void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Halves& halves) {
+  const int64_t size = args.seq * args.hidden;
+  const int64_t slice = general_path_slice(args);
+  const int64_t wide = compute_size(args.dtype), narrow = element_size(args.dtype);
+  for (int64_t b = 0; b < args.batch; b += slice) {
+    MixArgs part = args;
+    part.batch = std::min(slice, args.batch - b);
+    part.x = advance(args.x, b * args.x_batch_stride * narrow);
+    part.y = advance(args.y, b * size * narrow);
+    part.normalized = advance(args.normalized, b * size * narrow);
+    part.row_scale = advance(args.row_scale, b * args.seq * wide);
+    part.rstd = advance(args.rstd, b * args.seq * wide);
+
+    const Tensor x = new_empty(like, {part.batch, part.seq, part.hidden}, compute_type(args.dtype));
+    halves.widen(part, x.mutable_data_ptr());
+    const Tensor spectrum = rfft2_pairs(x);
+    const Tensor workspace = new_bytes(like, halves.workspace(part));
+    halves.finish(part, spectrum.const_data_ptr(), workspace.mutable_data_ptr());
+  }
+}
 
 }  // namespace fnet::binding

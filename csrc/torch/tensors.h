@@ -47,21 +47,36 @@ inline Tensor new_bytes(const Tensor& like, size_t count) {
   return new_empty(like, {int64_t(count)}, ScalarType::Byte);
 }
 
-// x as [batch, seq, hidden] with last stride 1: in place where its strides allow, else a copy.
-// x must outlive the result's pointers.
+inline bool is_aligned(const Tensor& t, int64_t alignment) {
+  return reinterpret_cast<intptr_t>(t.const_data_ptr()) % alignment == 0;
+}
+
+// t without gaps, and its beginning aligned to so many bytes: itself or a copy.
+inline Tensor contiguous(const Tensor& t, int64_t alignment) {
+  const Tensor dense = torch::stable::contiguous(t);
+  return is_aligned(dense, alignment) ? dense : torch::stable::clone(dense);
+}
+inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t, int64_t alignment) {
+  return t ? std::optional<Tensor>(contiguous(*t, alignment)) : std::nullopt;
+}
+
+// x as [batch, seq, hidden] with last stride 1 and rows aligned to so many bytes: in place where its
+// strides allow, else a copy. x must outlive the result's pointers.
 struct Rows {
   Tensor x;
   int64_t batch = 1, seq, hidden, batch_stride, row_stride;
 
-  Rows(const char* op, const Tensor& given) : x(given) {
+  Rows(const char* op, const Tensor& given, int64_t alignment = 1) : x(given) {
     STD_TORCH_CHECK(x.dim() >= 2, op, ": expected x of at least 2 dims [..., seq, hidden], got ",
                     x.dim());
     const int64_t dims = x.dim();
     seq = x.size(dims - 2);
     hidden = x.size(dims - 1);
     for (int64_t i = 0; i < dims - 2; ++i) batch *= x.size(i);
-    if (!collapse()) {
-      x = torch::stable::contiguous(x);
+    if (!collapse() || !is_aligned(x, alignment) ||
+        row_stride * int64_t(x.element_size()) % alignment ||
+        batch_stride * int64_t(x.element_size()) % alignment) {
+      x = contiguous(x, alignment);
       row_stride = hidden;
       batch_stride = seq * hidden;
     }
@@ -98,10 +113,6 @@ inline void check_affine(const char* op, const char* name, const std::optional<T
 
 inline const void* data_or_null(const std::optional<Tensor>& t) {
   return t ? t->const_data_ptr() : nullptr;
-}
-
-inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t) {
-  return t ? std::optional<Tensor>(torch::stable::contiguous(*t)) : std::nullopt;
 }
 
 // p moved on by so many bytes; null stays null.

@@ -5,7 +5,8 @@
 #include <optional>
 
 #include "core/api.h"
-#include "cuda/lengths.h"
+#include "cuda/row_fft.h"
+#include "cuda/seq_fft.h"
 #include "host_cuda/numpy_session.h"
 
 namespace fnet {
@@ -145,6 +146,19 @@ std::vector<int> lengths() {
   return all;
 }
 
+// What a block of each kernel is, by length: (length, points a thread, threads, shared bytes).
+using Block = std::tuple<int, int, int, int>;
+template <template <int> class Kernel, const auto& Shapes>
+std::vector<Block> blocks() {
+  std::vector<Block> all;
+  for (const auto& shape : Shapes)
+    visit_shape<Shapes>(length_of(shape), [&](auto i) {
+      using K = Kernel<i.value>;
+      all.emplace_back(K::kLength, K::kLine.points, K::kThreads, K::kSharedBytes);
+    });
+  return all;
+}
+
 PYBIND11_MODULE(fnet_cuda_test, m) {
   using namespace py::literals;
   m.def("mix", &mix, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a, "scale"_a, "eps"_a, "weight"_a,
@@ -155,6 +169,8 @@ PYBIND11_MODULE(fnet_cuda_test, m) {
   m.def("widen_rows", &widen_rows, "x"_a, "hidden"_a, "dtype"_a, "row_scale"_a, "seed"_a);
   m.def("norm_grad", &norm_grad, "grad"_a, "normalized"_a, "dtype"_a, "weight"_a, "rstd"_a,
         "sums"_a, "seed"_a);
+  m.def("seq_blocks", &blocks<SeqFft, kSeqShapes>);
+  m.def("row_blocks", &blocks<RowFft, kRowShapes>);
   m.def("seq_lengths", &lengths<kSeqShapes>);
   m.def("hidden_lengths", &lengths<kRowShapes>);
 }

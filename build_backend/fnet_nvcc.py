@@ -1,0 +1,145 @@
+"""Compiles CUDA sources with nvcc, against any torch: one built for CUDA is not needed for that.
+
+defines: Toolkit, find_toolkit, compile_all
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Xcompiler", "-fPIC,-fvisibility=hidden"]
+#: What a wheel for everyone is compiled for, as far as nvcc knows them; PTX of the last.
+ARCHITECTURES = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """An nvcc, its version, and the folders with its headers and libraries."""
+
+    nvcc: str
+    version: tuple[int, int]
+    includes: tuple[Path, ...]
+    libraries: tuple[Path, ...]
+
+    def runtime(self) -> list[str]:
+        """Link arguments for the CUDA runtime.
+
+        The shared one, by its full name (pip's packages have no plain libcudart.so): torch has
+        loaded it before us, from wherever its own copy is. Where there is none, the static one.
+        """
+        name = f"libcudart.so.{self.version[0]}"
+        for folder in self.libraries:
+            if (folder / name).exists():
+                return [f"-L{folder}", f"-l:{name}"]
+        return [*(f"-L{folder}" for folder in self.libraries), "-lcudart_static", "-lrt", "-ldl"]
+
+
+def find_toolkit() -> Toolkit | None:
+    """The toolkit of CUDA_HOME, else of the nvcc in PATH, else pip's packages; None without one."""
+    packages = Path(sysconfig.get_path("purelib"), "nvidia")
+    homes = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    found = shutil.which("nvcc")
+    if not homes and found:
+        homes.append(home_of(found))
+    if not homes:
+        homes += sorted(packages.glob("cu[0-9]*"), reverse=True)
+    for home in homes:
+        nvcc = home / "bin" / "nvcc"
+        compiler = str(nvcc) if nvcc.exists() else found
+        version = compiler and nvcc_version(compiler)
+        if compiler and version:
+            includes = tuple(p for p in (home / "include",) if p.is_dir())
+            folders = (home / "lib64", home / "lib", home / "targets" / "x86_64-linux" / "lib")
+            return Toolkit(compiler, version, includes, tuple(p for p in folders if p.is_dir()))
+    return None
+
+
+def home_of(nvcc: str) -> Path:
+    """The toolkit's folder, as nvcc says it: what PATH names may be a script that calls another."""
+    command = [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull]
+    done = subprocess.run(command, capture_output=True, text=True)
+    top = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.MULTILINE)
+    return Path(top[1] if top else Path(nvcc).parents[1]).resolve()
+
+
+def nvcc_version(nvcc: str) -> tuple[int, int] | None:
+    """Major and minor, or None where it does not run."""
+    try:
+        text = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+    except OSError:
+        return None
+    match = re.search(r"release (\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def architectures(nvcc: str, local: str | None) -> list[str]:
+    """-gencode flags: of TORCH_CUDA_ARCH_LIST, else of the GPU here, else of all that nvcc knows.
+
+    Raises:
+        ValueError: TORCH_CUDA_ARCH_LIST holds something else than `8.0` or `9.0+PTX`.
+    """
+    given = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").replace(",", " ").split()
+    if not given and local:
+        given = [local]
+    if not given:
+        done = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True)
+        given = [a for a in ARCHITECTURES if f"compute_{a.replace('.', '')}" in done.stdout.split()]
+        given[-1] += "+PTX"
+    flags = []
+    for name in given:
+        match = re.fullmatch(r"(\d+)\.(\d)(a?)(\+PTX)?", name)
+        if not match:
+            raise ValueError(
+                f"TORCH_CUDA_ARCH_LIST: expected capabilities like 8.0 or 9.0+PTX, got {name}"
+            )
+        number = match[1] + match[2] + match[3]
+        flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
+        if match[4]:
+            flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+    return flags
+
+
+def compile_all(
+    toolkit: Toolkit,
+    sources: list[str],
+    headers: list[str],
+    include: Path,
+    folder: Path,
+    gpu: str | None,
+) -> list[str]:
+    """Object files of the sources, MAX_JOBS at a time; those that are up to date are kept.
+
+    Raises:
+        RuntimeError: with nvcc's words, when a source does not compile.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [toolkit.nvcc, *FLAGS, *architectures(toolkit.nvcc, gpu), f"-I{include}"]
+    command += ["-ccbin", os.environ.get("CXX", "c++").split()[0]]
+    stamp = folder / "command"
+    same = stamp.exists() and stamp.read_text() == " ".join(command)
+    newest_header = max(Path(header).stat().st_mtime for header in headers)
+
+    def compile_one(source: str) -> str:
+        target = folder / (Path(source).stem + ".o")
+        newest = max(newest_header, Path(source).stat().st_mtime)
+        if not (same and target.exists() and target.stat().st_mtime > newest):
+            done = subprocess.run(
+                [*command, "-c", source, "-o", target], capture_output=True, text=True
+            )
+            if done.returncode:
+                target.unlink(missing_ok=True)
+                raise RuntimeError(f"nvcc does not compile {source}:\n{done.stderr}")
+            print(f"nvcc {source}", flush=True)
+        return str(target)
+
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", "1"))) as pool:
+        objects = list(pool.map(compile_one, sources))
+    stamp.write_text(" ".join(command))
+    return objects

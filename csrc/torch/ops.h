@@ -1,0 +1,124 @@
+// The ops, written once over a backend:
+//
+//   static constexpr int64_t kAlignment                         of rows, in bytes
+//   static void mix(const MixArgs&, const Tensor& like)          mix_<backend>, or the general path
+//   static void backward(const NormGradArgs&, MixArgs, const Tensor& rstd)
+//       LayerNorm's gradient to args.y, then args.y += scale M(args.y)
+//
+// Allocation, checks and what is kept are the same everywhere.
+#pragma once
+
+#include "torch/tensors.h"
+
+namespace fnet::binding {
+
+template <class Backend>
+Tensor fourier_mix(Tensor x, double scale, bool residual) {
+  const char* op = "fourier_mix";
+  const typename Backend::Scope scope(x);
+  const Rows in(op, x, Backend::kAlignment);
+  const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
+  MixArgs args = mix_args(in, dtype_of(op, x.scalar_type()), scale);
+  args.epilogue = residual ? Epilogue::kResidual : Epilogue::kMix;
+  args.y = y.mutable_data_ptr();
+  if (!is_empty(args)) Backend::mix(args, x);
+  return y;
+}
+
+struct NormOutputs {
+  Tensor y, normalized, rstd;
+};
+
+template <class Backend>
+NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
+                     const std::optional<Tensor>& bias, double eps, double scale, bool train) {
+  const typename Backend::Scope scope(x);
+  const Rows in(op, x, Backend::kAlignment);
+  const DType dtype = dtype_of(op, x.scalar_type());
+  check_affine(op, "weight", weight, x, in.hidden);
+  check_affine(op, "bias", bias, x, in.hidden);
+  const auto w = contiguous(weight, Backend::kAlignment), b = contiguous(bias, Backend::kAlignment);
+  const bool keep = train && (w || b);
+
+  std::vector<int64_t> rows = sizes_of(x);
+  rows.pop_back();
+  NormOutputs out{new_empty(x, sizes_of(x), x.scalar_type()),
+                  new_empty(x, keep ? sizes_of(x) : std::vector<int64_t>{0}, x.scalar_type()),
+                  new_empty(x, train ? rows : std::vector<int64_t>{0}, compute_type(dtype))};
+  MixArgs args = mix_args(in, dtype, scale);
+  args.epilogue = Epilogue::kNorm;
+  args.eps = eps;
+  args.weight = data_or_null(w);
+  args.bias = data_or_null(b);
+  args.y = out.y.mutable_data_ptr();
+  args.normalized = keep ? out.normalized.mutable_data_ptr() : nullptr;
+  args.rstd = train ? out.rstd.mutable_data_ptr() : nullptr;
+  if (!is_empty(args)) Backend::mix(args, x);
+  return out;
+}
+
+template <class Backend>
+Tensor fused_fourier_mix(Tensor x, std::optional<Tensor> weight, std::optional<Tensor> bias,
+                         double eps, double scale) {
+  return run_norm<Backend>("fused_fourier_mix", x, weight, bias, eps, scale, false).y;
+}
+
+template <class Backend>
+std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::optional<Tensor> weight,
+                                                           std::optional<Tensor> bias, double eps,
+                                                           double scale) {
+  NormOutputs out = run_norm<Backend>("fused_fourier_mix_train", x, weight, bias, eps, scale, true);
+  return {out.y, out.normalized, out.rstd};
+}
+
+template <class Backend>
+std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
+                                                              Tensor rstd,
+                                                              std::optional<Tensor> weight,
+                                                              double scale, bool need_weight,
+                                                              bool need_bias) {
+  const char* op = "fused_fourier_mix_backward";
+  const typename Backend::Scope scope(grad);
+  grad = torch::stable::contiguous(grad);
+  normalized = torch::stable::contiguous(normalized);
+  rstd = torch::stable::contiguous(rstd);
+  const Rows in(op, grad);
+  const DType dtype = dtype_of(op, grad.scalar_type());
+  STD_TORCH_CHECK(
+      sizes_of(normalized) == sizes_of(grad) && normalized.scalar_type() == grad.scalar_type() &&
+          normalized.device() == grad.device(),
+      op, ": expected normalized of the shape, dtype and device of grad");
+  STD_TORCH_CHECK(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype) &&
+                      rstd.device() == grad.device(),
+                  op,
+                  ": expected rstd of one element a row, float32 (float64 for float64), on the "
+                  "device of grad");
+  check_affine(op, "weight", weight, grad, in.hidden);
+  const std::optional<Tensor> w = contiguous(weight, 1);
+
+  const auto row = [&](bool needed) {
+    return new_empty(grad, {needed ? in.hidden : 0}, grad.scalar_type());
+  };
+  const Tensor dx = new_empty(grad, sizes_of(grad), grad.scalar_type());
+  const Tensor dweight = row(need_weight), dbias = row(need_bias);
+
+  NormGradArgs norm;
+  norm.grad = grad.const_data_ptr();
+  norm.normalized = normalized.const_data_ptr();
+  norm.weight = data_or_null(w);
+  norm.rows = in.batch * in.seq;
+  norm.hidden = in.hidden;
+  norm.du_over_rstd = dx.mutable_data_ptr();
+  norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
+  norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
+  norm.dtype = dtype;
+
+  // dx = du + scale M(du), in place: M is its own adjoint.
+  MixArgs args = mix_args(in, dtype, scale);
+  args.epilogue = Epilogue::kResidual;
+  args.x = args.y = dx.mutable_data_ptr();
+  Backend::backward(norm, args, rstd.const_data_ptr(), grad);
+  return {dx, dweight, dbias};
+}
+
+}  // namespace fnet::binding

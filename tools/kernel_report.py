@@ -1,0 +1,285 @@
+"""What the CUDA kernels cost, without a GPU: `make kernel-report`.
+
+Two witnesses. host_cuda runs the kernels on the CPU and counts what their warps ask of memory:
+bytes, 32-byte sectors, shared-memory wavefronts, barriers. nvcc compiles them and says registers
+and spills, from which the occupancy follows. The table is printed; bench/results/kernel_report.json
+holds the figures.
+
+    python tools/kernel_report.py           # print, and write the JSON
+    python tools/kernel_report.py --check   # print; exit 1 where a bar is missed, a figure worse
+
+Without nvcc the second half is left out, which is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "bench" / "results" / "kernel_report.json"
+sys.path[:0] = [str(ROOT), str(ROOT / "python_tests" / "host_cuda")]
+
+from arrays import compute_type, store  # noqa: E402
+from host_cuda_build import host_cuda_module  # noqa: E402
+
+from fnet_kernels._table import table  # noqa: E402
+
+Figures = dict[str, Any]
+SHAPES = ((512, 768), (2048, 768), (512, 1024))
+DTYPES = ("bfloat16", "float32")
+L2_BYTES = 50 << 20
+ARCHITECTURES = ("80", "90")
+NVCC_FLAGS = ("-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Xptxas", "-v")
+
+#: Bytes per element of x, both kernels together, at 512 x 768.
+MOST_BYTES = {"bfloat16": 10.5, "float32": 16.5}
+MOST_SECTORS_OF_X, MOST_SECTORS, MOST_WAVEFRONTS, MOST_AT_A_SITE = 1.5, 1.1, 1.2, 2.0
+LEAST_OCCUPANCY = 0.5
+REASONS = {
+    "occupancy": "a thread holds 16 to 40 complex points, all loaded before the first is used: "
+    "16 warps have over 60 KB in flight, several times what hides the latency of memory, and "
+    "butterflies on independent points hide that of arithmetic",
+    "spills": "a few registers, stored and loaded once a thread, where the register bound of the "
+    "block is met (512 threads at 128, 1024 at 64) or one more resident block is worth more; the "
+    "float16 backward has two row factors more for each point",
+}
+#: Stored and loaded, of a thread, once: what the reasons above excuse.
+MOST_SPILLED, MOST_SPILLED_SCALED = 32, 160
+
+#: (registers, threads, shared bytes, blocks) of a multiprocessor.
+LIMITS = {
+    "80": (65536, 2048, 164 << 10, 32),
+    "90": (65536, 2048, 228 << 10, 32),
+}
+
+
+def audited(module: Any, seq: int, hidden: int, dtype: str, train: bool) -> list[Figures]:
+    """What host_cuda saw of one forward (or LayerNorm gradient) of one sequence."""
+    chance = np.random.default_rng(0)
+    x = store(chance.standard_normal((1, seq, hidden)), dtype)
+    row = store(chance.standard_normal(hidden), dtype)
+    if train:
+        rstd = np.ones(seq, compute_type(dtype))
+        rows = x.reshape(seq, hidden)
+        output = module.norm_grad(rows, rows, dtype, row, rstd, True, 0)
+    else:
+        args = (x, hidden, dtype, 2, 1.0, 1e-12, row, row, None)
+        output = module.mix(*args, False, False, L2_BYTES, 0)
+    assert output["status"] == 0
+    assert not any(launch["errors"] for launch in output["launches"])
+    return [figures_of(launch, seq * hidden) for launch in output["launches"]]
+
+
+def figures_of(launch: Figures, elements: int) -> Figures:
+    """One launch's figures; ratios are over the least that its requests need."""
+    blocks = int(np.prod(launch["grid"]))
+    shared = [a for a in launch["accesses"] if a["buffer"] == "shared"]
+    buffers: dict[str, list[Figures]] = {}
+    for access in launch["accesses"]:
+        if access["buffer"] != "shared":
+            name = f"{access['buffer']} {'write' if access['write'] else 'read'}"
+            buffers.setdefault(name, []).append(access)
+    # Parameters and tables stay in the first-level cache: they are no traffic.
+    traffic = {n: a for n, a in buffers.items() if n.split()[0] not in ("table", "weight", "bias")}
+    return {
+        "kernel": launch["kernel"],
+        "bytes_per_element": sum(a["bytes"] for b in traffic.values() for a in b) / elements,
+        "sectors": {name: ratio(accesses) for name, accesses in buffers.items()},
+        "wavefronts": ratio(shared) if shared else 1.0,
+        "worst_site": max((ratio([a]) for a in shared), default=1.0),
+        "wavefronts_per_1000_elements": 1e3 * sum(a["transactions"] for a in shared) / elements,
+        "barriers_per_block": launch["barriers"] / blocks,
+    }
+
+
+def ratio(accesses: list[Figures]) -> float:
+    return sum(a["transactions"] for a in accesses) / sum(a["ideal"] for a in accesses)
+
+
+def audit() -> dict[str, Figures]:
+    module = host_cuda_module("fnet_cuda_test")
+    found: dict[str, Figures] = {}
+    for seq, hidden in SHAPES:
+        for dtype in DTYPES:
+            launches = audited(module, seq, hidden, dtype, False)
+            launches += audited(module, seq, hidden, dtype, True)
+            for launch in launches:
+                found[f"{launch.pop('kernel')} {seq}x{hidden} {dtype}"] = launch
+    return found
+
+
+MANGLED = re.compile(
+    r"Compiling entry function '\S*?\d(?P<name>[a-z_]+)_kernelI(?P<type>f|d|NS_8BFloat16E|"
+    r"NS_7Float16E)(?:Li(?P<number>\d+)E)?(?:Lb(?P<flag>[01])E)?\S* for 'sm_(?P<architecture>\d+)'"
+)
+TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float16E": "float16"}
+
+
+def compiled(nvcc: str, folder: Path) -> dict[str, dict[str, Figures]]:
+    """What ptxas says of every kernel, by architecture."""
+    module = host_cuda_module("fnet_cuda_test")
+    blocks = {"seq_fft": module.seq_blocks(), "row_fft": module.row_blocks()}
+    targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES]
+
+    def compile_one(source: Path) -> str:
+        command = [nvcc, *NVCC_FLAGS, *targets, f"-I{ROOT / 'csrc'}", "-c", source]
+        done = subprocess.run(
+            [*command, "-o", folder / f"{source.stem}.o"], capture_output=True, text=True
+        )
+        if done.returncode or "warning" in done.stderr:
+            raise SystemExit(f"{source.name}:\n{done.stderr}")
+        return done.stderr
+
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
+        logs = pool.map(compile_one, sorted((ROOT / "csrc" / "cuda").glob("*.cu")))
+    found: dict[str, dict[str, Figures]] = {a: {} for a in ARCHITECTURES}
+    for entry in "".join(logs).split("ptxas info    : ")[1:]:
+        match = MANGLED.match(entry)
+        if match:
+            name, threads, shared = match["name"], 128, 0
+            parts = [TYPES[match["type"]]]
+            if name in blocks:
+                length, _, threads, shared = blocks[name][int(match["number"])]
+                parts.append(str(length))
+                parts += ["scaled"] if match["flag"] == "1" else []
+            elif match["number"]:
+                parts.append(f"{match['number']} wide")
+            architecture = match["architecture"]
+            figures = {"threads": threads, "shared": shared}
+            found[architecture][f"{name}<{', '.join(parts)}>"] = figures
+        spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
+        if spilled:
+            figures["spill_bytes"] = int(spilled[1]) + int(spilled[2])
+        used = re.match(r"Used (\d+) registers", entry)
+        if used:
+            figures["registers"] = int(used[1])
+            figures["occupancy"] = occupancy(figures, architecture)
+    return {a: dict(sorted(kernels.items())) for a, kernels in found.items()}
+
+
+def occupancy(kernel: Figures, architecture: str) -> float:
+    """Resident threads over the most that a multiprocessor holds."""
+    registers, threads, shared, blocks = LIMITS[architecture]
+    of_a_warp = -(-kernel["registers"] * 32 // 256) * 256
+    resident = min(
+        registers // of_a_warp // (kernel["threads"] // 32),
+        threads // kernel["threads"],
+        shared // (kernel["shared"] + 1024),  # 1 KB of each block is the system's
+        blocks,
+    )
+    return resident * kernel["threads"] / threads
+
+
+def misses(report: Figures) -> list[str]:
+    """The bars that do not hold."""
+    found = []
+
+    def hold(what: str, value: float, most: float) -> None:
+        if value > most + 1e-9:
+            found.append(f"{what}: {value:.3f}, at most {most:g}")
+
+    audit = report["audit"]
+    for dtype, most in MOST_BYTES.items():
+        both = (audit[f"{kernel}_fft 512x768 {dtype}"] for kernel in ("seq", "row"))
+        total = sum(kernel["bytes_per_element"] for kernel in both)
+        hold(f"bytes per element 512x768 {dtype}", total, most)
+    for name, figures in audit.items():
+        for buffer, value in figures["sectors"].items():
+            folded = name.startswith("seq_fft") and buffer == "x read"
+            hold(f"{name}: sectors, {buffer}", value, MOST_SECTORS_OF_X if folded else MOST_SECTORS)
+        hold(f"{name}: wavefronts", figures["wavefronts"], MOST_WAVEFRONTS)
+        hold(f"{name}: wavefronts at a site", figures["worst_site"], MOST_AT_A_SITE)
+    for architecture, kernels in report["compiler"].items():
+        for name, figures in kernels.items():
+            most = MOST_SPILLED_SCALED if "scaled" in name else MOST_SPILLED
+            hold(f"sm_{architecture} {name}: spilled bytes", figures["spill_bytes"], most)
+    return found
+
+
+def worse(new: Any, old: Any, where: str = "") -> list[str]:
+    """Figures of `new` that are worse than those of `old`."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        return [w for key in new if key in old for w in worse(new[key], old[key], f"{where}/{key}")]
+    if isinstance(new, (int, float)) and not where.endswith(("/registers", "/threads", "/shared")):
+        fell = new < old - 1e-9 if where.endswith("/occupancy") else new > old + 1e-9
+        return [f"{where[1:]}: {new:g}, was {old:g}"] if fell else []
+    return []
+
+
+def show(report: Figures) -> None:
+    rows = []
+    for name, f in report["audit"].items():
+        sectors = ", ".join(f"{buffer} {value:.2f}" for buffer, value in f["sectors"].items())
+        rows.append(
+            [
+                name,
+                f"{f['bytes_per_element']:.2f}",
+                f"{f['wavefronts_per_1000_elements']:.0f}",
+                f"{f['wavefronts']:.3f}",
+                f"{f['worst_site']:.2f}",
+                f"{f['barriers_per_block']:.0f}",
+                sectors,
+            ]
+        )
+    head = ["kernel", "bytes/elem", "wavefronts/1000", "over ideal", "worst", "barriers"]
+    print(table([*head, "sectors over ideal"], rows))
+    for architecture, kernels in report["compiler"].items():
+        rows = [
+            [
+                name,
+                *(str(f[key]) for key in ("threads", "registers", "spill_bytes", "shared")),
+                f"{100 * f['occupancy']:.0f} %",
+            ]
+            for name, f in kernels.items()
+        ]
+        print(f"\nsm_{architecture}")
+        print(table(["kernel", "threads", "registers", "spilled", "shared", "occupancy"], rows))
+        few = sum(f["occupancy"] < LEAST_OCCUPANCY for f in kernels.values())
+        print(
+            f"{few} of {len(kernels)} kernels below {LEAST_OCCUPANCY:.0%}: {REASONS['occupancy']}"
+        )
+        spills = [name for name, f in kernels.items() if f["spill_bytes"]]
+        if spills:
+            print(f"spills in {', '.join(spills)}: {REASONS['spills']}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare; write nothing")
+    parser.add_argument("--nvcc", default=shutil.which("nvcc"), help="default: the one in PATH")
+    parser.add_argument("--audit-only", action="store_true", help="leave nvcc out")
+    args = parser.parse_args()
+    report: Figures = {"audit": audit(), "compiler": {}, "reasons": REASONS}
+    if args.audit_only or not args.nvcc:
+        print(
+            "nvcc is left out" if args.audit_only else "there is no nvcc here: its half is absent"
+        )
+    else:
+        folder = ROOT / "build" / "kernel-report"
+        folder.mkdir(parents=True, exist_ok=True)
+        report["compiler"] = compiled(args.nvcc, folder)
+    show(report)
+    problems = misses(report)
+    if args.check:
+        problems += worse(report, json.loads(RESULT.read_text()))
+    else:
+        RESULT.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"\nwritten: {RESULT.relative_to(ROOT)}")
+    for problem in problems:
+        print(f"WORSE OR MISSED: {problem}", file=sys.stderr)
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
