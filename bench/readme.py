@@ -104,7 +104,7 @@ def block(content: dict[str, Any]) -> str:
             f"autograd through the formula. bfloat16 takes {figures.spans(BF16, 1)} times as long "
             "as float32.",
             f"A call needs {figures.span(MEMORY, best, 2)} times `x` in float32 of extra memory.",
-            f"Of the bars that we set ourselves, at each shape, instruction set and malloc setting, "
+            "Of the bars that we set ourselves, at each shape, instruction set and malloc setting, "
             f"{verdict}: `make bench` says which.",
         ]
     )

@@ -1,6 +1,6 @@
 """The gate: ours must keep its lead over the formula, both measured in the same run.
 
-defines: SLACK, Case, CASES, REFERENCE, required, held, lead, record
+defines: SLACK, Case, CASES, REFERENCE, settle, calls, lead, required, held, record
 
 Absolute times mean nothing on another or a busy machine; the ratio of two interleaved ones does.
 One thread: with two, a neighbour on one core stretches every barrier, and the ratio with it.
@@ -18,6 +18,7 @@ import torch
 
 from fnet_kernels._bench import machine
 from fnet_kernels._bench.contestants import CONTESTANTS, ours
+from fnet_kernels._bench.pages import pages
 from fnet_kernels._bench.shapes import Shape, label
 from fnet_kernels._bench.timing import Problem, ready
 from fnet_kernels._timing import interleave
@@ -55,6 +56,12 @@ CASES = [
 ]
 
 
+def settle() -> None:
+    """One thread, and pages that malloc keeps: fresh ones come and go with a process's history."""
+    torch.set_num_threads(1)
+    pages("reused")
+
+
 def calls(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Ours, on the best instruction set, and the formula; both checked against float64."""
     problem = Problem.random(case.shape, case.dtype)
@@ -90,7 +97,7 @@ def held(
 def record() -> None:
     """Write the leads of every instruction set of this machine to `REFERENCE`."""
     content = json.loads(REFERENCE.read_text()) if REFERENCE.exists() else {}
-    torch.set_num_threads(1)
+    settle()
     for isa in torch.ops.fnet_kernels.cpu_isas().split(","):
         torch.ops.fnet_kernels.set_cpu_isa(isa)
         leads = {}
