@@ -45,11 +45,11 @@ def bench(out: Path, *words: str, shapes: str = "2x6x8,1x9x8") -> int:
 
 
 def test_forward_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench(tmp_path, "--device", "cpu") == 0
+    assert bench(tmp_path, "--device", "cpu", shapes="2x6x8") == 0
     said = capsys.readouterr()
     assert "absent: ours cuda: does not run on cpu" in said.out
-    assert "[5/10]" in said.err, "progress"
-    assert said.out.rstrip().splitlines()[-1].startswith("1x9x8: best other is")
+    assert "[5/5]" in said.err, "progress"
+    assert said.out.rstrip().splitlines()[-1].startswith("2x6x8: best other is")
 
     found = json.loads((tmp_path / "bench.json").read_text())
     facts = found["machine"]
@@ -60,10 +60,9 @@ def test_forward_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert facts["date"]
     everybody = {c.name for c in (*EAGER, *contestants.LAYERS)}
     absent = {entry["contestant"] for entry in found["absent"]}
-    for shape in ("2x6x8", "1x9x8"):
-        ran = {row["contestant"] for row in found["rows"] if row["shape"] == shape}
-        assert ran | absent >= everybody
-        assert not ran & absent
+    ran = {row["contestant"] for row in found["rows"]}
+    assert ran | absent >= everybody
+    assert not ran & absent
     for row in found["rows"]:
         assert 0 < row["q1_ms"] <= row["median_ms"] <= row["q3_ms"]
     mine = next(row for row in found["rows"] if row["contestant"] == MINE)
@@ -86,13 +85,15 @@ def test_forward_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_other_passes_and_dtypes(
     dtype: str, direction: str, tmp_path: Path, no_child: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench(tmp_path, "--dtype", dtype, "--pass", direction, shapes="2x6x8") == 0
+    assert bench(tmp_path, "--dtype", dtype, "--pass", direction) == 0
     said = capsys.readouterr().out
     assert "absent: SciPy: " in said
     assert "absent: peak memory: not measured in this test" in said
     rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
     assert {row["direction"] for row in rows} == {direction}
-    assert {MINE, "fftn", "self-attention", "layer: no mixing"} <= {r["contestant"] for r in rows}
+    for shape in ("2x6x8", "1x9x8"):
+        ran = {row["contestant"] for row in rows if row["shape"] == shape}
+        assert {MINE, "fftn", "self-attention", "layer: no mixing"} <= ran
 
 
 def test_a_wrong_contestant_stops_the_run(
@@ -145,7 +146,7 @@ def test_a_missing_library_is_absent_with_its_name(monkeypatch: pytest.MonkeyPat
 
 def test_matrices_that_do_not_fit_are_absent() -> None:
     matmul = next(c for c in EAGER if c.name == "matmul")
-    with pytest.raises(contestants.Absent, match="would take 20.0 GiB"):
+    with pytest.raises(contestants.Absent, match=r"would take 19\.5 GiB"):
         matmul.build(Setting((1, 51200, 1024)))
 
 

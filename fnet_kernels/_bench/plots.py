@@ -95,6 +95,7 @@ def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
     for axes in panels:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: "")
 
 
 def _roofline(panels: Any, rows: Sequence[Row], mine: str) -> None:
@@ -159,7 +160,10 @@ def _lines(
             low = [row.q1_ms for _, row, _ in points]
             axes.fill_between(where, low, [r.q3_ms for _, r, _ in points], color=colour, alpha=0.15)
     _ticks(axes, shapes)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if seen:
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    else:
+        axes.text(0.5, 0.5, "not measured here", transform=axes.transAxes, ha="center")
 
 
 def _ticks(axes: Any, shapes: list[str]) -> None:

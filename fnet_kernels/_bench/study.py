@@ -19,6 +19,7 @@ from fnet_kernels._bench.timing import Entries, Problem, ready, time_all
 from fnet_kernels._progress import Progress
 from fnet_kernels._timing import Timing, quartiles
 
+Wrap = Callable[[Sublayer], Callable[[], Any]]
 STEPS = 5  # progress steps of `study`
 
 
@@ -74,7 +75,6 @@ def study(
     """
     shape = label(setting.shape)
     torch.ops.fnet_kernels.set_cpu_isa("auto")
-    mine = best_of_ours(setting.device)
     problem = Problem.cold(setting)
 
     def wrap(function: Sublayer) -> Callable[[], Any]:
@@ -82,16 +82,15 @@ def study(
         plain = function is copy
         return problem.forward(function) if plain else problem.calls(direction)(function)
 
-    for part, field_of, reference in (
-        ("sublayer", CONTESTANTS, mine),
-        ("layer", LAYERS, "layer: ours"),
-    ):
+    running: Entries = {}
+    times: dict[str, Timing] = {}
+    for part, field_of in (("sublayer", CONTESTANTS), ("layer", LAYERS)):
         progress.step(f"{shape}: building and checking each {part}")
         entries, absent = ready(field_of, problem, backward=setting.backward)
         for name, reason in absent.items():
             found.miss(name, reason, shape)
         progress.step(f"{shape}: timing each {part}, {direction}")
-        times = time_all(
+        times |= time_all(
             entries,
             wrap,
             seconds if part == "sublayer" else seconds / 2,
@@ -100,25 +99,23 @@ def study(
             least=5,
             on_round=progress.part,
         )
-        if part == "sublayer":
-            progress.step(f"{shape}: peak memory")
-        peaks = _peaks(found, entries, problem, setting, direction)
-        for name, (contestant, _) in entries.items():
-            found.rows.append(
-                _row(part, setting, direction, contestant, times, reference, peaks.get(name))
-            )
+        running |= entries
     torch.ops.fnet_kernels.set_cpu_isa("auto")
+    progress.step(f"{shape}: peak memory")
+    peaks = _peaks(found, running, wrap, setting, direction)
+    for name, (contestant, _) in running.items():
+        found.rows.append(_row(setting, direction, contestant, times, peaks.get(name)))
 
 
 def _peaks(
-    found: Study, entries: Entries, problem: Problem, setting: Setting, direction: str
+    found: Study, entries: Entries, wrap: Wrap, setting: Setting, direction: str
 ) -> dict[str, int]:
     """Peak bytes by contestant. On a CPU in a fresh process, where compiling again would take
     longer than all the rest: compiled contestants go without."""
     if setting.device == "cuda":
         result = {}
         for name, (contestant, function) in entries.items():
-            call = problem.calls(direction)(function)
+            call = wrap(function)
             for part in (contestant.before, getattr(call, "before", None)):
                 if part:
                     part()
@@ -143,17 +140,17 @@ def _over(time: Timing, other: Timing | None) -> tuple[float, float, float] | No
 
 
 def _row(
-    part: str,
     setting: Setting,
     direction: str,
     contestant: Contestant,
     times: dict[str, Timing],
-    reference: str,
     peak: int | None,
 ) -> Row:
     time = times[contestant.name]
     low, middle, high = (1e3 * t for t in time.quartiles)
-    ratio = _over(time, times.get(reference)) or (None, None, None)
+    part = "layer" if contestant.role == "layer" else "sublayer"
+    mine = "layer: ours" if part == "layer" else best_of_ours(setting.device)
+    ratio = _over(time, times.get(mine)) or (None, None, None)
     of_copy = _over(times["copy"], time) if "copy" in times else None
     return Row(
         part,
