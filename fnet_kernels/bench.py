@@ -132,6 +132,8 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
     settings = {"dtype": args.dtype, "pass": direction, "seconds": args.seconds}
     files = save(found, facts, settings, model_rows, out)
     heading = f"{machine.title(facts)}; {args.dtype}, {PASSES[direction]}"
+    if found.notes:
+        heading += "\n(the machine was busy at the start)"
     plots = save_plots(found.rows, heading, best_of_ours(device), out)
     if not plots:
         found.notes.append("no plots: they need matplotlib (`pip install matplotlib`)")

@@ -93,9 +93,9 @@ def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
     panels[1].set_ylabel("peak memory of a call, its result included [MiB]")
     panels[1].set_title("The same: peak memory")
     for axes in panels:
-        axes.set_yscale("log")
+        axes.set_yscale("log", subs=[])
+        axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
 
 
 def _roofline(panels: Any, rows: Sequence[Row], mine: str) -> None:
