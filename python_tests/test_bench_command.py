@@ -26,9 +26,12 @@ MINE = f"ours {torch.ops.fnet_kernels.cpu_isa()}"
 
 @pytest.fixture(autouse=True)
 def eager_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Compiling takes longer than all that is tested here."""
+    """Compiling takes longer than all that is tested here; two threads wait for a busy core."""
     monkeypatch.setattr(study, "CONTESTANTS", EAGER)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
+    torch.set_num_threads(threads)
     torch.ops.fnet_kernels.set_cpu_isa("auto")
 
 

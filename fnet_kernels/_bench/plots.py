@@ -89,12 +89,13 @@ def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
     _lines(panels[0], chosen, lambda row: row.median_ms, shapes, spread=True)
     panels[0].set_ylabel("time per call [ms], median and quartiles")
     panels[0].set_title("Mixing sublayer against self-attention: time")
-    _lines(panels[1], chosen, lambda row: row.peak_mib, shapes)
+    _lines(panels[1], chosen, lambda row: row.peak_mib or None, shapes)
     panels[1].set_ylabel("peak memory of a call, its result included [MiB]")
     panels[1].set_title("The same: peak memory")
     for axes in panels:
-        axes.set_yscale("log", subs=[])
-        axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
+        if axes.lines:
+            axes.set_yscale("log", subs=[])
+            axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
