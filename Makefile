@@ -23,11 +23,11 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint bench wheel-check clean FORCE
+.PHONY: help install demo test core-test sanitize lint bench bench-full bench-regression wheel-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(PACKAGES) $(EXTENSION) ## make .venv with all that the other targets need, and build
 
@@ -52,8 +52,20 @@ lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
 	$(ENV)/bin/mypy
 
-bench: install ## the bars of this project, printed and written to bench/results/
+bench: install ## the bars of this project, into bench/results/; a quick look at everyone else
 	$(RUN) bench/bars.py $(ARGS)
+	$(RUN) -m fnet_kernels bench --shapes 16x128x768,4x512x768,1x2048x768 --seconds 1 --out build/bench
+
+bench-full: install ## every length, dtype, pass and whole model, into build/bench/ (hours)
+	$(RUN) bench/bars.py --seconds 10 $(ARGS)
+	$(RUN) -m fnet_kernels bench --models --out build/bench/fp32-forward
+	$(RUN) -m fnet_kernels bench --pass both --out build/bench/fp32-both
+	$(RUN) -m fnet_kernels bench --pass backward --out build/bench/fp32-backward
+	$(RUN) -m fnet_kernels bench --dtype bf16 --out build/bench/bf16-forward
+	$(RUN) -m fnet_kernels bench --dtype fp16 --out build/bench/fp16-forward
+
+bench-regression: install ## a gate on ratios, safe on noisy machines, in under a minute
+	$(RUN) -m pytest bench/regression $(ARGS)
 
 wheel-check: install ## build the wheel and run it under another torch, WHEEL_TORCH
 	rm -rf build/wheel build/lib*

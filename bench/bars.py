@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import machine
-import memory
 import torch
-from contestants import CONTESTANTS, Contestant, Sublayer, isas, ours
-from shapes import BARS, BATCH_ONE, Shape, label
-from timing import Problem, Timing, pages, ready, time_all
 
+from fnet_kernels._bench import machine, memory
+from fnet_kernels._bench.contestants import CONTESTANTS, Contestant, isas, ours
+from fnet_kernels._bench.pages import pages
+from fnet_kernels._bench.shapes import BARS, BATCH_ONE, Shape, label
+from fnet_kernels._bench.timing import Entries, Problem, Timing, ready, time_all
 from fnet_kernels._table import table
 
-Entries = dict[str, tuple[Contestant, Sublayer]]
+ROLES = ("ours", "formula", "composition", "floor")  # what the bars speak of
+FIELD = [c for c in CONTESTANTS if c.role in ROLES]
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -87,7 +88,7 @@ def held(wanted: list[str]) -> list[Contestant]:
 def forward(report: Report, shape: Shape, wanted: list[str], seconds: float, suffix: str) -> None:
     """Our forward against every contestant; the bars hold for malloc's default."""
     problem = Problem.random(shape)
-    entries, absent = ready(CONTESTANTS, problem)
+    entries, absent = ready(FIELD, problem)
     report.absent |= absent
     what = f"forward fp32 {label(shape)}{suffix}"
     times = report.take(what, time_all(entries, problem.forward, seconds))
@@ -104,9 +105,9 @@ def forward(report: Report, shape: Shape, wanted: list[str], seconds: float, suf
 
 def step(report: Report, shape: Shape, wanted: list[str], seconds: float) -> None:
     """Forward and backward against autograd through the eager torch forms."""
-    eager = [c for c in CONTESTANTS if c.name in ("fftn", "rfft2 + mirror")]
+    eager = [c for c in FIELD if c.name in ("fftn", "rfft2 + mirror")]
     problem = Problem.random(shape)
-    entries, _ = ready(held(wanted) + eager, problem)
+    entries, _ = ready(held(wanted) + eager, problem, backward=True)
     what = f"forward + backward fp32 {label(shape)}"
     times = report.take(what, time_all(entries, problem.step, seconds))
     for isa in wanted:
@@ -143,7 +144,7 @@ def threads(report: Report, wanted: list[str], seconds: float) -> None:
     entries: Entries = {}
     for name, (c, function) in present.items():
         for count in (1, 2):
-            held_c = Contestant(c.name, c.role, c.about, c.make, partial(hold, c, count))
+            held_c = replace(c, before=partial(hold, c, count))
             entries[f"{name}, {count} thread{'s'[: count - 1]}"] = (held_c, function)
     what = f"forward fp32 {label(BATCH_ONE)}, one thread or two"
     times = report.take(what, time_all(entries, problem.forward, seconds))
@@ -216,7 +217,7 @@ def main() -> int:
     print(f"\n{summary(report, wanted)}")
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{machine.slug()}-bars.json"
-    about = {c.name: {"role": c.role, "about": c.about} for c in CONTESTANTS}
+    about = {c.name: {"role": c.role, "about": c.about} for c in FIELD}
     content = {"machine": facts, "contestants": about, "absent": report.absent}
     content |= {"times": report.times, "memory": memory_ratios, "bars": report.verdicts}
     path.write_text(json.dumps(content, indent=1) + "\n")

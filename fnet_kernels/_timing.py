@@ -1,6 +1,6 @@
 """Interleaved timing: in every round each contestant runs once, in shuffled order, in one process.
 
-defines: Timing, interleave
+defines: Timing, interleave, wall_seconds
 
 Interleaving gives every contestant the same weather (clocks, neighbours, memory pressure), and a
 contestant always starts behind another one's working set, never behind its own.
@@ -46,6 +46,15 @@ def quartiles(values: list[float] | tuple[float, ...]) -> tuple[float, float, fl
     return low, middle, high
 
 
+def wall_seconds(call: Callable[[], Any]) -> float:
+    """Seconds that `call` takes by the clock; its result is dropped outside the timed region."""
+    start = time.perf_counter()
+    result = call()
+    end = time.perf_counter()
+    del result
+    return end - start
+
+
 def interleave(
     calls: Mapping[str, Callable[[], Any]],
     *,
@@ -55,6 +64,7 @@ def interleave(
     most: int = 50,
     warm_up: bool = True,
     on_round: Callable[[float], None] | None = None,
+    stopwatch: Callable[[Callable[[], Any]], float] = wall_seconds,
 ) -> dict[str, Timing]:
     """Time every call once per round until `seconds` have passed.
 
@@ -64,6 +74,7 @@ def interleave(
         seconds: wall-clock budget. At least `least` and at most `most` rounds are run.
         warm_up: call each once first, untimed: plans, lazy initialisation, thread pools.
         on_round: called after each round with the part of the work that is done, 0 to 1.
+        stopwatch: runs a call, drops its result and returns the seconds that it took.
 
     Example:
         >>> timing = interleave({"sum": lambda: sum(range(9))}, least=3, most=3)["sum"]
@@ -78,11 +89,7 @@ def interleave(
     def run(name: str) -> float:
         if name in prepare:
             prepare[name]()
-        start = time.perf_counter()
-        result = calls[name]()
-        end = time.perf_counter()
-        del result
-        return end - start
+        return stopwatch(calls[name])
 
     for name in names if warm_up else ():
         run(name)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "doctor": "check this installation: what was built, what runs, whether it is right",
     "demo": "run a transformers FNet on real text, stock and patched",
+    "bench": "time the mixing against every other way; table, CSV, JSON and plots",
 }
 
 

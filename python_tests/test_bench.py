@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from fnet_kernels import reference
+from fnet_kernels._bench import contestants, machine, memory, shapes, timing, transforms
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing, interleave
 
@@ -20,11 +21,6 @@ BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 
 import bars  # noqa: E402
-import contestants  # noqa: E402
-import machine  # noqa: E402
-import memory  # noqa: E402
-import shapes  # noqa: E402
-import timing  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +44,9 @@ def test_every_eager_contestant_is_right(shape: shapes.Shape) -> None:
 
 def test_a_wrong_contestant_stops_the_run() -> None:
     def wrong(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return contestants.folded(x, weight, bias) * 1.001
+        return transforms.folded(x, weight, bias) * 1.001
 
-    contestant = contestants.Contestant("wrong", "composition", "", lambda: wrong)
+    contestant = contestants.Contestant("wrong", "composition", "", lambda setting: wrong)
     with pytest.raises(ArithmeticError, match="wrong: relative error"):
         timing.ready([contestant], timing.Problem.random((2, 8, 12)))
 
@@ -63,7 +59,7 @@ def test_an_instruction_set_that_is_not_here_is_absent() -> None:
 def test_step_gives_the_gradients() -> None:
     problem = timing.Problem.random((2, 6, 8))
     grads = problem.step(reference.fused_fourier_mix)()
-    for found, expected in zip(problem.step(contestants.folded)(), grads, strict=True):
+    for found, expected in zip(problem.step(transforms.folded)(), grads, strict=True):
         torch.testing.assert_close(found, expected)
 
 
@@ -120,7 +116,7 @@ def test_bars_end_to_end(
     ratios = {"2x16x24": {"ours a": 0.1, "ours b": 0.6, "formula a": 3.0}}
     monkeypatch.setattr(bars, "BARS", [(2, 16, 24)])
     monkeypatch.setattr(bars, "BATCH_ONE", (1, 32, 24))
-    monkeypatch.setattr(bars, "CONTESTANTS", [*EAGER, absent])
+    monkeypatch.setattr(bars, "FIELD", [*EAGER, absent])
     monkeypatch.setattr(bars, "pages", lambda mode: True)  # the real one would stay with pytest
     monkeypatch.setattr(memory, "measure", lambda threads: ratios)
     words = ["bars.py", "--seconds", "0", "--strict", "--out", str(tmp_path)]
@@ -144,8 +140,8 @@ def test_bars_end_to_end(
 MEASURED = """
 import sys; sys.path.insert(0, sys.argv[1])
 import torch
-from memory import extra
-from timing import pages
+from fnet_kernels._bench.memory import extra
+from fnet_kernels._bench.pages import pages
 assert pages("returned")
 MIB = 1 << 20
 kept = []
@@ -164,7 +160,10 @@ print(extra(call) / MIB, extra(hoard) / MIB)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory.py reads /proc")
 def test_extra_memory_is_what_the_result_does_not_hold() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(BENCH)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEASURED, str(BENCH.parent)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     transient, hoarded = map(float, done.stdout.split())

@@ -1,6 +1,6 @@
 """What a figure was taken on: processor, threads, versions, date, and how busy the machine was.
 
-defines: describe, slug
+defines: describe, load, slug, title
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+import fnet_kernels
+
+_OTHERS = ("numpy", "scipy", "pyfftw", "cupy", "transformers")  # contestants' packages
 
 
 def _processor() -> dict[str, str]:
@@ -52,10 +56,33 @@ def load() -> list[float] | None:
     return list(os.getloadavg()) if hasattr(os, "getloadavg") else None
 
 
-def describe() -> dict[str, Any]:
+def title(facts: dict[str, Any]) -> str:
+    """One line for people: processor, instruction set, threads, torch."""
+    torch_version = f"torch {facts['versions']['torch']}"
+    if "gpu" in facts:
+        return f"{facts['gpu']['name']}, {torch_version}"
+    threads = facts["threads"]
+    plural = "s" * (threads != 1)
+    cpu = facts["cpu"]["name"]
+    return f"{cpu}, {facts['isa']['auto']}, {threads} thread{plural}, {torch_version}"
+
+
+def _gpu() -> dict[str, Any]:
+    """The CUDA device that torch uses."""
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return {
+        "name": properties.name,
+        "capability": f"{properties.major}.{properties.minor}",
+        "memory_mib": properties.total_memory >> 20,
+        "cuda": torch.version.cuda,
+    }
+
+
+def describe(device: str = "cpu") -> dict[str, Any]:
     """Everything that a reader needs to repeat or to doubt a figure."""
     return {
-        "device": "cpu",
+        "device": device,
+        **({"gpu": _gpu()} if device == "cuda" else {}),
         "cpu": _processor(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -64,8 +91,9 @@ def describe() -> dict[str, Any]:
             "auto": torch.ops.fnet_kernels.cpu_isa(),
         },
         "versions": {
-            "fnet_kernels": _version("fnet_kernels"),
+            "fnet_kernels": fnet_kernels.__version__,
             "torch": torch.__version__,
+            **{name: _version(name) for name in _OTHERS},
             "python": platform.python_version(),
             "libc": " ".join(platform.libc_ver()).strip(),
             "system": f"{platform.system()} {platform.release()}",

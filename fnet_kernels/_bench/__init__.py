@@ -1,0 +1,1 @@
+"""The benchmarks: contestants, inputs, times, memory, plots. See `python -m fnet_kernels bench`."""

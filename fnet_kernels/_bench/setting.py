@@ -1,0 +1,37 @@
+"""What a contestant is made for, and how it says that it cannot be.
+
+defines: Setting, Sublayer, Absent, EPS
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fnet_kernels._bench.shapes import Shape
+
+EPS = 1e-12
+Sublayer = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x, weight, bias) -> y, shaped as x
+
+
+class Absent(Exception):
+    """This contestant cannot run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Shape (batch, seq, hidden), dtype and device of x; whether gradients are wanted."""
+
+    shape: Shape
+    dtype: torch.dtype = torch.float32
+    device: str = "cpu"
+    backward: bool = False
+
+    @property
+    def bytes_of_x(self) -> int:
+        """Size of x in bytes."""
+        batch, seq, hidden = self.shape
+        return batch * seq * hidden * self.dtype.itemsize

@@ -1,0 +1,47 @@
+"""The shapes that the benchmarks speak of: (batch, seq, hidden).
+
+defines: BARS, BATCH_ONE, LENGTHS, TOKENS, label, parse, equal_tokens
+"""
+
+from __future__ import annotations
+
+Shape = tuple[int, int, int]
+
+BARS: list[Shape] = [
+    (8, 512, 768),  # FNet-Base at the paper's length
+    (2, 2048, 768),  # longer text, few sequences
+    (4, 512, 1024),  # FNet-Large: both lengths are powers of two
+    (2, 4096, 768),  # x alone is 25 MB: past most caches
+]
+BATCH_ONE: Shape = (1, 2048, 768)  # nothing to share out but the inside of one sequence
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+TOKENS = {"cpu": 16384, "cuda": 65536}  # per call; the longest sequence has to fit
+
+
+def label(shape: Shape) -> str:
+    """`8x512x768` for (8, 512, 768)."""
+    return "x".join(map(str, shape))
+
+
+def parse(text: str) -> list[Shape]:
+    """Shapes from `8x512x768,2x2048x768`, each once, in the order given.
+
+    Raises:
+        ValueError: a shape is not three whole numbers of 1 or more; the text quotes it.
+
+    >>> parse("8x512x768,1x7x12")
+    [(8, 512, 768), (1, 7, 12)]
+    """
+    found: list[Shape] = []
+    for part in text.split(","):
+        sizes = part.strip().split("x")
+        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            raise ValueError(f"{part.strip()!r} is no shape: write batch x seq x hidden, 8x512x768")
+        batch, seq, hidden = map(int, sizes)
+        found.append((batch, seq, hidden))
+    return list(dict.fromkeys(found))
+
+
+def equal_tokens(tokens: int, hidden: int = 768) -> list[Shape]:
+    """`LENGTHS`, each with as many sequences as make `tokens` tokens."""
+    return [(tokens // seq, seq, hidden) for seq in LENGTHS if seq <= tokens]

@@ -1,0 +1,218 @@
+"""What turns contestants into comparable times: inputs, a check of the result, rounds.
+
+defines: Problem, PASSES, ready, time_all
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fnet_kernels import reference
+from fnet_kernels._bench import cuda
+from fnet_kernels._bench.contestants import SAME, Contestant
+from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer
+from fnet_kernels._bench.shapes import Shape
+from fnet_kernels._timing import Timing, interleave, wall_seconds
+
+TOLERANCE = {  # max |error| over max |exact|
+    torch.float32: 1e-4,
+    torch.float16: 4e-3,
+    torch.bfloat16: 3e-2,
+}
+COLD = 256 << 20  # bytes of x in rotation: past the caches of most processors and of GPUs
+
+Entries = dict[str, tuple[Contestant, Sublayer]]
+PASSES = {
+    "forward": "inference: the forward pass, nothing kept for gradients",
+    "backward": "the backward pass alone",
+    "both": "a training step: forward and backward",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The inputs of one comparison: x [batch, seq, hidden] and the affine parameters [hidden].
+
+    `xs` holds equal copies of x that the calls take in turn, so that none finds its x in a cache.
+    """
+
+    xs: tuple[Tensor, ...]
+    weight: Tensor
+    bias: Tensor
+
+    @property
+    def x(self) -> Tensor:
+        """The first of the copies."""
+        return self.xs[0]
+
+    @classmethod
+    def random(
+        cls, shape: Shape, dtype: torch.dtype = torch.float32, device: str = "cpu", copies: int = 1
+    ) -> Problem:
+        """Standard normal x; weight near one and bias near zero, as in a trained model."""
+        chance = torch.Generator().manual_seed(0)
+        x = torch.randn(shape, generator=chance)
+        weight = 1 + 0.1 * torch.randn(shape[-1], generator=chance)
+        bias = 0.1 * torch.randn(shape[-1], generator=chance)
+        x, weight, bias = (t.to(device, dtype) for t in (x, weight, bias))
+        return cls((x, *(x.clone() for _ in range(copies - 1))), weight, bias)
+
+    @classmethod
+    def cold(cls, setting: Setting) -> Problem:
+        """As `random`, with as many copies of x as make `COLD` bytes, at most 16."""
+        copies = min(16, max(1, -(-COLD // setting.bytes_of_x)))
+        return cls.random(setting.shape, setting.dtype, setting.device, copies)
+
+    def calls(self, direction: str) -> Callable[[Sublayer], Callable[[], Any]]:
+        """`forward`, `backward` or `step`, by the names of `PASSES`."""
+        ways: dict[str, Callable[[Sublayer], Callable[[], Any]]]
+        ways = {"forward": self.forward, "backward": self.backward, "both": self.step}
+        return ways[direction]
+
+    def forward(self, function: Sublayer) -> Callable[[], Tensor]:
+        """A call of `function` without autograd."""
+        turn = itertools.cycle(self.xs)
+
+        def call() -> Tensor:
+            with torch.no_grad():
+                return function(next(turn), self.weight, self.bias)
+
+        return call
+
+    def step(self, function: Sublayer) -> Callable[[], tuple[Tensor, ...]]:
+        """Forward and backward: the gradients of x, weight, bias, and of a module's parameters."""
+        backward = self.backward(function)
+
+        def call() -> tuple[Tensor, ...]:
+            backward.before()
+            return backward()
+
+        return call
+
+    def backward(self, function: Sublayer) -> Backward:
+        """The backward pass alone; its `before` runs the forward that it needs."""
+        return Backward(self, function)
+
+
+class Backward:
+    """Gradients of x, weight, bias and of a module's parameters, after `before` has run forward."""
+
+    def __init__(self, problem: Problem, function: Sublayer) -> None:
+        self.function = function
+        affine = [t.detach().clone().requires_grad_() for t in (problem.weight, problem.bias)]
+        own = list(function.parameters()) if isinstance(function, nn.Module) else []
+        xs = [x.detach().requires_grad_() for x in problem.xs]
+        self.turn = itertools.cycle([(x, *affine, *own) for x in xs])
+        grad = torch.randn(problem.x.shape, generator=torch.Generator().manual_seed(1))
+        self.grad = grad.to(problem.x.device, problem.x.dtype)
+        self.leaves: tuple[Tensor, ...] = ()
+        self.y: Tensor | None = None
+
+    def before(self) -> None:
+        """Run forward, and keep what backward needs."""
+        self.leaves = next(self.turn)
+        self.y = self.function(*self.leaves[:3])
+
+    def __call__(self) -> tuple[Tensor, ...]:
+        y, self.y = self.y, None
+        assert y is not None
+        return torch.autograd.grad(y, self.leaves, self.grad, allow_unused=True)
+
+
+def ready(
+    contestants: Iterable[Contestant], problem: Problem, *, backward: bool = False
+) -> tuple[Entries, dict[str, str]]:
+    """Make each contestant and check its result against the float64 reference.
+
+    Returns those that can be timed, and name to reason for those that are absent.
+    Raises `ArithmeticError` when one that claims the same mathematics computes something else.
+    """
+    torch.compiler.reset()  # else torch stops compiling after eight shapes, without a word
+    batch, seq, hidden = problem.x.shape
+    device = problem.x.device.type
+    setting = Setting((batch, seq, hidden), problem.x.dtype, device, backward)
+    exact: Tensor | None = None
+    present: Entries = {}
+    absent: dict[str, str] = {}
+    for contestant in contestants:
+        try:
+            function = contestant.build(setting)
+        except Absent as reason:
+            absent[contestant.name] = str(reason)
+            continue
+        if contestant.before is not None:
+            contestant.before()
+        if contestant.role in SAME:
+            if exact is None:
+                exact = _exact(problem)
+            y = problem.forward(function)().double()
+            error = float((y - exact).abs().max() / exact.abs().max())
+            if not error <= max(TOLERANCE[setting.dtype], contestant.tolerance or 0):
+                raise ArithmeticError(f"{contestant.name}: relative error {error:.1e}")
+        present[contestant.name] = (contestant, function)
+    return present, absent
+
+
+def _exact(problem: Problem) -> Tensor:
+    """The reference in float64, one sequence at a time: its complex transform is large."""
+    weight, bias = problem.weight.double(), problem.bias.double()
+    rows = [reference.fused_fourier_mix(x.double(), weight, bias, EPS) for x in problem.x]
+    return torch.stack(rows)
+
+
+def time_all(
+    entries: Entries,
+    wrap: Callable[[Sublayer], Callable[[], object]],
+    seconds: float,
+    *,
+    device: str = "cpu",
+    patience: float | None = None,
+    least: int = 7,
+    on_round: Callable[[float], None] | None = None,
+) -> dict[str, Timing]:
+    """Interleaved times of `wrap(function)` for each entry, each under its own `before`.
+
+    One that takes more than `patience` seconds, once it is warm, is not called in every round: its
+    `Timing` has one entry.
+    """
+    stopwatch = cuda.seconds if device == "cuda" else wall_seconds
+    calls = {name: wrap(function) for name, (_, function) in entries.items()}
+    before = {name: _before(entries[name][0], call) for name, call in calls.items()}
+    once: dict[str, Timing] = {}
+    for name in list(calls) if patience is not None else ():
+        for attempt in ("cold: it may compile or plan", "warm"):
+            before[name]()
+            taken = stopwatch(calls[name])
+            if taken <= (patience or 0):
+                break
+            if attempt == "warm":
+                once[name] = Timing((taken,))
+                del calls[name]
+    times = interleave(
+        calls,
+        before=before,
+        seconds=seconds,
+        least=least,
+        most=60,
+        warm_up=patience is None,
+        on_round=on_round,
+        stopwatch=stopwatch,
+    )
+    return {name: once.get(name) or times[name] for name in entries}
+
+
+def _before(contestant: Contestant, call: object) -> Callable[[], None]:
+    """What runs untimed before each call: the contestant's part, then the pass's."""
+    parts = [part for part in (contestant.before, getattr(call, "before", None)) if part]
+
+    def before() -> None:
+        for part in parts:
+            part()
+
+    return before

@@ -1,0 +1,236 @@
+"""`python -m fnet_kernels bench`, on tiny shapes: files, absences, refusals, wrong results."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fnet_kernels import cli
+from fnet_kernels._bench import contestants, memory, models, shapes, study, timing
+from fnet_kernels._bench.report import tables
+from fnet_kernels._bench.setting import Setting
+from fnet_kernels._bench.study import Row, Study
+from fnet_kernels._timing import Timing
+
+EAGER = [c for c in contestants.CONTESTANTS if "compiled" not in c.name]
+MINE = f"ours {torch.ops.fnet_kernels.cpu_isa()}"
+
+
+@pytest.fixture(autouse=True)
+def eager_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compiling takes longer than all that is tested here; two threads wait for a busy core."""
+    monkeypatch.setattr(study, "CONTESTANTS", EAGER)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.ops.fnet_kernels.set_cpu_isa("auto")
+
+
+@pytest.fixture
+def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    def peaks(shape: Any, dtype: str, direction: str, names: list[str], threads: int) -> Any:
+        return "not measured in this test"
+
+    monkeypatch.setattr(memory, "peaks", peaks)
+
+
+def bench(out: Path, *words: str, shapes: str = "2x6x8,1x9x8") -> int:
+    return cli.main(["bench", "--shapes", shapes, "--seconds", "0", "--out", str(out), *words])
+
+
+def test_forward_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(tmp_path, "--device", "cpu", shapes="2x6x8") == 0
+    said = capsys.readouterr()
+    assert "absent: ours cuda: does not run on cpu" in said.out
+    assert "[5/5]" in said.err, "progress"
+    assert said.out.rstrip().splitlines()[-1].startswith("2x6x8: best other is")
+
+    found = json.loads((tmp_path / "bench.json").read_text())
+    facts = found["machine"]
+    assert facts["device"] == "cpu"
+    assert facts["threads"] == torch.get_num_threads()
+    assert facts["isa"]["auto"] == torch.ops.fnet_kernels.cpu_isa()
+    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["date"]
+    everybody = {c.name for c in (*EAGER, *contestants.LAYERS)}
+    absent = {entry["contestant"] for entry in found["absent"]}
+    ran = {row["contestant"] for row in found["rows"]}
+    assert ran | absent >= everybody
+    assert not ran & absent
+    for row in found["rows"]:
+        assert 0 < row["q1_ms"] <= row["median_ms"] <= row["q3_ms"]
+    mine = next(row for row in found["rows"] if row["contestant"] == MINE)
+    assert mine["over_ours"] == 1
+    if sys.platform == "linux":
+        assert mine["peak_mib"] is not None
+
+    with (tmp_path / "bench.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(found["rows"])
+    assert {"device", "processor", "threads", "isa", "torch", "date"} <= lines[0].keys()
+    assert float(lines[0]["median_ms"]) == found["rows"][0]["median_ms"]
+
+    plots = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert plots == [f"bench_{n}.png" for n in ("attention", "layer", "roofline", "speedup")]
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in plots)
+
+
+@pytest.mark.parametrize(("dtype", "direction"), [("bf16", "backward"), ("fp16", "both")])
+def test_other_passes_and_dtypes(
+    dtype: str, direction: str, tmp_path: Path, no_child: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(tmp_path, "--dtype", dtype, "--pass", direction) == 0
+    said = capsys.readouterr().out
+    assert "absent: SciPy: " in said
+    assert "absent: peak memory: not measured in this test" in said
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert {row["direction"] for row in rows} == {direction}
+    for shape in ("2x6x8", "1x9x8"):
+        ran = {row["contestant"] for row in rows if row["shape"] == shape}
+        assert {MINE, "fftn", "self-attention", "layer: no mixing"} <= ran
+
+
+def test_a_wrong_contestant_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = EAGER[-3]
+    wrong = dataclasses.replace(
+        right, name="wrong", role="library", make=lambda s: contestants.copy
+    )
+    monkeypatch.setattr(study, "CONTESTANTS", [*EAGER, wrong])
+    assert bench(tmp_path) == 1
+    assert "a result is wrong: wrong: relative error" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir()), "nothing is reported"
+
+
+def test_what_cannot_be_used_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert bench(tmp_path, "--device", "cuda") == 2
+    assert capsys.readouterr().err == (
+        "fnet_kernels bench: error: --device cuda: torch sees no CUDA device here\n"
+    )
+    (tmp_path / "file").touch()
+    assert bench(tmp_path / "file") == 2
+    assert "--out: " in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        bench(tmp_path, shapes="8x512")
+    assert end.value.code == 2
+    assert "'8x512' is no shape" in capsys.readouterr().err
+
+
+def test_shapes() -> None:
+    assert shapes.parse(" 8x512x768,1x7x12,8x512x768") == [(8, 512, 768), (1, 7, 12)]
+    for bad in ("", "8x512", "8x0x768", "axbxc", "8x-1x768"):
+        with pytest.raises(ValueError, match="is no shape"):
+            shapes.parse(bad)
+    sweep = shapes.equal_tokens(16384)
+    assert [seq for _, seq, _ in sweep] == list(shapes.LENGTHS)
+    assert {batch * seq for batch, seq, _ in sweep} == {16384}
+    assert shapes.equal_tokens(300) == [(2, 128, 768), (1, 256, 768)]
+
+
+def test_a_missing_library_is_absent_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyfftw", None)
+    fftw = next(c for c in EAGER if c.name == "FFTW")
+    _, absent = timing.ready([fftw], timing.Problem.random((1, 4, 4)))
+    assert absent == {"FFTW": "pyfftw is not installed"}
+
+
+def test_matrices_that_do_not_fit_are_absent() -> None:
+    matmul = next(c for c in EAGER if c.name == "matmul")
+    with pytest.raises(contestants.Absent, match=r"would take 19\.5 GiB"):
+        matmul.build(Setting((1, 51200, 1024)))
+
+
+def row(contestant: str, role: str, over_ours: float, rounds: int = 7) -> Row:
+    size = ("1x4x4", 1, 4, 4, "float32", "forward")
+    times = (rounds, 1.0, 2.0, 3.0, over_ours, over_ours, over_ours, 0.5, None)
+    return Row("sublayer", *size, contestant, role, *times)
+
+
+def test_a_shape_that_loses_says_so() -> None:
+    rows = [row("ours", "ours", 1.0), row("fftn", "formula", 1.5), row("copy", "floor", 0.2)]
+    assert "best other is fftn, 1.50x: ours is faster" in tables(Study(rows))
+    rows.append(row("quick", "library", 0.9, rounds=1))
+    text = tables(Study(rows))
+    assert "best other is quick, 0.90x: OURS LOSES" in text
+    line = next(line for line in text.splitlines() if line.startswith("quick"))
+    assert line.split() == ["quick", "~2", "0.90x!"]
+
+
+def test_one_that_is_slow_runs_once() -> None:
+    problem = timing.Problem.random((1, 4, 4))
+    entries, _ = timing.ready([EAGER[-3], EAGER[-4]], problem)
+    clock = iter([9.0, 9.0, 0.1])  # the first is slow cold and warm, the second is not
+
+    def patient(call: Any) -> float:
+        call()
+        return next(clock, 0.1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "wall_seconds", patient)
+        times = timing.time_all(entries, problem.forward, 0, patience=1.0, least=3)
+    slow, quick = times.values()
+    assert slow == Timing((9.0,))
+    assert len(quick.seconds) == 3
+
+
+def test_x_is_never_the_same_memory_twice_in_a_row() -> None:
+    seen: list[int] = []
+
+    def spy(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        seen.append(x.data_ptr())
+        return x * 1
+
+    problem = timing.Problem.cold(Setting((1, 4, 4)))
+    call = problem.forward(spy)
+    for _ in range(17):
+        call()
+    assert len(set(seen)) == 16
+    assert seen[0] == seen[16]
+    seen.clear()
+    step = problem.step(spy)
+    assert step()[0].shape == (1, 4, 4)
+    step()
+    assert seen[0] != seen[1]
+
+
+def test_backward_alone_gives_the_gradients_of_step() -> None:
+    problem = timing.Problem.random((2, 6, 8))
+    attention = contestants.attention_form(Setting((2, 6, 8)))
+    backward = problem.backward(attention)
+    backward.before()
+    grads = backward()
+    assert len(grads) == 3 + len(list(attention.parameters()))  # type: ignore[attr-defined]
+    torch.testing.assert_close(grads, problem.step(attention)())
+    assert grads[1] is None, "its LayerNorm is its own"
+
+
+def test_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child: None) -> None:
+    pytest.importorskip("transformers")
+    tiny = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
+    monkeypatch.setattr(models, "SIZES", {"Base": tiny})
+    monkeypatch.setattr(
+        memory, "model_peaks", lambda *args: {"inference": 1 << 20, "training step": 2 << 20}
+    )
+    rows, absent = models.compare("Base", 1, 8, "cpu", 0.0)
+    assert not absent
+    found = {(r["model"], r["pass"]): r for r in rows}
+    names = {"BERT-Base", "FNet-Base", "FNet ours-Base"}
+    assert found.keys() == {(name, what) for name in names for what in models.PASSES}
+    assert found["BERT-Base", "inference"]["bert_over_this"] == 1
+    assert found["FNet-Base", "training step"]["peak_mib"] == 2
+    _, body = models.model_table(rows)
+    paper = {(line[0], line[1]): line[6] for line in body}
+    assert paper["FNet ours-Base", "training step"] == "169"
