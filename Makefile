@@ -4,9 +4,12 @@
 #   TORCH=2.14.1          another torch than constraints.txt names
 #   CONSTRAINTS=file      another constraints.txt
 #   WHEEL_TORCH=2.11.0    the torch that wheel-check runs the wheel with
+#   CUDA_ARCHS='8.0;9.0'  the compute capabilities that cuda-build compiles for
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 WHEEL_TORCH ?= 2.14.1
+CUDA_ARCHS ?= 8.0;9.0
+NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
 CXX ?= c++
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -23,7 +26,7 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint bench bench-full bench-regression wheel-check clean FORCE
+.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-full bench-regression wheel-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -66,6 +69,14 @@ bench-full: install ## every length, dtype, pass and whole model, into build/ben
 
 bench-regression: install ## a gate on ratios, safe on noisy machines, in under a minute
 	$(RUN) -m pytest bench/regression $(ARGS)
+
+cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is there; no GPU is needed
+	@command -v nvcc >/dev/null || test -n "$$CUDA_HOME" || $(PY) -m pip install $(NVCC_PACKAGES)
+	FNET_CUDA=1 TORCH_CUDA_ARCH_LIST="$(CUDA_ARCHS)" MAX_JOBS=$(JOBS) \
+	  $(RUN) setup.py -q build_ext --inplace
+
+kernel-report: install core ## what the CUDA kernels cost, counted and compiled; ARGS=--check compares
+	PYTHONPATH=build/cmake/release $(PY) tools/kernel_report.py $(ARGS)
 
 wheel-check: install ## build the wheel and run it under another torch, WHEEL_TORCH
 	rm -rf build/wheel build/lib*

@@ -14,18 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Xcompiler", "-fPIC,-fvisibility=hidden"]
+FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Xptxas", "-v"]
+FLAGS += ["-Xcompiler", "-fPIC,-fvisibility=hidden"]
 #: What a wheel for everyone is compiled for, as far as nvcc knows them; PTX of the last.
 ARCHITECTURES = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """An nvcc, its version, and the folders with its headers and libraries."""
+    """An nvcc, its version, and the folders with its libraries."""
 
     nvcc: str
     version: tuple[int, int]
-    includes: tuple[Path, ...]
     libraries: tuple[Path, ...]
 
     def runtime(self) -> list[str]:
@@ -43,21 +43,21 @@ class Toolkit:
 
 def find_toolkit() -> Toolkit | None:
     """The toolkit of CUDA_HOME, else of the nvcc in PATH, else pip's packages; None without one."""
-    packages = Path(sysconfig.get_path("purelib"), "nvidia")
-    homes = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     found = shutil.which("nvcc")
-    if not homes and found:
-        homes.append(home_of(found))
-    if not homes:
-        homes += sorted(packages.glob("cu[0-9]*"), reverse=True)
+    packages = Path(sysconfig.get_path("purelib"), "nvidia")
+    if named:
+        homes = [Path(named)]
+    elif found:
+        homes = [home_of(found)]
+    else:
+        homes = sorted(packages.glob("cu[0-9]*"), reverse=True)
     for home in homes:
-        nvcc = home / "bin" / "nvcc"
-        compiler = str(nvcc) if nvcc.exists() else found
-        version = compiler and nvcc_version(compiler)
-        if compiler and version:
-            includes = tuple(p for p in (home / "include",) if p.is_dir())
+        nvcc = str(home / "bin" / "nvcc")
+        version = nvcc_version(nvcc)
+        if version:
             folders = (home / "lib64", home / "lib", home / "targets" / "x86_64-linux" / "lib")
-            return Toolkit(compiler, version, includes, tuple(p for p in folders if p.is_dir()))
+            return Toolkit(nvcc, version, tuple(p for p in folders if p.is_dir()))
     return None
 
 
@@ -116,6 +116,8 @@ def compile_all(
 ) -> list[str]:
     """Object files of the sources, MAX_JOBS at a time; those that are up to date are kept.
 
+    Beside each lies a .log with what the assembler said of its kernels.
+
     Raises:
         RuntimeError: with nvcc's words, when a source does not compile.
     """
@@ -136,6 +138,7 @@ def compile_all(
             if done.returncode:
                 target.unlink(missing_ok=True)
                 raise RuntimeError(f"nvcc does not compile {source}:\n{done.stderr}")
+            target.with_suffix(".log").write_text(done.stderr)
             print(f"nvcc {source}", flush=True)
         return str(target)
 

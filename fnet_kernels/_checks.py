@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fnet_kernels._library import DEVICES
+from fnet_kernels._library import DEVICES, NO_CUDA, REBUILD_CUDA
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
@@ -27,9 +27,10 @@ def check_x(op: str, x: Tensor) -> None:
 
 
 def no_kernels(op: str, device: torch.device) -> ValueError:
+    cure = f": {NO_CUDA}; {REBUILD_CUDA}" if device.type == "cuda" else ""
     return ValueError(
         f"{op}: x must be on a device that this build has kernels for"
-        f" ({', '.join(DEVICES)}); got {device}"
+        f" ({', '.join(DEVICES)}); got {device}{cure}"
     )
 
 

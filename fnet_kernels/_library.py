@@ -7,10 +7,11 @@ from types import ModuleType
 
 import torch
 
-#: Device types that this build has kernels for.
-DEVICES: tuple[str, ...] = ("cpu",)
-
 REBUILD = "run `pip install .` in the root of the fnet_kernels repository, with torch 2.11 or newer"
+REBUILD_CUDA = (
+    "with nvcc of the same CUDA major as torch, run `FNET_CUDA=1 pip install .` in the root of the"
+    " fnet_kernels repository"
+)
 
 
 def load_extension() -> ModuleType:
@@ -31,5 +32,26 @@ def load_extension() -> ModuleType:
         ) from error
 
 
+def load_cuda() -> str:
+    """Import `fnet_kernels._C_cuda` beside a torch for CUDA.
+
+    Returns:
+        "" when it is there; else why not, in a few words. The CPU never suffers from that.
+    """
+    if torch.version.cuda is None:
+        return "torch is built without CUDA"
+    try:
+        importlib.import_module("fnet_kernels._C_cuda")
+    except ModuleNotFoundError:
+        return "this build has no CUDA kernels"
+    except ImportError as error:  # say, another CUDA major than the one it was built with
+        return f"the CUDA kernels of this build do not load ({error})"
+    return ""
+
+
 extension = load_extension()
 operators = torch.ops.fnet_kernels
+#: Why there are no CUDA kernels; "" when there are.
+NO_CUDA = load_cuda()
+#: Device types that this build has kernels for.
+DEVICES: tuple[str, ...] = ("cpu",) if NO_CUDA else ("cpu", "cuda")

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 OLDEST_TORCH = (2, 11)
 #: One shape for each path, with the tolerance that its dtype allows.
-SHAPES = (("kernels", (2, 96, 48)), ("general", (2, 37, 48)))
+SHAPES = {
+    "cpu": (("kernels", (2, 96, 48)), ("general", (2, 37, 48))),
+    "cuda": (("kernels", (2, 128, 64)), ("general", (2, 37, 48))),
+}
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12, "bfloat16": 2e-2, "float16": 2e-3}
 
 
@@ -84,30 +87,53 @@ def _extension() -> Finding:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from fnet_kernels._library import DEVICES, operators
+    from fnet_kernels._library import NO_CUDA, REBUILD_CUDA, operators
 
     best, used = operators.cpu_isas(), operators.cpu_isa()
     yield Finding("cpu", f"kernels for {best}; in use: {used}")
-    if torch.cuda.is_available() and "cuda" not in DEVICES:
-        yield Finding("cuda", "a GPU is here, but this build has no CUDA kernels; use CPU tensors")
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        capability = "{}.{}".format(*torch.cuda.get_device_capability())
+        here = f"{name}, compute capability {capability}, CUDA {torch.version.cuda}"
+        broken = "do not load" in NO_CUDA  # to have built none is no fault
+        yield Finding(
+            "cuda", f"{here}; {NO_CUDA}" if NO_CUDA else here, REBUILD_CUDA if broken else None
+        )
+    elif torch.version.cuda:
+        yield Finding("cuda", f"no GPU here; {NO_CUDA or 'the CUDA kernels load'}")
+    else:
+        yield Finding("cuda", NO_CUDA)
 
 
 def _self_checks() -> Iterator[Finding]:
-    """Forward and backward against the reference in float64, for each path and dtype."""
+    """Forward and backward against the reference in float64, for each device, path and dtype."""
+    import torch
+
+    from fnet_kernels._library import DEVICES
+
+    for device in DEVICES:
+        if device == "cuda" and not torch.cuda.is_available():
+            continue
+        for path, shape in SHAPES[device]:
+            yield _self_check(device, path, shape)
+
+
+def _self_check(device: str, path: str, shape: tuple[int, ...]) -> Finding:
     from fnet_kernels import explain
 
-    for path, shape in SHAPES:
-        taken = explain(shape).path
-        errors = {dtype: _worst_error(shape, dtype) for dtype in TOLERANCES}
-        wrong = [dtype for dtype, error in errors.items() if not error <= TOLERANCES[dtype]]
-        name = f"{path} path"
-        detail = "largest error " + ", ".join(f"{d} {error:.0e}" for d, error in errors.items())
-        if taken != path:
-            yield Finding(name, f"{shape} takes the path '{taken}'", "report this with the output")
-        elif wrong:
-            yield Finding(name, f"{detail}; wrong in {', '.join(wrong)}", _library_cure())
-        else:
-            yield Finding(name, detail)
+    taken = explain(shape, device=device).path
+    name = f"{path} path" if device == "cpu" else f"{path} path on {device}"
+    if taken != path:
+        return Finding(name, f"{shape} takes the path '{taken}'", "report this with the output")
+    try:
+        errors = {dtype: _worst_error(shape, dtype, device) for dtype in TOLERANCES}
+    except RuntimeError as error:  # a kernel that is not there for this GPU, cuFFT that is missing
+        return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_cure())
+    wrong = [dtype for dtype, error in errors.items() if not error <= TOLERANCES[dtype]]
+    detail = "largest error " + ", ".join(f"{d} {error:.0e}" for d, error in errors.items())
+    if wrong:
+        return Finding(name, f"{detail}; wrong in {', '.join(wrong)}", _library_cure())
+    return Finding(name, detail)
 
 
 def _library_cure() -> str:
@@ -116,7 +142,7 @@ def _library_cure() -> str:
     return f"{REBUILD}; if that does not help, report it with this output"
 
 
-def _worst_error(shape: tuple[int, ...], dtype_name: str) -> float:
+def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:
     """Largest error of y and of the gradients, each relative to the largest true value."""
     import torch
 
@@ -126,7 +152,7 @@ def _worst_error(shape: tuple[int, ...], dtype_name: str) -> float:
     generator = torch.Generator().manual_seed(0)
     hidden = shape[-1]
     x, weight, bias, grad = (
-        torch.randn(size, generator=generator).to(dtype)
+        torch.randn(size, generator=generator).to(device, dtype)
         for size in (shape, (hidden,), (hidden,), shape)
     )
 

@@ -29,9 +29,9 @@ class Explanation:
     #: Factors of the two lengths, in the order in which the kernels apply them; () on other paths.
     seq_radices: tuple[int, ...]
     hidden_radices: tuple[int, ...]
-    #: Instruction set of the kernels: "avx512", "avx2", "neon" or "portable".
-    isa: str
-    threads: int
+    #: Where it runs: on a CPU the instruction set ("avx512", "avx2", "neon" or "portable") and the
+    #: threads; on a GPU the device, and how the kernels divide the work.
+    runs_on: str
     #: What the call allocates besides its results, in bytes (without torch.fft's own scratch).
     workspace_bytes: int
 
@@ -43,7 +43,7 @@ class Explanation:
             f"  path       {self.path}: {self.why}",
             f"  seq        {_factors(seq, self.seq_radices)}",
             f"  hidden     {_factors(hidden, self.hidden_radices)}",
-            f"  runs on    {self.isa}, {self.threads} thread{'s' * (self.threads != 1)}",
+            f"  runs on    {self.runs_on}",
             f"  workspace  {self.workspace_bytes / 2**20:.1f} MiB",
         ]
         return "\n".join(lines)
@@ -96,29 +96,80 @@ def explain(
         x = torch.empty(tuple(x), dtype=dtype or torch.float32, device="meta")
     check_x("explain", x)
     *batch, seq, hidden = x.shape
-    radices = {name: _radices(n) for name, n in (("seq", seq), ("hidden", hidden))}
-    covered = bool(radices["seq"] and radices["hidden"])
+    plan = (_cuda_plan if device.type == "cuda" else _cpu_plan)(
+        prod(batch), seq, hidden, x.dtype, device
+    )
     path: Path
     if x.numel() == 0:
         path, why = "empty", "there are no elements"
-    elif covered:
-        path, why = "kernels", "the kernels have factors for both lengths"
+    elif plan.obstacle:
+        path, why = "general", f"torch.fft, for {plan.obstacle}"
     else:
-        lengths = {"seq": seq, "hidden": hidden}
-        why = " and ".join(f"{name} {lengths[name]}" for name in lengths if not radices[name])
-        path, why = "general", f"torch.fft, for {why} has a prime factor without a kernel"
+        path, why = "kernels", "the kernels have factors for both lengths"
     return Explanation(
         shape=tuple(x.shape),
         dtype=x.dtype,
         device=device,
         path=path,
         why=why,
-        seq_radices=radices["seq"] if path == "kernels" else (),
-        hidden_radices=radices["hidden"] if path == "kernels" else (),
-        isa=operators.cpu_isa(),
-        threads=torch.get_num_threads(),
-        workspace_bytes=operators.workspace_bytes(prod(batch), seq, hidden, x.dtype),
+        seq_radices=plan.seq_radices if path == "kernels" else (),
+        hidden_radices=plan.hidden_radices if path == "kernels" else (),
+        runs_on=plan.runs_on,
+        workspace_bytes=plan.workspace_bytes,
     )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a backend makes of a shape; `obstacle` says why it has no kernels for it."""
+
+    obstacle: str
+    seq_radices: tuple[int, ...]
+    hidden_radices: tuple[int, ...]
+    runs_on: str
+    workspace_bytes: int
+
+
+def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: torch.device) -> _Plan:
+    radices = {name: _radices(n) for name, n in (("seq", seq), ("hidden", hidden))}
+    lengths = {"seq": seq, "hidden": hidden}
+    without = " and ".join(f"{name} {lengths[name]}" for name in lengths if not radices[name])
+    threads = torch.get_num_threads()
+    return _Plan(
+        f"{without} has a prime factor without a kernel" if without else "",
+        radices["seq"],
+        radices["hidden"],
+        f"{operators.cpu_isa()}, {threads} thread{'s' * (threads != 1)}",
+        operators.workspace_bytes(batch, seq, hidden, dtype),
+    )
+
+
+def _cuda_plan(
+    batch: int, seq: int, hidden: int, dtype: torch.dtype, device: torch.device
+) -> _Plan:
+    name, cache = "CUDA", _USUAL_L2_BYTES
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(device)
+        name, cache = properties.name, properties.L2_cache_size
+    workspace, *plan = operators.cuda_plan(batch, seq, hidden, dtype, cache)
+    if not plan:
+        obstacle = (
+            "float64 has no CUDA kernels"
+            if dtype == torch.float64
+            else f"seq {seq} or hidden {hidden} is not a length with CUDA kernels"
+        )
+        return _Plan(obstacle, (), (), f"{name}, cuFFT", workspace)
+    points, threads, pairs, row_points, row_threads, stages, *radices = plan
+    runs_on = (
+        f"{name}; seq_fft: {2 * pairs} columns a block of {threads} threads, {points} points a"
+        f" thread; row_fft: 2 rows and their mirror images a line of {row_threads} threads,"
+        f" {row_points} points a thread"
+    )
+    return _Plan("", tuple(radices[:stages]), tuple(radices[stages:]), runs_on, workspace)
+
+
+#: Where there is no GPU to ask.
+_USUAL_L2_BYTES = 50 << 20
 
 
 def _radices(length: int) -> tuple[int, ...]:

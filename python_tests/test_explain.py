@@ -15,10 +15,10 @@ def test_kernels() -> None:
     assert it.path == "kernels"
     assert prod(it.seq_radices) == 512
     assert prod(it.hidden_radices) == 768
-    assert it.isa == operators.cpu_isa()
-    assert it.threads == torch.get_num_threads()
+    threads = torch.get_num_threads()
+    assert it.runs_on == f"{operators.cpu_isa()}, {threads} thread{'s'[: threads - 1]}"
     spectrum = (512 // 2 + 1) * (768 // 2 + 1) * 8
-    assert spectrum < it.workspace_bytes < it.threads * spectrum * 1.6
+    assert spectrum < it.workspace_bytes < threads * spectrum * 1.6
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_no_memory_is_needed_to_ask() -> None:
 def test_is_readable_and_frozen() -> None:
     it = explain((8, 512, 768), dtype=torch.bfloat16)
     text = str(it)
-    for part in ("[8, 512, 768]", "bfloat16", "cpu", "kernels", "512 = ", "768 = ", it.isa):
+    for part in ("[8, 512, 768]", "bfloat16", "cpu", "kernels", "512 = ", "768 = ", it.runs_on):
         assert part in text
     with pytest.raises(dataclasses.FrozenInstanceError):
         it.path = "general"  # type: ignore[misc]

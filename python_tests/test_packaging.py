@@ -7,12 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
-from symbols import declared, foreign_symbols, library_asking_for
-from torch.utils.cpp_extension import include_paths
+from symbols import foreign_symbols, library_asking_for
 
 import fnet_kernels
 from fnet_kernels._library import extension
@@ -20,17 +18,6 @@ from fnet_kernels._library import extension
 ROOT = Path(__file__).parent.parent
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler here")
 needs_elf = pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files")
-
-
-@pytest.fixture(scope="module")
-def promised() -> set[str]:
-    """Names in torch's stable C ABI as of 2.11 and in CPython's limited API as of 3.10."""
-    torch_paths = [f"-I{path}" for path in include_paths()]
-    target = "-DTORCH_TARGET_VERSION=0x020B000000000000"
-    torch_abi = declared("torch/csrc/stable/c/shim.h", target, *torch_paths)
-    python_path = f"-I{sysconfig.get_path('include')}"
-    python_abi = declared("Python.h", "-DPy_LIMITED_API=0x030A0000", python_path)
-    return torch_abi | python_abi
 
 
 @needs_elf
@@ -75,7 +62,7 @@ def project(tmp_path: Path) -> Path:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "build_backend", tmp_path / "build_backend")
-    (tmp_path / "fnet_kernels").mkdir()
+    (tmp_path / "fnet_kernels" / "_bench").mkdir(parents=True)
     shutil.copy(ROOT / "fnet_kernels" / "__init__.py", tmp_path / "fnet_kernels")
     return tmp_path
 

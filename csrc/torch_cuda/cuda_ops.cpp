@@ -69,27 +69,33 @@ struct Cuda {
   }
 };
 
-// How the kernels take a shape: points a thread, threads and column pairs of a block of seq_fft;
-// points, threads of a line of row_fft (zeros for all five on the general path); last, the workspace
-// of a call in bytes.
+// How a shape is taken: the workspace of a call in bytes; and, where there are kernels for it, of
+// seq_fft the points of a thread, threads of a block, column pairs of a block; of row_fft the points
+// of a thread and the threads of a line; the number of radices of seq, those, and those of hidden.
 std::vector<int64_t> cuda_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type,
                                int64_t l2_bytes) {
   MixArgs args;
   args.batch = batch, args.seq = seq, args.hidden = hidden;
   args.dtype = dtype_of("cuda_plan", type);
-  if (is_empty(args)) return {0, 0, 0, 0, 0, 0};
-  if (!has_cuda_kernels(args))
-    return {0, 0, 0, 0, 0, general_path_bytes(args, CudaHalves{CudaQueue{}})};
-  std::vector<int64_t> plan;
+  if (is_empty(args)) return {0};
+  if (!has_cuda_kernels(args)) return {general_path_bytes(args, CudaHalves{CudaQueue{}})};
+  std::vector<int64_t> plan = {int64_t(mix_cuda_workspace(args, l2_bytes))};
+  const auto append = [&](std::initializer_list<int64_t> more) {
+    plan.insert(plan.end(), more);
+  };
+  const auto append_radices = [&](const LineShape& line) {
+    plan.insert(plan.end(), line.radix, line.radix + line.stages());
+  };
   visit_shape<kSeqShapes>(seq, [&](auto i) {
     constexpr SeqShape shape = kSeqShapes[i.value];
-    plan = {shape.line.points, shape.line.threads() * shape.lines, shape.lines};
+    append({shape.line.points, shape.line.threads() * shape.lines, shape.lines});
+    visit_shape<kRowShapes>(hidden, [&](auto k) {
+      constexpr LineShape line = kRowShapes[k.value];
+      append({line.points, line.threads(), shape.line.stages()});
+      append_radices(shape.line);
+      append_radices(line);
+    });
   });
-  visit_shape<kRowShapes>(hidden, [&](auto i) {
-    constexpr LineShape line = kRowShapes[i.value];
-    plan.insert(plan.end(), {line.points, line.threads()});
-  });
-  plan.push_back(int64_t(mix_cuda_workspace(args, l2_bytes)));
   return plan;
 }
 

@@ -1,0 +1,152 @@
+"""What the build does about CUDA, told without compiling; and the module, where it was compiled."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from symbols import foreign_symbols
+
+ROOT = Path(__file__).parent.parent
+MODULE = ROOT / "fnet_kernels" / "_C_cuda.abi3.so"
+needs_module = pytest.mark.skipif(not MODULE.exists(), reason="not compiled: make cuda-build")
+cpu_torch = pytest.mark.skipif(torch.version.cuda is not None, reason="for a torch without CUDA")
+
+
+def fake_nvcc(folder: Path, version: str) -> Path:
+    """A CUDA_HOME whose nvcc knows its version and nothing else."""
+    nvcc = folder / "bin" / "nvcc"
+    nvcc.parent.mkdir()
+    nvcc.write_text(f"#!/bin/sh\necho Cuda compilation tools, release {version}, V{version}.1\n")
+    nvcc.chmod(0o755)
+    return folder
+
+
+def configure(cuda_of_torch: str | None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """setup.py as far as its decisions go, beside a torch of that CUDA."""
+    script = f"""
+import sys, torch
+torch.version.cuda = {cuda_of_torch!r}
+sys.argv = ["setup.py", "--version"]
+code = compile(open("setup.py").read(), "setup.py", "exec")
+exec(code, {{"__file__": {str(ROOT / "setup.py")!r}}})
+"""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "PATH": "/usr/bin:/bin", **variables},
+        text=True,
+        capture_output=True,
+    )
+
+
+NOWHERE = {"CUDA_HOME": "/nowhere"}
+
+
+@pytest.mark.parametrize(
+    ("cuda_of_torch", "variables", "says"),
+    [
+        (None, {}, "torch .* is built without CUDA"),
+        (None, {"FNET_CUDA": "0"}, "FNET_CUDA=0"),
+        ("13.0", NOWHERE, "there is no nvcc here: install the CUDA toolkit, or .* in CUDA_HOME"),
+    ],
+)
+def test_a_build_without_cuda_says_why_in_one_line(
+    cuda_of_torch: str | None, variables: dict[str, str], says: str
+) -> None:
+    done = configure(cuda_of_torch, **variables)
+    assert done.returncode == 0, done.stderr
+    assert re.search(f"^fnet_kernels: no CUDA kernels in this build: {says}$", done.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("cuda_of_torch", "variables", "says"),
+    [
+        (None, {"FNET_CUDA": "yes"}, "FNET_CUDA: expected auto, 0 or 1, got yes"),
+        (None, {"FNET_CUDA": "1", **NOWHERE}, "FNET_CUDA=1, but there is no nvcc here: install .*"),
+    ],
+)
+def test_what_cannot_be_built_is_one_sentence(
+    cuda_of_torch: str | None, variables: dict[str, str], says: str
+) -> None:
+    done = configure(cuda_of_torch, **variables)
+    assert done.returncode == 1
+    assert re.fullmatch(f"fnet_kernels: {says}\n", done.stderr)
+
+
+def test_majors_that_differ_are_said(tmp_path: Path) -> None:
+    home = {"CUDA_HOME": str(fake_nvcc(tmp_path, "12.4"))}
+    says = "nvcc is of CUDA 12.4 and torch of CUDA 13.0, whose majors must agree"
+    done = configure("13.0", **home)
+    assert done.returncode == 0
+    assert says in done.stdout
+    done = configure("13.0", FNET_CUDA="1", **home)
+    assert done.returncode == 1
+    assert re.fullmatch(f"fnet_kernels: FNET_CUDA=1, but {says}: .*\n", done.stderr)
+
+
+def test_the_same_major_is_enough(tmp_path: Path) -> None:
+    done = configure("13.2", CUDA_HOME=str(fake_nvcc(tmp_path, "13.0")))
+    assert done.returncode == 0, done.stderr
+    assert "no CUDA kernels" not in done.stdout
+
+
+def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "build_backend"))
+    import fnet_nvcc
+
+    listed = tmp_path / "nvcc"
+    listed.write_text("#!/bin/sh\necho compute_80 compute_86 compute_90 compute_120\n")
+    listed.chmod(0o755)
+
+    def codes(local: str | None = None) -> list[str]:
+        return [f.split(",code=")[1] for f in fnet_nvcc.architectures(str(listed), local)]
+
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
+    assert codes() == ["sm_80", "sm_86", "sm_90", "sm_120", "compute_120"]
+    assert codes("9.0") == ["sm_90"]
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
+    assert codes("12.0") == ["sm_80", "sm_90", "compute_90"]
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Hopper")
+    with pytest.raises(ValueError, match=r"like 8\.0 or 9\.0\+PTX, got Hopper"):
+        codes()
+
+
+@needs_module
+def test_the_cuda_module_asks_for_nothing_unpromised(promised: set[str]) -> None:
+    asked = foreign_symbols(MODULE)
+    assert "aoti_torch_get_current_cuda_stream" in asked, "the parser sees symbols"
+    assert asked <= promised
+
+
+@needs_module
+@cpu_torch
+def test_explain_for_cuda() -> None:
+    """The module's plan, in a process that pretends that its torch is one for CUDA."""
+    script = """
+import os, sys, torch
+torch.version.cuda = "13.0"
+sys.setdlopenflags(os.RTLD_LAZY)  # what this torch lacks is not called
+from fnet_kernels import explain
+print(explain((32, 512, 768), dtype=torch.bfloat16, device="cuda"))
+print(explain((2, 1000, 768), device="cuda"))
+print(explain((2, 512, 768), dtype=torch.float64, device="cuda").why)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True
+    )
+    for part in (
+        "path       kernels",
+        "512 = 8 * 8 * 8",
+        "768 = 12 * 8 * 8",
+        "seq_fft: 16 columns a block of 256 threads, 16 points a thread",
+        "row_fft: 2 rows and their mirror images a line of 32 threads, 24 points a thread",
+        "torch.fft, for seq 1000 or hidden 768 is not a length with CUDA kernels",
+        "torch.fft, for float64 has no CUDA kernels",
+    ):
+        assert part in done.stdout
