@@ -68,9 +68,21 @@ class Cuda:
     def state(self) -> dict[str, str]:
         """Driver, clocks, power limit and temperature as nvidia-smi reads them, or why not."""
         which = str(torch.cuda.current_device())
-        query = ["nvidia-smi", "-i", which, f"--query-gpu={','.join(_SMI)}", "--format=csv,noheader"]
+        query = [
+            "nvidia-smi",
+            "-i",
+            which,
+            f"--query-gpu={','.join(_SMI)}",
+            "--format=csv,noheader",
+        ]
         try:
-            done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+            done = subprocess.run(
+                [*query, "--format=csv,noheader"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=20,
+            )
         except (OSError, subprocess.SubprocessError) as error:
             return {"nvidia-smi": str(error)}
         return dict(zip(_SMI, (cell.strip() for cell in done.stdout.split(",")), strict=False))
@@ -160,6 +172,9 @@ class Host:
     backend = "aot_eager"
     name = "rehearsal"
     l2_bytes = 1 << 12
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)  # these shapes are too small to share
 
     def slug(self) -> str:
         return self.name

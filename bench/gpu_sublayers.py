@@ -94,19 +94,19 @@ class Contestant:
     trains: bool = True
 
     def build(
-        self, hidden: int, dtype: torch.dtype, device: Device
+        self, x: Tensor, device: Device, training: bool
     ) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
         """The module, with trained-looking parameters, and what to call; or raises `Absent`."""
         torch.manual_seed(0)
-        module = self.make(hidden)
+        module = self.make(x.shape[-1])
         for name, parameter in module.named_parameters():
             center = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
             nn.init.normal_(parameter, center, 0.02)
-        module = module.to(device=device.type, dtype=dtype)
+        module = module.to(device=x.device, dtype=x.dtype)
         function = device.compile(module) if self.compiled else module
         try:
-            with torch.no_grad():
-                function(torch.zeros(1, 16, hidden, dtype=dtype, device=device.type))
+            with torch.set_grad_enabled(training):
+                function(x.detach().requires_grad_(training))
         except Exception as error:  # no such backend for this dtype, no compiler: whatever it is
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise Absent(reason[:160]) from error
@@ -140,7 +140,7 @@ def definition(module: nn.Module) -> nn.Module:
 
 
 def encoder_layers(hidden: int, dtype: torch.dtype, device: Device) -> dict[str, nn.Module]:
-    """The same encoder layer around our mixing, the formula, and with less and less in its place."""
+    """The same encoder layer around our mixing, the formula, and less and less in its place."""
     torch.manual_seed(0)
     ours = FNetEncoderLayer(hidden, 4 * hidden, dropout=0.0)
     layers = {"layer: ours": ours}
