@@ -23,7 +23,7 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint bench bench-full bench-regression wheel-check clean FORCE
+.PHONY: help install demo test core-test sanitize lint bench bench-full bench-regression gpu-check wheel-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -66,6 +66,10 @@ bench-full: install ## every length, dtype, pass and whole model, into build/ben
 
 bench-regression: install ## a gate on ratios, safe on noisy machines, in under a minute
 	$(RUN) -m pytest bench/regression $(ARGS)
+
+# With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.
+gpu-check: ## on a machine with a GPU, offline: build, test, sanitize, measure; under 10 minutes
+	$(if $(VENV),$(PY),$(PYTHON)) tools/gpu_check.py $(ARGS)
 
 wheel-check: install ## build the wheel and run it under another torch, WHEEL_TORCH
 	rm -rf build/wheel build/lib*

@@ -14,6 +14,8 @@ from fnet_kernels import reference
 
 OPS = torch.ops.fnet_kernels
 SHAPES = [(2, 16, 64), (2, 6, 10)]  # our kernels; the general path
+if REHEARSAL:
+    SHAPES = SHAPES[1:]
 DTYPES = ALL_DTYPES[:1] if REHEARSAL else ALL_DTYPES
 
 
