@@ -37,7 +37,7 @@ BASE: Shape = (32, 512, 768)
 LONG: Shape = (4, 4096, 768)
 SHAPES: list[Shape] = [BASE, LONG, (8, 2048, 768), (32, 512, 1024)]
 UNLISTED: Shape = (32, 509, 768)  # a prime length: our general path, around cuFFT
-REHEARSED: list[Shape] = [(2, 16, 64), (1, 32, 64)]
+REHEARSED: list[Shape] = [(2, 16, 64)]
 DTYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # max |error| over max |exact|
 RESULTS = Path(__file__).parent / "results"
@@ -69,6 +69,7 @@ ATTENTION = {
 }
 LAYER = Bar("layer / layer without mixing", 1.05, False)
 MEMORY = Bar("extra memory / x in fp32", 0.5, False)
+PROMISES = {bar.name for bar in (FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY)}
 
 
 def label(shape: Shape, dtype: torch.dtype) -> str:
@@ -420,9 +421,14 @@ def main() -> int:
     report.write()
     for what, why in report.content["not_run"].items():
         print(f"not run: {what}: {why}")
-    kept = all(verdict["pass"] for verdict in report.content["bars"])
-    print(f"\n{report.summary()}\nwritten: {path}")
-    return int(report.failed or not (kept or device.rehearsal))
+    bars = report.content["bars"]
+    print(f"\n{report.summary()}")
+    unknown = PROMISES - {verdict["bar"] for verdict in bars}
+    for name in sorted(unknown):
+        print(f"not measured: {name}")
+    print(f"written: {path}")
+    kept = device.rehearsal or all(verdict["pass"] for verdict in bars)
+    return int(report.failed or bool(unknown) or not kept)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def test_lengths(seq: int, hidden: int, dtype: torch.dtype) -> None:
     batch = batch_of(seq, hidden)
     x, weight, bias = inputs(batch, seq, hidden, dtype=dtype)
     check_forward(x)
-    if norm_is_defined("norm", x):
+    if hidden >= 16 and norm_is_defined("norm", x):
         check_gradients(x, weight, bias, randn(batch, seq, hidden, dtype=dtype))
 
 
