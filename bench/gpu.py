@@ -64,8 +64,8 @@ FORMULA = Bar("forward: formula / ours", 10.0, True)
 COMPILED = Bar("forward: compiled formula / ours", 6.0, True)
 ROOFLINE = Bar("forward: ours / copy of x", 1.5, False)
 ATTENTION = {
-    512: Bar("forward: attention / ours", 5.0, True),
-    4096: Bar("forward: attention / ours", 20.0, True),
+    512: Bar("forward, N = 512: attention / ours", 5.0, True),
+    4096: Bar("forward, N = 4096: attention / ours", 20.0, True),
 }
 LAYER = Bar("layer / layer without mixing", 1.05, False)
 MEMORY = Bar("extra memory / x in fp32", 0.5, False)
@@ -296,13 +296,11 @@ def forward(report: Report, what: str, shape: Shape, dtype: torch.dtype, device:
         for bar, name in ((FORMULA, "formula"), (COMPILED, "formula compiled")):
             if name in times:
                 report.add(bar.verdict(where, times[name].over(ours), name))
-            else:
-                report.add(bar.verdict(where, (float("nan"),) * 3, f"{name}: absent"))
         report.add(ROOFLINE.verdict(where, ours.over(times["copy"]), "copy"))
     rival = best_attention(times)
-    bar = ATTENTION[512] if device.rehearsal else ATTENTION.get(shape[1])
-    if rival and bar and shape in (BASE, LONG, *REHEARSED):
-        report.add(bar.verdict(where, times[rival].over(ours), rival))
+    for seq, bar in ATTENTION.items():
+        if rival and (device.rehearsal or (shape in (BASE, LONG) and shape[1] == seq)):
+            report.add(bar.verdict(where, times[rival].over(ours), rival))
 
 
 def step(report: Report, what: str, shape: Shape, dtype: torch.dtype, device: Device) -> None:

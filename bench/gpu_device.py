@@ -133,7 +133,7 @@ class Cuda:
 
     def kernels(self, call: Call, repeats: int = 10) -> dict[str, dict[str, float]]:
         """Name to launches and microseconds in one run of `call`, by torch.profiler."""
-        return _profiled(call, repeats, ProfilerActivity.CUDA, "self_device_time_total")
+        return _profiled(self, call, repeats, ProfilerActivity.CUDA, "self_device_time_total")
 
     def sleep(self, milliseconds: float) -> None:
         """Keep the present stream busy; the clock is taken for 2 GHz."""
@@ -211,7 +211,7 @@ class Host:
         return 0
 
     def kernels(self, call: Call, repeats: int = 2) -> dict[str, dict[str, float]]:
-        return _profiled(call, repeats, ProfilerActivity.CPU, "self_cpu_time_total")
+        return _profiled(self, call, repeats, ProfilerActivity.CPU, "self_cpu_time_total")
 
     def sleep(self, milliseconds: float) -> None:
         time.sleep(milliseconds * 1e-6)
@@ -242,12 +242,14 @@ Device = Cuda | Host
 
 
 def _profiled(
-    call: Call, repeats: int, activity: ProfilerActivity, field: str
+    device: Device, call: Call, repeats: int, activity: ProfilerActivity, field: str
 ) -> dict[str, dict[str, float]]:
     call()
+    device.synchronize()
     with profile(activities=[activity]) as profiler:
         for _ in range(repeats):
             call()
+        device.synchronize()
     found = {}
     for event in profiler.key_averages():
         microseconds = float(getattr(event, field)) / repeats
