@@ -62,7 +62,7 @@ def step(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor) -> list[Tensor]:
 
 def _listed(table: str, pattern: str) -> list[int]:
     source = (ROOT / "csrc" / "cuda" / "lengths.h").read_text()
-    body = source[source.index(f"{table}[] = {{") :].split("};")[0]
+    body = source[source.rindex(f"{table}[] = {{") :].split("};")[0]  # the last: all lengths
     return [int(length) for length in re.findall(pattern, body)]
 
 
