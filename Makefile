@@ -26,7 +26,7 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-full bench-regression wheel-check clean FORCE
+.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-full bench-regression gpu-check wheel-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -77,6 +77,10 @@ cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is
 
 kernel-report: install core ## what the CUDA kernels cost, counted and compiled; ARGS=--check compares
 	PYTHONPATH=build/cmake/release $(PY) tools/kernel_report.py $(ARGS)
+
+# With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.
+gpu-check: ## on a machine with a GPU, offline: build, test, sanitize, measure; under 10 minutes
+	$(if $(VENV),$(PY),$(PYTHON)) tools/gpu_check.py $(ARGS)
 
 wheel-check: install ## build the wheel and run it under another torch, WHEEL_TORCH
 	rm -rf build/wheel build/lib*

@@ -84,10 +84,10 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   rstd = torch::stable::contiguous(rstd);
   const Rows in(op, grad);
   const DType dtype = dtype_of(op, grad.scalar_type());
-  STD_TORCH_CHECK(
-      sizes_of(normalized) == sizes_of(grad) && normalized.scalar_type() == grad.scalar_type() &&
-          normalized.device() == grad.device(),
-      op, ": expected normalized of the shape, dtype and device of grad");
+  STD_TORCH_CHECK(sizes_of(normalized) == sizes_of(grad) &&
+                      normalized.scalar_type() == grad.scalar_type() &&
+                      normalized.device() == grad.device(),
+                  op, ": expected normalized of the shape, dtype and device of grad");
   STD_TORCH_CHECK(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype) &&
                       rstd.device() == grad.device(),
                   op,

@@ -60,8 +60,8 @@ inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t, int64_t 
   return t ? std::optional<Tensor>(contiguous(*t, alignment)) : std::nullopt;
 }
 
-// x as [batch, seq, hidden] with last stride 1 and rows aligned to so many bytes: in place where its
-// strides allow, else a copy. x must outlive the result's pointers.
+// x as [batch, seq, hidden] with last stride 1 and rows aligned to so many bytes: in place where
+// its strides allow, else a copy. x must outlive the result's pointers.
 struct Rows {
   Tensor x;
   int64_t batch = 1, seq, hidden, batch_stride, row_stride;

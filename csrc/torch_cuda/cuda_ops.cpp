@@ -14,11 +14,12 @@ void check(Status status, const CudaQueue& queue, const MixArgs& args) {
   if (status == Status::kOk) return;
   STD_TORCH_CHECK(status == Status::kLaunchFailed, "fourier_mix on CUDA: kernels refused shape [",
                   args.batch, ", ", args.seq, ", ", args.hidden, "] with status ", int(status));
-  STD_TORCH_CHECK(!cuda::is_missing_architecture(queue.error),
-                  "fourier_mix on CUDA: this build of fnet_kernels has no kernels for this device (",
-                  cuda::error_text(queue.error),
-                  "): build it on this machine, or name the device's compute capability in "
-                  "TORCH_CUDA_ARCH_LIST");
+  STD_TORCH_CHECK(
+      !cuda::is_missing_architecture(queue.error),
+      "fourier_mix on CUDA: this build of fnet_kernels has no kernels for this device (",
+      cuda::error_text(queue.error),
+      "): build it on this machine, or name the device's compute capability in "
+      "TORCH_CUDA_ARCH_LIST");
   STD_TORCH_CHECK(false, "fourier_mix on CUDA: a kernel for shape [", args.batch, ", ", args.seq,
                   ", ", args.hidden, "] was not launched: ", cuda::error_text(queue.error));
 }
@@ -70,8 +71,9 @@ struct Cuda {
 };
 
 // How a shape is taken: the workspace of a call in bytes; and, where there are kernels for it, of
-// seq_fft the points of a thread, threads of a block, column pairs of a block; of row_fft the points
-// of a thread and the threads of a line; the number of radices of seq, those, and those of hidden.
+// seq_fft the points of a thread, threads of a block, column pairs of a block; of row_fft the
+// points of a thread and the threads of a line; the number of radices of seq, those, and those of
+// hidden.
 std::vector<int64_t> cuda_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type,
                                int64_t l2_bytes) {
   MixArgs args;
@@ -80,9 +82,7 @@ std::vector<int64_t> cuda_plan(int64_t batch, int64_t seq, int64_t hidden, Scala
   if (is_empty(args)) return {0};
   if (!has_cuda_kernels(args)) return {general_path_bytes(args, CudaHalves{CudaQueue{}})};
   std::vector<int64_t> plan = {int64_t(mix_cuda_workspace(args, l2_bytes))};
-  const auto append = [&](std::initializer_list<int64_t> more) {
-    plan.insert(plan.end(), more);
-  };
+  const auto append = [&](std::initializer_list<int64_t> more) { plan.insert(plan.end(), more); };
   const auto append_radices = [&](const LineShape& line) {
     plan.insert(plan.end(), line.radix, line.radix + line.stages());
   };

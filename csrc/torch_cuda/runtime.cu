@@ -1,6 +1,6 @@
-#include "torch_cuda/runtime.h"
-
 #include <cuda_runtime.h>
+
+#include "torch_cuda/runtime.h"
 
 namespace fnet::cuda {
 

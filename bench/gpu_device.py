@@ -1,0 +1,258 @@
+"""What the checks and benchmarks for GPUs ask of a device, and a stand-in for rehearsals.
+
+defines: Cuda, Host, Device
+
+`Host` answers every question on the CPU, with host timing and no graphs, so that a rehearsal runs
+every other line of those checks on a machine without a GPU. Its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+Tensors = Sequence[Tensor]
+Call = Callable[[], Any]
+
+_SMI = (
+    "driver_version",
+    "clocks.sm",
+    "clocks.mem",
+    "clocks.max.sm",
+    "clocks.max.mem",
+    "power.limit",
+    "temperature.gpu",
+)
+
+
+class Cuda:
+    """The CUDA device that torch uses."""
+
+    type = "cuda"
+    rehearsal = False
+    backend = "inductor"
+
+    def __init__(self) -> None:
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        self.name: str = properties.name
+        self.l2_bytes: int = properties.L2_cache_size
+        self.capability = f"{properties.major}.{properties.minor}"
+        self.processors: int = properties.multi_processor_count
+        self.memory_bytes: int = properties.total_memory
+
+    def slug(self) -> str:
+        """The name as a file name."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+    def facts(self) -> dict[str, Any]:
+        """What a figure was taken on."""
+        return {
+            "name": self.name,
+            "capability": self.capability,
+            "multiprocessors": self.processors,
+            "memory_mib": self.memory_bytes >> 20,
+            "l2_mib": self.l2_bytes >> 20,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
+
+    def state(self) -> dict[str, str]:
+        """Driver, clocks, power limit and temperature as nvidia-smi reads them, or why not."""
+        which = str(torch.cuda.current_device())
+        query = [
+            "nvidia-smi",
+            "-i",
+            which,
+            f"--query-gpu={','.join(_SMI)}",
+            "--format=csv,noheader",
+        ]
+        try:
+            done = subprocess.run(
+                [*query, "--format=csv,noheader"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=20,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            return {"nvidia-smi": str(error)}
+        return dict(zip(_SMI, (cell.strip() for cell in done.stdout.split(",")), strict=False))
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize()
+
+    def free_bytes(self) -> int:
+        """Memory that a tensor could have."""
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info()[0]
+
+    def seconds(self, calls: Sequence[Call]) -> list[float]:
+        """Seconds on the device that each call takes, run one behind the other without a gap."""
+        event: Any = torch.cuda.Event  # untyped in torch
+        events = [event(enable_timing=True) for _ in range(len(calls) + 1)]
+        self.sleep(0.2)  # the device is busy while the host gets ahead of it
+        events[0].record()
+        for call, after in zip(calls, events[1:], strict=True):
+            call()
+            after.record()
+        torch.cuda.synchronize()
+        return [a.elapsed_time(b) * 1e-3 for a, b in pairwise(events)]
+
+    def capture(self, call: Callable[[], Tensors]) -> tuple[Call, Tensors]:
+        """`call` as a CUDA graph: what replays it, and the tensors that a replay fills."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # plans, tables and lazy initialisation, before the capture
+            for _ in range(2):
+                call()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = call()
+        return graph.replay, result
+
+    def extra_bytes(self, call: Call) -> int:
+        """Bytes that `call` needs at its peak beyond what its result holds."""
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        result = call()
+        torch.cuda.synchronize()
+        peak, held = torch.cuda.max_memory_allocated(), torch.cuda.memory_allocated()
+        del result
+        return peak - before - (held - torch.cuda.memory_allocated())
+
+    def kernels(self, call: Call, repeats: int = 10) -> dict[str, dict[str, float]]:
+        """Name to launches and microseconds in one run of `call`, by torch.profiler."""
+        return _profiled(self, call, repeats, ProfilerActivity.CUDA, "self_device_time_total")
+
+    def sleep(self, milliseconds: float) -> None:
+        """Keep the present stream busy; the clock is taken for 2 GHz."""
+        torch.cuda._sleep(int(milliseconds * 2e6))
+
+    @contextmanager
+    def side_stream(self) -> Iterator[None]:
+        """Work on a stream of its own; on leaving, the present stream waits for it."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            yield
+        torch.cuda.current_stream().wait_stream(side)
+
+    @contextmanager
+    def memory_short(self) -> Iterator[None]:
+        """All but 16 MiB of the memory is taken."""
+        torch.cuda.empty_cache()
+        limit = torch.cuda.memory_reserved() + (16 << 20)
+        torch.cuda.set_per_process_memory_fraction(limit / self.memory_bytes)
+        try:
+            yield
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+
+    def compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """torch.compile for one shape, or an error: never a quiet return to eager."""
+        return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+class Host:
+    """The CPU in the place of a GPU."""
+
+    type = "cpu"
+    rehearsal = True
+    backend = "aot_eager"
+    name = "rehearsal"
+    l2_bytes = 1 << 12
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)  # these shapes are too small to share
+
+    def slug(self) -> str:
+        return self.name
+
+    def facts(self) -> dict[str, Any]:
+        return {"name": self.name, "cuda": None}
+
+    def state(self) -> dict[str, str]:
+        return {"nvidia-smi": "not asked in a rehearsal"}
+
+    def synchronize(self) -> None: ...
+
+    def free_bytes(self) -> int:
+        return 1 << 30
+
+    def seconds(self, calls: Sequence[Call]) -> list[float]:
+        marks = [time.perf_counter()]
+        for call in calls:
+            call()
+            marks.append(time.perf_counter())
+        return [b - a for a, b in pairwise(marks)]
+
+    def capture(self, call: Callable[[], Tensors]) -> tuple[Call, Tensors]:
+        result = call()
+
+        def replay() -> None:
+            for kept, new in zip(result, call(), strict=True):
+                kept.copy_(new)
+
+        return replay, result
+
+    def extra_bytes(self, call: Call) -> int:
+        call()
+        return 0
+
+    def kernels(self, call: Call, repeats: int = 2) -> dict[str, dict[str, float]]:
+        return _profiled(self, call, repeats, ProfilerActivity.CPU, "self_cpu_time_total")
+
+    def sleep(self, milliseconds: float) -> None:
+        time.sleep(milliseconds * 1e-6)
+
+    @contextmanager
+    def side_stream(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def memory_short(self) -> Iterator[None]:
+        import resource
+
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        with open("/proc/self/statm") as statm:
+            pages = int(statm.read().split()[0])
+        limit = pages * resource.getpagesize() + (16 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+    def compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return function
+
+
+Device = Cuda | Host
+
+
+def _profiled(
+    device: Device, call: Call, repeats: int, activity: ProfilerActivity, field: str
+) -> dict[str, dict[str, float]]:
+    call()
+    device.synchronize()
+    with profile(activities=[activity]) as profiler:
+        for _ in range(repeats):
+            call()
+        device.synchronize()
+    found = {}
+    for event in profiler.key_averages():
+        microseconds = float(getattr(event, field)) / repeats
+        if microseconds > 0:
+            found[event.key] = {"launches": event.count / repeats, "us": microseconds}
+    return dict(sorted(found.items(), key=lambda item: -item[1]["us"]))

@@ -1,0 +1,212 @@
+"""Accuracy on the device, by the bars of comparison.py: our kernels and the general path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from comparison import assert_within_bar, norm_magnitude
+from on_device import ALL_DTYPES, REHEARSAL, inputs, listed_pairs, randn
+from test_accuracy import OPS, norm_is_defined
+from torch import Tensor
+
+from fnet_kernels import fused_fourier_mix, reference
+
+LISTED = listed_pairs()
+#: Primes and odd numbers, and lengths of which only one has a kernel.
+GENERAL = [
+    (1, 64),
+    (2, 5),
+    (7, 64),
+    (17, 768),
+    (509, 768),
+    (512, 97),
+    (512, 765),
+    (509, 1009),
+    (1000, 1000),
+    (33, 77),
+    (77, 143),
+    (8191, 64),
+    (16, 4095),
+]
+#: Batches of more sequences than are worked on at a time.
+SLICED = [(40, 512, 768), (7, 2048, 1024), (300, 128, 768), (33, 4096, 64)]
+
+if REHEARSAL:
+    LISTED, GENERAL, SLICED = LISTED[:1], [(1, 64), (17, 77)], [(40, 16, 64)]
+
+
+def batch_of(seq: int, hidden: int) -> int:
+    return max(1, min(3, (1 << 25) // (seq * hidden)))
+
+
+def check_forward(x: Tensor) -> None:
+    """Transform, residual and LayerNorm."""
+    for name, (ours, torchs) in OPS.items():
+        if x.dtype == torch.float16 and name != "norm":
+            x = x / 16  # these results must fit float16; LayerNorm's always do
+        if not norm_is_defined(name, x):
+            continue
+        truth = torchs(x.double())
+        if x.dtype == torch.float64:  # the truth has an error like ours: no bar, a bound
+            error = float((ours(x) - truth).abs().max())
+            assert error < 64 * torch.finfo(x.dtype).eps * float(truth.abs().max()), name
+            continue
+        small = name == "norm" and x.shape[-1] <= 64
+        magnitude = norm_magnitude(x) if small else 0.0
+        assert_within_bar(ours(x), truth, torchs(x), name, magnitude)
+
+
+def check_gradients(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    grad: Tensor,
+    change: Callable[[Tensor], Tensor] = lambda dx: dx,
+) -> None:
+    """Of x, weight and bias; `change` is what a mutant does to that of x."""
+    dtype = x.dtype
+
+    def gradients(function: Callable[..., Tensor], to: torch.dtype) -> tuple[Tensor, ...]:
+        leaves = [t.detach().to(to).requires_grad_() for t in (x, weight, bias)]
+        return torch.autograd.grad(function(*leaves), leaves, grad.to(to))
+
+    dx, *others = gradients(fused_fourier_mix, dtype)
+    ours = (change(dx), *others)
+    truth = gradients(reference.fused_fourier_mix, torch.float64)
+    baseline = gradients(reference.fused_fourier_mix, torch.promote_types(dtype, torch.float32))
+    for name, mine, true, base in zip(("x", "weight", "bias"), ours, truth, baseline, strict=True):
+        if dtype == torch.float32:
+            assert_within_bar(mine, true, base, name)
+        else:  # 16 bits: the rows and du are kept in them, two more roundings of that size
+            allowed = 1e-12 if dtype == torch.float64 else 4 * torch.finfo(dtype).eps
+            error = (mine.double() - true).abs().nan_to_num(nan=float("inf")).max()
+            assert error < allowed * true.abs().max(), name
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES, ids=str)
+@pytest.mark.parametrize(("seq", "hidden"), [*LISTED, *GENERAL])
+def test_lengths(seq: int, hidden: int, dtype: torch.dtype) -> None:
+    if dtype == torch.float64 and (seq, hidden) in LISTED and seq * hidden > 1 << 20:
+        pytest.skip("float64 has one path, which shorter lengths show")
+    batch = batch_of(seq, hidden)
+    x, weight, bias = inputs(batch, seq, hidden, dtype=dtype)
+    check_forward(x)
+    if hidden >= 16 and norm_is_defined("norm", x):
+        check_gradients(x, weight, bias, randn(batch, seq, hidden, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", SLICED, ids=str)
+def test_large_batches(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(*shape, dtype=dtype)
+    check_forward(x)
+    check_gradients(x, weight, bias, randn(*shape, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_small_lengths(dtype: torch.dtype) -> None:
+    step = 9 if REHEARSAL else 3
+    for seq in range(1, 26, step):
+        for hidden in range(1, 26):
+            check_forward(randn(3, seq, hidden, dtype=dtype))
+
+
+@pytest.mark.parametrize("shape", [(2, 512, 768), (2, 37, 48)], ids=str)
+@pytest.mark.parametrize("scale", [0.0, -1.0, (512 * 768) ** -0.5, 3.7])
+def test_scale(scale: float, shape: tuple[int, ...]) -> None:
+    x = randn(*shape)
+    truth = reference.fused_fourier_mix(x.double(), scale=scale)
+    baseline = reference.fused_fourier_mix(x, scale=scale)
+    assert_within_bar(fused_fourier_mix(x, scale=scale), truth, baseline)
+
+
+@pytest.mark.parametrize("given", ["", "weight", "bias"])
+def test_weight_and_bias_are_optional_each(given: str) -> None:
+    x, weight, bias = inputs(2, 64, 128)
+    vectors = (weight if given == "weight" else None, bias if given == "bias" else None)
+    wide = [None if v is None else v.double() for v in vectors]
+    truth = reference.fused_fourier_mix(x.double(), *wide)
+    y = fused_fourier_mix(x.requires_grad_(), *vectors)
+    assert_within_bar(y, truth, reference.fused_fourier_mix(x, *vectors))
+    assert_within_bar(fused_fourier_mix(x.detach(), *vectors), truth, y)
+    leaf = x.detach().double().requires_grad_()
+    grad = randn(2, 64, 128)
+    (mine,) = torch.autograd.grad(y, x, grad)
+    (true,) = torch.autograd.grad(reference.fused_fourier_mix(leaf, *wide), leaf, grad.double())
+    assert (mine - true).abs().max() < 3e-6 * true.abs().max()
+
+
+def test_float16_sums_may_exceed_its_range() -> None:
+    x, weight, bias = inputs(1, 512, 768)
+    x = (1 + x / 8).to(torch.float16)  # the DC term is 393,216
+    assert not reference.fourier_mix(x).isfinite().all()
+    y = fused_fourier_mix(x)
+    assert y.isfinite().all()
+    assert_within_bar(y, reference.fused_fourier_mix(x.double()), None)
+    check_gradients(x, weight.half(), bias.half(), randn(1, 512, 768, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("shape", [(2, 512, 768), (2, 509, 96)], ids=str)
+@pytest.mark.parametrize("grad_scale", [1e-2, 4096.0])
+def test_float16_gradients_neither_overflow_nor_vanish(
+    grad_scale: float, shape: tuple[int, ...]
+) -> None:
+    # du = g / sigma is far below g, and its transform as far above du.
+    x, weight, bias = inputs(*shape)
+    x, weight, bias = (16 * x).half(), weight.half(), bias.half()
+    grad = (grad_scale * randn(*shape)).half()
+    leaf = x.detach().double().requires_grad_()
+    y = reference.fused_fourier_mix(leaf, weight.double(), bias.double())
+    (true,) = torch.autograd.grad(y, leaf, grad.double())
+    leaf = x.detach().requires_grad_()
+    (mine,) = torch.autograd.grad(fused_fourier_mix(leaf, weight, bias), leaf, grad)
+    error = (mine.double() - true).abs().nan_to_num(nan=float("inf")).max()
+    smallest = 2.0**-24  # of float16: dx is rounded to it whatever we do
+    assert error < 4 * torch.finfo(torch.float16).eps * true.abs().max() + smallest
+
+
+def perturbed(y: Tensor) -> Tensor:
+    """One number, by 1e-3 of the largest, or by four roundings where those are coarser."""
+    wide = y.double()
+    wide[0, 5, 7] += max(1e-3, 4 * torch.finfo(y.dtype).eps) * wide.abs().max()
+    return wide.to(y.dtype)
+
+
+def one_nan(y: Tensor) -> Tensor:
+    y = y.clone()
+    y[1, 3, 0] = float("nan")
+    return y
+
+
+MUTANTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "zero": torch.zeros_like,
+    "one nan": one_nan,
+    "shifted seq": lambda y: y.roll(1, 1),
+    "shifted hidden": lambda y: y.roll(1, 2),
+    "mirrored": lambda y: y.flip(1, 2),
+    "batches swapped": lambda y: y.flip(0),
+    "perturbed": perturbed,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutants_are_rejected(mutant: str, dtype: torch.dtype) -> None:
+    x = randn(2, 32, 64, dtype=dtype)
+    for ours, torchs in ((fused_fourier_mix, reference.fused_fourier_mix), OPS["mix"]):
+        truth, baseline = torchs(x.double()), torchs(x)
+        assert_within_bar(ours(x), truth, baseline)
+        with pytest.raises(AssertionError):
+            assert_within_bar(MUTANTS[mutant](ours(x)), truth, baseline)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutant_gradients_are_rejected(mutant: str) -> None:
+    x, weight, bias = inputs(2, 32, 64)
+    for dtype in (torch.float32, torch.bfloat16):
+        args = [t.to(dtype) for t in (x, weight, bias, randn(2, 32, 64))]
+        check_gradients(*args)
+        with pytest.raises(AssertionError):
+            check_gradients(*args, change=MUTANTS[mutant])

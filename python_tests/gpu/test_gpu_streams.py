@@ -1,0 +1,105 @@
+"""Order and memory: streams, graphs, devices, memory that runs out, the same bits each time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from on_device import REHEARSAL, device, inputs, randn, step
+from torch import Tensor
+
+from fnet_kernels import fused_fourier_mix, reference
+
+#: Our kernels, more than one slice of a batch, and the general path.
+SHAPES = [(2, 512, 768), (40, 256, 1024), (2, 509, 96)]
+DTYPES = [torch.float32, torch.bfloat16]
+if REHEARSAL:
+    SHAPES = [(2, 16, 64), (2, 17, 96)]
+
+
+def assert_same_bits(found: list[Tensor], expected: list[Tensor]) -> None:
+    for mine, other in zip(found, expected, strict=True):
+        assert torch.equal(mine, other)
+
+
+def poison() -> None:
+    """Leave freed memory full of NaN, in blocks of many sizes."""
+    for size in (1 << 12, 1 << 15, 1 << 18) if REHEARSAL else (1 << 12, 1 << 16, 1 << 20, 1 << 24):
+        torch.full((size,), float("nan"), device=device.type)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_side_stream_waits_for_its_producer(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(*shape, dtype=dtype)
+    grad = randn(*shape, dtype=dtype)
+    expected = step(x, weight, bias, grad)
+    late_x, late_grad = randn(*shape, dtype=dtype), randn(*shape, dtype=dtype)
+    device.synchronize()
+    with device.side_stream():
+        device.sleep(30)
+        late_x.copy_(x)
+        late_grad.copy_(grad)
+        found = step(late_x, weight, bias, late_grad)
+    device.synchronize()
+    assert_same_bits(found, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_graph_replays_forward(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(*shape, dtype=dtype)
+    replay, (y,) = device.capture(lambda: [fused_fourier_mix(x, weight, bias)])
+    for _ in range(3):
+        x.copy_(randn(*shape, dtype=dtype))
+        poison()
+        replay()
+        device.synchronize()
+        assert torch.equal(y, fused_fourier_mix(x, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_graph_replays_forward_and_backward(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(*shape, dtype=dtype)
+    grad = randn(*shape, dtype=dtype)
+    replay, found = device.capture(lambda: step(x, weight, bias, grad))
+    for _ in range(3):
+        x.copy_(randn(*shape, dtype=dtype))
+        grad.copy_(randn(*shape, dtype=dtype))
+        poison()
+        replay()
+        device.synchronize()
+        assert_same_bits(list(found), step(x, weight, bias, grad))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_same_bits_each_time(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    args = (*inputs(*shape, dtype=dtype), randn(*shape, dtype=dtype))
+    first = step(*args)
+    plain = fused_fourier_mix(*args[:3])
+    for _ in range(3 if REHEARSAL else 20):
+        poison()
+        assert_same_bits(step(*args), first)
+        assert torch.equal(fused_fourier_mix(*args[:3]), plain)
+
+
+@pytest.mark.skipif(REHEARSAL or torch.cuda.device_count() < 2, reason="there are no two devices")
+def test_the_device_of_x_is_used_not_the_present_one() -> None:
+    args = (*inputs(2, 512, 768), randn(2, 512, 768))
+    expected = step(*args)
+    found = step(*(t.to("cuda:1") for t in args))
+    assert torch.cuda.current_device() == 0
+    for mine, other in zip(found, expected, strict=True):
+        assert mine.device == torch.device("cuda:1")
+        torch.testing.assert_close(mine.to("cuda:0"), other)
+
+
+def test_memory_that_runs_out_is_said_and_survived() -> None:
+    x = randn(64, 512, 768)  # 100 MB
+    words = None if REHEARSAL else "memory"  # torch's stable ABI drops the allocator's own message
+    with device.memory_short(), pytest.raises(RuntimeError, match=words):
+        fused_fourier_mix(x)
+    y = fused_fourier_mix(x[:1])
+    truth = reference.fused_fourier_mix(x[:1])
+    assert (y - truth).abs().max() < 1e-4 * truth.abs().max()

@@ -1,0 +1,106 @@
+"""How the operators on the device compose with torch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from on_device import ALL_DTYPES, REHEARSAL, device, inputs, randn, step
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.library import opcheck
+
+import fnet_kernels as fk
+from fnet_kernels import reference
+
+OPS = torch.ops.fnet_kernels
+SHAPES = [(2, 16, 64), (2, 6, 10)]  # our kernels; the general path
+if REHEARSAL:
+    SHAPES = SHAPES[1:]
+DTYPES = ALL_DTYPES[:1] if REHEARSAL else ALL_DTYPES
+
+
+def relative_error(mine: Tensor, true: Tensor) -> float:
+    return float((mine.double() - true.double()).abs().max() / true.double().abs().max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_opcheck(shape: tuple[int, ...], affine: bool, dtype: torch.dtype) -> None:
+    x, weight, bias = (t.requires_grad_() for t in inputs(*shape, dtype=dtype))
+    vectors = (weight, bias) if affine else (None, None)
+    # The default tolerances are too tight for gradients in 16 bits.
+    loose = {"rtol": 1e-2, "atol": 1e-2} if dtype.itemsize == 2 else {}
+    opcheck(OPS.fourier_mix.default, (x, 0.5, True), **loose)
+    opcheck(OPS.fused_fourier_mix.default, (x, *vectors, 1e-5, 0.5), **loose)
+    opcheck(OPS.fused_fourier_mix_train.default, (x, *vectors, 1e-5, 0.5), **loose)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_opcheck_backward(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(*shape, dtype=dtype)
+    _, rows, rstd = OPS.fused_fourier_mix_train(x, weight, bias, 1e-5, 0.5)
+    for wanted in ((True, True), (True, False), (False, False)):
+        args = (torch.randn_like(x), rows, rstd, weight, 0.5, *wanted)
+        opcheck(OPS.fused_fourier_mix_backward.default, args)
+
+
+def test_gradcheck() -> None:
+    args = [t.requires_grad_() for t in inputs(2, 5, 6, dtype=torch.float64)]
+    mix = lambda *args: fk.fused_fourier_mix(*args, 1e-3, scale=0.3)  # noqa: E731
+    assert gradcheck(mix, args)
+    assert gradgradcheck(mix, args)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compile(dynamic: bool) -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(
+        lambda *args: fk.fused_fourier_mix(*args).sin().sum(),
+        fullgraph=True,
+        dynamic=dynamic,
+        backend=device.backend,
+    )
+    for seq in (16, 32, 37) if dynamic else (16,):
+        args = [t.requires_grad_() for t in inputs(2, seq, 64)]
+        mine = torch.autograd.grad(compiled(*args), args)
+        truth = torch.autograd.grad(reference.fused_fourier_mix(*args).sin().sum(), args)
+        for a, b in zip(mine, truth, strict=True):
+            assert relative_error(a, b) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_autocast(dtype: torch.dtype) -> None:
+    args = [t.requires_grad_() for t in inputs(2, 16, 64)]
+    with torch.autocast(device.type, dtype):
+        y = fk.fused_fourier_mix(*args)
+    assert y.dtype == dtype
+    mine = torch.autograd.grad(y.float().sin().sum(), args)
+    truth = torch.autograd.grad(reference.fused_fourier_mix(*args).sin().sum(), args)
+    for a, b in zip(mine, truth, strict=True):
+        assert a.dtype == torch.float32
+        assert relative_error(a, b) < 2e-2
+
+
+def test_module_and_encoder_move_to_the_device() -> None:
+    layer = fk.FNetEncoderLayer(64, 128, dropout=0.0).to(device.type)
+    x = randn(2, 16, 64)
+    layer(x).sum().backward()
+    for parameter in layer.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.device.type == device.type
+        assert parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_our_kernels_are_what_runs(shape: tuple[int, ...]) -> None:
+    args = (*inputs(*shape), randn(*shape))
+    names = device.kernels(lambda: step(*args), 1)
+    assert any("fnet" in name for name in names), names
+
+
+def test_a_tensor_elsewhere_is_refused() -> None:
+    x = randn(2, 16, 64)
+    with pytest.raises((TypeError, ValueError), match="weight"):
+        fk.fused_fourier_mix(x, torch.ones(64, device="meta"))

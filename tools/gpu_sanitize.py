@@ -1,0 +1,53 @@
+"""Forward and backward at small shapes, for compute-sanitizer: each way our kernels are built.
+
+Inputs are made on the host and copied, so that the tools know every byte of them as written
+whatever kernels they are told to watch.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+import fnet_kernels
+
+# (batch, seq, hidden): two, three and four stages along each axis, then the general path.
+SHAPES = [
+    (3, 16, 64),
+    (2, 384, 128),
+    (1, 512, 768),
+    (1, 1536, 64),
+    (1, 8192, 64),
+    (1, 16, 1280),
+    (1, 16, 4096),
+    (2, 17, 10),
+]
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+
+
+def run(shape: tuple[int, int, int], dtype: torch.dtype, device: str) -> None:
+    """One forward without gradients, one with, one backward; the results come back finite."""
+    sizes = (shape, shape[-1:], shape[-1:], shape)
+    x, weight, bias, grad = (torch.randn(size).to(dtype).to(device) for size in sizes)
+    results = [fnet_kernels.fused_fourier_mix(x, weight, bias)]
+    results.append(fnet_kernels.fourier_mix(x, scale=0.01))
+    leaves = [t.requires_grad_() for t in (x, weight, bias)]
+    results += torch.autograd.grad(fnet_kernels.fused_fourier_mix(*leaves), leaves, grad)
+    for result in results:
+        assert result.detach().cpu().isfinite().all(), f"{shape} {dtype}: not finite"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rehearse", action="store_true", help="on the CPU")
+    device = "cpu" if parser.parse_args().rehearse else "cuda"
+    torch.manual_seed(0)
+    for shape in SHAPES:
+        for dtype in DTYPES:
+            run(shape, dtype, device)
+        print(f"{'x'.join(map(str, shape))}: done", flush=True)
+
+
+if __name__ == "__main__":
+    main()
