@@ -7,6 +7,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <exception>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -39,8 +40,16 @@ inline std::vector<int64_t> sizes_of(const Tensor& x) {
   return {x.sizes().begin(), x.sizes().end()};
 }
 
+// Uninitialised memory on the device of `like`. The stable ABI loses the allocator's message.
 inline Tensor new_empty(const Tensor& like, std::vector<int64_t> sizes, ScalarType type) {
-  return torch::stable::new_empty(like, sizes, type);
+  try {
+    return torch::stable::new_empty(like, sizes, type);
+  } catch (const std::exception&) {
+    int64_t count = 1;
+    for (const int64_t size : sizes) count *= size;
+    STD_TORCH_CHECK(false, "fnet_kernels: out of memory: could not allocate ", count,
+                    " elements of ", torch::headeronly::toString(type), " on the device of x");
+  }
 }
 
 inline Tensor new_bytes(const Tensor& like, size_t count) {
