@@ -1,10 +1,13 @@
 #include "torch/general_path.h"
 
 #include <array>
+#include <exception>
 
 namespace fnet::binding {
 
-Tensor rfft2_pairs(const Tensor& x) {
+namespace {
+
+Tensor call_rfft2(const Tensor& x) {
   using torch::stable::detail::from;
   using torch::stable::detail::to;
   std::array<StableIValue, 4> stack{from(x), from(std::optional<std::vector<int64_t>>()),
@@ -15,6 +18,21 @@ Tensor rfft2_pairs(const Tensor& x) {
   TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::view_as_real", "", stack.data(), TORCH_ABI_VERSION));
   return torch::stable::contiguous(to<Tensor>(stack[0]));
+}
+
+}  // namespace
+
+Tensor rfft2_pairs(const Tensor& x) {
+  try {
+    return call_rfft2(x);
+  } catch (const std::exception& error) {
+    STD_TORCH_CHECK(false, "fnet_kernels: torch.fft.rfft2 failed for shape [", x.size(0), ", ",
+                    x.size(1), ", ", x.size(2),
+                    "], for which there are no kernels of our own. Either memory is short or torch "
+                    "has no working FFT library here (MKL or pocketfft on a CPU, cuFFT on CUDA); "
+                    "torch.fft.rfft2 of a small tensor tells which. ",
+                    error.what());
+  }
 }
 
 }  // namespace fnet::binding

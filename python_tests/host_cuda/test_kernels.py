@@ -140,16 +140,23 @@ def test_no_affine_parameters() -> None:
     np.testing.assert_array_equal(without["y"], with_ones["y"])
 
 
-def test_float16_rows_may_be_scaled() -> None:
-    problem = Problem(2, SEQ[1], 64, "float16", RESIDUAL)
-    scale = np.exp(numbers(2, SEQ[1])).astype(np.float32)
-    output = problem.run(row_scale=scale)
+@pytest.mark.parametrize(("seq", "hidden"), [(n, 64) for n in SEQ] + [(16, d) for d in HIDDEN])
+def test_float16_rows_may_be_scaled(seq: int, hidden: int) -> None:
+    """What the backward of float16 runs, at every length."""
+    problem = Problem(1, seq, hidden, "float16", RESIDUAL)
+    scale = np.exp(numbers(1, seq)).astype(np.float32)
     x = load(problem.stored, "float16") * scale[..., None]
-    assert errors(output) == []
-    assert_within_bar(fetch(output["y"], "float16", problem.shape), x + mixed(x), None, "float16")
-    assert (
-        Problem(2, 16, 64, "bfloat16").run(row_scale=scale[:, :16])["status"] == UNSUPPORTED_DTYPE
-    )
+    for seed in range(2):
+        output = problem.run(row_scale=scale, seed=seed)
+        assert errors(output) == []
+        y = fetch(output["y"], "float16", problem.shape)
+        assert_within_bar(y, x + mixed(x), None, "float16")
+
+
+def test_other_rows_may_not_be_scaled() -> None:
+    scale = np.ones((2, 16), np.float32)
+    for dtype in ("bfloat16", "float32"):
+        assert Problem(2, 16, 64, dtype).run(row_scale=scale)["status"] == UNSUPPORTED_DTYPE
 
 
 def test_what_the_kernels_do_not_take() -> None:
