@@ -82,7 +82,8 @@ inline void seq_blocks(const MixTask& task, int64_t b, void* G, int64_t begin, i
     const R* row_scale = static_cast<const R*>(args.row_scale);
     const R quarter = R(args.scale) / 4;
     for (int64_t n = 0; n < args.seq; ++n)
-      s.fold_weights[n] = row_scale ? row_scale[b * args.seq + n] * quarter : quarter;
+      s.fold_weights[n] =
+          row_scale ? with_short_nan(row_scale[b * args.seq + n]) * quarter : quarter;
     const SeqInput<T> in{static_cast<const T*>(args.x) + b * args.x_batch_stride, args.x_row_stride,
                          s.fold_weights};
     seq_pass<kWidth<R>>(in, *static_cast<const LinePlan<R>*>(task.seq_plan), args.hidden, begin,

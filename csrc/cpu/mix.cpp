@@ -1,5 +1,6 @@
 // The CPU's side of core/api.h: workspace, and who does what.
 #include <algorithm>
+#include <limits>
 
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
@@ -155,7 +156,8 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
       for (int64_t i = range.begin; i < range.end; ++i) {
         const T* row = static_cast<const T*>(args.x) + i / args.seq * args.x_batch_stride +
                        i % args.seq * args.x_row_stride;
-        const R scale = args.row_scale ? static_cast<const R*>(args.row_scale)[i] : R(1);
+        const R given = args.row_scale ? static_cast<const R*>(args.row_scale)[i] : R(1);
+        const R scale = given == given ? given : std::numeric_limits<R>::quiet_NaN();
         R* to = static_cast<R*>(wide) + i * args.hidden;
         for (int64_t l = 0; l < args.hidden; ++l) to[l] = load_scalar(row[l]) * scale;
       }

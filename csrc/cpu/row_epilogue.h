@@ -64,7 +64,7 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
   const int64_t d = out.hidden;
   T* y = out.y + n * d;
   const T* x = out.x + n * out.row_stride;
-  const R row_scale = out.row_scale ? out.row_scale[n] : R(1);
+  const R row_scale = out.row_scale ? with_short_nan(out.row_scale[n]) : R(1);
 
   switch (out.epilogue) {
     case Epilogue::kMix:

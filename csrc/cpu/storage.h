@@ -5,6 +5,8 @@
 // everywhere.
 #pragma once
 
+#include <limits>
+
 #include "core/dtype.h"
 #include "cpu/lanes.h"
 
@@ -70,17 +72,33 @@ FNET_FN Lanes<float, W> load(const Float16* p) {
   return Lanes<float, W>::load(lane);
 }
 
+// A float32 from outside as it may meet 16-bit data: a NaN becomes one whose lower half is zeros.
+template <class R>
+FNET_FN R with_short_nan(R a) {
+  return a == a ? a : std::numeric_limits<R>::quiet_NaN();
+}
+
 // The bits of W elements of type T: what is stored for a.
 template <class T, int W, class R>
 FNET_FN auto stored(Lanes<R, W> a) {
   using U = typename IntVector<uint32_t, W>::type;
   if constexpr (std::is_same_v<T, BFloat16>) {
+    // A NaN survives: those that come from 16-bit inputs or from arithmetic have a lower half of
+    // zeros (see with_short_nan), so that rounding does not carry into the exponent.
     U u;
     memcpy(&u, &a.v, sizeof(u));
-    U rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
-    const U nan = (U)(a.v != a.v);
-    rounded = (rounded & ~nan) | (nan & 0x7fc0);
-    return __builtin_convertvector(rounded, typename IntVector<uint16_t, W>::type);
+    u += 0x7fff + (u >> 16 & 1);
+#if FNET_WIDTH32 >= 8
+    if constexpr (W == 8) {  // GCC knows no good way to the upper halves on AVX2
+      const __m256i upper =
+          _mm256_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, 2, 3, 6, 7,
+                           10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);
+      const __m256i halves = _mm256_shuffle_epi8((__m256i)u, upper);
+      return _mm256_castsi256_si128(_mm256_permute4x64_epi64(halves, 0b1000));
+    }
+#endif
+    if constexpr (FNET_WIDTH32 < 8 || W != 8)
+      return __builtin_convertvector(u >> 16, typename IntVector<uint16_t, W>::type);
   } else if constexpr (std::is_same_v<T, Float16>) {
 #if FNET_WIDTH32 >= 16
     if constexpr (W == 16) return _mm512_cvtps_ph((__m512)a.v, _MM_FROUND_TO_NEAREST_INT);

@@ -70,6 +70,32 @@ def test_16_bit_storage(dtype: str) -> None:
     assert np.abs(y - transform(x)).max() <= 2.0**-8 * np.abs(transform(x)).max()
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("nan", [0x7FFF, 0xFFFF, 0x7F81 | 0x0400])
+def test_no_nan_is_rounded_to_a_number(dtype: str, nan: int) -> None:
+    """Whatever its bits: in x, in the factor of a row, in weight and bias."""
+    narrow, widen = (getattr(core, f"{verb}_{dtype}") for verb in ("narrow", "widen"))
+    x = narrow(numbers(2 * 16 * 40).astype(np.float32)).reshape(2, 16, 40)
+    row = narrow(numbers(40, seed=1).astype(np.float32))
+    factor = np.ones((2, 16), np.float32)
+
+    def y(epilogue: int, **rows: np.ndarray) -> np.ndarray:
+        out = core.mix(rows.pop("x", x), dtype, epilogue, **rows)[0]
+        return widen(out.ravel()).reshape(x.shape)
+
+    assert not np.isnan(y(1)).any()
+    bad = x.copy()
+    bad[1, 3, 5] = nan
+    for epilogue in range(3):
+        assert np.isnan(y(epilogue, x=bad)).all((1, 2)).tolist() == [False, True]
+    factor[0, 7] = np.array([0x7FFFFFFF], np.uint32).view(np.float32)[0]
+    assert np.isnan(y(1, row_scale=factor)).all((1, 2)).tolist() == [True, False]
+    wrong = row.copy()
+    wrong[3] = nan
+    for rows in ({"weight": wrong, "bias": row}, {"weight": row, "bias": wrong}):
+        assert np.isnan(y(2, **rows)).all((0, 1)).tolist() == [i == 3 for i in range(40)]
+
+
 def test_strides_and_row_scale() -> None:
     x = numbers(3, 41, 60).astype(np.float32)[:, 1:, 7:31]
     scale = np.abs(numbers(3, 40, seed=1)).astype(np.float32) + 0.1
