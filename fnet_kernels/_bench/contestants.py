@@ -30,7 +30,7 @@ from fnet_kernels._bench.transforms import (
     scipy_form,
     two_ffts,
 )
-from fnet_kernels._library import DEVICES
+from fnet_kernels._library import DEVICES, NO_CUDA
 
 SAME = ("ours", "formula", "composition", "matmul", "library")  # roles of the same mathematics
 
@@ -97,7 +97,7 @@ def ours(isa: str) -> Contestant:
 
 def _on_cuda(setting: Setting) -> Sublayer:
     if "cuda" not in DEVICES:
-        raise Absent("this build has no CUDA kernels")
+        raise Absent(NO_CUDA)
     return _fused
 
 

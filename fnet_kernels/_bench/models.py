@@ -17,6 +17,7 @@ import torch
 
 from fnet_kernels import hf
 from fnet_kernels._bench import cuda, memory
+from fnet_kernels._library import DEVICES, NO_CUDA
 from fnet_kernels._timing import interleave, wall_seconds
 
 SIZES: dict[str, dict[str, int]] = {
@@ -96,8 +97,8 @@ def compare(
         bert, fnet = _model("BERT", size, seq), _model("FNet", size, seq)
     except ImportError:
         return [], {f"models-{size}": "transformers is not installed"}
-    ours_here = device == "cpu"  # the extension has no CUDA kernels yet
-    absent = {} if ours_here else {f"FNet ours-{size}": "this build has no CUDA kernels"}
+    ours_here = device in DEVICES
+    absent = {} if ours_here else {f"FNet ours-{size}": NO_CUDA}
     kinds = KINDS if ours_here else KINDS[:2]
     models = {"BERT": bert, "FNet": fnet, "FNet ours": fnet}
     made = {kind: _calls(models[kind], batch, seq, device) for kind in kinds}
