@@ -58,21 +58,16 @@ FNET_FN int64_t wrap(int64_t m, int64_t hidden) { return m < hidden ? m : m % hi
 constexpr int64_t kRunColumns = 64;
 constexpr int64_t kGroupBytes = 512 * 1024;
 
-// Rows of x are fetched this far ahead of the fold. They lie a row's length apart, which no
-// hardware prefetcher follows, and the fold's instructions fill the reorder window before it holds
-// enough loads: a third of the op's time in 16 bits, a tenth in float32.
-constexpr int64_t kRowsAhead = 16, kCacheLine = 64;
+// Rows of x are fetched this far ahead of the fold. They lie a row's length apart, which no hardware
+// prefetcher follows, and the fold's instructions fill the reorder window before it holds enough
+// loads: a third of the op's time in 16 bits, a tenth in float32. Into the second cache only: rows
+// of a power of two share a few sets of the first.
+constexpr int64_t kRowsAhead = 32, kCacheLine = 64;
 
-// Tells the caches that `bytes` from p on will be read. p may point anywhere.
+// Tells the second cache that `bytes` from p on will be read. p may point anywhere.
 FNET_FN void fetch_early(const void* p, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += kCacheLine)
-    __builtin_prefetch(static_cast<const char*>(p) + at);
-}
-
-template <class V>
-FNET_FN int64_t group_size(int64_t seq) {
-  const int64_t fitting = kGroupBytes / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
-  return fitting < 1 ? 1 : least(fitting, kRunColumns / (2 * V::kWidth));
+    __builtin_prefetch(static_cast<const char*>(p) + at, 0, 2);
 }
 
 // Point n of line i <- columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g, for i < count.
