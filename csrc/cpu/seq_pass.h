@@ -58,10 +58,10 @@ FNET_FN int64_t wrap(int64_t m, int64_t hidden) { return m < hidden ? m : m % hi
 constexpr int64_t kRunColumns = 64;
 constexpr int64_t kGroupBytes = 512 * 1024;
 
-// Rows of x are fetched this far ahead of the fold. They lie a row's length apart, which no hardware
-// prefetcher follows, and the fold's instructions fill the reorder window before it holds enough
-// loads: a third of the op's time in 16 bits, a tenth in float32. Into the second cache only: rows
-// of a power of two share a few sets of the first.
+// Rows of x are fetched this far ahead of the fold. They lie a row's length apart, which no
+// hardware prefetcher follows, and the fold's instructions fill the reorder window before it holds
+// enough loads: a third of the op's time in 16 bits, a tenth in float32. Into the second cache
+// only: rows of a power of two share a few sets of the first.
 constexpr int64_t kRowsAhead = 32, kCacheLine = 64;
 
 // Tells the second cache that `bytes` from p on will be read. p may point anywhere.
