@@ -70,6 +70,12 @@ FNET_FN void fetch_early(const void* p, int64_t bytes) {
     __builtin_prefetch(static_cast<const char*>(p) + at, 0, 2);
 }
 
+template <class V>
+FNET_FN int64_t group_size(int64_t seq) {
+  const int64_t fitting = kGroupBytes / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
+  return fitting < 1 ? 1 : least(fitting, kRunColumns / (2 * V::kWidth));
+}
+
 // Point n of line i <- columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g, for i < count.
 template <int W, class T>
 void fold_blocks(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
