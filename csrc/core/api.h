@@ -29,7 +29,7 @@ struct MixArgs {
   const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
   int64_t batch = 0, seq = 0, hidden = 0;
   int64_t x_batch_stride = 0, x_row_stride = 0;
-  // Optional [batch, seq] in the compute type: x stands for row_scale * x.
+  // Optional [batch, seq] in the compute type: x stands for row_scale * x. Not with mix_cuda.
   const void* row_scale = nullptr;
   double scale = 1;
 
@@ -126,9 +126,16 @@ bool is_aligned_for_cuda(const MixArgs& args);
 size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes);
 size_t norm_grad_cuda_workspace(const NormGradArgs& args);
 
-// row_scale with float16 only: for what other dtypes can hold, let norm_grad_cuda write du itself.
-Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue);
+Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue);  // no row_scale
 Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue);
+
+// The backward whole, for what has_cuda_kernels takes: with du of norm (whose rstd is needed, and
+// which says where dweight and dbias go), args.y <- du + scale M(du). Of args, the shape, the dtype,
+// scale and y count. Tensors are aligned to 16 bytes.
+size_t norm_mix_grad_cuda_workspace(const NormGradArgs& norm, const MixArgs& args,
+                                    int64_t l2_bytes);
+Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, void* workspace,
+                          const CudaQueue& queue);
 
 // The general path's halves; any lengths, dtypes and addresses.
 Status widen_rows_cuda(const MixArgs& args, void* wide, const CudaQueue& queue);

@@ -20,6 +20,11 @@ struct Site {
 FNET_DEVICE void sync_threads(Site = {}) { __syncthreads(); }
 FNET_DEVICE void sync_warp(Site = {}) { __syncwarp(); }
 
+FNET_DEVICE int recomputed(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
+
 template <class T>
 FNET_DEVICE T shuffle(T value, int lane, Site = {}) {
   return __shfl_sync(0xffffffffu, value, lane);

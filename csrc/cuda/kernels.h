@@ -6,10 +6,6 @@
 
 namespace fnet {
 
-// Whether x may stand for row_scale * x. Other dtypes have the range to hold the product.
-template <class T>
-inline constexpr bool kScalesRows = std::is_same_v<T, Float16>;
-
 // The first kernel: fold x with its mirror image and transform columns along seq.
 //
 //   F[k, j] = sum_n (g[n, 2j] + i g[n, 2j + 1]) w_N^{kn},  g[n, m] = x[n, m] + x[-n, -m],
@@ -20,7 +16,6 @@ template <class T>
 struct SeqFftArgs {
   const T* x;
   int64_t batch_stride, row_stride;
-  const float* row_scale;    // [batch, seq], or null; only where kScalesRows<T>
   Complex<float>* spectrum;  // [batch, seq, pitch]
   int64_t batch;
   int seq, hidden, pitch;
@@ -39,7 +34,6 @@ struct RowFftArgs {
 
   const T* x;
   int64_t batch_stride, row_stride;
-  const float* row_scale;  // [batch, seq], or null
   Epilogue epilogue;
   float scale, eps;        // scale counts x folded and unpacked: a quarter of the user's
   const T *weight, *bias;  // [hidden], or null
@@ -48,11 +42,45 @@ struct RowFftArgs {
   float* rstd;             // [batch, seq], or null
 };
 
+// The backward of LayerNorm(x + scale M(x)) goes the other way round: rows first, while they are
+// at hand for LayerNorm's gradient, then columns. dx = du + scale M(du): M is its own adjoint.
+
+// The first kernel of the backward: du, its fold, and the transform along hidden, packed as above:
+//
+//   F[n, j] = H[n, 2j] + i H[n, 2j + 1],  H[n, m] = 2 sum_l g[n, l] w_d^{lm}.
+template <class T>
+struct RowGradArgs {
+  const T *grad, *normalized;  // [batch, seq, hidden]
+  const float* rstd;           // [batch, seq]
+  const T* weight;             // [hidden], or null
+  T* du;                       // [batch, seq, hidden]
+  Complex<float>* spectrum;    // [batch, seq, pitch]
+  float* partials;             // [blocks, 2, hidden]: sums for dweight and dbias; or null
+  bool first;                  // whether partials are written, or added to
+  int64_t batch, blocks;
+  int turns;  // lines that each thread takes, one after another
+  int seq, hidden, pitch;
+};
+
+// The second: the transform along seq, and du added.
+template <class T>
+struct SeqGradArgs {
+  const Complex<float>* spectrum;
+  float scale;  // counts du folded and unpacked: a quarter of the user's
+  T* dx;        // [batch, seq, hidden]: du becomes dx
+  int64_t batch;
+  int seq, hidden, pitch;
+};
+
 // Lengths of lengths.h. Pointers are aligned to 16 bytes, and so are the strides of x.
 template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, void* stream);
 template <class T>
 int launch_row_fft(const RowFftArgs<T>& args, void* stream);
+template <class T>
+int launch_row_grad(const RowGradArgs<T>& args, void* stream);
+template <class T>
+int launch_seq_grad(const SeqGradArgs<T>& args, void* stream);
 
 // Any lengths, any alignment, any dtype: see NormGradArgs, widen_rows_cuda and
 // mix_from_spectrum_cuda. partials: [chunks, 2, hidden] in the compute type, or null.
@@ -65,6 +93,10 @@ constexpr int64_t norm_grad_chunks(int64_t rows) {
 }
 template <class T>
 int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream);
+// dweight and dbias, each or null, from partials [chunks, 2, hidden], added in their order.
+template <class T>
+int launch_add_chunks(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
+                      T* dbias, void* stream);
 template <class T>
 int launch_widen_rows(const MixArgs& args, void* wide, void* stream);
 template <class T>

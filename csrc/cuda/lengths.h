@@ -33,6 +33,12 @@ struct SeqShape {
   int lines;
 };
 
+// A block of the kernels along hidden has this many threads, or one line where that has more.
+inline constexpr int kRowThreads = 128;
+constexpr int row_block_lines(const LineShape& line) {
+  return line.threads() < kRowThreads ? kRowThreads / line.threads() : 1;
+}
+
 // -DFNET_FEW_LENGTHS: a build that only checks the code (sanitizers, mutants) takes one of a kind.
 #if defined(FNET_FEW_LENGTHS)
 inline constexpr SeqShape kSeqShapes[] = {{{16, 4, {4, 4}}, 32}, {{384, 24, {6, 8, 8}}, 8}};
@@ -41,30 +47,19 @@ inline constexpr LineShape kRowShapes[] = {
 #else
 
 inline constexpr SeqShape kSeqShapes[] = {
-    {{16, 4, {4, 4}}, 32},
-    {{32, 8, {4, 8}}, 32},
-    {{64, 8, {8, 8}}, 16},
-    {{128, 16, {8, 16}}, 16},
-    {{256, 16, {16, 16}}, 8},
-    {{384, 24, {6, 8, 8}}, 8},
-    {{512, 16, {8, 8, 8}}, 8},
-    {{640, 40, {10, 8, 8}}, 8},
-    {{768, 24, {12, 8, 8}}, 8},
-    {{1024, 16, {8, 8, 16}}, 8},
-    {{1280, 40, {20, 8, 8}}, 8},
-    {{1536, 24, {3, 8, 8, 8}}, 8},
-    {{2048, 16, {8, 16, 16}}, 8},
-    {{2560, 40, {5, 8, 8, 8}}, 4},
-    {{3072, 24, {6, 8, 8, 8}}, 4},
-    {{4096, 32, {16, 16, 16}}, 4},
-    {{8192, 32, {2, 16, 16, 16}}, 2},
+    {{16, 4, {4, 4}}, 32},         {{32, 8, {4, 8}}, 32},           {{64, 8, {8, 8}}, 16},
+    {{128, 16, {8, 16}}, 16},      {{256, 16, {16, 16}}, 8},        {{384, 24, {6, 8, 8}}, 8},
+    {{512, 16, {8, 8, 8}}, 8},     {{640, 40, {10, 8, 8}}, 8},      {{768, 24, {12, 8, 8}}, 8},
+    {{1024, 16, {8, 8, 16}}, 8},   {{1280, 40, {20, 8, 8}}, 8},     {{1536, 24, {3, 8, 8, 8}}, 8},
+    {{2048, 16, {8, 16, 16}}, 8},  {{2560, 40, {5, 8, 8, 8}}, 4},   {{3072, 24, {6, 8, 8, 8}}, 4},
+    {{4096, 32, {16, 16, 16}}, 4}, {{8192, 32, {4, 8, 16, 16}}, 2},
 };
 
 // A line of row_fft is two rows of the spectrum. Its first radix is half of its points: a thread
 // begins with a butterfly of each row.
 inline constexpr LineShape kRowShapes[] = {
     {64, 8, {4, 4, 4}},        {128, 16, {8, 16}},       {256, 16, {8, 4, 8}},
-    {384, 24, {12, 4, 8}},     {512, 16, {8, 8, 8}},     {640, 40, {20, 4, 8}},
+    {384, 24, {12, 4, 8}},     {512, 16, {8, 4, 16}},    {640, 40, {20, 4, 8}},
     {768, 24, {12, 8, 8}},     {1024, 16, {8, 8, 16}},   {1280, 40, {20, 8, 8}},
     {1536, 24, {12, 4, 4, 8}}, {2048, 16, {8, 16, 16}},  {2560, 40, {20, 4, 4, 8}},
     {3072, 24, {12, 4, 8, 8}}, {4096, 16, {8, 8, 8, 8}},

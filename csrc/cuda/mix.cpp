@@ -1,5 +1,6 @@
 // CUDA's side of core/api.h: workspace, slices of the batch, and who does what.
 #include <algorithm>
+#include <iterator>
 
 #include "cuda/kernels.h"
 #include "cuda/lengths.h"
@@ -34,7 +35,6 @@ template <class T>
 int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
   const int64_t slice = slice_of(args, queue.l2_bytes);
   const T* x = static_cast<const T*>(args.x);
-  const auto* row_scale = static_cast<const float*>(args.row_scale);
   auto* spectrum = static_cast<Complex<float>*>(workspace);
   const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
   for (int64_t b = 0; b < args.batch; b += slice) {
@@ -43,7 +43,6 @@ int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
     const SeqFftArgs<T> columns = {x + b * args.x_batch_stride,
                                    args.x_batch_stride,
                                    args.x_row_stride,
-                                   advance(row_scale, rows),
                                    spectrum,
                                    batch,
                                    seq,
@@ -58,7 +57,6 @@ int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
     out.x = columns.x;
     out.batch_stride = columns.batch_stride;
     out.row_stride = columns.row_stride;
-    out.row_scale = columns.row_scale;
     out.epilogue = args.epilogue;
     out.scale = float(args.scale / 4);
     out.eps = float(args.eps);
@@ -75,6 +73,75 @@ int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
 Status status_of(int error, const CudaQueue& queue) {
   queue.error = error;
   return error ? Status::kLaunchFailed : Status::kOk;
+}
+
+// How row_grad shares a slice of the batch out. Every block leaves partial sums of its own, so
+// there are at most so many: a few for each multiprocessor of any device.
+constexpr int64_t kMaxGradBlocks = 1024;
+
+struct GradBlocks {
+  int64_t count = 0;
+  int turns = 1;
+
+  GradBlocks(const MixArgs& args, int64_t batch) {
+    visit_shape<kRowShapes>(args.hidden, [&](auto shape) {
+      const int64_t pairs = (args.seq / 2 + 2) / 2, lines = row_block_lines(kRowShapes[shape]);
+      const int64_t all = (batch * pairs + lines - 1) / lines;
+      turns = int((all + kMaxGradBlocks - 1) / kMaxGradBlocks);
+      count = (all + turns - 1) / turns;
+    });
+  }
+};
+
+template <class T>
+int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* workspace,
+                         const CudaQueue& queue) {
+  const int64_t slice = slice_of(args, queue.l2_bytes);
+  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
+  const GradBlocks blocks(args, slice);
+  auto* spectrum = static_cast<Complex<float>*>(workspace);
+  const bool sums = norm.dweight || norm.dbias;
+  auto* partials =
+      sums ? reinterpret_cast<float*>(static_cast<char*>(workspace) + slice * spectrum_bytes(args))
+           : nullptr;
+  for (int64_t b = 0; b < args.batch; b += slice) {
+    const int64_t batch = std::min(slice, args.batch - b);
+    const int64_t rows = b * args.seq, elements = rows * args.hidden;
+    RowGradArgs<T> first;
+    first.grad = static_cast<const T*>(norm.grad) + elements;
+    first.normalized = static_cast<const T*>(norm.normalized) + elements;
+    first.rstd = static_cast<const float*>(norm.rstd) + rows;
+    first.weight = static_cast<const T*>(norm.weight);
+    first.du = static_cast<T*>(args.y) + elements;
+    first.spectrum = spectrum;
+    first.partials = partials;
+    first.first = b == 0;
+    first.batch = batch, first.blocks = blocks.count, first.turns = blocks.turns;
+    first.seq = seq, first.hidden = hidden, first.pitch = pitch;
+    if (const int error = launch_row_grad(first, queue.stream)) return error;
+
+    SeqGradArgs<T> second;
+    second.spectrum = spectrum;
+    second.scale = float(args.scale / 4);
+    second.dx = first.du;
+    second.batch = batch;
+    second.seq = seq, second.hidden = hidden, second.pitch = pitch;
+    if (const int error = launch_seq_grad(second, queue.stream)) return error;
+  }
+  if (!sums) return 0;
+  return launch_add_chunks<T>(partials, blocks.count, args.hidden, static_cast<T*>(norm.dweight),
+                              static_cast<T*>(norm.dbias), queue.stream);
+}
+
+// body(T{}) for the dtypes that have kernels of their own.
+template <class F>
+Status visit_own_dtype(DType dtype, const F& body) {
+  switch (dtype) {
+    case DType::kFloat32: return body(float());
+    case DType::kBFloat16: return body(BFloat16());
+    case DType::kFloat16: return body(Float16());
+    default: return Status::kUnsupportedDType;
+  }
 }
 
 }  // namespace
@@ -96,16 +163,32 @@ size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes) {
 }
 
 Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue) {
-  const bool scaled = args.row_scale != nullptr;
-  if (args.dtype == DType::kFloat64 || (scaled && args.dtype != DType::kFloat16))
-    return Status::kUnsupportedDType;
-  if (!has_cuda_kernels(args)) return Status::kUnsupportedLength;
-  if (!is_aligned_for_cuda(args)) return Status::kMisaligned;
-  switch (args.dtype) {
-    case DType::kBFloat16: return status_of(mix_slices<BFloat16>(args, workspace, queue), queue);
-    case DType::kFloat16: return status_of(mix_slices<Float16>(args, workspace, queue), queue);
-    default: return status_of(mix_slices<float>(args, workspace, queue), queue);
-  }
+  if (args.row_scale) return Status::kUnsupportedDType;
+  return visit_own_dtype(args.dtype, [&](auto t) {
+    if (!has_cuda_kernels(args)) return Status::kUnsupportedLength;
+    if (!is_aligned_for_cuda(args)) return Status::kMisaligned;
+    return status_of(mix_slices<decltype(t)>(args, workspace, queue), queue);
+  });
+}
+
+size_t norm_mix_grad_cuda_workspace(const NormGradArgs& norm, const MixArgs& args,
+                                    int64_t l2_bytes) {
+  if (!has_cuda_kernels(args)) return 0;
+  const int64_t slice = slice_of(args, l2_bytes);
+  const int64_t partial = 2 * args.hidden * int64_t(sizeof(float));
+  const bool sums = norm.dweight || norm.dbias;
+  return size_t(slice * spectrum_bytes(args) +
+                (sums ? GradBlocks(args, slice).count * partial : 0));
+}
+
+Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, void* workspace,
+                          const CudaQueue& queue) {
+  return visit_own_dtype(args.dtype, [&](auto t) {
+    if (!has_cuda_kernels(args)) return Status::kUnsupportedLength;
+    const void* const places[] = {norm.grad, norm.normalized, norm.weight, args.y};
+    if (!std::all_of(std::begin(places), std::end(places), is_aligned)) return Status::kMisaligned;
+    return status_of(norm_mix_grad_slices<decltype(t)>(norm, args, workspace, queue), queue);
+  });
 }
 
 size_t norm_grad_cuda_workspace(const NormGradArgs& args) {

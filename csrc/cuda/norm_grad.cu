@@ -114,6 +114,17 @@ void add_chunks_kernel(const Compute<T>* partials, int64_t chunks, int64_t hidde
 }  // namespace
 
 template <class T>
+int launch_add_chunks(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
+                      T* dbias, void* stream) {
+  return launch({.name = "add_chunks",
+                 .grid = dim3(unsigned((hidden + kWarp - 1) / kWarp), 2),
+                 .block = dim3(kThreads),
+                 .shared_bytes = kThreads * sizeof(Compute<T>),
+                 .stream = stream},
+                add_chunks_kernel<T>, partials, chunks, hidden, dweight, dbias);
+}
+
+template <class T>
 int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
   using R = Compute<T>;
   NormGradTask<T> task;
@@ -145,19 +156,16 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
     status = wide ? launch(config, norm_grad_kernel<T, kWide>, task)
                   : launch(config, norm_grad_kernel<T, 1>, task);
   if (status || !sums) return status;
-  return launch({.name = "add_chunks",
-                 .grid = dim3(unsigned((args.hidden + kWarp - 1) / kWarp), 2),
-                 .block = dim3(kThreads),
-                 .shared_bytes = kThreads * sizeof(R),
-                 .stream = stream},
-                add_chunks_kernel<T>, static_cast<const R*>(task.partials),
-                norm_grad_chunks(args.rows), args.hidden, static_cast<T*>(args.dweight),
-                static_cast<T*>(args.dbias));
+  return launch_add_chunks<T>(task.partials, norm_grad_chunks(args.rows), args.hidden,
+                              static_cast<T*>(args.dweight), static_cast<T*>(args.dbias), stream);
 }
 
-template int launch_norm_grad<float>(const NormGradArgs&, void*, void*);
-template int launch_norm_grad<double>(const NormGradArgs&, void*, void*);
-template int launch_norm_grad<BFloat16>(const NormGradArgs&, void*, void*);
-template int launch_norm_grad<Float16>(const NormGradArgs&, void*, void*);
+#define FNET_INSTANTIATE(T)                                            \
+  template int launch_norm_grad<T>(const NormGradArgs&, void*, void*); \
+  template int launch_add_chunks<T>(const Compute<T>*, int64_t, int64_t, T*, T*, void*);
+FNET_INSTANTIATE(float)
+FNET_INSTANTIATE(double)
+FNET_INSTANTIATE(BFloat16)
+FNET_INSTANTIATE(Float16)
 
 }  // namespace fnet

@@ -12,48 +12,10 @@
 
 #include "core/layer_norm.h"
 #include "cuda/kernels.h"
-#include "cuda/line_fft.h"
+#include "cuda/row_line.h"
 #include "fft/mirror.h"
 
 namespace fnet {
-
-template <int Shape>
-struct RowFft {
-  static constexpr LineShape kLine = kRowShapes[Shape];
-  static constexpr int kLength = kLine.length, kLanes = kLine.threads(), kPoints = kLine.points;
-  static constexpr int kThreads = kLanes > 128 ? kLanes : 128;
-  static constexpr int kLines = kThreads / kLanes;
-  static constexpr int kTile = tile_size<kLine, 1>();
-  // Sums over a row whose threads are several warps: a new place for each, 2 for each of 4 rows.
-  static constexpr int kWarps = kLanes > kWarp ? kLanes / kWarp : 0;
-  static constexpr int kSums = 8;
-  static constexpr int kSharedBytes =
-      kLines * (kTile * int(sizeof(Complex<float>)) + kSums * kWarps * int(sizeof(float)));
-  using Fft = LineFft<kLine, 1>;
-  static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
-  static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLanes && kRadix % 2 == 0);
-};
-
-// Sums over the threads of a line, the same in all of them.
-template <int Shape>
-struct RowSum {
-  using K = RowFft<Shape>;
-  Shared<float> places;  // of this line
-  int lane, next = 0;
-
-  FNET_DEVICE float operator()(float v, Site where = Site::current()) {
-    for (int mask = (K::kLanes < kWarp ? K::kLanes : kWarp) / 2; mask > 0; mask /= 2)
-      v += shuffle_xor(v, mask, where);
-    if constexpr (K::kWarps > 0) {
-      const auto place = places + next++ * K::kWarps;
-      if (lane % kWarp == 0) place.store(lane / kWarp, v, where);
-      sync_threads(where);
-      v = 0;
-      for (int w = 0; w < K::kWarps; ++w) v += place.load(w, where);
-    }
-    return v;
-  }
-};
 
 // Two butterflies of the first stage. Because of G[-m] = conj G[m] the second half of a row's
 // elements m = b + C a is the first half of -b's, and the outputs for -b are the conjugates of
@@ -61,9 +23,9 @@ struct RowSum {
 // butterflies b and -b. Thread 0 has both rows in one for b = 0, and both in one for b = C / 2,
 // where -b is b.
 template <int Shape>
-FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft,
+FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
                              const Complex<float>* const (&F)[4]) {
-  using K = RowFft<Shape>;
+  using K = RowLine<Shape>;
   using Point = Complex<float>;
   constexpr int R = K::kRadix, C = K::kColumns;
   const int b = fft.lane;
@@ -80,7 +42,6 @@ FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft,
   };
   using Row1 = std::integral_constant<int, 0>;
   using Row2 = std::integral_constant<int, 1>;
-  const auto both = [](Point g1, Point g2) { return Point{g1.re - g2.im, g1.im + g2.re}; };
 
   Point z[2][R];  // butterfly 0 and 1
   static_for<R / 2>([&](auto a) {
@@ -88,10 +49,10 @@ FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft,
     const Point p1 = spectrum(Row1{}, b + C * a), p2 = spectrum(Row2{}, b + C * a);
     const Point q1 = spectrum(Row1{}, minus_b + C * a), q2 = spectrum(Row2{}, minus_b + C * a);
     if (first) {
-      z[0][a] = both(p1, p2);
-      if constexpr (a > 0) z[0][R - a] = both(conj(p1), conj(p2));
-      z[1][a] = both(q1, q2);
-      z[1][R - 1 - a] = both(conj(q1), conj(q2));
+      z[0][a] = plus_i(p1, p2);
+      if constexpr (a > 0) z[0][R - a] = plus_i(conj(p1), conj(p2));
+      z[1][a] = plus_i(q1, q2);
+      z[1][R - 1 - a] = plus_i(conj(q1), conj(q2));
     } else {
       z[0][a] = p1;
       z[0][R - 1 - a] = conj(q1);
@@ -99,7 +60,7 @@ FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft,
       z[1][R - 1 - a] = conj(q2);
     }
   });
-  if (first) z[0][R / 2] = both(spectrum(Row1{}, C * R / 2), spectrum(Row2{}, C * R / 2));
+  if (first) z[0][R / 2] = plus_i(spectrum(Row1{}, C * R / 2), spectrum(Row2{}, C * R / 2));
 
   Dft<R>::run(z[0]);
   Dft<R>::run(z[1]);
@@ -112,7 +73,7 @@ FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft,
   });
   static_for<R>([&](auto p) {
     const Point one = z[0][p], two = z[1][p];
-    const Point plus = both(one, two), minus = both(conj(one), conj(two));
+    const Point plus = plus_i(one, two), minus = plus_i(conj(one), conj(two));
     z[0][p] = {first ? one.re : plus.re, first ? one.im : plus.im};
     z[1][p] = {first ? two.re : minus.re, first ? two.im : minus.im};
   });
@@ -120,17 +81,10 @@ FNET_DEVICE void first_stage(const typename RowFft<Shape>::Fft& fft,
   fft.template put<0>(z[1], minus_b, 0);
 }
 
-// Where r[l] lies while it passes from the order of the transform to that of memory: such that
-// neither threads writing neighbours nor threads reading 16 bytes of their own run meet in a bank.
-FNET_FN constexpr int swizzled(int l) {
-  const int unit = l / 4;
-  return (unit ^ (unit / 8 % 8)) * 4 + l % 4;
-}
-
 // A row's vectors of 16 bytes: thread t has vectors t, t + L, ...
 template <class T, int Shape>
 struct RowOutput {
-  using K = RowFft<Shape>;
+  using K = RowLine<Shape>;
   static constexpr int kWidth = 16 / int(sizeof(T)), kVectors = K::kPoints / kWidth;
   using V = Vec<T, kWidth>;
   static_assert(K::kPoints % kWidth == 0);
@@ -183,13 +137,12 @@ struct RowOutput {
     } else {
       // y may be x, whose rows are another line's where they are not wanted here.
       const T* x = args.x + b * args.batch_stride + n * args.row_stride;
-      const float s = args.row_scale ? load_global(args.row_scale + row) : 1.0f;
       static_for<kVectors>([&](auto v) {
         V in = {};
         if (wanted) in = load_global<kWidth>(x + vector(v));
         static_for<kWidth>([&](auto e) {
           constexpr int i = v * kWidth + e;
-          u[i] = load_scalar(in[e]) * s + r[i] * args.scale;
+          u[i] = load_scalar(in[e]) + r[i] * args.scale;
         });
       });
     }
@@ -244,16 +197,16 @@ struct RowOutput {
 // Registers of a thread.
 template <class T>
 constexpr int row_registers(int points) {
-  if (points <= 16) return sizeof(T) == 4 ? 112 : 80;
+  if (points <= 16) return sizeof(T) == 4 ? 112 : 96;
   return points <= 24 ? 112 : 168;
 }
 
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS(RowFft<Shape>::kThreads,
-                   resident_blocks(row_registers<T>(RowFft<Shape>::kPoints),
-                                   RowFft<Shape>::kThreads))
+FNET_KERNEL_BOUNDS(RowLine<Shape>::kThreads,
+                   resident_blocks(row_registers<T>(RowLine<Shape>::kPoints),
+                                   RowLine<Shape>::kThreads))
 void row_fft_kernel(RowFftArgs<T> args) {
-  using K = RowFft<Shape>;
+  using K = RowLine<Shape>;
   using Out = RowOutput<T, Shape>;
   const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
   const int rows = args.seq / 2 + 1, pairs = (rows + 1) / 2;
@@ -296,7 +249,7 @@ template <class T>
 int launch_row_fft(const RowFftArgs<T>& args, void* stream) {
   int status = 0;
   visit_shape<kRowShapes>(args.hidden, [&](auto shape) {
-    using K = RowFft<shape.value>;
+    using K = RowLine<shape.value>;
     const int64_t pairs = (args.seq / 2 + 2) / 2;
     const int64_t blocks = (args.batch * pairs + K::kLines - 1) / K::kLines;
     status = launch({.name = "row_fft",

@@ -2,48 +2,31 @@
 #pragma once
 
 #include "cuda/kernels.h"
-#include "cuda/line_fft.h"
+#include "cuda/seq_line.h"
 #include "fft/mirror.h"
 
 namespace fnet {
 
-template <int Shape>
-struct SeqFft {
-  static constexpr SeqShape kShape = kSeqShapes[Shape];
-  static constexpr LineShape kLine = kShape.line;
-  static constexpr int kLength = kLine.length, kLines = kShape.lines;
-  static constexpr int kThreads = kLines * kLine.threads();
-  static constexpr int kSharedBytes = tile_size<kLine, kLines>() * int(sizeof(Complex<float>));
-  using Fft = LineFft<kLine, kLines>;
-  // The register of element lane + kLanes q.
-  static constexpr int slot_of(int q) {
-    using First = LineStage<kLine, 0>;
-    return q % First::kButterflies * First::kRadix + q / First::kButterflies;
-  }
-  static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0);
-};
-
 // Registers of a thread: for its points, addresses, and the loads in flight.
-template <class T, bool Scaled>
+template <class T>
 constexpr int seq_registers(int points) {
   const bool wide = sizeof(T) == 4;
-  if (points <= 16) return Scaled ? 112 : wide ? 80 : 64;
-  if (points <= 24) return Scaled ? 168 : 112;
-  return Scaled ? 255 : 168;
+  if (points <= 16) return wide ? 80 : 64;
+  if (points <= 24) return 112;
+  return wide ? 200 : 168;
 }
 
-template <class T, int Shape, bool Scaled>
-FNET_KERNEL_BOUNDS(SeqFft<Shape>::kThreads,
-                   resident_blocks(seq_registers<T, Scaled>(SeqFft<Shape>::kLine.points),
-                                   SeqFft<Shape>::kThreads))
+template <class T, int Shape>
+FNET_KERNEL_BOUNDS(SeqLine<Shape>::kThreads,
+                   resident_blocks(seq_registers<T>(SeqLine<Shape>::kLine.points),
+                                   SeqLine<Shape>::kThreads))
 void seq_fft_kernel(SeqFftArgs<T> args) {
-  using K = SeqFft<Shape>;
+  using K = SeqLine<Shape>;
   const int line = int(threadIdx.x) % K::kLines, lane = int(threadIdx.x) / K::kLines;
   const int column = int(blockIdx.x) * K::kLines + line, m = 2 * column;
   const bool inside = column < spectrum_lines(args.hidden);
   const int64_t sequence = blockIdx.y, stride = args.row_stride;
   const T* x = args.x + sequence * args.batch_stride;
-  const float* row_scale = Scaled ? args.row_scale + sequence * K::kLength : nullptr;
 
   // Columns -m-1 and -m-2 are an aligned pair; -m comes from the neighbour, who read it as its
   // own -m-2. Only the tile's first line has no neighbour.
@@ -51,12 +34,13 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const T* there_at = x + mirror(lane, K::kLength) * stride + (args.hidden - m - 2);
   const int64_t step = K::Fft::kLanes * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
-  constexpr int kBatch = Scaled ? 4 : sizeof(T) == 4 ? 8 : K::kLine.points;
+  // Blocks of all the registers there are.
+  constexpr bool kTight = K::kThreads * K::kLine.points >= 16384;
+  constexpr int kBatch = kTight ? 4 : sizeof(T) == 4 ? 8 : K::kLine.points;
   Complex<float> z[K::kLine.points];
   static_for<K::kLine.points>([&](auto q) {
     // Bounds how many loads the compiler keeps in flight, hence registers.
     if constexpr (q > 0 && q % kBatch == 0) sync_warp();
-    const int n = lane + K::Fft::kLanes * q;
     Complex<float> here = {0, 0}, there = {0, 0};  // there: columns -m, -m-1
     float further = 0;                             // column -m-2
     if (inside) {
@@ -68,12 +52,6 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     }
     there.re = shuffle(further, int(threadIdx.x) % kWarp - 1);
     if (line == 0) there.re = load_scalar(load_global<Cache::kReadOnly>(there_at + to_edge));
-    if constexpr (Scaled) {
-      const float s = load_global<Cache::kReadOnly>(row_scale + n);
-      const float t = load_global<Cache::kReadOnly>(row_scale + mirror(n, K::kLength));
-      here = {here.re * s, here.im * s};
-      there = {there.re * t, there.im * t};
-    }
     z[K::slot_of(q)] = here + there;
     here_at += step;
     // Row 0 is its own mirror image; from there on it is row N.
@@ -95,20 +73,14 @@ template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, void* stream) {
   int status = 0;
   visit_shape<kSeqShapes>(args.seq, [&](auto shape) {
-    using K = SeqFft<shape.value>;
+    using K = SeqLine<shape.value>;
     const unsigned tiles = unsigned((spectrum_lines(args.hidden) + K::kLines - 1) / K::kLines);
     const LaunchConfig config = {.name = "seq_fft",
                                  .grid = dim3(tiles, unsigned(args.batch)),
                                  .block = dim3(K::kThreads),
                                  .shared_bytes = size_t(K::kSharedBytes),
                                  .stream = stream};
-    if constexpr (kScalesRows<T>) {
-      if (args.row_scale) {
-        status = launch(config, seq_fft_kernel<T, shape.value, true>, args);
-        return;
-      }
-    }
-    status = launch(config, seq_fft_kernel<T, shape.value, false>, args);
+    status = launch(config, seq_fft_kernel<T, shape.value>, args);
   });
   return status;
 }

@@ -40,6 +40,12 @@ FNET_FN Complex<T> conj(Complex<T> a) {
   return {a.re, -a.im};
 }
 
+// a + i b.
+template <class T>
+FNET_FN Complex<T> plus_i(Complex<T> a, Complex<T> b) {
+  return {a.re - b.im, a.im + b.re};
+}
+
 // -i a: a quarter turn clockwise.
 template <class T>
 FNET_FN Complex<T> mul_minus_i(Complex<T> a) {

@@ -79,8 +79,8 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
                                                               bool need_bias) {
   const char* op = "fused_fourier_mix_backward";
   const typename Backend::Scope scope(grad);
-  grad = torch::stable::contiguous(grad);
-  normalized = torch::stable::contiguous(normalized);
+  grad = contiguous(grad, Backend::kAlignment);
+  normalized = contiguous(normalized, Backend::kAlignment);
   rstd = torch::stable::contiguous(rstd);
   const Rows in(op, grad);
   const DType dtype = dtype_of(op, grad.scalar_type());
@@ -94,7 +94,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
                   ": expected rstd of one element a row, float32 (float64 for float64), on the "
                   "device of grad");
   check_affine(op, "weight", weight, grad, in.hidden);
-  const std::optional<Tensor> w = contiguous(weight, 1);
+  const std::optional<Tensor> w = contiguous(weight, Backend::kAlignment);
 
   const auto row = [&](bool needed) {
     return new_empty(grad, {needed ? in.hidden : 0}, grad.scalar_type());

@@ -59,11 +59,18 @@ struct Cuda {
     check(mix_cuda(args, workspace.mutable_data_ptr(), queue), queue, args);
   }
 
-  // float16 cannot hold du, which is grad over the deviation of a row: there the factor comes with
-  // the rows. Other dtypes can.
   static void backward(NormGradArgs norm, MixArgs args, const void* rstd, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
-    (args.dtype == DType::kFloat16 ? args.row_scale : norm.rstd) = rstd;
+    norm.rstd = rstd;
+    if (has_cuda_kernels(args) && !is_empty(args)) {
+      const Tensor workspace =
+          new_bytes(like, norm_mix_grad_cuda_workspace(norm, args, queue.l2_bytes));
+      check(norm_mix_grad_cuda(norm, args, workspace.mutable_data_ptr(), queue), queue, args);
+      return;
+    }
+    // float16 cannot hold du, which is grad over the deviation of a row: there the factor comes
+    // with the rows.
+    if (args.dtype == DType::kFloat16) std::swap(norm.rstd, args.row_scale);
     const Tensor workspace = new_bytes(like, norm_grad_cuda_workspace(norm));
     check(norm_grad_cuda(norm, workspace.mutable_data_ptr(), queue), queue, args);
     if (!is_empty(args)) mix(args, like);

@@ -35,12 +35,18 @@ ABSENT = """
 #include "cuda/kernels.h"
 namespace fnet {
 template <class T> int launch_norm_grad(const NormGradArgs&, void*, void*) { return -1; }
+template <class T>
+int launch_add_chunks(const Compute<T>*, int64_t, int64_t, T*, T*, void*) { return -1; }
 template <class T> int launch_widen_rows(const MixArgs&, void*, void*) { return -1; }
 template <class T> int launch_spectrum_rows(const MixArgs&, const void*, void*) { return -1; }
 template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, void*) { return -1; }
 template <> int launch_row_fft(const RowFftArgs<BFloat16>&, void*) { return -1; }
+template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, void*) { return -1; }
+template <> int launch_row_grad(const RowGradArgs<BFloat16>&, void*) { return -1; }
 template <> int launch_seq_fft(const SeqFftArgs<Float16>&, void*) { return -1; }
 template <> int launch_row_fft(const RowFftArgs<Float16>&, void*) { return -1; }
+template <> int launch_seq_grad(const SeqGradArgs<Float16>&, void*) { return -1; }
+template <> int launch_row_grad(const RowGradArgs<Float16>&, void*) { return -1; }
 }
 """
 
@@ -67,7 +73,8 @@ def mutant(folder: Path, edits: Iterable[tuple[str, str, str]]) -> ModuleType:
         assert text.count(old) == 1, f"{name} holds {text.count(old)} times: {old}"
         file.write_text(text.replace(old, new))
     unity = folder / "unity.cpp"
-    parts = ["cuda/seq_fft_f32.cu", "cuda/row_fft_f32.cu", "cuda/mix.cpp"]
+    kernels = ("seq_fft", "row_fft", "row_grad", "seq_grad")
+    parts = [f"cuda/{kernel}_f32.cu" for kernel in kernels] + ["cuda/mix.cpp"]
     parts += sorted(f"host_cuda/{p.name}" for p in (source / "host_cuda").glob("*.cpp"))
     unity.write_text(
         ABSENT + "".join(f'#include "{part}"\n' for part in [*parts, "host_cuda/driver/module.cpp"])

@@ -140,22 +140,9 @@ def test_no_affine_parameters() -> None:
     np.testing.assert_array_equal(without["y"], with_ones["y"])
 
 
-@pytest.mark.parametrize(("seq", "hidden"), [(n, 64) for n in SEQ] + [(16, d) for d in HIDDEN])
-def test_float16_rows_may_be_scaled(seq: int, hidden: int) -> None:
-    """What the backward of float16 runs, at every length."""
-    problem = Problem(1, seq, hidden, "float16", RESIDUAL)
-    scale = np.exp(numbers(1, seq)).astype(np.float32)
-    x = load(problem.stored, "float16") * scale[..., None]
-    for seed in range(2):
-        output = problem.run(row_scale=scale, seed=seed)
-        assert errors(output) == []
-        y = fetch(output["y"], "float16", problem.shape)
-        assert_within_bar(y, x + mixed(x), None, "float16")
-
-
-def test_other_rows_may_not_be_scaled() -> None:
+def test_rows_may_not_be_scaled() -> None:
     scale = np.ones((2, 16), np.float32)
-    for dtype in ("bfloat16", "float32"):
+    for dtype in DTYPES:
         assert Problem(2, 16, 64, dtype).run(row_scale=scale)["status"] == UNSUPPORTED_DTYPE
 
 
@@ -185,9 +172,9 @@ def test_norm_gradient(rows: int, hidden: int, dtype: str, whole: bool) -> None:
 
     def formula(precision: type) -> tuple[Array, Array, Array]:
         dy, x, w = (load(a, dtype).astype(precision) for a in (grad, xhat, weight))
-        g = dy * w if whole else dy
-        du = g - g.mean(-1, keepdims=True) - x * (g * x).mean(-1, keepdims=True)
-        return du * rstd[:, None].astype(precision) if whole else du, (dy * x).sum(0), dy.sum(0)
+        factor = rstd.astype(precision) if whole else np.ones(rows, precision)
+        du = norm_gradient(dy * w if whole else dy, x, factor)
+        return du, (dy * x).sum(0), dy.sum(0)
 
     results = [
         fetch(output["du"], dtype, (rows, hidden)),
@@ -212,44 +199,131 @@ def test_norm_gradient_without_sums_and_in_any_order() -> None:
     assert len(alone["launches"]) == 1
 
 
+# The backward: dx = du + scale M(du), with du from LayerNorm's gradient.
+
+
+def norm_gradient(g: Array, xhat: Array, rstd: Array) -> Array:
+    mean_gx = (g * xhat).mean(-1, keepdims=True)
+    return rstd[..., None] * (g - g.mean(-1, keepdims=True) - xhat * mean_gx)
+
+
+class Backward:
+    """grad and normalized [batch, seq, hidden], as stored in `dtype`, and what becomes of them."""
+
+    def __init__(self, batch: int, seq: int, hidden: int, dtype: str) -> None:
+        self.shape, self.dtype, self.scale = (batch, seq, hidden), dtype, 0.75
+        self.grad = store(numbers(batch, seq, hidden, seed=2), dtype)
+        self.normalized = store(normalised(numbers(batch, seq, hidden))[0], dtype)
+        self.rstd = np.exp(numbers(batch, seq)).astype(np.float32)
+        self.weight = store(1 + 0.1 * numbers(hidden), dtype)
+
+    def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
+        settings = {"weight": self.weight, "sums": True, "l2_bytes": L2, "seed": 0}
+        return module.norm_mix_grad(
+            self.grad, self.normalized, self.rstd, self.dtype, self.scale, **settings | options
+        )
+
+    def exact(self, precision: type = np.float64) -> dict[str, Array]:
+        parts = (self.grad, self.normalized, self.weight)
+        dy, xhat, weight = (load(a, self.dtype).astype(precision) for a in parts)
+        du = norm_gradient(dy * weight, xhat, self.rstd.astype(precision))
+        dx = du + precision(self.scale) * mixed(du)
+        return {"du": du, "dx": dx, "dweight": (dy * xhat).sum((0, 1)), "dbias": dy.sum((0, 1))}
+
+    def check(self, output: Output) -> None:
+        assert output["status"] == OK
+        assert errors(output) == []
+        narrow = self.exact(np.float32)
+        for name, truth in self.exact().items():
+            if name not in output:
+                continue
+            result = fetch(output[name], self.dtype, truth.shape)
+            assert_within_bar(result, truth, narrow[name], self.dtype)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_backward_as_the_op_composes_it(dtype: str) -> None:
-    """dx = du + M(du) from grad, the normalised rows and rstd; M is its own adjoint."""
+@pytest.mark.parametrize("seq", SEQ)
+def test_backward_for_every_sequence_length(seq: int, dtype: str) -> None:
+    problem = Backward(3 if seq <= 512 else 1, seq, 64, dtype)
+    problem.check(problem.run(seed=seq))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_backward_for_every_hidden_size(hidden: int, dtype: str) -> None:
+    problem = Backward(3 if hidden <= 768 else 1, 16, hidden, dtype)
+    problem.check(problem.run(seed=hidden))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", HIDDEN[:3])
+def test_backward_in_slices_and_any_order(hidden: int, dtype: str) -> None:
+    problem = Backward(5, SEQ[0], hidden, dtype)
+    whole = problem.run()
+    problem.check(whole)
+    assert len(whole["launches"]) == 3, "two kernels, and one for the sums"
+    for seed in (7, 8):
+        again = problem.run(seed=seed)
+        for name in ("dx", "dweight", "dbias"):
+            np.testing.assert_array_equal(again[name], whole[name])
+    alone = problem.run(sums=False)
+    assert len(alone["launches"]) == 2
+    assert errors(alone) == []
+    np.testing.assert_array_equal(alone["dx"], whole["dx"])
+    sliced = problem.run(l2_bytes=0)  # one sequence at a time
+    problem.check(sliced)
+    assert len(sliced["launches"]) == 11
+    np.testing.assert_array_equal(sliced["dx"], whole["dx"])
+
+
+def test_backward_of_more_lines_than_blocks() -> None:
+    """Threads take several lines, and the workspace for sums stays as it is."""
+    few, many = (Backward(batch, 16, 64, "bfloat16") for batch in (1, 3600))
+    output = many.run(l2_bytes=1 << 40)
+    many.check(output)
+    assert output["launches"][0]["grid"][0] <= 1024
+    spectrum = 16 * 20 * 8
+    assert output["workspace"] - 3600 * spectrum <= 1024 * 2 * 64 * 4
+    assert few.run()["workspace"] >= spectrum
+
+
+def test_backward_without_weight() -> None:
+    problem = Backward(2, 16, 64, "float32")
+    problem.weight = np.ones(64, np.float32)
+    with_ones = problem.run()
+    problem.check(with_ones)
+    without = problem.run(weight=None)
+    np.testing.assert_array_equal(without["dx"], with_ones["dx"])
+
+
+def test_backward_of_float16_mixes_what_float16_would_lose() -> None:
+    """Rows of a large deviation have a du below float16's range; their mixing is within it."""
+    problem = Backward(2, 16, 1024, "float16")
+    problem.grad = store(load(problem.grad, "float16") * 1e-3, "float16")
+    problem.rstd *= np.float32(2e-5)
+    exact = problem.exact()
+    assert np.median(np.abs(exact["du"])) < 2.0**-25 < 1e-6 < np.median(np.abs(exact["dx"]))
+    problem.check(problem.run())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_backward_of_a_forward(dtype: str) -> None:
     problem = Problem(2, SEQ[1], 64, dtype)
     train = problem.run(train=True)
-    shape = problem.shape
-    grad = store(numbers(*shape, seed=3), dtype)
-    rows, rstd = train["normalized"], train["rstd"].view(np.float32)
-    scaled = dtype == "float16"
-    du = MODULE.norm_grad(
-        grad.reshape(-1, 64),
-        np.asarray(rows).view(grad.dtype).reshape(-1, 64),
-        dtype,
-        problem.weight,
-        None if scaled else rstd,
-        True,
-        0,
-    )
-    assert errors(du) == []
-    second = Problem(*shape, dtype, RESIDUAL)
-    second.stored = du["du"].view(grad.dtype).reshape(shape)
-    dx = second.run(row_scale=rstd.reshape(shape[:2]) if scaled else None, in_place=True)
-    assert errors(dx) == []
+    second = Backward(*problem.shape, dtype)
+    second.scale, second.weight = 1.0, problem.weight
+    second.normalized = train["normalized"].view(second.grad.dtype).reshape(problem.shape)
+    second.rstd = train["rstd"].view(np.float32).reshape(problem.shape[:2])
+    output = second.run()
+    second.check(output)
 
-    x, w, dy = (load(a, dtype) for a in (problem.stored, problem.weight, grad))
-    xhat, r = normalised(x + mixed(x))
-    g = dy * w
-    exact = r[..., None] * (
-        g - g.mean(-1, keepdims=True) - xhat * (g * xhat).mean(-1, keepdims=True)
-    )
-    exact = exact + mixed(exact)
-    result = fetch(dx["y"], dtype, shape)
-    # The normalised rows and du are rounded to the dtype before the transform sums them.
+    # From the very x: the kept rows were rounded to the dtype.
+    x, w, dy = (load(a, dtype) for a in (problem.stored, problem.weight, second.grad))
+    du = norm_gradient(dy * w, *normalised(x + mixed(x)))
+    exact = du + mixed(du)
     unit = {"float32": 2.0**-24, "bfloat16": 2.0**-9, "float16": 2.0**-12}[dtype]
-    assert np.abs(result - exact).max() <= 8 * unit * np.abs(exact).max()
-    dbias = dy.sum((0, 1))
-    error = np.abs(fetch(du["dbias"], dtype, (64,)) - dbias).max()
-    assert error <= 4 * unit * np.abs(dbias).max()
+    dx = fetch(output["dx"], dtype, problem.shape)
+    assert np.abs(dx - exact).max() <= 4 * unit * np.abs(exact).max()
 
 
 # The general path's halves.
@@ -306,45 +380,73 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mutants")
 
 
-def caught(problem: Problem, module: ModuleType) -> bool:
+#: Forward and backward, as a mutant runs them: it has no kernel for the sums.
+RUNS = ((Problem, {}), (Backward, {"sums": False}))
+
+
+def caught(problem: Problem | Backward, module: ModuleType, options: dict[str, Any]) -> bool:
     try:
-        problem.check(problem.run(module))
+        problem.check(problem.run(module, **options))
     except AssertionError:
         return True
     return False
 
 
 def test_a_zeroed_or_perturbed_output_is_caught() -> None:
-    problem = Problem(2, 16, 64, "float32")
-    output = problem.run()
-    problem.check(output)
-    y = output["y"].view(np.float32)
-    for wrong in (y * 0, np.roll(y, 1), y * np.float32(1.001)):
-        with pytest.raises(AssertionError):
-            problem.check({**output, "y": wrong.view(np.uint8)})
+    for problem in (Problem(2, 16, 64, "float32"), Backward(2, 16, 64, "float32")):
+        output = problem.run()
+        problem.check(output)
+        for name in {"y", "dx", "dweight", "dbias"} & set(output):
+            right = output[name].view(np.float32)
+            for wrong in (right * 0, np.roll(right, 1), right * np.float32(1.001)):
+                with pytest.raises(AssertionError):
+                    problem.check({**output, name: wrong.view(np.uint8)})
 
 
-def test_a_removed_barrier_is_caught_in_both_kernels(folder: Path) -> None:
-    missing = "    if constexpr (I > 0) {\n      sync();\n      take_all<I>(z);"
-    module = mutant(
-        folder / "barrier", [("cuda/line_fft.h", missing, missing.replace("sync();", ""))]
-    )
-    output = Problem(1, 384, 768, "float32").run(module)
-    for launch in output["launches"]:
-        kinds = {error["kind"] for error in launch["errors"]}
-        assert kinds & {"race", "uninitialised"}, launch["kernel"]
+@pytest.mark.parametrize(
+    ("kept_where", "faulty"),
+    [("Width == 1", ["seq_fft", "seq_grad"]), ("Width > 1", ["row_fft", "row_grad"])],
+)
+def test_a_removed_barrier_is_caught(folder: Path, kept_where: str, faulty: list[str]) -> None:
+    barrier = "    if constexpr (I > 0) {\n      sync();\n      take_all<I>(z);"
+    edit = barrier.replace("sync();", f"if constexpr ({kept_where}) sync();")
+    module = mutant(folder / f"barrier_{faulty[0]}", [("cuda/line_fft.h", barrier, edit)])
+    for (P, options), kernel in zip(RUNS, faulty, strict=True):
+        launches = P(1, 384, 768, "float32").run(module, **options)["launches"]
+        wrong = {
+            launch["kernel"]: {error["kind"] for error in launch["errors"]}
+            for launch in launches
+            if launch["errors"]
+        }
+        assert list(wrong) == [kernel]
+        assert wrong[kernel] & {"race", "uninitialised"}
 
 
 def test_a_mirror_off_by_one_is_caught(folder: Path) -> None:
-    edits = [
-        ("cuda/seq_fft.h", "? 2 - args.hidden : 2;", "? 1 - args.hidden : 1;"),
-        (
-            "cuda/row_fft.h",
-            "const int minus_k = mirror(k, args.seq);",
-            "const int minus_k = mirror(k, args.seq) - (k > 0);",
-        ),
+    edits = [  # of the forward, of the backward
+        [
+            ("cuda/seq_fft.h", "? 2 - args.hidden : 2;", "? 1 - args.hidden : 1;"),
+            (
+                "cuda/row_grad.h",
+                "swizzled(K::kLength - 4 - l)",
+                "swizzled((2 * K::kLength - 8 - l) % K::kLength)",
+            ),
+        ],
+        [
+            (
+                "cuda/row_fft.h",
+                "const int minus_k = mirror(k, args.seq);",
+                "const int minus_k = mirror(k, args.seq) - (k > 0);",
+            ),
+            (
+                "cuda/seq_grad.h",
+                "mirror(k, K::kLength);",
+                "mirror(k, K::kLength) - (k > 0);",
+            ),
+        ],
     ]
-    for number, edit in enumerate(edits):
-        module = mutant(folder / f"mirror{number}", [edit])
-        assert caught(Problem(1, 16, 64, "float32"), module), edit
-        assert caught(Problem(1, 384, 768, "float32"), module), edit
+    for number, pair in enumerate(edits):
+        module = mutant(folder / f"mirror{number}", pair)
+        for shape in ((1, 16, 64), (1, 384, 768)):
+            for P, options in RUNS:
+                assert caught(P(*shape, "float32"), module, options), (pair, shape)

@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "core/api.h"
-#include "cuda/row_fft.h"
-#include "cuda/seq_fft.h"
+#include "cuda/row_grad.h"
+#include "cuda/seq_line.h"
 #include "host_cuda/numpy_session.h"
 
 namespace fnet {
@@ -139,6 +139,40 @@ py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtyp
   return out;
 }
 
+// The backward whole: dx, and the sums. All [batch, seq, hidden] but rstd [batch, seq].
+py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
+                       const std::string& dtype, double scale, Array weight, bool sums,
+                       int64_t l2_bytes, uint64_t seed) {
+  using namespace py::literals;
+  Session session(seed);
+  MixArgs args;
+  args.dtype = dtype_of(dtype);
+  args.batch = grad.shape(0), args.seq = grad.shape(1), args.hidden = grad.shape(2);
+  args.scale = scale;
+  NormGradArgs norm;
+  norm.dtype = args.dtype;
+  norm.grad = host_cuda::input(session, "grad", grad);
+  norm.normalized = host_cuda::input(session, "normalized", normalized);
+  norm.rstd = host_cuda::input(session, "rstd", rstd);
+  norm.weight = optional_input(session, "weight", weight);
+  const int64_t row = args.hidden * element_size(args.dtype), bytes = args.batch * args.seq * row;
+  args.y = session.output("dx", size_t(bytes));
+  if (sums) {
+    norm.dweight = session.output("dweight", size_t(row));
+    norm.dbias = session.output("dbias", size_t(row));
+  }
+  const size_t workspace_bytes = norm_mix_grad_cuda_workspace(norm, args, l2_bytes);
+  void* workspace = session.output("workspace", workspace_bytes);
+  const Status status = norm_mix_grad_cuda(norm, args, workspace, {nullptr, l2_bytes});
+  py::dict out("status"_a = int(status), "dx"_a = bytes_at(args.y, bytes),
+               "launches"_a = host_cuda::report(session), "workspace"_a = workspace_bytes);
+  if (sums) {
+    out["dweight"] = bytes_at(norm.dweight, row);
+    out["dbias"] = bytes_at(norm.dbias, row);
+  }
+  return out;
+}
+
 template <const auto& Shapes>
 std::vector<int> lengths() {
   std::vector<int> all;
@@ -169,8 +203,11 @@ PYBIND11_MODULE(fnet_cuda_test, m) {
   m.def("widen_rows", &widen_rows, "x"_a, "hidden"_a, "dtype"_a, "row_scale"_a, "seed"_a);
   m.def("norm_grad", &norm_grad, "grad"_a, "normalized"_a, "dtype"_a, "weight"_a, "rstd"_a,
         "sums"_a, "seed"_a);
-  m.def("seq_blocks", &blocks<SeqFft, kSeqShapes>);
-  m.def("row_blocks", &blocks<RowFft, kRowShapes>);
+  m.def("norm_mix_grad", &norm_mix_grad, "grad"_a, "normalized"_a, "rstd"_a, "dtype"_a, "scale"_a,
+        "weight"_a, "sums"_a, "l2_bytes"_a, "seed"_a);
+  m.def("seq_blocks", &blocks<SeqLine, kSeqShapes>);
+  m.def("row_fft_blocks", &blocks<RowLine, kRowShapes>);
+  m.def("row_grad_blocks", &blocks<RowGrad, kRowShapes>);
   m.def("seq_lengths", &lengths<kSeqShapes>);
   m.def("hidden_lengths", &lengths<kRowShapes>);
 }

@@ -1,0 +1,271 @@
+// launch_row_grad, defined: see kernels.h.
+//
+// A line takes the gradients of up to four rows, k1, k2 and their mirror images, through LayerNorm,
+// folds each with its image, and transforms the two sums in one: with Z the transform of
+// g[k1] + i g[k2],
+//
+//   2 H[k1, m] = Z[m] + conj Z[-m],   2i H[k2, m] = Z[m] - conj Z[-m],   H[-k, m] = conj H[k, m].
+#pragma once
+
+#include "core/layer_norm.h"
+#include "cuda/kernels.h"
+#include "cuda/row_line.h"
+#include "fft/mirror.h"
+
+namespace fnet {
+
+// Rows in vectors of 16 bytes: thread t has vectors t, t + L, ...
+template <class T, int Shape>
+struct RowGradient {
+  using K = RowLine<Shape>;
+  static constexpr int kWidth = 16 / int(sizeof(T)), kVectors = K::kPoints / kWidth;
+  using V = Vec<T, kWidth>;
+
+  const RowGradArgs<T>& args;
+  Shared<float> totals;  // [2, hidden], of this line: dweight and dbias
+  int lane;
+
+  FNET_DEVICE int column(int v) const { return (lane + K::kLanes * v) * kWidth; }
+
+  FNET_DEVICE void clear() const {
+    static_for<K::kPoints / 2>(
+        [&](auto i) { totals.template store<4>((lane + K::kLanes * i) * 4, Vec<float, 4>{}); });
+  }
+
+  // du of a row. What the row leaves behind, in args.du and in the totals, it leaves if `wanted`.
+  FNET_DEVICE void row(int64_t row, bool wanted, RowSum<Shape>& sum,
+                       float (&du)[K::kPoints]) const {
+    V dy[kVectors], xhat[kVectors];
+    static_for<kVectors>([&](auto v) {
+      dy[v] = load_global<kWidth>(args.grad + row * K::kLength + column(v));
+      xhat[v] = load_global<kWidth>(args.normalized + row * K::kLength + column(v));
+    });
+    float total_g = 0, total_gx = 0;
+    static_for<kVectors>([&](auto v) {
+      V weight;
+      if (args.weight) weight = load_global<kWidth, Cache::kReadOnly>(args.weight + column(v));
+      static_for<kWidth>([&](auto e) {
+        const float g = load_scalar(dy[v][e]) * (args.weight ? load_scalar(weight[e]) : 1.0f);
+        total_g += g;
+        total_gx += g * load_scalar(xhat[v][e]);
+        du[v * kWidth + e] = g;
+      });
+    });
+    const float mean_g = sum(total_g) / K::kLength, mean_gx = sum(total_gx) / K::kLength;
+    const float rstd = load_global(args.rstd + row);
+    static_for<kVectors>([&](auto v) {
+      sync_warp();  // bounds the loads in flight, hence registers
+      V out;
+      static_for<kWidth>([&](auto e) {
+        constexpr int i = v * kWidth + e;
+        du[i] = norm_gradient(du[i], load_scalar(xhat[v][e]), mean_g, mean_gx) * rstd;
+        store_scalar(out[e], du[i]);
+      });
+      if (wanted) store_global(args.du + row * K::kLength + column(v), out);
+      if (wanted && args.partials) add(column(v), dy[v], xhat[v]);
+    });
+  }
+
+  // A row of floats, as the threads hold it, to shared memory.
+  FNET_DEVICE void put(Shared<float> to, const float (&row)[K::kPoints]) const {
+    each_four([&](auto i, int l) {
+      to.template store<4>(swizzled(l), {row[i], row[i + 1], row[i + 2], row[i + 3]});
+    });
+  }
+
+  // row[l] += from[-l]. Of four columns three are in one vector of `from`, turned round; the first
+  // is the next vector's first number, which the thread before has read.
+  FNET_DEVICE void add_mirrored(Shared<float> from, float (&row)[K::kPoints]) const {
+    float first[K::kPoints / 4];
+    each_four([&](auto i, int l) {
+      const auto four = from.template load<4>(swizzled(K::kLength - 4 - l));
+      row[i + 1] += four[3], row[i + 2] += four[2], row[i + 3] += four[1];
+      first[i / 4] = four[0];
+    });
+    const int thread = int(threadIdx.x) % kWarp;
+    const bool alone = thread == 0 || lane == 0;
+    each_four([&](auto i, int l) {
+      if constexpr (i % kWidth > 0) {
+        row[i] += first[i / 4 - 1];
+      } else {
+        float before = shuffle(first[(i + kWidth) / 4 - 1], thread - 1);
+        if (alone) before = from.load(swizzled(mirror(l, K::kLength)));
+        row[i] += before;
+      }
+    });
+  }
+
+ private:
+  // body(i, l) for each four of this thread's numbers: registers i.. are columns l..
+  template <class F>
+  FNET_DEVICE void each_four(const F& body) const {
+    static_for<K::kPoints / 4>([&](auto q) {
+      constexpr int i = 4 * q;
+      body(std::integral_constant<int, i>{}, column(i / kWidth) + i % kWidth);
+    });
+  }
+
+  FNET_DEVICE void add(int l, const V& dy, const V& xhat) const {
+    static_for<kWidth / 4>([&](auto q) {
+      const int at = swizzled(l + 4 * q);
+      auto dweight = totals.template load<4>(at), dbias = totals.template load<4>(K::kLength + at);
+      static_for<4>([&](auto e) {
+        const float g = load_scalar(dy[4 * q + e]);
+        dweight[e] += g * load_scalar(xhat[4 * q + e]);
+        dbias[e] += g;
+      });
+      totals.template store<4>(at, dweight);
+      totals.template store<4>(K::kLength + at, dbias);
+    });
+  }
+};
+
+// Rows of the packed spectrum from Z in shared memory; out: of k1, -k1, k2, -k2, or null.
+template <int Shape>
+FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane,
+                                Complex<float>* const (&out)[4]) {
+  using K = RowLine<Shape>;
+  using Point = Complex<float>;
+  // Columns 2j and 2j + 1 of H, from those and the mirrored ones of Z.
+  const auto write = [&](int j, Point a, Point b, Point minus_a, Point minus_b) {
+    const Point a1 = a + conj(minus_a), a2 = mul_minus_i(a - conj(minus_a));
+    const Point b1 = b + conj(minus_b), b2 = mul_minus_i(b - conj(minus_b));
+    if (out[0]) store_global(out[0] + j, plus_i(a1, b1));
+    if (out[1]) store_global(out[1] + j, plus_i(conj(a1), conj(b1)));
+    if (out[2]) store_global(out[2] + j, plus_i(a2, b2));
+    if (out[3]) store_global(out[3] + j, plus_i(conj(a2), conj(b2)));
+  };
+  const int thread = int(threadIdx.x) % kWarp;
+  static_for<K::kPoints / 4>([&](auto i) {
+    sync_warp();  // bounds the loads in flight, hence registers
+    const int j = lane + K::kLanes * i;
+    const auto here = Z.template load<2>(2 * j);
+    const auto there = Z.template load<2>(K::kLength - 2 * j - 2);  // columns -2j - 2, -2j - 1
+    Point minus_a = {shuffle(there[0].re, thread - 1), shuffle(there[0].im, thread - 1)};
+    if (thread == 0 || lane == 0) minus_a = Z.load(mirror(2 * j, K::kLength));
+    write(j, here[0], here[1], minus_a, there[1]);
+  });
+  // Column d / 2 has no partner: column d / 2 + 1 is the image of another.
+  constexpr int kHalf = K::kLength / 2;
+  const Point nyquist = lane == 0 ? Z.load(kHalf) : Point{0, 0};
+  if (lane == 0) write(kHalf / 2, nyquist, {0, 0}, nyquist, {0, 0});
+}
+
+template <int Shape>
+struct RowGrad : RowLine<Shape> {
+  using K = RowLine<Shape>;
+  static constexpr int kTotals = 2 * K::kLength;  // of a line: dweight and dbias
+  static constexpr int kSharedBytes = K::kSharedBytes + K::kLines * kTotals * int(sizeof(float));
+};
+
+// Registers of a thread.
+template <class T>
+constexpr int row_grad_registers(const LineShape& line) {
+  if (line.points <= 16) return 128;
+  if (line.points <= 24) return sizeof(T) == 4 || line.threads() > kWarp ? 168 : 128;
+  return 255;
+}
+
+// The block's totals, those of its lines added up, to args.partials.
+template <class T, int Shape>
+FNET_DEVICE void write_totals(const RowGradArgs<T>& args, Shared<float> totals) {
+  using K = RowGrad<Shape>;
+  float* to = args.partials + int64_t(blockIdx.x) * K::kTotals;
+  for (int l = int(threadIdx.x) * 4; l < K::kTotals; l += K::kThreads * 4) {
+    Vec<float, 4> total = {};
+    if (!args.first) total = load_global<4>(to + l);
+    const int at = l < K::kLength ? swizzled(l) : K::kLength + swizzled(l - K::kLength);
+    for (int slot = 0; slot < K::kLines; ++slot) {
+      const auto more = totals.template load<4>(slot * K::kTotals + at);
+      static_for<4>([&](auto e) { total[e] += more[e]; });
+    }
+    store_global(to + l, total);
+  }
+}
+
+template <class T, int Shape>
+FNET_KERNEL_BOUNDS(RowLine<Shape>::kThreads,
+                   resident_blocks(row_grad_registers<T>(RowLine<Shape>::kLine),
+                                   RowLine<Shape>::kThreads))
+void row_grad_kernel(RowGradArgs<T> args) {
+  using K = RowGrad<Shape>;
+  const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
+  const int rows = args.seq / 2 + 1, pairs = (rows + 1) / 2;
+  const int64_t all = args.batch * pairs;
+
+  const int tile = slot * K::kTile * int(sizeof(Complex<float>));
+  const auto places = shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>)));
+  const auto totals = places + K::kLines * K::kSums * K::kWarps;
+  if (args.partials) RowGradient<T, Shape>{args, totals + slot * K::kTotals, lane}.clear();
+
+  for (int turn = 0; turn < args.turns; ++turn) {
+    const int64_t given = (turn * args.blocks + int64_t(blockIdx.x)) * K::kLines + slot;
+    const bool live = given < all;
+    const int64_t index = live ? given : all - 1;
+    const int64_t b = index / pairs * args.seq;
+    const int k1 = 2 * int(index % pairs), k2 = k1 + 1 < rows ? k1 + 1 : k1;
+    const bool wanted[] = {live, live && k2 != k1};
+    RowSum<Shape> sum{places + slot * K::kSums * K::kWarps, lane};
+    const typename K::Fft fft{shared_memory<Complex<float>>(tile), recomputed(lane), 0};
+    fft.sync();  // the totals are clear, the last turn's spectrum is read
+
+    for (int i = 0; i < 2; ++i) {
+      const RowGradient<T, Shape> gradient{args, totals + slot * K::kTotals, recomputed(lane)};
+      const int k = k1 + (k2 - k1) * i, minus_k = mirror(k, args.seq);
+      const bool mine = i == 0 ? wanted[0] : wanted[1];
+      float du[K::kPoints];
+      // The image goes through the second row's place, which is not taken yet.
+      const auto plane = shared_memory<float>(tile), image = plane + K::kLength;
+      gradient.row(b + minus_k, mine && minus_k != k, sum, du);
+      gradient.put(image, du);
+      fft.sync();
+      gradient.row(b + k, mine, sum, du);
+      gradient.add_mirrored(image, du);
+      fft.sync();
+      gradient.put(plane + i * K::kLength, du);
+    }
+    fft.sync();
+
+    Complex<float> z[K::kPoints];
+    const auto plane = shared_memory<float>(tile);
+    static_for<K::kPoints>([&](auto i) {
+      constexpr int R = K::kRadix;
+      const int l = swizzled(fft.lane + K::kLanes * (i / R) + K::kColumns * (i % R));
+      z[i] = {plane.load(l), plane.load(K::kLength + l)};
+    });
+    fft.sync();
+    fft.template finish<0>(z);
+    fft.sync();
+    static_for<K::kPoints>([&](auto i) { fft.tile.store(K::Fft::frequency(fft.lane, i), z[i]); });
+    fft.sync();
+
+    const int minus_k1 = mirror(k1, args.seq), minus_k2 = mirror(k2, args.seq);
+    const auto out = [&](int k, bool is_wanted) {
+      return is_wanted ? args.spectrum + (b + k) * args.pitch : nullptr;
+    };
+    Complex<float>* const to[] = {out(k1, wanted[0]), out(minus_k1, wanted[0] && minus_k1 != k1),
+                                  out(k2, wanted[1]), out(minus_k2, wanted[1] && minus_k2 != k2)};
+    write_spectrum<Shape>(fft.tile, fft.lane, to);
+  }
+
+  if (!args.partials) return;
+  sync_threads();
+  write_totals<T, Shape>(args, totals);
+}
+
+template <class T>
+int launch_row_grad(const RowGradArgs<T>& args, void* stream) {
+  int status = 0;
+  visit_shape<kRowShapes>(args.hidden, [&](auto shape) {
+    using K = RowGrad<shape.value>;
+    status = launch({.name = "row_grad",
+                     .grid = dim3(unsigned(args.blocks)),
+                     .block = dim3(K::kThreads),
+                     .shared_bytes = size_t(K::kSharedBytes),
+                     .stream = stream},
+                    row_grad_kernel<T, shape.value>, args);
+  });
+  return status;
+}
+
+}  // namespace fnet

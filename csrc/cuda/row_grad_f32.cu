@@ -1,0 +1,3 @@
+#include "cuda/row_grad.h"
+
+template int fnet::launch_row_grad(const fnet::RowGradArgs<float>&, void*);

@@ -1,0 +1,53 @@
+// A block of the kernels along hidden: lines of kLength complex numbers, each two rows of reals.
+#pragma once
+
+#include "cuda/line_fft.h"
+
+namespace fnet {
+
+template <int Shape>
+struct RowLine {
+  static constexpr LineShape kLine = kRowShapes[Shape];
+  static constexpr int kLength = kLine.length, kLanes = kLine.threads(), kPoints = kLine.points;
+  static constexpr int kLines = row_block_lines(kLine), kThreads = kLines * kLanes;
+  static constexpr int kTile = tile_size<kLine, 1>();
+  // Sums over a row whose threads are several warps: a new place for each, 2 for each of 4 rows.
+  static constexpr int kWarps = kLanes > kWarp ? kLanes / kWarp : 0;
+  static constexpr int kSums = 8;
+  static constexpr int kSharedBytes =
+      kLines * (kTile * int(sizeof(Complex<float>)) + kSums * kWarps * int(sizeof(float)));
+  using Fft = LineFft<kLine, 1>;
+  static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
+  static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLanes && kRadix % 2 == 0);
+};
+
+// Sums over the threads of a line, the same in all of them.
+template <int Shape>
+struct RowSum {
+  using K = RowLine<Shape>;
+  Shared<float> places;  // of this line
+  int lane, next = 0;
+
+  FNET_DEVICE float operator()(float v, Site where = Site::current()) {
+    for (int mask = (K::kLanes < kWarp ? K::kLanes : kWarp) / 2; mask > 0; mask /= 2)
+      v += shuffle_xor(v, mask, where);
+    if constexpr (K::kWarps > 0) {
+      const auto place = places + next++ * K::kWarps;
+      if (lane % kWarp == 0) place.store(lane / kWarp, v, where);
+      sync_threads(where);
+      v = 0;
+      for (int w = 0; w < K::kWarps; ++w) v += place.load(w, where);
+    }
+    return v;
+  }
+};
+
+// Where element l of a row lies while it passes between the order of the transform and that of
+// memory: such that neither threads at neighbours nor threads at 16 bytes of their own run meet in
+// a bank.
+FNET_FN constexpr int swizzled(int l) {
+  const int unit = l / 4;
+  return (unit ^ (unit / 8 % 8)) * 4 + l % 4;
+}
+
+}  // namespace fnet
