@@ -5,6 +5,7 @@
 #include "fft/radices.h"
 #include "torch/general_path.h"
 #include "torch/ops.h"
+#include "torch/workspace.h"
 
 namespace fnet::binding {
 namespace {
@@ -51,8 +52,8 @@ struct Cpu {
   static void mix(const MixArgs& args, const Tensor& like) {
     const Parallel parallel = mix_parallel(args);
     if (!has_own_kernels(args)) return mix_by_torch_fft(args, like, CpuHalves{parallel});
-    const Tensor workspace = new_bytes(like, mix_cpu_workspace(args, parallel.slots()));
-    mix_cpu(args, workspace.mutable_data_ptr(), parallel);
+    const Workspace workspace(mix_cpu_workspace(args, parallel.slots()));
+    mix_cpu(args, workspace.data(), parallel);
   }
 
   // A few sequences at a time, while their du is in the caches; chunks of rows may run a little

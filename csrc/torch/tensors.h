@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/api.h"
+#include "torch/huge_pages.h"
 
 namespace fnet::binding {
 
@@ -43,7 +44,9 @@ inline std::vector<int64_t> sizes_of(const Tensor& x) {
 // Uninitialised memory on the device of `like`. The stable ABI loses the allocator's message.
 inline Tensor new_empty(const Tensor& like, std::vector<int64_t> sizes, ScalarType type) {
   try {
-    return torch::stable::new_empty(like, sizes, type);
+    const Tensor t = torch::stable::new_empty(like, sizes, type);
+    if (t.is_cpu()) prefer_huge_pages(t.mutable_data_ptr(), t.numel() * t.element_size());
+    return t;
   } catch (const std::exception&) {
     int64_t count = 1;
     for (const int64_t size : sizes) count *= size;

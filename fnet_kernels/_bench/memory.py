@@ -10,7 +10,8 @@ dropping its result:
 
     extra = (peak during the call) - (resident before) - (what is freed when the result is dropped)
 
-Tables and workspaces that an op keeps for itself are therefore counted as extra.
+Tables and workspaces that an op keeps for itself are therefore counted as extra. Each call has a
+thread of its own, and so has no workspace that an earlier call has left behind.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,16 @@ def _kib(field: str) -> int:
     return int(next(line for line in lines if line.startswith(field + ":")).split()[1])
 
 
+def _in_new_thread(call: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
 def extra(call: Callable[[], Any]) -> int:
     """Bytes that one run of `call` needs at its peak beyond what its result holds."""
     (_PROC / "clear_refs").write_text("5")
     start = _kib("VmRSS")
-    result = call()
+    result = _in_new_thread(call)
     peak = _kib("VmHWM")
     held = _kib("VmRSS")
     del result
@@ -48,7 +55,7 @@ def peak(call: Callable[[], Any]) -> int:
     """Bytes that one run of `call` needs at its peak, its result included."""
     (_PROC / "clear_refs").write_text("5")
     start = _kib("VmRSS")
-    result = call()
+    result = _in_new_thread(call)
     most = _kib("VmHWM")
     del result
     return (most - start) * 1024
