@@ -130,8 +130,8 @@ Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue);  
 Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue);
 
 // The backward whole, for what has_cuda_kernels takes: with du of norm (whose rstd is needed, and
-// which says where dweight and dbias go), args.y <- du + scale M(du). Of args, the shape, the dtype,
-// scale and y count. Tensors are aligned to 16 bytes.
+// which says where dweight and dbias go), args.y <- du + scale M(du). Of args, the shape, the
+// dtype, scale and y count. Tensors are aligned to 16 bytes.
 size_t norm_mix_grad_cuda_workspace(const NormGradArgs& norm, const MixArgs& args,
                                     int64_t l2_bytes);
 Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, void* workspace,

@@ -1,6 +1,5 @@
 // The CPU's side of core/api.h: workspace, and who does what.
 #include <algorithm>
-#include <atomic>
 #include <limits>
 
 #include "cpu/kernels.h"
@@ -87,24 +86,19 @@ bool streams(const MixArgs& args) {
          aligned(args.y) && aligned(args.normalized);
 }
 
-// What a slot takes at a time of a sequence's blocks, and of single rows.
-constexpr int64_t kGrain = 2, kRowGrain = 64;
-
 struct Range {
   int64_t begin, end;
 };
+Range share(int64_t count, int slot, int slots) {
+  return {count * slot / slots, count * (slot + 1) / slots};
+}
 
-// Calls body(range, slot) until [0, count) is done, `grain` at a time: each slot takes the next
-// range when it is ready, so that a slow core holds up nobody for long.
+// Calls body(b, range, slot) so that every sequence's `count` blocks are done, in parallel.
 template <class F>
-void each_range(int64_t count, int64_t grain, const Parallel& parallel, const F& body) {
-  std::atomic<int64_t> next = 0;
+void each_block(int64_t count, const Parallel& parallel, const F& body) {
   parallel.each([&](int slot) {
-    for (;;) {
-      const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) return;
-      body(Range{begin, std::min(begin + grain, count)}, slot);
-    }
+    const Range range = share(count, slot, parallel.slots());
+    if (range.begin < range.end) body(range, slot);
   });
 }
 
@@ -131,16 +125,18 @@ Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel) {
     const int64_t seq_blocks = (half_length(args.hidden) + block - 1) / block;
     const int64_t row_blocks = (half_length(args.seq) + block - 1) / block;
     const auto scratch = [&](int slot) { return offset(ws.scratch, slot * ws.scratch_bytes); };
-    each_range(ws.private_sequences, 1, parallel, [&](Range range, int slot) {
+    each_block(ws.private_sequences, parallel, [&](Range range, int slot) {
       void* G = offset(ws.G, slot * ws.spectrum_bytes);
-      kernels.seq_blocks(task, range.begin, G, 0, seq_blocks, scratch(slot));
-      kernels.row_blocks(task, range.begin, G, 0, row_blocks, scratch(slot));
+      for (int64_t b = range.begin; b < range.end; ++b) {
+        kernels.seq_blocks(task, b, G, 0, seq_blocks, scratch(slot));
+        kernels.row_blocks(task, b, G, 0, row_blocks, scratch(slot));
+      }
     });
     for (int64_t b = ws.private_sequences; b < args.batch; ++b) {
-      each_range(seq_blocks, kGrain, parallel, [&](Range range, int slot) {
+      each_block(seq_blocks, parallel, [&](Range range, int slot) {
         kernels.seq_blocks(task, b, ws.G, range.begin, range.end, scratch(slot));
       });
-      each_range(row_blocks, kGrain, parallel, [&](Range range, int slot) {
+      each_block(row_blocks, parallel, [&](Range range, int slot) {
         kernels.row_blocks(task, b, ws.G, range.begin, range.end, scratch(slot));
       });
     }
@@ -156,7 +152,7 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
   visit_dtype(args.dtype, [&](auto t) {
     using T = decltype(t);
     using R = Compute<T>;
-    each_range(args.batch * args.seq, kRowGrain, parallel, [&](Range range, int) {
+    each_block(args.batch * args.seq, parallel, [&](Range range, int) {
       for (int64_t i = range.begin; i < range.end; ++i) {
         const T* row = static_cast<const T*>(args.x) + i / args.seq * args.x_batch_stride +
                        i % args.seq * args.x_row_stride;
@@ -177,7 +173,7 @@ Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* wo
   widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
   const MixTask task{&args, nullptr, nullptr, ws.weight, ws.bias, streams(args)};
   const int64_t pairs = half_length(args.seq);
-  each_range(args.batch * pairs, kRowGrain, parallel, [&](Range range, int slot) {
+  each_block(args.batch * pairs, parallel, [&](Range range, int slot) {
     for (int64_t i = range.begin; i < range.end;) {
       const int64_t b = i / pairs, k = i % pairs;
       const int64_t count = std::min(pairs - k, range.end - i);
@@ -240,14 +236,15 @@ void norm_grad_part_cpu(const NormGradArgs& args, int64_t begin, int64_t end, vo
   const NormGradWorkspace ws(args, workspace);
   const int64_t chunk_rows = norm_grad_chunks(args).rows;
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
-  each_range(end - begin, 1, parallel, [&](Range range, int) {
-    const int64_t c = begin + range.begin;
-    const auto partial = [&](void* base) {
-      return base ? offset(base, c * ws.partial_bytes) : nullptr;
-    };
-    kernels.norm_grad_rows(args, ws.weight, c * chunk_rows,
-                           std::min(args.rows, (c + 1) * chunk_rows), partial(ws.dweight),
-                           partial(ws.dbias));
+  each_block(end - begin, parallel, [&](Range range, int) {
+    for (int64_t c = begin + range.begin; c < begin + range.end; ++c) {
+      const auto partial = [&](void* base) {
+        return base ? offset(base, c * ws.partial_bytes) : nullptr;
+      };
+      kernels.norm_grad_rows(args, ws.weight, c * chunk_rows,
+                             std::min(args.rows, (c + 1) * chunk_rows), partial(ws.dweight),
+                             partial(ws.dbias));
+    }
   });
 }
 
