@@ -56,8 +56,9 @@ lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
 	$(ENV)/bin/mypy
 
-bench: install ## the bars of this project, into bench/results/; a quick look at everyone else
+bench: install core ## the bars of this project and its CPU kernels alone, into bench/results/; a quick look at everyone else
 	$(RUN) bench/bars.py $(ARGS)
+	PYTHONPATH="build/cmake/release:$(CURDIR)" $(PY) bench/passes.py
 	$(RUN) -m fnet_kernels bench --shapes 16x128x768,4x512x768,1x2048x768 --seconds 1 --out build/bench
 
 bench-full: install ## every length, dtype, pass and whole model, into build/bench/ (hours)
