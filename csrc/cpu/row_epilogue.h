@@ -106,14 +106,21 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
   });
 }
 
-// Rows k and -k from the same r: M(x)[-k, l] = M(x)[k, -l].
+// Rows k .. k + count - 1 and their mirrors from the same `count` rows of r:
+// M(x)[-k, l] = M(x)[k, -l]. Rows first, then mirrors, either in the order in which they lie in
+// memory, which the hardware fetches ahead.
 template <int W, class T>
-void finish_row_pair(const RowOutput<T>& out, int64_t k, Compute<T>* r, Compute<T>* u) {
-  r[out.hidden] = r[0];
-  const int64_t minus_k = mirror(k, out.seq);
+void finish_rows(const RowOutput<T>& out, int64_t k, int64_t count,
+                 const MixedRows<Compute<T>>& rows, Compute<T>* u) {
   const auto finish = [&](auto streams) FNET_INLINE_LAMBDA {
-    finish_row<W, false, streams.value>(out, k, r, u);
-    if (minus_k != k) finish_row<W, true, streams.value>(out, minus_k, r, u);
+    for (int64_t i = 0; i < count; ++i) {
+      rows.row(i)[out.hidden] = rows.row(i)[0];
+      finish_row<W, false, streams.value>(out, k + i, rows.row(i), u);
+    }
+    for (int64_t i = count - 1; i >= 0; --i) {
+      const int64_t minus_k = mirror(k + i, out.seq);
+      if (minus_k != k + i) finish_row<W, true, streams.value>(out, minus_k, rows.row(i), u);
+    }
   };
   out.streams ? finish(std::true_type{}) : finish(std::false_type{});
 }

@@ -63,7 +63,7 @@ void row_block(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const 
   const SpectrumLayout layout{out.seq, out.hidden, W};
   transform_rows<W>(plan, layout, G, band, line, rows);
   const int64_t k0 = band * W, count = least<int64_t>(2 * W, layout.rows() - k0);
-  for (int64_t i = 0; i < count; ++i) finish_row_pair<W>(out, k0 + i, rows.row(i), u);
+  finish_rows<W>(out, k0, count, rows, u);
 }
 
 // The general path: rows k and -k from the one-sided spectrum F [seq, hidden / 2 + 1] of a
@@ -76,7 +76,7 @@ void row_from_spectrum(const RowOutput<T>& out, const Complex<Compute<T>>* F, Co
   const Complex<Compute<T>>* mirror_row = F + mirror(k, out.seq) * columns;
   for (int64_t l = 0; l < columns; ++l) r[l] = row[l].re * scale;
   for (int64_t l = columns; l < d; ++l) r[l] = mirror_row[d - l].re * scale;
-  finish_row_pair<W>(out, k, r, u);
+  finish_rows<W>(out, k, 1, MixedRows<Compute<T>>{r, 0}, u);
 }
 
 }  // namespace fnet::FNET_ISA

@@ -33,8 +33,13 @@ FNET_FN Lanes<Compute<T>, W> columns_up(const T* row, int64_t hidden, int64_t m)
 template <int W, class T>
 FNET_FN Lanes<Compute<T>, W> columns_down(const T* row, int64_t hidden, int64_t m) {
   if (m > 0 && m + W <= hidden + 1) return reverse(load<W>(row + hidden - m - (W - 1)));
-  Compute<T> lane[W];
-  for (int i = 0; i < W; ++i) lane[i] = load_scalar(row[mirror((m + i) % hidden, hidden)]);
+  Compute<T> lane[W + 1];
+  if (m == 0 && W <= hidden) {  // every sequence's first columns: 0, then the row's end
+    lane[0] = load_scalar(row[0]);
+    reverse(load<W>(row + hidden - W)).store(lane + 1);
+  } else {
+    for (int i = 0; i < W; ++i) lane[i] = load_scalar(row[mirror((m + i) % hidden, hidden)]);
+  }
   return Lanes<Compute<T>, W>::load(lane);
 }
 
@@ -64,10 +69,12 @@ constexpr int64_t kGroupBytes = 256 * 1024;
 // only: rows of a power of two share a few sets of the first.
 constexpr int64_t kRowsAhead = 32, kCacheLine = 64;
 
-// Tells the second cache that `bytes` from p on will be read. p may point anywhere.
+// Tells the second cache that the `bytes` from p on are needed soon: every line of them, since one
+// that is left out is waited for each time. p may point anywhere.
 FNET_FN void fetch_early(const void* p, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += kCacheLine)
-    __builtin_prefetch(static_cast<const char*>(p) + at, 0, 2);
+  const intptr_t begin = reinterpret_cast<intptr_t>(p);
+  for (intptr_t line = begin & -kCacheLine; line < begin + bytes; line += kCacheLine)
+    __builtin_prefetch(reinterpret_cast<const void*>(line), 0, 2);
 }
 
 template <class V>
@@ -91,7 +98,7 @@ void fold_blocks(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_
     };
     if (n + kRowsAhead < seq) {
       fetch_early(row + kRowsAhead * in.row_stride + m0, run * int64_t(sizeof(T)));
-      fetch_early(in.x + (seq - n - kRowsAhead) * in.row_stride + (hidden - m0 - run),
+      fetch_early(in.x + (seq - n - kRowsAhead) * in.row_stride + (hidden - m0 - run + 1),
                   run * int64_t(sizeof(T)));
     }
     Complex<Lanes<Compute<T>, W>>* point = lines + plan.entry[n];
@@ -111,7 +118,7 @@ void unpack_block(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int
   const SpectrumLayout layout{seq, hidden, W};
   const int64_t columns = layout.columns();
   const int in_a = int(least<int64_t>(W, columns - m0));
-  const int in_b = int(least<int64_t>(W, columns - m0 - W));
+  const int in_b = int(least<int64_t>(W, columns - m0 - in_a));
   for (int64_t band = 0; band < layout.bands(); ++band) {
     V a_re[W], a_im[W], b_re[W], b_im[W];
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
@@ -123,8 +130,10 @@ void unpack_block(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int
     transpose(a_re);
     transpose(a_im);
     R* to = G + layout.at(band, m0);
+    // A long G is not in the second cache either, and stores wait for their lines as loads do.
+    fetch_early(to + layout.band_size(), (in_a + in_b) * 2 * W * int64_t(sizeof(R)));
     for (int c = 0; c < in_a; ++c, to += 2 * W) a_re[c].store(to), a_im[c].store(to + W);
-    if (in_b <= 0) continue;
+    if (in_b == 0) continue;
     transpose(b_re);
     transpose(b_im);
     for (int c = 0; c < in_b; ++c, to += 2 * W) b_re[c].store(to), b_im[c].store(to + W);
