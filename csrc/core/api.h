@@ -86,14 +86,19 @@ class Parallel {
 // Whether mix_cpu takes these lengths; otherwise the general path does.
 bool has_own_kernels(const MixArgs& args);
 
+// The kernels of one instruction set; active_kernels() are those in use (see set_cpu_isa). A caller
+// asks once, since the workspace that kernels need is theirs alone.
+struct Kernels;
+const Kernels& active_kernels();
+
 // Scratch that the caller brings, for either path; any alignment up to 64 is made inside.
-size_t mix_cpu_workspace(const MixArgs& args, int slots);
-size_t norm_grad_cpu_workspace(const NormGradArgs& args, int slots);
+size_t mix_cpu_workspace(const MixArgs& args, int slots, const Kernels& = active_kernels());
+size_t norm_grad_cpu_workspace(const NormGradArgs& args);
 
-Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel);
-Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& parallel);
+[[nodiscard]] Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel,
+                             const Kernels& = active_kernels());
 
-// norm_grad_cpu in parts, for a caller that wants du while it is in the caches: chunks [begin, end)
+// The gradient in parts, for a caller that wants du while it is in the caches: chunks [begin, end)
 // of norm_grad_chunks().count, each of so many rows, in any parts and order; last, the sums.
 struct NormGradChunks {
   int64_t rows, count;
@@ -108,8 +113,8 @@ void norm_grad_sums_cpu(const NormGradArgs& args, void* workspace);
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
 // Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute
 // type, contiguous, to y by the kernels' own mirror and epilogue.
-Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
-                             const Parallel& parallel);
+void mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
+                           const Parallel& parallel, const Kernels& = active_kernels());
 
 // The same on a CUDA device: the current one, on a stream, without waiting. Pointers are the
 // device's.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "fft/defs.h"
 
@@ -63,6 +64,12 @@ FNET_FN To bits_as(From from) {
 }
 
 }  // namespace detail
+
+// A float32 from outside as it may meet 16-bit data: a NaN becomes one whose lower half is zeros.
+template <class R>
+FNET_FN R with_short_nan(R a) {
+  return a == a ? a : std::numeric_limits<R>::quiet_NaN();
+}
 
 FNET_FN float load_scalar(float v) { return v; }
 FNET_FN double load_scalar(double v) { return v; }

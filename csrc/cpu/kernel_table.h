@@ -12,33 +12,37 @@ namespace fnet::FNET_ISA {
 template <class R>
 inline constexpr int kWidth = sizeof(R) == 8 ? FNET_WIDTH64 : FNET_WIDTH32;
 
-// A slot's scratch: fold weights, lines (a group along seq or one along hidden), 2 W rows of r, one
-// row of u.
+// A slot's scratch: fold weights and lines (a group along seq or one along hidden), which the
+// general path does without; 2 W rows of r; one row of u.
 template <class R>
 struct Scratch {
   static constexpr int W = kWidth<R>;
-  R* fold_weights;
-  Complex<Lanes<R, W>>* lines;
+  R* fold_weights = nullptr;
+  Complex<Lanes<R, W>>* lines = nullptr;
   MixedRows<R> rows;
   R* u;
   int64_t bytes;
 
   FNET_FN Scratch(void* base, int64_t seq, int64_t hidden) {
-    char* at = static_cast<char*>(base);
+    const intptr_t begin = reinterpret_cast<intptr_t>(base);
+    intptr_t at = begin;
     const auto take = [&](int64_t count) {
       R* p = reinterpret_cast<R*>(at);
       at += (count * int64_t(sizeof(R)) + 63) / 64 * 64;
       return p;
     };
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, W);
-    fold_weights = take(seq);
-    const int64_t seq_places = group_size<Lanes<R, W>>(seq) * line_extent(seq);
-    const int64_t row_places = line_extent(hidden);
-    lines = reinterpret_cast<Complex<Lanes<R, W>>*>(
-        take((seq_places > row_places ? seq_places : row_places) * 2 * W));
+    if (has_factors(seq) && has_factors(hidden)) {
+      fold_weights = take(seq);
+      const int64_t blocks = (half_length(hidden) + 2 * W - 1) / (2 * W);
+      const int64_t group = least(group_size<Lanes<R, W>>(seq), blocks);
+      const int64_t seq_places = group * line_extent(seq), row_places = line_extent(hidden);
+      lines = reinterpret_cast<Complex<Lanes<R, W>>*>(
+          take((seq_places > row_places ? seq_places : row_places) * 2 * W));
+    }
     rows = MixedRows<R>::over(take(2 * W * pitch), hidden, W);
     u = take(pitch);
-    bytes = at - static_cast<char*>(base);
+    bytes = at - begin;
   }
 };
 

@@ -21,7 +21,7 @@ struct Kernels {
   int width(DType dtype) const { return dtype == DType::kFloat64 ? width64 : width32; }
   int width32, width64;
 
-  // What one slot needs for the four calls below; a multiple of 64 bytes, aligned to 64.
+  // What one slot needs for the calls below; a multiple of 64 bytes, aligned to 64.
   int64_t (*scratch_bytes)(DType dtype, int64_t seq, int64_t hidden);
 
   // Blocks [begin, end) of sequence b: of 2 W columns into G, of 2 W rows from G into y.
@@ -39,8 +39,5 @@ struct Kernels {
 const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
-
-// The table in use; see cpu_isa() in core/api.h.
-const Kernels& active_kernels();
 
 }  // namespace fnet

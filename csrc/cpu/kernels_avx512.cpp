@@ -1,6 +1,12 @@
 // Sixteen floats or eight doubles a register, and thirty-two registers: a radix-16 butterfly fits.
 #if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(                                                    \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
+#else
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512")
+#endif
 #define FNET_ISA avx512
 #define FNET_WIDTH32 16
 #define FNET_WIDTH64 8
@@ -12,4 +18,8 @@ const Kernels& avx512_kernels() {
   return table;
 }
 }  // namespace fnet
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

@@ -1,6 +1,5 @@
 // The CPU's side of core/api.h: workspace, and who does what.
 #include <algorithm>
-#include <limits>
 
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
@@ -105,16 +104,16 @@ void each_block(int64_t count, const Parallel& parallel, const F& body) {
 }  // namespace
 
 bool has_own_kernels(const MixArgs& args) {
-  return factorise(args.seq).count > 0 && factorise(args.hidden).count > 0;
+  return has_factors(args.seq) && has_factors(args.hidden);
 }
 
-size_t mix_cpu_workspace(const MixArgs& args, int slots) {
-  return MixWorkspace(args, slots, active_kernels(), nullptr).used;
+size_t mix_cpu_workspace(const MixArgs& args, int slots, const Kernels& kernels) {
+  return MixWorkspace(args, slots, kernels, nullptr).used;
 }
 
-Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel) {
+Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel,
+               const Kernels& kernels) {
   if (!has_own_kernels(args)) return Status::kUnsupportedLength;
-  const Kernels& kernels = active_kernels();
   const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
   widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
@@ -156,8 +155,8 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
       for (int64_t i = range.begin; i < range.end; ++i) {
         const T* row = static_cast<const T*>(args.x) + i / args.seq * args.x_batch_stride +
                        i % args.seq * args.x_row_stride;
-        const R given = args.row_scale ? static_cast<const R*>(args.row_scale)[i] : R(1);
-        const R scale = given == given ? given : std::numeric_limits<R>::quiet_NaN();
+        const R scale =
+            args.row_scale ? with_short_nan(static_cast<const R*>(args.row_scale)[i]) : R(1);
         R* to = static_cast<R*>(wide) + i * args.hidden;
         for (int64_t l = 0; l < args.hidden; ++l) to[l] = load_scalar(row[l]) * scale;
       }
@@ -165,9 +164,8 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
   });
 }
 
-Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
-                             const Parallel& parallel) {
-  const Kernels& kernels = active_kernels();
+void mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* workspace,
+                           const Parallel& parallel, const Kernels& kernels) {
   const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
   widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
@@ -182,7 +180,6 @@ Status mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* wo
       i += count;
     }
   });
-  return Status::kOk;
 }
 
 namespace {
@@ -221,7 +218,7 @@ void add_chunks(DType dtype, const void* partial, int64_t chunks, int64_t partia
 
 }  // namespace
 
-size_t norm_grad_cpu_workspace(const NormGradArgs& args, int) {
+size_t norm_grad_cpu_workspace(const NormGradArgs& args) {
   return NormGradWorkspace(args, nullptr).used;
 }
 
@@ -255,12 +252,6 @@ void norm_grad_sums_cpu(const NormGradArgs& args, void* workspace) {
     add_chunks(args.dtype, ws.dweight, chunks, ws.partial_bytes, args.hidden, args.dweight);
   if (args.dbias)
     add_chunks(args.dtype, ws.dbias, chunks, ws.partial_bytes, args.hidden, args.dbias);
-}
-
-Status norm_grad_cpu(const NormGradArgs& args, void* workspace, const Parallel& parallel) {
-  norm_grad_part_cpu(args, 0, norm_grad_chunks(args).count, workspace, parallel);
-  norm_grad_sums_cpu(args, workspace);
-  return Status::kOk;
 }
 
 }  // namespace fnet

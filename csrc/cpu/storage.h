@@ -5,8 +5,6 @@
 // everywhere.
 #pragma once
 
-#include <limits>
-
 #include "core/dtype.h"
 #include "cpu/lanes.h"
 
@@ -70,12 +68,6 @@ FNET_FN Lanes<float, W> load(const Float16* p) {
   float lane[W];
   for (int i = 0; i < W; ++i) lane[i] = load_scalar(p[i]);
   return Lanes<float, W>::load(lane);
-}
-
-// A float32 from outside as it may meet 16-bit data: a NaN becomes one whose lower half is zeros.
-template <class R>
-FNET_FN R with_short_nan(R a) {
-  return a == a ? a : std::numeric_limits<R>::quiet_NaN();
 }
 
 // The bits of W elements of type T: what is stored for a.

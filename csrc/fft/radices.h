@@ -1,6 +1,8 @@
 // Which radices the kernels have, and how a length is split into them.
 #pragma once
 
+#include <initializer_list>
+
 #include "fft/defs.h"
 
 namespace fnet {
@@ -39,19 +41,30 @@ constexpr int stage_cost(int radix) {
 }
 
 inline constexpr int kMaxRadix = 16;
-inline constexpr int kMaxStages = 31;
+// Places in a line are 32-bit numbers. Longer lengths, of which nobody has a tensor's worth of
+// memory for one row and its transform, take the general path.
+inline constexpr long long kMaxLength = 1ll << 30;
+inline constexpr int kMaxStages = 30;
 
 struct Factors {
-  int count = 0;               // 0: the length has a prime factor above 13 (or is 0)
+  int count = 0;               // 0: a prime factor above 13, or not in 1..kMaxLength
   int radix[kMaxStages] = {};  // in the order of the stages
   int cost = 0;
 };
+
+// Whether factorise(n) finds a split: n in 1..kMaxLength without a prime factor above 13.
+FNET_FN constexpr bool has_factors(long long n) {
+  if (n < 1 || n > kMaxLength) return false;
+  for (int p : {2, 3, 5, 7, 11, 13})
+    while (n % p == 0) n /= p;
+  return n == 1;
+}
 
 // The cheapest split of n into radices, smaller ones first: the last stage has no twiddles, so it
 // is the largest. n = 1 is one stage of radix 1.
 constexpr Factors factorise(long long n, int largest = kMaxRadix) {
   Factors best;
-  if (n < 1) return best;
+  if (!has_factors(n)) return best;
   if (n == 1) {
     best.count = 1;
     best.radix[0] = 1;
@@ -62,7 +75,7 @@ constexpr Factors factorise(long long n, int largest = kMaxRadix) {
     Factors rest;
     if (n != r) {
       rest = factorise(n / r, r);
-      if (rest.count == 0) continue;
+      if (rest.count == 0) continue;  // no radix of up to r is left for what remains
     }
     const int cost = stage_cost(r) + rest.cost;
     if (best.count != 0 && best.cost <= cost) continue;

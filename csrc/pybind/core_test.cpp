@@ -132,10 +132,10 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
     args.normalized = normalized.data();
     args.rstd = rstd.mutable_data();
   }
-  const Status status =
-      spectrum ? mix_from_spectrum_cpu(args, spectrum->data(), workspace.data(), threads(slots))
-               : mix_cpu(args, workspace.data(), threads(slots));
-  if (status != Status::kOk) throw py::value_error("unsupported length");
+  if (spectrum)
+    mix_from_spectrum_cpu(args, spectrum->data(), workspace.data(), threads(slots));
+  else if (mix_cpu(args, workspace.data(), threads(slots)) != Status::kOk)
+    throw py::value_error("unsupported length");
   check(y.intact() && normalized.intact() && workspace.intact());
   const std::vector<py::ssize_t> shape{args.batch, args.seq, args.hidden};
   return py::make_tuple(py::array(x.dtype(), shape, y.data()),
@@ -152,8 +152,9 @@ py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::arra
   const size_t row = size_t(args.hidden * element_size(args.dtype));
   Guarded du(row * size_t(args.rows)), dweight(row), dbias(row);
   args.du_over_rstd = du.data(), args.dweight = dweight.data(), args.dbias = dbias.data();
-  Guarded workspace(norm_grad_cpu_workspace(args, slots), 5);
-  norm_grad_cpu(args, workspace.data(), threads(slots));
+  Guarded workspace(norm_grad_cpu_workspace(args), 5);
+  norm_grad_part_cpu(args, 0, norm_grad_chunks(args).count, workspace.data(), threads(slots));
+  norm_grad_sums_cpu(args, workspace.data());
   check(du.intact() && dweight.intact() && dbias.intact() && workspace.intact());
   const std::vector<py::ssize_t> line{args.hidden};
   return py::make_tuple(py::array(grad.dtype(), {grad.shape(0), grad.shape(1)}, du.data()),

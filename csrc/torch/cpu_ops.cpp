@@ -35,11 +35,14 @@ Parallel mix_parallel(const MixArgs& args) {
 // The general path's kernels.
 struct CpuHalves {
   const Parallel& parallel;
+  const Kernels& kernels = active_kernels();
 
-  size_t workspace(const MixArgs& args) const { return mix_cpu_workspace(args, parallel.slots()); }
+  size_t workspace(const MixArgs& args) const {
+    return mix_cpu_workspace(args, parallel.slots(), kernels);
+  }
   void widen(const MixArgs& args, void* wide) const { widen_rows_cpu(args, wide, parallel); }
   void finish(const MixArgs& args, const void* spectrum, void* workspace) const {
-    mix_from_spectrum_cpu(args, spectrum, workspace, parallel);
+    mix_from_spectrum_cpu(args, spectrum, workspace, parallel, kernels);
   }
 };
 
@@ -52,8 +55,11 @@ struct Cpu {
   static void mix(const MixArgs& args, const Tensor& like) {
     const Parallel parallel = mix_parallel(args);
     if (!has_own_kernels(args)) return mix_by_torch_fft(args, like, CpuHalves{parallel});
-    const Workspace workspace(mix_cpu_workspace(args, parallel.slots()));
-    mix_cpu(args, workspace.data(), parallel);
+    const Kernels& kernels = active_kernels();
+    const Workspace workspace(mix_cpu_workspace(args, parallel.slots(), kernels));
+    const Status status = mix_cpu(args, workspace.data(), parallel, kernels);
+    STD_TORCH_CHECK(status == Status::kOk, "fourier_mix: kernels refused shape [", args.batch, ", ",
+                    args.seq, ", ", args.hidden, "] with status ", int(status));
   }
 
   // A few sequences at a time, while their du is in the caches; chunks of rows may run a little
@@ -61,7 +67,7 @@ struct Cpu {
   static void backward(const NormGradArgs& norm, MixArgs args, const void* rstd,
                        const Tensor& like) {
     const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
-    const Tensor workspace = new_bytes(like, norm_grad_cpu_workspace(norm, parallel.slots()));
+    const Tensor workspace = new_bytes(like, norm_grad_cpu_workspace(norm));
     const int64_t batch = args.batch, size = args.seq * args.hidden;
     const int64_t slice =
         parallel.slots() * std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, size));
@@ -92,7 +98,7 @@ int64_t workspace_bytes(int64_t batch, int64_t seq, int64_t hidden, ScalarType t
 }
 
 std::vector<int64_t> length_radices(int64_t n) {
-  const Factors factors = n >= 1 ? factorise(n) : Factors{};
+  const Factors factors = factorise(n);
   return {factors.radix, factors.radix + factors.count};
 }
 

@@ -19,15 +19,34 @@ inline int64_t general_path_slice(const MixArgs& args) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (args.seq * args.hidden), 1, args.batch);
 }
 
+// Whether the transform reads x where it is; else rows are widened first.
+inline bool is_wide(const MixArgs& args) {
+  return element_size(args.dtype) == compute_size(args.dtype) && !args.row_scale;
+}
+
 // What it allocates at a time.
 template <class Halves>
 int64_t general_path_bytes(const MixArgs& args, const Halves& halves) {
   MixArgs part = args;
   part.batch = general_path_slice(args);
-  const int64_t numbers =
-      args.hidden + 2 * (args.hidden / 2 + 1);  // a row of x, and of its spectrum
-  return part.batch * args.seq * numbers * compute_size(args.dtype) +
+  const int64_t wide_row = is_wide(args) ? 0 : args.hidden,
+                spectrum_row = 2 * (args.hidden / 2 + 1);
+  return part.batch * args.seq * (wide_row + spectrum_row) * compute_size(args.dtype) +
          int64_t(halves.workspace(part));
+}
+
+// x [batch, seq, hidden] in the compute type, itself or a copy.
+template <class Halves>
+Tensor wide_rows(const MixArgs& args, const Tensor& like, const Halves& halves) {
+  const std::vector<int64_t> sizes{args.batch, args.seq, args.hidden};
+  if (is_wide(args)) {
+    const std::vector<int64_t> strides{args.x_batch_stride, args.x_row_stride, 1};
+    return torch::stable::from_blob(const_cast<void*>(args.x), sizes, strides, like.device(),
+                                    compute_type(args.dtype));
+  }
+  const Tensor wide = new_empty(like, sizes, compute_type(args.dtype));
+  halves.widen(args, wide.mutable_data_ptr());
+  return wide;
 }
 
 // The op for any lengths, on the device of `like`; y may be x.
@@ -45,9 +64,7 @@ void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Halves& hal
     part.row_scale = advance(args.row_scale, b * args.seq * wide);
     part.rstd = advance(args.rstd, b * args.seq * wide);
 
-    const Tensor x = new_empty(like, {part.batch, part.seq, part.hidden}, compute_type(args.dtype));
-    halves.widen(part, x.mutable_data_ptr());
-    const Tensor spectrum = rfft2_pairs(x);
+    const Tensor spectrum = rfft2_pairs(wide_rows(part, like, halves));
     const Tensor workspace = new_bytes(like, halves.workspace(part));
     halves.finish(part, spectrum.const_data_ptr(), workspace.mutable_data_ptr());
   }

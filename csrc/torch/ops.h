@@ -35,6 +35,7 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   const typename Backend::Scope scope(x);
   const Rows in(op, x, Backend::kAlignment);
   const DType dtype = dtype_of(op, x.scalar_type());
+  STD_TORCH_CHECK(eps >= 0, op, ": expected eps that is not negative, got ", eps);  // nor NaN
   check_affine(op, "weight", weight, x, in.hidden);
   check_affine(op, "bias", bias, x, in.hidden);
   const auto w = contiguous(weight, Backend::kAlignment), b = contiguous(bias, Backend::kAlignment);

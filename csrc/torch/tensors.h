@@ -47,11 +47,12 @@ inline Tensor new_empty(const Tensor& like, std::vector<int64_t> sizes, ScalarTy
     const Tensor t = torch::stable::new_empty(like, sizes, type);
     if (t.is_cpu()) prefer_huge_pages(t.mutable_data_ptr(), t.numel() * t.element_size());
     return t;
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
     int64_t count = 1;
     for (const int64_t size : sizes) count *= size;
-    STD_TORCH_CHECK(false, "fnet_kernels: out of memory: could not allocate ", count,
-                    " elements of ", torch::headeronly::toString(type), " on the device of x");
+    STD_TORCH_CHECK(false, "fnet_kernels: could not allocate ", count, " elements of ",
+                    torch::headeronly::toString(type),
+                    " on the device of x, most likely out of memory: ", error.what());
   }
 }
 
@@ -118,9 +119,11 @@ inline void check_affine(const char* op, const char* name, const std::optional<T
                          const Tensor& x, int64_t hidden) {
   if (!t) return;
   STD_TORCH_CHECK(t->dim() == 1 && t->size(0) == hidden, op, ": expected ", name, " of shape [",
-                  hidden, "]");
-  STD_TORCH_CHECK(t->scalar_type() == x.scalar_type() && t->device() == x.device(), op,
-                  ": expected ", name, " of the dtype and device of x");
+                  hidden, "], got ", t->dim(), " dims of ", t->numel(), " elements");
+  STD_TORCH_CHECK(t->scalar_type() == x.scalar_type(), op, ": expected ", name,
+                  " of the dtype of x, ", torch::headeronly::toString(x.scalar_type()), ", got ",
+                  torch::headeronly::toString(t->scalar_type()));
+  STD_TORCH_CHECK(t->device() == x.device(), op, ": expected ", name, " on the device of x");
 }
 
 inline const void* data_or_null(const std::optional<Tensor>& t) {
