@@ -15,6 +15,8 @@ _INFINITY = float("inf")
 def check_x(op: str, x: Tensor) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{op}: x must be a torch.Tensor, got {_kind(x)}")
+    if x.layout != torch.strided:
+        raise TypeError(f"{op}: x must be a dense (strided) tensor, got {x.layout}")
     if x.dtype not in DTYPES:
         names = ", ".join(str(dtype) for dtype in DTYPES)
         raise TypeError(f"{op}: x must have one of the dtypes {names}; got {x.dtype}")
@@ -26,6 +28,12 @@ def check_x(op: str, x: Tensor) -> None:
         raise no_kernels(op, x.device)
 
 
+def autocasting(x: Tensor) -> bool:
+    """Whether `torch.autocast` is on where x lives."""
+    device = x.device.type
+    return device != "meta" and torch.is_autocast_enabled(device)  # meta knows no autocast
+
+
 def no_kernels(op: str, device: torch.device) -> ValueError:
     cure = f": {NO_CUDA}; {REBUILD_CUDA}" if device.type == "cuda" else ""
     return ValueError(
@@ -34,8 +42,8 @@ def no_kernels(op: str, device: torch.device) -> ValueError:
     )
 
 
-def check_vector(op: str, name: str, vector: Tensor, x: Tensor) -> None:
-    """`vector` is a weight or bias that fits the last axis of x."""
+def check_vector(op: str, name: str, vector: Tensor, x: Tensor, cast: bool) -> Tensor:
+    """`vector`, a weight or bias that fits the last axis of x; with `cast` in the dtype of x."""
     if not isinstance(vector, Tensor):
         raise TypeError(f"{op}: {name} must be a torch.Tensor or None, got {_kind(vector)}")
     if vector.dim() != 1 or vector.shape[0] != x.shape[-1]:
@@ -43,16 +51,19 @@ def check_vector(op: str, name: str, vector: Tensor, x: Tensor) -> None:
             f"{op}: {name} must have shape ({x.shape[-1]},), the hidden size of x with shape"
             f" {tuple(x.shape)}; got shape {tuple(vector.shape)}"
         )
-    if vector.dtype != x.dtype:
-        raise TypeError(f"{op}: {name} must have the dtype of x, {x.dtype}; got {vector.dtype}")
     if vector.device != x.device:
         raise ValueError(
             f"{op}: {name} must be on the device of x, {x.device}; got {vector.device}"
         )
+    if vector.dtype == x.dtype:
+        return vector
+    if cast and vector.dtype in DTYPES:
+        return vector.to(x.dtype)
+    raise TypeError(f"{op}: {name} must have the dtype of x, {x.dtype}; got {vector.dtype}")
 
 
 def check_number(op: str, name: str, value: float) -> None:
-    if not isinstance(value, (float, int)):
+    if not isinstance(value, (float, int)) or isinstance(value, bool):
         raise TypeError(f"{op}: {name} must be a Python number, got {_kind(value)}")
 
 

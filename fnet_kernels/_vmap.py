@@ -16,13 +16,21 @@ def _first(t: Tensor, dim: int) -> Tensor:
     return t.movedim(dim, 0)
 
 
-def _each(op: Any, size: int, in_dims: Dims, args: tuple[Any, ...]) -> list[Any]:
-    """The results of `op` on every slice along the mapped axes."""
-    slices = [
-        [arg] * size if dim is None else arg.unbind(dim)
-        for arg, dim in zip(args, in_dims, strict=True)
-    ]
-    return [op(*call) for call in zip(*slices, strict=True)]
+def _each(op: Any, size: int, in_dims: Dims, args: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """The results of `op` on every slice along the mapped axes, stacked along a first axis."""
+
+    def slices(arg: Any, dim: int | None) -> Any:
+        if dim is None:
+            return [arg] * max(size, 1)
+        if size == 0:  # one slice of zeros tells the shapes
+            arg = torch.cat([arg, arg.new_zeros(*arg.shape[:dim], 1, *arg.shape[dim + 1 :])], dim)
+        return arg.unbind(dim)
+
+    calls = zip(*map(slices, args, in_dims), strict=True)
+    results = [op(*call) for call in calls]
+    if isinstance(results[0], Tensor):
+        results = [(result,) for result in results]
+    return tuple(torch.stack(same)[:size] for same in zip(*results, strict=True))
 
 
 def _fourier_mix(
@@ -36,7 +44,7 @@ def _fused_fourier_mix(info: Any, in_dims: Dims, *args: Any) -> tuple[Tensor, in
     x, *rest = args
     if in_dims[0] is not None and in_dims[1:3] == (None, None):
         return operators.fused_fourier_mix(_first(x, in_dims[0]), *rest), 0
-    return torch.stack(_each(operators.fused_fourier_mix, info.batch_size, in_dims, args)), 0
+    return _each(operators.fused_fourier_mix, info.batch_size, in_dims, args)[0], 0
 
 
 def _fused_fourier_mix_train(
@@ -47,16 +55,14 @@ def _fused_fourier_mix_train(
         y, normalized, rstd = operators.fused_fourier_mix_train(_first(x, in_dims[0]), *rest)
         affine = rest[0] is not None or rest[1] is not None
         return (y, normalized, rstd), (0, 0 if affine else None, 0)
-    results = _each(operators.fused_fourier_mix_train, info.batch_size, in_dims, args)
-    return tuple(torch.stack(same) for same in zip(*results, strict=True)), (0, 0, 0)
+    return _each(operators.fused_fourier_mix_train, info.batch_size, in_dims, args), (0, 0, 0)
 
 
 def _fused_fourier_mix_backward(
     info: Any, in_dims: Dims, *args: Any
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     # Weight gradients sum over all leading axes, so every mapped slice needs a call of its own.
-    results = _each(operators.fused_fourier_mix_backward, info.batch_size, in_dims, args)
-    return tuple(torch.stack(same) for same in zip(*results, strict=True)), (0, 0, 0)
+    return _each(operators.fused_fourier_mix_backward, info.batch_size, in_dims, args), (0, 0, 0)
 
 
 torch.library.register_vmap("fnet_kernels::fourier_mix", _fourier_mix)

@@ -74,6 +74,8 @@ class FNetEncoder(nn.Sequential):
 
     FNet-Base is `FNetEncoder(12, 768, 3072)`, FNet-Large `FNetEncoder(24, 1024, 4096)`.
 
+    A slice, say `encoder[:6]`, is an `nn.Sequential` of those layers, which share their parameters.
+
     Shape: `[..., seq, hidden_size]` in and out, of one dtype.
 
     >>> import torch
@@ -109,3 +111,8 @@ class FNetEncoder(nn.Sequential):
                 for _ in range(num_layers)
             )
         )
+
+    def __getitem__(self, index: slice | int) -> nn.Module:
+        """A layer; of a slice, those layers themselves as a `Sequential`."""
+        layers = list(self)
+        return nn.Sequential(*layers[index]) if isinstance(index, slice) else layers[index]

@@ -29,8 +29,8 @@ class Explanation:
     #: Factors of the two lengths, in the order in which the kernels apply them; () on other paths.
     seq_radices: tuple[int, ...]
     hidden_radices: tuple[int, ...]
-    #: Where it runs: on a CPU the instruction set ("avx512", "avx2", "neon" or "portable") and the
-    #: threads; on a GPU the device, and how the kernels divide the work.
+    #: Where it runs: on a CPU the instruction set ("avx512", "avx2" or "portable") and the threads;
+    #: on a GPU the device, and how the kernels divide the work.
     runs_on: str
     #: What the call allocates besides its results, in bytes (without torch.fft's own scratch).
     workspace_bytes: int
@@ -92,8 +92,11 @@ def explain(
         device = torch.device(device or "cpu")
         if device.type not in DEVICES:
             raise no_kernels("explain", device)
+        shape = tuple(x)
+        if not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ValueError(f"explain: a shape is made of sizes 0, 1, 2, ...; got {shape}")
         # A meta tensor has a shape and a dtype, and no memory.
-        x = torch.empty(tuple(x), dtype=dtype or torch.float32, device="meta")
+        x = torch.empty(shape, dtype=dtype or torch.float32, device="meta")
     check_x("explain", x)
     *batch, seq, hidden = x.shape
     plan = (_cuda_plan if device.type == "cuda" else _cpu_plan)(

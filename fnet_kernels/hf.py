@@ -48,9 +48,9 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     and names. Patching twice is patching once.
 
     A layer is left alone, with a warning that says why, when its computation is not the standard
-    one: with `use_tpu_fourier_optimizations`, or when its `forward`, its transform or its LayerNorm
-    has been replaced (hooks of `accelerate` replace `forward`: patch before dispatching).
-    Hooks on modules inside a patched layer no longer run.
+    one: with `use_tpu_fourier_optimizations`, or when it or a module inside it has been replaced,
+    subclassed, given another `forward` (as hooks of `accelerate` do: patch before dispatching) or,
+    inside, forward hooks. Under `torch.autocast` a patched layer runs in float32, as the stock one.
 
     Args:
         model: any module that contains FNet layers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fnet_kernels._checks import check_eps, check_number
 from fnet_kernels.ops import fourier_mix, fused_fourier_mix
 
 
@@ -25,6 +26,7 @@ class FourierMix(nn.Module):
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
+        check_number("FourierMix", "scale", scale)
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +49,10 @@ class FusedFourierMix(nn.Module):
         bias: learn a `bias`.
         scale: factor of the unnormalised transform.
         device: where the parameters live.
-        dtype: dtype of the parameters, which is that of the input.
+        dtype: dtype of the parameters, which is that of the input (but see autocast there).
+
+    Raises:
+        TypeError, ValueError: as `fused_fourier_mix`, for `eps` and `scale` at once.
 
     Shape: `[..., seq, hidden_size]` in and out, of one dtype.
 
@@ -73,6 +78,8 @@ class FusedFourierMix(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_eps("FusedFourierMix", eps)
+        check_number("FusedFourierMix", "scale", scale)
         self.hidden_size = hidden_size
         self.eps = eps
         self.elementwise_affine = elementwise_affine

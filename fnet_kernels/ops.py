@@ -11,7 +11,7 @@ from torch import Tensor
 # Importing these registers the gradients, the fake kernels and the vmap rules.
 from fnet_kernels import _autograd, _fake, _vmap  # noqa: F401
 from fnet_kernels._autograd import mix, train, transformed
-from fnet_kernels._checks import check_eps, check_number, check_vector, check_x
+from fnet_kernels._checks import autocasting, check_eps, check_number, check_vector, check_x
 from fnet_kernels._library import operators
 
 # Looked up once: finding an overload by name costs as much as the checks below.
@@ -33,8 +33,9 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
         scale: factor of the transform; `torch.compile` compiles anew for each value.
 
     Returns:
-        A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast` `x` is cast to the
-        autocast dtype first (float64 excepted), as a matrix product does.
+        A contiguous tensor of the shape and dtype of `x`, also under `torch.autocast`. An element
+        of `x` that is not finite makes every element of its own `[seq, hidden]` not finite (NaN or
+        infinite), and no other.
 
     Raises:
         TypeError: `x` is not a tensor of one of these dtypes, or `scale` is not a number.
@@ -48,9 +49,6 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
     """
     check_x("fourier_mix", x)
     check_number("fourier_mix", "scale", scale)
-    dtype = _autocast_dtype(x)
-    if dtype is not None:
-        x = _cast(x, dtype)
     if (x.requires_grad and torch.is_grad_enabled()) or transformed():
         return mix(x, scale, False)
     return _untracked(_mix, x, scale)
@@ -73,15 +71,17 @@ def fused_fourier_mix(
         x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
             bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
             `x` gives an empty result.
-        weight: `[hidden]`, dtype and device of `x`; None for ones.
-        bias: `[hidden]`, dtype and device of `x`; None for zeros.
+        weight: `[hidden]`, dtype (unless under autocast) and device of `x`; None for ones.
+        bias: `[hidden]`, likewise; None for zeros.
         eps: added to the variance of each row; finite, not negative.
         scale: factor of the transform; `torch.compile` compiles anew for each value.
 
     Returns:
-        A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast` all tensors are
-        cast to the autocast dtype first (float64 excepted), as a matrix product does. Without
-        gradients nothing is kept; with them, the normalised rows and one number a row are.
+        A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast`, too, the dtype of
+        `x` decides, so that a residual stream in float32 stays so; `weight` and `bias` are cast to
+        it. Without gradients nothing is kept; with them, the normalised rows and one number a row
+        are. An element of `x` that is not finite makes every element of its own `[seq, hidden]` not
+        finite, and no other.
 
     Raises:
         TypeError: an argument of the wrong kind, an unsupported dtype, or dtypes that differ.
@@ -97,18 +97,15 @@ def fused_fourier_mix(
     check_x("fused_fourier_mix", x)
     check_number("fused_fourier_mix", "scale", scale)
     check_eps("fused_fourier_mix", eps)
-    dtype = _autocast_dtype(x)
-    if dtype is not None:
-        x = _cast(x, dtype)
-        weight = None if weight is None else _cast(weight, dtype)
-        bias = None if bias is None else _cast(bias, dtype)
     needs_grad = x.requires_grad
-    if weight is not None:
-        check_vector("fused_fourier_mix", "weight", weight, x)
-        needs_grad = needs_grad or weight.requires_grad
-    if bias is not None:
-        check_vector("fused_fourier_mix", "bias", bias, x)
-        needs_grad = needs_grad or bias.requires_grad
+    if weight is not None or bias is not None:
+        cast = autocasting(x)
+        if weight is not None:
+            weight = check_vector("fused_fourier_mix", "weight", weight, x, cast)
+            needs_grad = needs_grad or weight.requires_grad
+        if bias is not None:
+            bias = check_vector("fused_fourier_mix", "bias", bias, x, cast)
+            needs_grad = needs_grad or bias.requires_grad
     if (needs_grad and torch.is_grad_enabled()) or transformed():
         return train(x, weight, bias, eps, scale)
     return _untracked(_fused, x, weight, bias, eps, scale)
@@ -120,15 +117,3 @@ def _untracked(op: Callable[..., Tensor], *args: Any) -> Tensor:
         return op(*args)
     with torch._C._AutoDispatchBelowAutograd():
         return op(*args)
-
-
-def _autocast_dtype(x: Tensor) -> torch.dtype | None:
-    device = x.device.type
-    if device == "meta" or not torch.is_autocast_enabled(device):  # meta knows no autocast
-        return None
-    return torch.get_autocast_dtype(device)
-
-
-def _cast(t: Tensor, dtype: torch.dtype) -> Tensor:
-    """`t` as `torch.autocast` hands it to a matrix product: all but float64 is cast."""
-    return t if t.dtype == torch.float64 else t.to(dtype)

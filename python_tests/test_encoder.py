@@ -66,6 +66,7 @@ def test_encoder_is_its_layers_in_turn() -> None:
     x = torch.randn(2, 9, 16, dtype=torch.float64)
     encoder.eval()
     assert torch.equal(encoder(x), encoder[2](encoder[1](encoder[0](x))))
+    assert torch.equal(encoder(x), encoder[-1](encoder[:2](x)))
 
 
 def test_encoder_trains_in_bfloat16_and_compiled() -> None:

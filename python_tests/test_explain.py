@@ -37,6 +37,18 @@ def test_general_path_names_the_length(shape: tuple[int, ...], named: str) -> No
     assert it.workspace_bytes > 0
 
 
+def test_lengths_beyond_any_tensor() -> None:
+    for power in (29, 30, 31, 33, 40, 50):
+        it = explain((1, 1 << power, 1))
+        assert it.path == ("kernels" if power <= 30 else "general")
+
+
+def test_what_is_no_shape_is_an_error() -> None:
+    for shape in ((-1, 4, 4), (2.0, 4)):
+        with pytest.raises(ValueError, match="explain: a shape is made of sizes"):
+            explain(shape)  # type: ignore[arg-type]
+
+
 def test_empty() -> None:
     for shape in ((0, 4, 4), (2, 0, 4), (2, 4, 0)):
         assert explain(shape).path == "empty"

@@ -240,18 +240,37 @@ def test_tpu_optimized_layers_are_left_alone() -> None:
 
 
 def test_layers_that_compute_something_else_are_left_alone() -> None:
-    model = build(num_hidden_layers=4)
+    model = build(num_hidden_layers=7)
     layers = [layer.fourier for layer in model.encoder.layer]
     layers[0].forward = lambda hidden_states: (hidden_states,)
     layers[1].output.LayerNorm = nn.Identity()
     layers[2].self.fourier_transform.keywords["dim"] = (1,)
-    with pytest.warns(UserWarning, match="left 3 FNet layers alone"):
+    layers[3].output.forward = lambda fourier_output, input_tensor: input_tensor
+    layers[4].self = nn.Identity()
+    layers[5].output.LayerNorm.register_forward_hook(lambda module, args, output: 2 * output)
+    with pytest.warns(UserWarning, match="left 6 FNet layers alone"):
         report = hf.patch_fnet(model)
-    assert report.changed == ("encoder.layer.3.fourier",)
+    assert report.changed == ("encoder.layer.6.fourier",)
     reasons = list(report.skipped.values())
-    assert "forward has been replaced" in reasons[0]
+    assert "its forward has been replaced" in reasons[0]
     assert "LayerNorm is Identity" in reasons[1]
     assert "dim" in reasons[2]
+    assert "forward of its output has been replaced" in reasons[3]
+    assert "transform is Identity" in reasons[4]
+    assert "LayerNorm has forward hooks" in reasons[5]
+
+
+def test_autocast_keeps_the_residual_stream() -> None:
+    model = build()
+    with torch.autocast("cpu", torch.bfloat16):
+        stock = results(model, **batch())
+        hf.patch_fnet(model)
+        ours = results(model, **batch())
+    assert [t.dtype for t in ours] == [t.dtype for t in stock]
+    exact = results(hf.unpatch_fnet(model) and model, **batch())
+    for mine, theirs, truth in zip(ours, stock, exact, strict=True):
+        # As far from float32 as the stock model under autocast is, whose other layers are ours too.
+        assert (mine - truth).abs().max() <= 1.5 * (theirs - truth).abs().max()
 
 
 def test_a_model_inside_another_module() -> None:

@@ -104,6 +104,10 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.fourier_mix(X.cfloat()), TypeError, ["x", "got torch.complex64"]),
     (lambda: fk.fourier_mix(W), ValueError, ["x", "[..., seq, hidden]", "got shape (4,)"]),
     (lambda: fk.fourier_mix(X, scale=W), TypeError, ["scale", "number", "got Tensor"]),
+    (lambda: fk.fourier_mix(X, scale=True), TypeError, ["scale", "number", "got bool"]),
+    (lambda: fk.fourier_mix(X.to_sparse()), TypeError, ["x", "strided", "got torch.sparse_coo"]),
+    (lambda: fk.FusedFourierMix(4, eps=-1.0), ValueError, ["FusedFourierMix: eps", "got -1.0"]),
+    (lambda: fk.FourierMix(scale="1"), TypeError, ["FourierMix: scale", "got str"]),
     (lambda: fk.fused_fourier_mix(None), TypeError, ["fused_fourier_mix: x", "got None"]),
     (lambda: fk.fused_fourier_mix(X.bool()), TypeError, ["x", "got torch.bool"]),
     (lambda: fk.fused_fourier_mix(W), ValueError, ["fused_fourier_mix: x", "got shape (4,)"]),
@@ -141,6 +145,15 @@ def test_errors_name_what_was_expected_and_what_came(
         call()
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_operators_check_for_themselves() -> None:
+    with pytest.raises(RuntimeError, match=r"weight of shape \[4\], got 1 dims of 3 elements"):
+        OPS.fused_fourier_mix(X, W[:3], None, 1e-5, 1.0)
+    with pytest.raises(RuntimeError, match="bias of the dtype of x, Float, got Double"):
+        OPS.fused_fourier_mix(X, None, W.double(), 1e-5, 1.0)
+    with pytest.raises(RuntimeError, match="eps that is not negative, got -1"):
+        OPS.fused_fourier_mix(X, None, None, -1.0, 1.0)
 
 
 def test_a_device_without_kernels_is_named() -> None:
@@ -219,21 +232,22 @@ def test_export_with_a_dynamic_length() -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_autocast_casts_like_a_matrix_product(compiled: bool) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_autocast_follows_x(dtype: torch.dtype, compiled: bool) -> None:
     torch.compiler.reset()
     run = torch.compile(both, fullgraph=True, backend="aot_eager") if compiled else both
     x, weight, bias = inputs(2, 8, 12)
     with torch.autocast("cpu", torch.bfloat16):
-        y = run(x.half(), weight, bias)
-    assert y.dtype == torch.bfloat16
-    assert torch.equal(y, both(*(t.bfloat16() for t in (x.half(), weight, bias))))
+        y = run(x.to(dtype), weight, bias)
+    assert y.dtype == dtype
+    assert torch.equal(y, both(*(t.to(dtype) for t in (x, weight, bias))))
 
 
-def test_autocast_leaves_float64() -> None:
-    x = torch.randn(2, 8, 12, dtype=torch.float64)
+def test_autocast_hides_no_error() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        assert fk.fourier_mix(x).dtype == torch.float64
-        assert fk.fused_fourier_mix(x).dtype == torch.float64
+        for bad in (1.0, W.int(), W.cfloat()):
+            with pytest.raises(TypeError, match="weight must"):
+                fk.fused_fourier_mix(X, bad)  # type: ignore[arg-type]
 
 
 def test_inference_mode() -> None:
@@ -266,6 +280,13 @@ def test_vmap(in_dims: Any, x_shape: Any, weight_shape: Any) -> None:
         op = torch.vmap(lambda x: OPS.fused_fourier_mix(x, None, None, 1e-5, 1.0), in_dims[0])
         truth = torch.vmap(lambda x: reference.fused_fourier_mix(x, eps=1e-5), in_dims[0])(x)
         assert_close(op(x), truth, 10)
+
+
+def test_vmap_over_nothing() -> None:
+    x, weight = torch.randn(0, 5, 8), torch.randn(0, 8)
+    assert torch.vmap(fk.fused_fourier_mix, (0, 0))(x, weight).shape == (0, 5, 8)
+    for t in torch.vmap(lambda x, w: OPS.fused_fourier_mix_train(x, w, None, 1e-3, 1.0))(x, weight):
+        assert t.shape[0] == 0
 
 
 @pytest.mark.parametrize("given", ["none", "shared", "mapped"])
