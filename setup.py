@@ -55,7 +55,7 @@ def check_torch() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch without NumPy warns, which is no matter here
             import torch
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         stop(f"torch does not import ({error}): run `pip install torch`, then build again")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
         oldest = ".".join(map(str, OLDEST_TORCH))
@@ -65,7 +65,7 @@ def check_torch() -> None:
 def check_compiler() -> None:
     """Stop when C++20 cannot be compiled here, or Python's headers are missing."""
     compiler = os.environ.get("CXX", "c++")
-    cure = "install g++ 10 or clang 12 or newer (say, `apt install g++`), or name one in CXX"
+    cure = "install g++ 11 or clang 14 or newer (say, `apt install g++`), or name one in CXX"
     probe = [*compiler.split(), "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
     source = "#include <concepts>\n#include <span>\n"
     try:
@@ -192,7 +192,7 @@ def use_this_environment() -> None:
 
 use_this_environment()
 CUDA_MODULE = "fnet_kernels._C_cuda"
-TOOLKIT = fnet_nvcc.find_toolkit()
+TOOLKIT = None if os.environ.get("FNET_CUDA") == "0" else fnet_nvcc.find_toolkit()
 NO_CUDA = why_no_cuda()
 if NO_CUDA:
     print(f"fnet_kernels: no CUDA kernels in this build: {NO_CUDA}")

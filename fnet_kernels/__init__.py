@@ -27,7 +27,7 @@ try:
     from fnet_kernels.explain import explain
     from fnet_kernels.modules import FourierMix, FusedFourierMix
     from fnet_kernels.ops import fourier_mix, fused_fourier_mix
-except ImportError as error:
+except (ImportError, OSError) as error:  # OSError: a library of torch's own is missing
     # A broken build must not keep `python -m fnet_kernels doctor` from naming the cure: the names
     # above raise this error when they are first asked for.
     _broken = error

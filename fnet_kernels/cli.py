@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -45,5 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=f"python -m fnet_kernels {command}", description=COMMANDS[command]
     )
     module.add_arguments(parser)
-    status: int = module.run(parser.parse_args(argv[1:]))
+    try:
+        status: int = module.run(parser.parse_args(argv[1:]))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status

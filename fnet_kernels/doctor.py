@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def _torch() -> Finding:
     cure = "run `pip install 'torch>={}.{}'`".format(*OLDEST_TORCH)
     try:
         import torch
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a library of its own is missing
         return Finding("torch", f"does not import ({error})", cure)
     major, minor = torch.__version__.split(".")[:2]
     if (int(major), int(minor)) < OLDEST_TORCH:
@@ -90,7 +91,13 @@ def _devices() -> Iterator[Finding]:
     from fnet_kernels._library import NO_CUDA, REBUILD_CUDA, operators
 
     best, used = operators.cpu_isas(), operators.cpu_isa()
-    yield Finding("cpu", f"kernels for {best}; in use: {used}")
+    wish = os.environ.get("FNET_CPU_ISA", used)
+    known = wish in ("auto", *best.split(","))
+    yield Finding(
+        "cpu",
+        f"kernels for {best}; in use: {used}" + ("" if known else f"; FNET_CPU_ISA={wish}"),
+        None if known else f"set FNET_CPU_ISA to auto or one of {best}, or unset it",
+    )
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         capability = "{}.{}".format(*torch.cuda.get_device_capability())
@@ -121,11 +128,11 @@ def _self_checks() -> Iterator[Finding]:
 def _self_check(device: str, path: str, shape: tuple[int, ...]) -> Finding:
     from fnet_kernels import explain
 
-    taken = explain(shape, device=device).path
     name = f"{path} path" if device == "cpu" else f"{path} path on {device}"
-    if taken != path:
-        return Finding(name, f"{shape} takes the path '{taken}'", "report this with the output")
     try:
+        taken = explain(shape, device=device).path
+        if taken != path:
+            return Finding(name, f"{shape} takes the path '{taken}'", "report this with the output")
         errors = {dtype: _worst_error(shape, dtype, device) for dtype in TOLERANCES}
     except RuntimeError as error:  # a kernel that is not there for this GPU, cuFFT that is missing
         return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_cure())

@@ -36,6 +36,7 @@ MISSING = BLOCK.format(
 )
 UNLOADABLE = BLOCK.format(name="fnet_kernels._C", error="ImportError('undefined symbol: xyz')")
 NO_TORCH = BLOCK.format(name="torch", error="ModuleNotFoundError('No torch', name='torch')")
+BROKEN_TORCH = BLOCK.format(name="torch", error="OSError('libc10.so: cannot open')")
 DOCTOR = "from fnet_kernels.cli import main; sys.exit(main(['doctor']))"
 
 
@@ -73,8 +74,9 @@ def test_module_entry() -> None:
         (MISSING, "extension of fnet_kernels is not built", "pip install ."),
         (UNLOADABLE, "undefined symbol: xyz", "pip install ."),
         (NO_TORCH, "torch: does not import", "pip install 'torch>=2.11'"),
+        (BROKEN_TORCH, "does not import (libc10.so: cannot open", "pip install 'torch>=2.11'"),
     ],
-    ids=["missing", "unloadable", "no torch"],
+    ids=["missing", "unloadable", "no torch", "broken torch"],
 )
 def test_doctor_names_what_is_broken_and_the_cure(block: str, named: str, cure: str) -> None:
     run = fresh(block + DOCTOR)
@@ -85,6 +87,21 @@ def test_doctor_names_what_is_broken_and_the_cure(block: str, named: str, cure: 
     assert remedy.startswith("     cure: ")
     assert cure in remedy
     assert last == "1 broken"
+    assert run.stderr == ""
+
+
+def test_doctor_names_a_wish_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FNET_CPU_ISA", "avx1024")
+    (broken,) = (f for f in doctor.examine() if f.cure)
+    assert "FNET_CPU_ISA=avx1024" in broken.detail
+    assert "auto" in str(broken.cure)
+
+
+def test_a_reader_may_leave_early() -> None:
+    run = subprocess.run(
+        f"'{sys.executable}' -m fnet_kernels doctor | true", shell=True, cwd=ROOT,
+        text=True, capture_output=True,
+    )  # fmt: skip
     assert run.stderr == ""
 
 
