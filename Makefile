@@ -3,11 +3,11 @@
 #   VENV=path             use this environment as it is: nothing is installed but the extension, offline
 #   TORCH=2.14.1          another torch than constraints.txt names
 #   CONSTRAINTS=file      another constraints.txt
-#   WHEEL_TORCH=2.11.0    the torch that wheel-check runs the wheel with
+#   WHEEL_TORCH='2.12.0'  the torches that wheel-check runs the wheel with
 #   CUDA_ARCHS='8.0;9.0'  the compute capabilities that cuda-build compiles for
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
-WHEEL_TORCH ?= 2.14.1
+WHEEL_TORCH ?= 2.11.0 2.14.1
 CUDA_ARCHS ?= 8.0;9.0
 NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
 CXX ?= c++
@@ -84,13 +84,15 @@ kernel-report: install core ## what the CUDA kernels cost, counted and compiled;
 gpu-check: ## on a machine with a GPU, offline: build, test, sanitize, measure; under 10 minutes
 	$(if $(VENV),$(PY),$(PYTHON)) tools/gpu_check.py $(ARGS)
 
-wheel-check: install ## build the wheel and run it under another torch, WHEEL_TORCH
+wheel-check: install ## build the wheel and run it under other torches, WHEEL_TORCH
 	rm -rf build/wheel build/lib*
 	$(PY) -m pip wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
-	$(PY) -m venv build/wheel/env
-	build/wheel/env/bin/python -m pip install torch==$(WHEEL_TORCH) build/wheel/*.whl
-	cd build/wheel && env -u PYTHONPATH env/bin/python $(CURDIR)/tools/wheel_smoke.py \
-	  --built-with "$$($(PY) -c 'import torch; print(torch.__version__)')"
+	for torch in $(WHEEL_TORCH); do \
+	  $(PY) -m venv --clear build/wheel/env && \
+	  build/wheel/env/bin/python -m pip install torch==$$torch build/wheel/*.whl && \
+	  (cd build/wheel && env -u PYTHONPATH env/bin/python $(CURDIR)/tools/wheel_smoke.py \
+	    --built-with "$$($(PY) -c 'import torch; print(torch.__version__)')") || exit 1; \
+	done
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info fnet_kernels/*.so

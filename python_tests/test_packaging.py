@@ -124,9 +124,10 @@ def test_nothing_is_required_where_nothing_is_missing(project: Path) -> None:
 
 
 @needs_compiler
-def test_an_isolated_build_sees_the_installed_torch(project: Path) -> None:
+@pytest.mark.parametrize("how", [".", "-e .", "--no-build-isolation .", "--no-build-isolation -e ."])
+def test_every_way_to_build_sees_the_installed_torch(how: str, project: Path) -> None:
     pytest.importorskip("pip")
-    command = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--dry-run", "."]
-    done = subprocess.run(command, cwd=project, text=True, capture_output=True)
+    command = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--dry-run"]
+    done = subprocess.run([*command, *how.split()], cwd=project, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Would install fnet_kernels-{fnet_kernels.__version__}" in done.stdout

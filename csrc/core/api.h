@@ -1,5 +1,6 @@
 // The kernel API, whole: plain structs in, Status out. Nothing below this line of the project knows
-// torch, allocates, or throws.
+// torch, and tensors and workspaces are the caller's. (On a CPU the tables of a length are made at
+// its first use and kept; that alone allocates.)
 //
 //   y = epilogue(s x + scale * M(s x)),  M(x) = Re(FFT2(x)) over [seq, hidden], s = row_scale or 1
 #pragma once

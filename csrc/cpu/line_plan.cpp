@@ -56,20 +56,34 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length) {
   return plan;
 }
 
-// Enough for every length a model meets; past it the cache starts anew, and plans in use live on.
-constexpr size_t kMaxCachedPlans = 256;
+// Plans are kept up to so many points in all, some 100 MB: more than the lengths of any model. Past
+// that the cache starts anew, and plans in use live on.
+constexpr int64_t kMaxCachedPoints = 1 << 22;
+
+template <class R>
+struct PlanCache {
+  std::mutex mutex;
+  std::unordered_map<int64_t, std::shared_ptr<const LinePlan<R>>> plans;
+  int64_t points = 0;
+};
 
 }  // namespace
 
 template <class R>
 std::shared_ptr<const LinePlan<R>> line_plan(int64_t length) {
-  static std::mutex mutex;
-  static std::unordered_map<int64_t, std::shared_ptr<const LinePlan<R>>> plans;
-  std::lock_guard<std::mutex> lock(mutex);
-  auto found = plans.find(length);
-  if (found != plans.end()) return found->second;
-  if (plans.size() >= kMaxCachedPlans) plans.clear();
-  return plans[length] = make_plan<R>(length);
+  static PlanCache<R> cache;
+  {
+    std::lock_guard<std::mutex> lock(cache.mutex);
+    const auto found = cache.plans.find(length);
+    if (found != cache.plans.end()) return found->second;
+  }
+  const auto made = make_plan<R>(length);  // meanwhile others need not wait for their lengths
+  if (length > kMaxCachedPoints) return made;
+  std::lock_guard<std::mutex> lock(cache.mutex);
+  if (cache.points + length > kMaxCachedPoints) cache.plans.clear(), cache.points = 0;
+  const auto [place, is_new] = cache.plans.emplace(length, made);
+  if (is_new) cache.points += length;
+  return place->second;
 }
 
 template std::shared_ptr<const LinePlan<float>> line_plan(int64_t);
