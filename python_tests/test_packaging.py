@@ -124,7 +124,9 @@ def test_nothing_is_required_where_nothing_is_missing(project: Path) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("how", [".", "-e .", "--no-build-isolation .", "--no-build-isolation -e ."])
+@pytest.mark.parametrize(
+    "how", [".", "-e .", "--no-build-isolation .", "--no-build-isolation -e ."]
+)
 def test_every_way_to_build_sees_the_installed_torch(how: str, project: Path) -> None:
     pytest.importorskip("pip")
     command = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--dry-run"]
