@@ -1,5 +1,6 @@
 // Storage types: what tensors hold. Arithmetic is float (double for double); 16-bit types are
-// converted at the edge, rounding to nearest even.
+// converted at the edge, rounding to nearest even. On CUDA by the instruction itself: the toolkit's
+// headers for them want a package (CCCL) that nvcc from PyPI comes without.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +8,6 @@
 #include <limits>
 
 #include "fft/defs.h"
-
-#if defined(__CUDACC__)
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#endif
 
 namespace fnet {
 
@@ -77,7 +73,9 @@ FNET_FN float load_scalar(BFloat16 v) { return detail::bits_as<float>(uint32_t(v
 
 FNET_FN float load_scalar(Float16 v) {
 #if defined(__CUDA_ARCH__)
-  return __half2float(__ushort_as_half(v.bits));
+  float wide;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(v.bits));
+  return wide;
 #else
   const uint32_t sign = uint32_t(v.bits & 0x8000) << 16, magnitude = v.bits & 0x7fff;
   if (magnitude >= 0x7c00)  // infinity, NaN
@@ -93,7 +91,7 @@ FNET_FN void store_scalar(double& to, double v) { to = v; }
 
 FNET_FN void store_scalar(BFloat16& to, float v) {
 #if defined(__CUDA_ARCH__)
-  to.bits = __bfloat16_as_ushort(__float2bfloat16_rn(v));
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to.bits) : "f"(v));
 #else
   const uint32_t u = detail::bits_as<uint32_t>(v);
   to.bits = uint16_t(v != v ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
@@ -102,7 +100,7 @@ FNET_FN void store_scalar(BFloat16& to, float v) {
 
 FNET_FN void store_scalar(Float16& to, float v) {
 #if defined(__CUDA_ARCH__)
-  to.bits = __half_as_ushort(__float2half_rn(v));
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to.bits) : "f"(v));
 #else
   const uint32_t u = detail::bits_as<uint32_t>(v), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
   uint32_t h;
