@@ -103,9 +103,7 @@ def test_a_wrong_contestant_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = EAGER[-3]
-    wrong = dataclasses.replace(
-        right, name="wrong", role="library", make=lambda s: contestants.copy
-    )
+    wrong = dataclasses.replace(right, name="wrong", role="library", make=contestants.Copy)
     monkeypatch.setattr(study, "CONTESTANTS", [*EAGER, wrong])
     assert bench(tmp_path) == 1
     assert "a result is wrong: wrong: relative error" in capsys.readouterr().err
@@ -148,7 +146,7 @@ def test_a_missing_library_is_absent_with_its_name(monkeypatch: pytest.MonkeyPat
 
 
 def test_matrices_that_do_not_fit_are_absent() -> None:
-    matmul = next(c for c in EAGER if c.name == "matmul")
+    matmul = next(c for c in EAGER if c.name == "matmul fp32")
     with pytest.raises(contestants.Absent, match=r"would take 19\.5 GiB"):
         matmul.build(Setting((1, 51200, 1024)))
 
@@ -182,7 +180,7 @@ def test_one_that_is_slow_runs_once() -> None:
         patch.setattr(timing, "wall_seconds", patient)
         times = timing.time_all(entries, problem.forward, 0, patience=1.0, least=3)
     slow, quick = times.values()
-    assert slow == Timing((9.0,))
+    assert slow == Timing((9.0,)), "three times as long as patience: once"
     assert len(quick.seconds) == 3
 
 
