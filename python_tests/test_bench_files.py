@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from fnet_kernels import bench
+
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "bench" / "regression")]
 
 import gate  # noqa: E402
 import instructions  # noqa: E402
 import readme  # noqa: E402
+import record  # noqa: E402
 
 RESULTS = json.loads(readme.RESULTS.read_text())
 
@@ -133,3 +137,35 @@ def test_every_package_is_listed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = [path.parent for path in (ROOT / "fnet_kernels").rglob("__init__.py")]
     assert sorted(listed) == sorted(".".join(p.relative_to(ROOT).parts) for p in there)
+
+
+def test_what_is_recorded_fits_in_half_an_hour(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = record.steps()
+    assert sum(step.minutes for step in steps) <= 30
+    monkeypatch.setattr(sys, "argv", ["record.py", "--dry-run", "--only", "bars,passes"])
+    assert record.main() == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "bars",
+        "passes",
+    ]
+    for step in steps:  # every word is one that the command knows
+        if step.words[:3] == ("-m", "fnet_kernels", "bench"):
+            parser = argparse.ArgumentParser()
+            bench.add_arguments(parser)
+            parser.parse_args(step.words[3:])
+
+
+def test_a_step_that_cannot_end_in_time_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = record.Step("quick", 0.0, ("-c", "raise SystemExit(3)"))
+    monkeypatch.setattr(record, "steps", lambda: [record.Step("long", 9, ()), quick])
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["record.py", "--minutes", "1"])
+    assert record.main() == 1
+    (file,) = tmp_path.iterdir()
+    found = json.loads(file.read_text())["steps"]
+    assert found["long"]["status"].startswith("not begun")
+    assert found["quick"]["status"] == "exit status 3"

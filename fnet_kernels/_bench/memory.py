@@ -132,12 +132,13 @@ def _peaks(task: dict[str, Any]) -> dict[str, int]:
 
 def _models(task: dict[str, Any]) -> dict[str, int]:
     """Peak bytes of a whole model: see models.py."""
+    import torch
+
     from fnet_kernels._bench import models
 
-    return {
-        name: peak(call)
-        for name, call in models.calls(task["name"], task["batch"], task["seq"], "cpu").items()
-    }
+    dtype = getattr(torch, task["dtype"])
+    calls = models.calls(task["name"], task["batch"], task["seq"], "cpu", dtype)
+    return {name: peak(call) for name, call in calls.items()}
 
 
 def measure(threads: int) -> dict[str, dict[str, float]] | str:
@@ -155,9 +156,10 @@ def peaks(
     return found
 
 
-def model_peaks(name: str, batch: int, seq: int, threads: int) -> dict[str, int] | str:
+def model_peaks(name: str, batch: int, seq: int, dtype: Any, threads: int) -> dict[str, int] | str:
     """`{pass: peak bytes}` of a whole model of models.py, or the reason for none. CPU only."""
-    task = {"name": name, "batch": batch, "seq": seq}
+    kind = str(dtype).removeprefix("torch.")
+    task = {"name": name, "batch": batch, "seq": seq, "dtype": kind}
     found: dict[str, int] | str = _child({"what": "models", "threads": threads, **task})
     return found
 

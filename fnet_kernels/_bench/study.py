@@ -1,6 +1,6 @@
 """One comparison per shape: every contestant's times and peak memory, as rows.
 
-defines: Row, Study, STEPS, study
+defines: Row, Study, Effort, STEPS, study
 """
 
 from __future__ import annotations
@@ -60,6 +60,28 @@ class Study:
         self.absent.setdefault((name, reason), []).append(where)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How long a comparison goes on: so many seconds and so many rounds, at least.
+
+    `patience`: seconds for all the rounds of one contestant.
+    """
+
+    seconds: float
+    rounds: int
+    patience: float | None = None
+
+    @property
+    def whole(self) -> float:
+        """`patience`, or what the rounds would take if each took `seconds`, 1 at least."""
+        return max(1.0, self.seconds) * self.rounds if self.patience is None else self.patience
+
+    @property
+    def share(self) -> float:
+        """The longest call that is made in every round."""
+        return self.whole / self.rounds
+
+
 def best_of_ours(device: str) -> str:
     """Name of our contestant as users get it: the best instruction set, or CUDA."""
     return "ours cuda" if device == "cuda" else f"ours {torch.ops.fnet_kernels.cpu_isa()}"
@@ -69,16 +91,14 @@ def study(
     found: Study,
     setting: Setting,
     direction: str,
-    seconds: float,
+    effort: Effort,
     progress: Progress,
     *,
-    least: int = 5,
-    patience: float | None = None,
+    layers: bool = True,
 ) -> None:
     """Run every contestant and every encoder layer on `setting`; rows are added to `found`.
 
-    At least `least` rounds; one that takes over `patience` seconds (default: `seconds`, 1 or more)
-    is called less often, as `time_all` says.
+    `layers`: encoder layers too. A contestant that fails is absent, with the reason.
 
     Raises:
         ArithmeticError: a contestant computes something else than the float64 reference.
@@ -89,23 +109,26 @@ def study(
     wrap = problem.calls(direction)
     running: Entries = {}
     times: dict[str, Timing] = {}
-    for part, field_of in (("sublayer", CONTESTANTS), ("layer", LAYERS)):
+    for part, field_of in (("sublayer", CONTESTANTS), ("layer", LAYERS if layers else [])):
         progress.step(f"{shape}: building and checking each {part}")
         entries, absent = ready(field_of, problem, backward=setting.backward)
         progress.step(f"{shape}: timing each {part}, {direction}")
         times |= time_all(
             entries,
             wrap,
-            seconds if part == "sublayer" else seconds / 2,
+            effort.seconds if part == "sublayer" else effort.seconds / 2,
             device=setting.device,
-            patience=max(1.0, seconds) if patience is None else patience,
-            least=least,
+            patience=effort.share,
+            longest=effort.whole,
+            least=effort.rounds,
             absent=absent,
             on_round=progress.part,
         )
         for name, why in absent.items():
             found.miss(name, why, shape)
         running |= {name: entry for name, entry in entries.items() if name in times}
+    if not layers:
+        found.miss("encoder layers", "left out by --layers", shape)
     torch.ops.fnet_kernels.set_cpu_isa("auto")
     progress.step(f"{shape}: peak memory")
     peaks = _peaks(found, running, wrap, setting, direction)

@@ -28,7 +28,6 @@ TOLERANCE = {  # max |error| over max |exact|
 }
 
 SELDOM = 3  # calls of one that exhausts patience
-LONG = 3  # patiences beyond which it is called no more than once
 
 Entries = dict[str, tuple[Contestant, Sublayer]]
 PASSES = {
@@ -179,6 +178,7 @@ def time_all(
     *,
     device: str = "cpu",
     patience: float | None = None,
+    longest: float = float("inf"),
     least: int = 7,
     absent: dict[str, str] | None = None,
     on_round: Callable[[float], None] | None = None,
@@ -186,7 +186,7 @@ def time_all(
     """Interleaved times of `wrap(function)` for each entry, each under its own `before`.
 
     One that takes more than `patience` seconds, once it is warm, is not called in every round: its
-    `Timing` has `SELDOM` entries, or a single one where a call takes over `LONG` times as much.
+    `Timing` has `SELDOM` entries, or a single one where a call takes over `longest`.
     One that fails is not in the result, and the reason is written to `absent`; without that dict
     the error is raised.
     """
@@ -196,7 +196,7 @@ def time_all(
     slow: dict[str, Timing] = {}
     for name in list(calls) if patience is not None else ():
         try:
-            found = _when_slow(before[name], calls[name], stopwatch, patience or 0)
+            found = _when_slow(before[name], calls[name], stopwatch, (patience or 0, longest))
         except Exception as error:
             if absent is None:
                 raise
@@ -225,16 +225,17 @@ def _when_slow(
     before: Callable[[], None],
     call: Callable[[], object],
     stopwatch: Callable[[Callable[[], object]], float],
-    patience: float,
+    limits: tuple[float, float],
 ) -> Timing | None:
-    """Times of a call that takes over `patience` seconds; None of one that does not."""
+    """Times of a call that takes over the first of `limits`; None of one that does not."""
+    patience, longest = limits
     for _ in ("cold: it may compile or plan", "warm"):
         before()
         taken = stopwatch(call)
         if taken <= patience:
             return None
     samples = [taken]
-    while len(samples) < SELDOM and taken <= LONG * patience:
+    while len(samples) < SELDOM and taken <= longest:
         before()
         samples.append(stopwatch(call))
     return Timing(tuple(samples))
