@@ -23,6 +23,7 @@ import torch
 from bar import Bar
 from bars_report import Report
 from folders import add_out
+from promises import BACKWARD, BF16, FLOOR, FORMULA, MEMORY, PROMISES, STEP, THREADS, TORCH
 from stream import STREAMING
 
 from fnet_kernels._bench import cores, machine, memory
@@ -34,16 +35,6 @@ from fnet_kernels._bench.timing import Entries, Problem, Timing, ready, time_all
 
 ROLES = ("ours", "formula", "composition", "floor")  # what the bars speak of
 FIELD = [*(c for c in CONTESTANTS if c.role in ROLES), STREAMING]
-
-FORMULA = Bar("forward fp32: formula / ours", 6.0, True)
-TORCH = Bar("forward fp32: best torch / ours", 3.0, True)
-FLOOR = Bar("forward fp32: ours / layer_norm(x + x)", 3.0, False)
-BACKWARD = Bar("backward alone: formula / ours", 4.0, True)
-STEP = Bar("forward + backward: formula / ours", 4.0, True)
-BF16 = Bar("forward: ours bf16 / ours fp32", 1.3, False)
-THREADS = Bar("batch 1: one thread / two threads", 1.6, True)
-MEMORY = Bar("extra memory / x in fp32", 0.5, False)
-PROMISES = [FORMULA, TORCH, FLOOR, BACKWARD, STEP, BF16, MEMORY, THREADS]
 
 
 @dataclass(frozen=True)
