@@ -26,11 +26,12 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-full bench-regression gpu-check wheel-check clean FORCE
+.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
+  bench-regression bench-instructions gpu-check wheel-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(PACKAGES) $(EXTENSION) ## make .venv with all that the other targets need, and build
 
@@ -56,21 +57,31 @@ lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
 	$(ENV)/bin/mypy
 
-bench: install core ## the bars of this project and its CPU kernels alone, into bench/results/; a quick look at everyone else
-	$(RUN) bench/bars.py $(ARGS)
-	PYTHONPATH="build/cmake/release:$(CURDIR)" $(PY) bench/passes.py
-	$(RUN) -m fnet_kernels bench --shapes 16x128x768,4x512x768,1x2048x768 --seconds 1 --out build/bench
+# What is measured goes to build/bench; KEEP=1 writes it to bench/results, where it can be committed.
+KEPT := $(if $(KEEP),--keep)
+BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
-bench-full: install ## every length, dtype, pass and whole model, into build/bench/ (hours)
-	$(RUN) bench/bars.py --seconds 10 $(ARGS)
-	$(RUN) -m fnet_kernels bench --models --out build/bench/fp32-forward
-	$(RUN) -m fnet_kernels bench --pass both --out build/bench/fp32-both
-	$(RUN) -m fnet_kernels bench --pass backward --out build/bench/fp32-backward
-	$(RUN) -m fnet_kernels bench --dtype bf16 --out build/bench/bf16-forward
-	$(RUN) -m fnet_kernels bench --dtype fp16 --out build/bench/fp16-forward
+bench: install core ## bars, CPU kernels alone, a quick look at everyone else: 5 minutes; KEEP=1 keeps them
+	$(BENCH) bench/bars.py $(KEPT) $(ARGS)
+	$(BENCH) bench/passes.py $(KEPT)
+	$(BENCH) -m fnet_kernels bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
 
-bench-regression: install ## a gate on ratios, safe on noisy machines, in under a minute
-	$(RUN) -m pytest bench/regression $(ARGS)
+bench-results: install core ## write all that is committed of this machine to bench/results/: 30 minutes, quiet
+	$(BENCH) bench/record.py $(ARGS)
+
+bench-full: install core ## every length, dtype, pass and whole model, into build/bench/ (hours)
+	$(BENCH) bench/bars.py --seconds 10 $(ARGS)
+	$(BENCH) -m fnet_kernels bench --models --out build/bench/fp32-forward
+	$(BENCH) -m fnet_kernels bench --pass both --out build/bench/fp32-both
+	$(BENCH) -m fnet_kernels bench --pass backward --out build/bench/fp32-backward
+	$(BENCH) -m fnet_kernels bench --dtype bf16 --models --out build/bench/bf16-forward
+	$(BENCH) -m fnet_kernels bench --dtype fp16 --out build/bench/fp16-forward
+
+bench-regression: install ## a gate on ratios, safe on noisy machines, in seconds; ARGS=--record
+	$(RUN) -m pytest bench/regression --benchmark-columns=median,iqr,rounds $(ARGS)
+
+bench-instructions: install ## instruction counts against the recorded ones, where valgrind is
+	$(RUN) bench/instructions.py --against bench/results/instructions-avx2.json --most 2 $(ARGS)
 
 cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is there; no GPU is needed
 	@command -v nvcc >/dev/null || test -n "$$CUDA_HOME" || $(PY) -m pip install $(NVCC_PACKAGES)

@@ -3,12 +3,13 @@
 One thread, under valgrind's callgrind, which counts every instruction of the process (and knows no
 AVX-512: the AVX2 kernels are counted). A call of getppid() before and after each case makes
 callgrind write what it has counted since the last one. Takes about two minutes, most of it
-importing torch. The counts depend on the compiler; compare those of one compiler.
+importing torch. The counts depend on the compiler: those of another are shown, not held against.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -16,18 +17,33 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fnet_kernels._table import table
 
-SHAPES = [(1, 128, 768), (1, 512, 768), (1, 512, 1024), (1, 105, 120)]
-PASSES = ("forward", "both")
 CALLS = 3  # per case, after one that makes the tables
 
 
-def cases() -> list[tuple[tuple[int, int, int], str]]:
-    """Shapes and passes, in the order in which they run."""
-    return [(shape, direction) for shape in SHAPES for direction in PASSES]
+@dataclass(frozen=True)
+class Case:
+    """A shape (batch, seq, hidden), a dtype by its name in torch, a pass of `timing.PASSES`."""
+
+    shape: tuple[int, int, int]
+    dtype: str
+    direction: str
+
+    def __str__(self) -> str:
+        return f"{'x'.join(map(str, self.shape))} {self.dtype} {self.direction}"
+
+
+CASES = [
+    Case(shape, dtype, direction)
+    for shape in ((1, 128, 768), (1, 512, 768), (1, 512, 1024), (1, 105, 120))
+    for dtype in ("float32", "bfloat16")
+    for direction in ("forward", "both")
+]
 
 
 def child() -> None:
@@ -40,9 +56,10 @@ def child() -> None:
 
     torch.set_num_threads(1)
     print(torch.ops.fnet_kernels.cpu_isa(), flush=True)
-    for shape, direction in cases():
-        function = ours(torch.ops.fnet_kernels.cpu_isa()).make(Setting(shape))
-        call = Problem.random(shape).calls(direction)(function)
+    function = ours(torch.ops.fnet_kernels.cpu_isa()).make(Setting(CASES[0].shape))
+    for case in CASES:
+        problem = Problem.random(case.shape, getattr(torch, case.dtype))
+        call = problem.calls(case.direction)(function)
         call()
         os.getppid()
         for _ in range(CALLS):
@@ -75,31 +92,57 @@ def measure() -> tuple[str, dict[str, int]]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         totals = counted(Path(name))
     # The dumps: before the first case, first case, between, second case, ...
-    wanted = totals[1 : 2 * len(cases()) : 2]
-    if done.returncode or len(wanted) != len(cases()):
+    wanted = totals[1 : 2 * len(CASES) : 2]
+    if done.returncode or len(wanted) != len(CASES):
         reason = (done.stderr.strip() or "no output").splitlines()[-1]
         raise RuntimeError(f"callgrind gave {len(totals)} counts: {reason}")
-    names = ["x".join(map(str, shape)) + " " + direction for shape, direction in cases()]
-    per_call = {name: total // CALLS for name, total in zip(names, wanted, strict=True)}
+    per_call = {str(case): total // CALLS for case, total in zip(CASES, wanted, strict=True)}
     return done.stdout.split()[0], per_call
 
 
+def compiler() -> str:
+    """What compiled the extension, as it says itself (section .comment)."""
+    spec = importlib.util.find_spec("fnet_kernels._C")
+    content = Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    found = re.search(rb"(GCC: \([^)]*\) [\d.]+|clang version [\d.]+)", content)
+    return found[1].decode() if found else "unknown"
+
+
+def facts() -> dict[str, Any]:
+    """What the counts were taken with."""
+    from fnet_kernels._bench import machine
+
+    version = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True)
+    here = machine.describe()
+    about = {key: here[key] for key in ("cpu", "versions", "date")}
+    return {"compiler": compiler(), "valgrind": version.stdout.strip(), **about}
+
+
 def main() -> int:
-    """Print instructions per call, and the change where a file to compare with is given."""
+    """Print instructions per call, and the change where a file to compare with is given.
+
+    Exit status 1 where a count grew too much, 2 where --most asks what cannot be answered here.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="write the counts to this JSON file")
     parser.add_argument("--against", type=Path, help="compare with such a file")
     parser.add_argument("--most", type=float, help="exit 1 where a count grew by more percent")
+    parser.add_argument(
+        "--if-available", action="store_true", help="exit 0 where --most cannot be answered"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child()
         return 0
+    unanswered = 2 if args.most is not None and not args.if_available else 0
     if shutil.which("valgrind") is None:
         print("absent: instruction counts: valgrind is not installed (say, `apt install valgrind`)")
-        return 0
+        return unanswered
+    here = facts()
     isa, counts = measure()
-    before = json.loads(args.against.read_text())["instructions"] if args.against else {}
+    known = json.loads(args.against.read_text()) if args.against else {"instructions": {}}
+    before = known["instructions"]
     rows, worst = [], 0.0
     for name, count in counts.items():
         change = 100 * (count / before[name] - 1) if name in before else None
@@ -107,7 +150,11 @@ def main() -> int:
         rows.append([name, f"{count:,}", "" if change is None else f"{change:+.2f}%"])
     print(table([f"{isa}, one thread", "instructions per call", "change"], rows))
     if args.out:
-        args.out.write_text(json.dumps({"isa": isa, "instructions": counts}, indent=1) + "\n")
+        content = {"isa": isa, **here, "instructions": counts}
+        args.out.write_text(json.dumps(content, indent=1) + "\n")
+    if args.against and known.get("compiler") != here["compiler"]:
+        print(f"not held: {known.get('compiler')} there, {here['compiler']} here")
+        return unanswered
     return int(args.most is not None and worst > args.most)
 
 

@@ -1,8 +1,9 @@
 """The CPU kernels alone: `python bench/passes.py`, where CMake has built fnet_core_bench.
 
-For each kernel, shape and instruction set, on one thread: time of one sequence, the bytes that it
-has to read and write, GB/s, and the same of a copy that moves as many bytes, taken in the same
-rounds. Prints a table and writes results/<cpu>-passes.json.
+For each kernel, shape, dtype and instruction set, on one thread, cold and warm: time of one
+sequence, the bytes that it has to read and write, GB/s, and the same of two copies that move as
+many bytes, taken in the same rounds: one through the caches, and one with streaming stores, which
+is what a kernel that streams can reach. Prints a table and writes <cpu>-passes.json.
 """
 
 from __future__ import annotations
@@ -11,72 +12,90 @@ import argparse
 import importlib
 import json
 import sys
-from pathlib import Path
+import time
 from typing import Any
+
+from folders import add_out
 
 from fnet_kernels._bench import machine
 from fnet_kernels._bench.shapes import BARS, Shape, label
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing
 
-RESULTS = Path(__file__).parent / "results"
 KERNELS = ("seq_fft", "row_fft", "norm_grad")
+ISAS = ("avx512", "avx2", "neon", "portable")
 COLD = 128 << 20  # bytes of x in rotation
 
 
-def measure(module: Any, shape: Shape, rounds: int) -> list[dict[str, Any]]:
+def measure(module: Any, shape: Shape, rounds: int, dtype: str, warm: bool) -> list[dict[str, Any]]:
     """One row a kernel."""
     _, seq, hidden = shape
-    batch = max(2, COLD // (4 * seq * hidden))
-    found = module.passes(batch, seq, hidden, rounds)
+    size = 4 if dtype == "float32" else 2
+    batch = max(4, COLD // (size * seq * hidden))
+    found = module.passes(batch, seq, hidden, rounds, dtype == "bfloat16", warm)
     rows = []
     for kernel in KERNELS:
-        (moved, times), (copied, copies) = found[kernel], found[f"copy as {kernel}"]
+        moved, times = found[kernel]
         low, middle, high = Timing(tuple(times)).quartiles
-        copy = Timing(tuple(copies)).median
-        rows.append(
-            {
-                "kernel": kernel,
-                "seq": seq,
-                "hidden": hidden,
-                "q1_us": 1e6 * low,
-                "median_us": 1e6 * middle,
-                "q3_us": 1e6 * high,
-                "bytes": moved,
-                "gb_per_s": moved / middle / 1e9,
-                "copy_gb_per_s": copied / copy / 1e9,
-            }
-        )
+        row = {"kernel": kernel, "seq": seq, "hidden": hidden, "dtype": dtype}
+        row |= {"caches": "warm" if warm else "cold"}
+        row |= {"q1_us": 1e6 * low, "median_us": 1e6 * middle, "q3_us": 1e6 * high}
+        row |= {"bytes": moved, "gb_per_s": moved / middle / 1e9}
+        for kind in ("copy", "stream"):
+            copied, copies = found.get(f"{kind} as {kernel}", (0, [1.0]))
+            speed = copied / Timing(tuple(copies)).median / 1e9
+            row[f"{kind}_gb_per_s"] = speed if copied else None
+        rows.append(row)
     return rows
 
 
+def cells(row: dict[str, Any]) -> list[str]:
+    """A line of the table."""
+    what = f"{row['kernel']} {row['seq']}x{row['hidden']} {row['dtype']} {row['isa']}"
+    times = [f"{row[key]:.0f}" for key in ("median_us", "q1_us", "q3_us")]
+    speeds = [row[key] for key in ("gb_per_s", "copy_gb_per_s", "stream_gb_per_s")]
+    shown = ["absent" if speed is None else f"{speed:.1f}" for speed in speeds]
+    return [f"{what}, {row['caches']}", *times, f"{row['bytes'] / 1e6:.1f}", *shown]
+
+
 def main() -> int:
-    """Run everything."""
+    """Run everything; exit status 2 where the module is not built."""
+    start = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON")
+    parser.add_argument("--rounds", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--shapes", type=int, default=len(BARS), help="only the first so many")
+    add_out(parser)
     args = parser.parse_args()
-    module = importlib.import_module("fnet_core_bench")
+    try:
+        module = importlib.import_module("fnet_core_bench")
+    except ImportError as error:
+        print(f"absent: the kernels alone: {error}; `make core` builds it in build/cmake/release")
+        return 2
     facts = machine.describe()
+    present = [isa.strip() for isa in module.isas().split(",")]
+    absent = {isa: f"this CPU runs {', '.join(present)}" for isa in ISAS if isa not in present}
+    if not module.streams():
+        absent["streaming copy"] = "no streaming stores on this processor"
     rows = []
-    for isa in module.isas().split(","):
-        assert module.set_isa(isa.strip())
-        for shape in BARS:
-            rows += [{"isa": isa.strip(), **row} for row in measure(module, shape, args.rounds)]
-            print(f"{isa.strip()} {label(shape)}", file=sys.stderr)
+    for isa in present:
+        assert module.set_isa(isa)
+        for shape in BARS[: args.shapes]:
+            for dtype in ("float32", "bfloat16"):
+                for warm in (False, True):
+                    found = measure(module, shape, args.rounds, dtype, warm)
+                    rows += [{"isa": isa, **row} for row in found]
+            print(f"{isa} {label(shape)}", file=sys.stderr)
     module.set_isa("auto")
-    cells = [
-        [f"{r['kernel']} {r['seq']}x{r['hidden']} {r['isa']}"]
-        + [f"{r[key]:.0f}" for key in ("median_us", "q1_us", "q3_us")]
-        + [f"{r['bytes'] / 1e6:.1f}", f"{r['gb_per_s']:.1f}", f"{r['copy_gb_per_s']:.1f}"]
-        for r in rows
-    ]
     heads = ["kernel, one thread", "median us", "q1", "q3", "MB", "GB/s", "copy GB/s"]
-    print(table(heads, cells))
+    print(table([*heads, "streaming copy GB/s"], map(cells, rows)))
+    for name, reason in absent.items():
+        print(f"absent: {name}: {reason}")
+    facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - start)}
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{machine.slug()}-passes.json"
-    path.write_text(json.dumps({"machine": facts, "passes": rows}, indent=1) + "\n")
-    print(f"\nwritten: {path}")
+    content = {"machine": facts, "absent": absent, "passes": rows}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
     return 0
 
 

@@ -65,6 +65,7 @@ def interleave(
     warm_up: bool = True,
     on_round: Callable[[float], None] | None = None,
     stopwatch: Callable[[Callable[[], Any]], float] = wall_seconds,
+    failed: dict[str, str] | None = None,
 ) -> dict[str, Timing]:
     """Time every call once per round until `seconds` have passed.
 
@@ -75,6 +76,8 @@ def interleave(
         warm_up: call each once first, untimed: plans, lazy initialisation, thread pools.
         on_round: called after each round with the part of the work that is done, 0 to 1.
         stopwatch: runs a call, drops its result and returns the seconds that it took.
+        failed: where given, a call that raises drops out, and its error is written here; the
+            result is without it. Else the error ends the comparison.
 
     Example:
         >>> timing = interleave({"sum": lambda: sum(range(9))}, least=3, most=3)["sum"]
@@ -86,12 +89,19 @@ def interleave(
     taken: dict[str, list[float]] = {name: [] for name in names}
     order = random.Random(0)
 
-    def run(name: str) -> float:
-        if name in prepare:
-            prepare[name]()
-        return stopwatch(calls[name])
+    def run(name: str) -> float | None:
+        try:
+            if name in prepare:
+                prepare[name]()
+            return stopwatch(calls[name])
+        except Exception as error:
+            if failed is None:
+                raise
+            failed[name] = (str(error).strip() or type(error).__name__).splitlines()[0]
+            names.remove(name)
+            return None
 
-    for name in names if warm_up else ():
+    for name in list(names) if warm_up else ():
         run(name)
     collecting = gc.isenabled()
     gc.disable()
@@ -99,15 +109,17 @@ def interleave(
         began = time.perf_counter()
         for done in range(1, most + 1):
             order.shuffle(names)
-            for name in names:
-                taken[name].append(run(name))
-            spent = time.perf_counter() - began
+            for name in list(names):
+                spent = run(name)
+                if spent is not None:
+                    taken[name].append(spent)
+            elapsed = time.perf_counter() - began
             if on_round is not None:
-                budget = spent / seconds if seconds > 0 else 1.0
+                budget = elapsed / seconds if seconds > 0 else 1.0
                 on_round(max(done / most, min(done / least, budget, 1.0)))
-            if done >= least and spent >= seconds:
+            if done >= least and elapsed >= seconds:
                 break
     finally:
         if collecting:
             gc.enable()
-    return {name: Timing(tuple(taken[name])) for name in calls}
+    return {name: Timing(tuple(taken[name])) for name in calls if name in names}

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fnet_kernels._bench import machine, models
+from fnet_kernels._bench import machine, models, paper
+from fnet_kernels._bench.pages import huge
 from fnet_kernels._bench.plots import save_plots
 from fnet_kernels._bench.report import absences, save, tables
-from fnet_kernels._bench.setting import Setting
-from fnet_kernels._bench.shapes import TOKENS, Shape, equal_tokens, parse
-from fnet_kernels._bench.study import STEPS, Study, best_of_ours, study
+from fnet_kernels._bench.setting import Setting, reason
+from fnet_kernels._bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
+from fnet_kernels._bench.study import STEPS, Effort, Study, best_of_ours, study
 from fnet_kernels._bench.timing import PASSES
 from fnet_kernels._library import DEVICES
 from fnet_kernels._progress import Progress
@@ -38,6 +40,21 @@ def _shapes(text: str) -> list[Shape]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _lengths(text: str) -> list[int]:
+    if text == "none":
+        return []
+    if not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r}: write lengths, 512,2048, or none")
+    return [int(part) for part in text.split(",")]
+
+
+def _sizes(text: str) -> list[str]:
+    names = text.split(",")
+    if not set(names) <= set(models.SIZES):
+        raise argparse.ArgumentTypeError(f"{text!r}: sizes are {', '.join(models.SIZES)}")
+    return names
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's options to a parser."""
     parser.add_argument(
@@ -45,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_shapes,
         metavar="BxNxD,...",
         help="batch x seq x hidden, say 8x512x768,2x2048x768 (default: lengths 128 to 16384 of "
-        "hidden 768 at equal tokens, which takes a quarter of an hour on two cores)",
+        "hidden 768 at equal tokens, and awkward ones: half an hour on two cores)",
     )
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument(
@@ -65,9 +82,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=3.0, metavar="S", help="per comparison (default 3)"
     )
     parser.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="at least so many (default 5)"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="S",
+        help="for all the rounds of one contestant: a slower one is called 3 times, or once where "
+        "a single call takes longer than this (default: --seconds times --rounds)",
+    )
+    parser.add_argument(
+        "--layers",
+        type=_lengths,
+        metavar="N,...|none",
+        help="time encoder layers at these sequence lengths only (default: at all)",
+    )
+    parser.add_argument(
         "--models",
-        action="store_true",
-        help="also whole models: FNet-Base and -Large against BERT's, inference and training",
+        nargs="?",
+        type=_sizes,
+        const=list(models.SIZES),
+        default=[],
+        metavar="SIZES",
+        help="also whole models: FNet-Base and -Large against BERT's, inference and training, in "
+        "the same dtype (SIZES: Base, or Large, or Base,Large: the default)",
     )
     parser.add_argument(
         "--out", default=".", metavar="DIR", help="folder for the files (default: the current one)"
@@ -105,41 +143,56 @@ def _unusable(text: str) -> int:
 
 
 def _run(args: argparse.Namespace, device: str, out: Path) -> None:
-    shapes = args.shapes or equal_tokens(TOKENS[device])
+    began = time.monotonic()
+    huge_pages = huge() if device == "cpu" else None  # before the first tensor
+    shapes = args.shapes or [*equal_tokens(TOKENS[device]), *AWKWARD]
     dtype, direction = DTYPES[args.dtype], args.direction
-    facts = machine.describe(device)
+    facts = machine.describe(device) | {"huge_pages": huge_pages}
     found = Study()
     if device == "cpu" and (facts["load_at_start"] or [0])[0] > 0.5:
         found.notes.append("this machine was busy at the start: these figures are a quick look")
-    sizes = tuple(models.SIZES) if args.models else ()
     model_rows: list[dict[str, Any]] = []
-    progress = Progress(STEPS * len(shapes) + len(sizes))
+    settings = {"dtype": args.dtype, "pass": direction, "seconds": args.seconds}
+    settings |= {"rounds": args.rounds}
+    effort = Effort(args.seconds, args.rounds, args.patience)
+    progress = Progress(STEPS * len(shapes) + len(args.models))
+
+    def write() -> list[Path]:
+        facts["load_at_end"] = machine.load()
+        facts["wall_seconds"] = round(time.monotonic() - began)
+        return save(found, facts, settings, model_rows, out)
+
     try:
         for shape in shapes:
             setting = Setting(shape, dtype, device, direction != "forward")
-            study(found, setting, direction, args.seconds, progress)
-        for size in sizes:
+            layers = args.layers is None or shape[1] in args.layers
+            try:
+                study(found, setting, direction, effort, progress, layers=layers)
+            except (RuntimeError, MemoryError) as error:  # x itself does not fit
+                found.miss("every contestant", reason(error), label(shape))
+            write()
+        for size in args.models:
             batch = _MODEL_BATCH[device]
             progress.step(f"whole models, {size}, {batch} x {_MODEL_SEQ} tokens")
-            rows, absent = models.compare(size, batch, _MODEL_SEQ, device, args.seconds)
+            rows, absent = models.compare(size, batch, _MODEL_SEQ, device, dtype, args.seconds)
             model_rows += rows
-            for name, reason in absent.items():
-                found.miss(name, reason, f"{batch}x{_MODEL_SEQ}")
+            for name, why in absent.items():
+                found.miss(name, why, f"{batch}x{_MODEL_SEQ}")
     finally:
         progress.close()
-    facts["load_at_end"] = machine.load()
 
-    settings = {"dtype": args.dtype, "pass": direction, "seconds": args.seconds}
-    files = save(found, facts, settings, model_rows, out)
     heading = f"{machine.title(facts)}; {args.dtype}, {PASSES[direction]}"
     if found.notes:
         heading += "\n(the machine was busy at the start)"
     plots = save_plots(found.rows, heading, best_of_ours(device), out)
     if not plots:
         found.notes.append("no plots: they need matplotlib (`pip install matplotlib`)")
-    print("\n".join([f"written: {file}" for file in (*files, *plots)]))
+    print("\n".join([f"written: {file}" for file in (*write(), *plots)]))
     print("\n".join(["", *absences(found), *(f"note: {note}" for note in found.notes), ""]))
-    if model_rows:
-        print(f"Whole models, fp32, {model_rows[0]['batch']} x {model_rows[0]['seq']} tokens")
-        print(f"{table(*models.model_table(model_rows), left=2)}\n{models.ABOUT_PAPER}\n")
+    if args.models:
+        if model_rows:
+            what = f"{args.dtype}, {model_rows[0]['batch']} x {model_rows[0]['seq']} tokens"
+            body = table(*models.model_table(model_rows), left=2)
+            print(f"Whole models, {what}; paper: {paper.ABOUT}\n{body}\n")
+        print(f"{paper.tables()}\n")
     print(f"{heading}\n\n{tables(found)}")

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from fnet_kernels import bench as bench_command
 from fnet_kernels import cli
-from fnet_kernels._bench import contestants, memory, models, shapes, study, timing
+from fnet_kernels._bench import contestants, memory, models, paper, report, shapes, study, timing
 from fnet_kernels._bench.report import tables
 from fnet_kernels._bench.setting import Setting
 from fnet_kernels._bench.study import Row, Study
@@ -80,7 +81,8 @@ def test_forward_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert float(lines[0]["median_ms"]) == found["rows"][0]["median_ms"]
 
     plots = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert plots == [f"bench_{n}.png" for n in ("attention", "layer", "roofline", "speedup")]
+    names = ("attention", "awkward", "layer", "roofline", "speedup")
+    assert plots == [f"bench_{name}.png" for name in names]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in plots)
 
 
@@ -103,9 +105,7 @@ def test_a_wrong_contestant_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = EAGER[-3]
-    wrong = dataclasses.replace(
-        right, name="wrong", role="library", make=lambda s: contestants.copy
-    )
+    wrong = dataclasses.replace(right, name="wrong", role="library", make=contestants.Copy)
     monkeypatch.setattr(study, "CONTESTANTS", [*EAGER, wrong])
     assert bench(tmp_path) == 1
     assert "a result is wrong: wrong: relative error" in capsys.readouterr().err
@@ -148,7 +148,7 @@ def test_a_missing_library_is_absent_with_its_name(monkeypatch: pytest.MonkeyPat
 
 
 def test_matrices_that_do_not_fit_are_absent() -> None:
-    matmul = next(c for c in EAGER if c.name == "matmul")
+    matmul = next(c for c in EAGER if c.name == "matmul fp32")
     with pytest.raises(contestants.Absent, match=r"would take 19\.5 GiB"):
         matmul.build(Setting((1, 51200, 1024)))
 
@@ -162,7 +162,7 @@ def row(contestant: str, role: str, over_ours: float, rounds: int = 7) -> Row:
 def test_a_shape_that_loses_says_so() -> None:
     rows = [row("ours", "ours", 1.0), row("fftn", "formula", 1.5), row("copy", "floor", 0.2)]
     assert "best other is fftn, 1.50x: ours is faster" in tables(Study(rows))
-    rows.append(row("quick", "library", 0.9, rounds=1))
+    rows.append(row("quick", "library", 0.9, rounds=3))
     text = tables(Study(rows))
     assert "best other is quick, 0.90x: OURS LOSES" in text
     line = next(line for line in text.splitlines() if line.startswith("quick"))
@@ -180,10 +180,63 @@ def test_one_that_is_slow_runs_once() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "wall_seconds", patient)
-        times = timing.time_all(entries, problem.forward, 0, patience=1.0, least=3)
+        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, least=3)
     slow, quick = times.values()
-    assert slow == Timing((9.0,))
+    assert slow == Timing((9.0,)), "longer than the longest: once"
     assert len(quick.seconds) == 3
+
+
+def test_one_that_is_slow_but_not_the_longest_runs_a_few_times() -> None:
+    problem = timing.Problem.random((1, 4, 4))
+    entries, _ = timing.ready([EAGER[-3]], problem)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "wall_seconds", lambda call: 2.0)
+        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, least=9)
+    assert [len(t.seconds) for t in times.values()] == [timing.SELDOM]
+
+
+def test_nothing_is_dropped_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_memory(setting: Setting) -> Any:
+        raise torch.OutOfMemoryError("no memory for this")
+
+    fails = contestants.Contestant("fails", "library", "", no_memory)
+    as_if = next(c for c in EAGER if c.name == "fold")
+    as_if = dataclasses.replace(as_if, name="fold compiled")
+    monkeypatch.setattr(study, "CONTESTANTS", [*EAGER, fails, as_if])
+    written: list[int] = []
+    save = report.save
+    monkeypatch.setattr(
+        bench_command, "save", lambda *a: written.append(len(a[0].rows)) or save(*a)
+    )
+    assert bench(tmp_path, "--device", "cpu", "--layers", "9", shapes="2x6x8,1x9x8") == 0
+    said = capsys.readouterr().out
+    assert "absent: fails: no memory for this" in said
+    assert "absent: peak memory of fold compiled: not measured" in said
+    assert "absent: encoder layers: left out by --layers (2x6x8)" in said
+    assert 0 < written[0] < written[1] == written[2], "after each shape, and at the end"
+    layers = {r["shape"] for r in json.loads((tmp_path / "bench.json").read_text())["rows"]}
+    assert layers == {"2x6x8", "1x9x8"}
+
+
+def test_matrix_products_differ_in_every_dtype() -> None:
+    x = torch.randn(2, 32, 48, dtype=torch.bfloat16)
+    one, zero = torch.ones(48, dtype=x.dtype), torch.zeros(48, dtype=x.dtype)
+    setting = Setting((2, 32, 48), torch.bfloat16)
+    made = [c.build(setting) for c in EAGER if c.role == "matmul"]
+    assert [m.dtype for m in made] == [torch.float32, torch.bfloat16]  # type: ignore[attr-defined]
+    wide, narrow = (m(x, one, zero) for m in made)
+    assert not torch.equal(wide, narrow)
+
+
+def test_awkward_shapes_stand_apart() -> None:
+    assert all(map(shapes.is_awkward, shapes.AWKWARD))
+    assert not any(map(shapes.is_awkward, [*shapes.BARS, *shapes.equal_tokens(16384)]))
+    regular = dataclasses.replace(row("ours", "ours", 1.0), shape="8x512x768", batch=8, seq=512)
+    text = tables(Study([dataclasses.replace(regular, hidden=768), row("ours", "ours", 1.0)]))
+    heads = [line.split() for line in text.splitlines() if line.startswith("sublayer")]
+    assert heads == [["sublayer", "8x512x768"], ["sublayer", "1x4x4"]]
 
 
 def test_x_is_never_the_same_memory_twice_in_a_row() -> None:
@@ -224,7 +277,7 @@ def test_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child:
     monkeypatch.setattr(
         memory, "model_peaks", lambda *args: {"inference": 1 << 20, "training step": 2 << 20}
     )
-    rows, absent = models.compare("Base", 1, 8, "cpu", 0.0)
+    rows, absent = models.compare("Base", 1, 8, "cpu", torch.float32, 0.0)
     assert not absent
     found = {(r["model"], r["pass"]): r for r in rows}
     names = {"BERT-Base", "FNet-Base", "FNet ours-Base"}
@@ -232,5 +285,24 @@ def test_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child:
     assert found["BERT-Base", "inference"]["bert_over_this"] == 1
     assert found["FNet-Base", "training step"]["peak_mib"] == 2
     _, body = models.model_table(rows)
-    paper = {(line[0], line[1]): line[6] for line in body}
-    assert paper["FNet ours-Base", "training step"] == "169"
+    reported = {(line[0], line[1]): line[6] for line in body}
+    assert reported["FNet ours-Base", "training step"] == "169"
+
+
+def test_whole_models_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    tiny = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
+    monkeypatch.setattr(models, "SIZES", {"Base": tiny})
+    monkeypatch.setattr(memory, "model_peaks", lambda *args: "not in this test")
+    rows, absent = models.compare("Base", 1, 8, "cpu", torch.bfloat16, 0.0)
+    assert {row["dtype"] for row in rows} == {"bfloat16"}
+    assert {"BERT-Base", "FNet ours-Base"} <= {row["model"] for row in rows}
+    assert "FNet-Base" in absent, "torch.fft has no bfloat16: the stock model refuses"
+
+
+def test_the_papers_tables_are_those_of_the_paper() -> None:
+    lines = [line.split() for line in paper.tables().splitlines()]
+    assert ["FNet,", "Base", "11", "8", "12.4x", "9.5x"] in lines
+    assert ["self-attention,", "Large", "404", "212", "1.0x", "1.0x"] in lines
+    assert ["FNet", "0.8", "1.3", "2.2", "3.9", "7.4"] in lines
+    assert "BERT-Base 98, FNet-Base 62" in paper.tables()

@@ -1,13 +1,21 @@
-// fnet_core_bench: the CPU kernels one by one, on one thread, for bench/passes.py.
+// fnet_core_bench: the CPU kernels one by one, on one thread, for bench/passes.py; a copy with
+// streaming stores, for bench/stream.py.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <new>
+#include <random>
 #include <string>
 #include <vector>
+
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
 
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
@@ -38,21 +46,56 @@ double seconds(const F& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// For each kernel and for a copy that moves as many bytes: the seconds of `rounds` runs over one
-// sequence [seq, hidden] in float32, interleaved, another sequence of `batch` each time; and the
-// bytes that the kernel reads and writes at least.
+// Copies past the caches, as the kernels store y: nothing is read of what `to` held. Both aligned
+// to 16 bytes; the last bytes % 64 go through the caches.
+void stream_copy(char* to, const char* from, int64_t bytes) {
+  int64_t i = 0;
+#if defined(__x86_64__)
+  for (; i + 64 <= bytes; i += 64)
+    for (int64_t j = i; j < i + 64; j += 16)
+      _mm_stream_si128((__m128i*)(to + j), _mm_load_si128((const __m128i*)(from + j)));
+  _mm_sfence();
+#endif
+  std::memcpy(to + i, from + i, size_t(bytes - i));
+}
+
+constexpr bool streams() {
+#if defined(__x86_64__)
+  return true;
+#else
+  return false;
+#endif
+}
+
+// What one round takes in shuffled order: one unit, or two that belong together.
+struct Timed {
+  std::string name;
+  int64_t moved;
+  std::function<void(int64_t round)> body;
+};
+
+// For each kernel, and for a copy and a streaming copy that move as many bytes: the seconds of
+// `rounds` runs over one sequence [seq, hidden], and the bytes that the kernel reads and writes at
+// least. Cold: another sequence of `batch` in each round. Warm: the same one, right after an
+// untimed run.
 using Found = std::map<std::string, std::pair<int64_t, std::vector<double>>>;
-Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds) {
+Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool narrow, bool warm) {
   const Kernels& kernels = active_kernels();
-  const int width = kernels.width(DType::kFloat32);
-  const int64_t elements = seq * hidden, bytes = elements * int64_t(sizeof(float));
+  const DType dtype = narrow ? DType::kBFloat16 : DType::kFloat32;
+  const int width = kernels.width(dtype);
+  const int64_t elements = seq * hidden, bytes = elements * element_size(dtype);
   const SpectrumLayout layout{seq, hidden, width};
   const int64_t spectrum = layout.size() * int64_t(sizeof(float));
   Buffer x(batch * bytes), y(batch * bytes), kept(batch * bytes), G(spectrum);
-  Buffer scratch(kernels.scratch_bytes(DType::kFloat32, seq, hidden)), ones(4 * hidden);
-  Buffer dweight(4 * hidden), dbias(4 * hidden), rstd(4 * batch * seq);
-  for (int64_t i = 0; i < batch * elements; ++i)
-    x.floats()[i] = float(i * 2654435761u % 1999) - 999;
+  Buffer scratch(kernels.scratch_bytes(dtype, seq, hidden)), ones(4 * hidden);
+  Buffer dweight(4 * hidden), dbias(4 * hidden);
+  for (int64_t i = 0; i < batch * elements; ++i) {
+    const float value = float(i * 2654435761u % 1999) - 999;
+    if (narrow)
+      std::memcpy(x.data + 2 * i, (const char*)&value + 2, 2);
+    else
+      x.floats()[i] = value;
+  }
   for (int64_t i = 0; i < hidden; ++i) ones.floats()[i] = 1;
 
   MixArgs mix;
@@ -60,35 +103,54 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds) {
   mix.batch = batch, mix.seq = seq, mix.hidden = hidden;
   mix.x_row_stride = hidden, mix.x_batch_stride = elements;
   mix.epilogue = Epilogue::kNorm;
+  mix.dtype = dtype;
   const auto seq_plan = line_plan<float>(seq), hidden_plan = line_plan<float>(hidden);
-  const MixTask task{&mix, seq_plan.get(), hidden_plan.get(), ones.data, dbias.data, true};
+  const bool whole_lines = hidden * element_size(dtype) % 64 == 0;
+  const MixTask task{&mix, seq_plan.get(), hidden_plan.get(), ones.data, dbias.data, whole_lines};
   NormGradArgs grad;
   grad.grad = x.data, grad.normalized = kept.data, grad.du_over_rstd = y.data;
   grad.rows = batch * seq, grad.hidden = hidden;
+  grad.dtype = dtype;
   const int64_t columns = (half_length(hidden) + 2 * width - 1) / (2 * width);
   const int64_t bands = (half_length(seq) + 2 * width - 1) / (2 * width);
 
+  // The row pass finds x and G where the column pass has left them, as it does in the op.
+  const Timed seq_fft{"seq_fft", bytes + spectrum, [&](int64_t b) {
+                        kernels.seq_blocks(task, b, G.data, 0, columns, scratch.data);
+                      }};
+  const Timed row_fft{"row_fft", spectrum + 2 * bytes, [&](int64_t b) {
+                        kernels.row_blocks(task, b, G.data, 0, bands, scratch.data);
+                      }};
+  const Timed norm_grad{"norm_grad", 3 * bytes, [&](int64_t b) {
+                          kernels.norm_grad_rows(grad, ones.data, b * seq, (b + 1) * seq,
+                                                 dweight.data, dbias.data);
+                        }};
+  std::vector<std::vector<Timed>> units{{seq_fft, row_fft}, {norm_grad}};
+  for (const Timed& kernel : {seq_fft, row_fft, norm_grad}) {
+    const int64_t half = kernel.moved / 2, slots = batch * bytes / (half + 64);
+    const auto at = [=](int64_t slot) { return slot % slots * ((half + 63) / 64 * 64); };
+    units.push_back({{"copy as " + kernel.name, 2 * half, [=, &x, &kept](int64_t b) {
+                        std::memcpy(kept.data + at(b), x.data + at(b + slots / 2), size_t(half));
+                      }}});
+    if (streams())
+      units.push_back({{"stream as " + kernel.name, 2 * half, [=, &x, &kept](int64_t b) {
+                          stream_copy(kept.data + at(b), x.data + at(b + slots / 2), half);
+                        }}});
+  }
+
   Found found;
-  const auto take = [&](const std::string& name, int64_t moved, const auto& body) {
-    found[name].first = moved;
-    found[name].second.push_back(seconds(body));
-  };
+  std::mt19937 chance(0);
   for (int64_t round = 0; round < rounds; ++round) {
-    // The row pass finds x and G where the column pass has left them, as it does in the op.
-    const int64_t b = round % batch, g = (round + batch / 2) % batch;
-    const int64_t moved[] = {bytes + spectrum, spectrum + 2 * bytes, 3 * bytes};
-    take("seq_fft", moved[0],
-         [&] { kernels.seq_blocks(task, b, G.data, 0, columns, scratch.data); });
-    take("row_fft", moved[1], [&] { kernels.row_blocks(task, b, G.data, 0, bands, scratch.data); });
-    take("norm_grad", moved[2], [&] {
-      kernels.norm_grad_rows(grad, ones.data, g * seq, (g + 1) * seq, dweight.data, dbias.data);
-    });
-    const char* const names[] = {"seq_fft", "row_fft", "norm_grad"};
-    for (int i = 0; i < 3; ++i) {
-      const int64_t half = moved[i] / 2, last = batch * bytes - half;
-      const int64_t from = (3 * round + i) * 2 * bytes % last, to = (from + last / 2) % last;
-      take(std::string("copy as ") + names[i], 2 * half,
-           [&] { std::memcpy(kept.data + to / 64 * 64, x.data + from / 64 * 64, size_t(half)); });
+    std::shuffle(units.begin(), units.end(), chance);
+    for (size_t u = 0; u < units.size(); ++u) {
+      // Cold: each unit of a round is at another place.
+      const int64_t b = warm ? 0 : (round * int64_t(units.size()) + int64_t(u)) * 3 % batch;
+      if (warm)
+        for (const Timed& part : units[u]) part.body(b);
+      for (const Timed& part : units[u]) {
+        found[part.name].first = part.moved;
+        found[part.name].second.push_back(seconds([&] { part.body(b); }));
+      }
     }
   }
   return found;
@@ -98,7 +160,15 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds) {
 
 PYBIND11_MODULE(fnet_core_bench, m) {
   m.def("passes", &passes, pybind11::arg("batch"), pybind11::arg("seq"), pybind11::arg("hidden"),
-        pybind11::arg("rounds"));
+        pybind11::arg("rounds"), pybind11::arg("narrow") = false, pybind11::arg("warm") = false);
+  m.def(
+      "stream_copy",
+      [](intptr_t to, intptr_t from, int64_t bytes) {
+        stream_copy((char*)to, (const char*)from, bytes);
+      },
+      pybind11::call_guard<pybind11::gil_scoped_release>(), pybind11::arg("to"),
+      pybind11::arg("from"), pybind11::arg("bytes"));
+  m.def("streams", &streams);
   m.def("set_isa", [](const std::string& name) { return fnet::set_cpu_isa(name.c_str()); });
   m.def("isas", [] { return std::string(fnet::cpu_isas()); });
 }

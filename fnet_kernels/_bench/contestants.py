@@ -1,6 +1,6 @@
 """Every contestant of the benchmarks, in one list.
 
-defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, isas, copy
+defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, isas
 
 Most compute LayerNorm(x + Re(FFT2(x))). Floors are work that any such op has to do; the others are
 what stands in the mixing sublayer's place in other models. One that cannot run here raises
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 import fnet_kernels
-from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer
+from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer, reason
 from fnet_kernels._bench.sublayers import attention_form, layer_form, linear_attention_form
 from fnet_kernels._bench.transforms import (
+    Copy,
     Matmul,
     cupy_form,
     fftw_form,
@@ -67,11 +68,6 @@ def _fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _no_mixing(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return norm(x + x, weight, bias)
-
-
-def copy(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The roofline."""
-    return x.clone()
 
 
 def isas() -> list[str]:
@@ -124,19 +120,17 @@ def _compiled(name: str, function: Sublayer) -> Contestant:
             with torch.no_grad():
                 compiled(x, torch.ones_like(x[0, 0]), torch.zeros_like(x[0, 0]))
         except Exception as error:  # no C++ compiler, an unsupported Python: whatever the reason
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Absent(f"torch.compile failed: {reason[:120]}") from error
+            raise Absent(f"torch.compile failed: {reason(error)}") from error
         return compiled
 
     return Contestant(name, "composition", f"torch.compile of {function.__name__}", make)
 
 
-def _matmul(name: str, dtype: torch.dtype | None, tolerance: float | None = None) -> Contestant:
-    what = "x's dtype" if dtype is None else str(dtype).removeprefix("torch.")
-
+def _matmul(name: str, dtype: torch.dtype, tolerance: float | None = None) -> Contestant:
     def make(setting: Setting) -> Sublayer:
-        return Matmul(setting, dtype or setting.dtype)
+        return Matmul(setting, dtype)
 
+    what = str(dtype).removeprefix("torch.")
     about = f"DFT by two real matrix products per axis, in {what}, as on TPUs"
     return Contestant(name, "matmul", about, make, tolerance=tolerance)
 
@@ -153,13 +147,13 @@ CONTESTANTS: list[Contestant] = [
     _compiled("rfft2 + mirror compiled", half_spectrum),
     _eager("fold", "composition", folded),
     _compiled("fold compiled", folded),
-    _matmul("matmul", None),
+    _matmul("matmul fp32", torch.float32),
     _matmul("matmul bf16", torch.bfloat16, tolerance=3e-2),
     _form("SciPy", "library", scipy_form, "cpu"),
     _form("FFTW", "library", fftw_form, "cpu"),
     _form("CuPy", "library", cupy_form, "cuda"),
     Contestant("layer_norm(x + x)", "floor", "the sublayer without mixing", lambda s: _no_mixing),
-    Contestant("copy", "floor", "one read and one write of x", lambda s: copy),
+    Contestant("copy", "floor", "x into memory that is kept: one read, one write", Copy),
     _form("self-attention", "attention", attention_form),
     _form("linear attention", "attention", linear_attention_form),
 ]

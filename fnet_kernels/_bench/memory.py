@@ -11,7 +11,8 @@ dropping its result:
     extra = (peak during the call) - (resident before) - (what is freed when the result is dropped)
 
 Tables and workspaces that an op keeps for itself are therefore counted as extra. Each call has a
-thread of its own, and so has no workspace that an earlier call has left behind.
+thread of its own, and so has no workspace that an earlier call has left behind. torch's allocator
+asks for no huge pages here: they would round what is held up to 2 MB.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from fnet_kernels._bench.pages import HUGE_PAGES
 
 _PROC = Path("/proc/self")
 
@@ -109,7 +112,7 @@ def _peaks(task: dict[str, Any]) -> dict[str, int]:
     import torch
 
     from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS
-    from fnet_kernels._bench.timing import Problem, ready
+    from fnet_kernels._bench.timing import Problem, prepared, ready
 
     problem = Problem.random(tuple(task["shape"]), getattr(torch, task["dtype"]))
     wanted = [c for c in (*CONTESTANTS, *LAYERS) if c.name in task["names"]]
@@ -117,22 +120,25 @@ def _peaks(task: dict[str, Any]) -> dict[str, int]:
     found = {}
     for name, (contestant, function) in entries.items():
         call = problem.calls(task["direction"])(function)
-        for _ in range(2):
-            for part in (contestant.before, getattr(call, "before", None)):
-                if part:
-                    part()
-            found[name] = peak(call)
+        before = prepared(contestant, call)
+        try:
+            for _ in range(2):
+                before()
+                found[name] = peak(call)
+        except Exception:  # out of memory: `study` names who is missing
+            found.pop(name, None)
     return found
 
 
 def _models(task: dict[str, Any]) -> dict[str, int]:
     """Peak bytes of a whole model: see models.py."""
+    import torch
+
     from fnet_kernels._bench import models
 
-    return {
-        name: peak(call)
-        for name, call in models.calls(task["name"], task["batch"], task["seq"], "cpu").items()
-    }
+    dtype = getattr(torch, task["dtype"])
+    calls = models.calls(task["name"], task["batch"], task["seq"], "cpu", dtype)
+    return {name: peak(call) for name, call in calls.items()}
 
 
 def measure(threads: int) -> dict[str, dict[str, float]] | str:
@@ -150,9 +156,10 @@ def peaks(
     return found
 
 
-def model_peaks(name: str, batch: int, seq: int, threads: int) -> dict[str, int] | str:
+def model_peaks(name: str, batch: int, seq: int, dtype: Any, threads: int) -> dict[str, int] | str:
     """`{pass: peak bytes}` of a whole model of models.py, or the reason for none. CPU only."""
-    task = {"name": name, "batch": batch, "seq": seq}
+    kind = str(dtype).removeprefix("torch.")
+    task = {"name": name, "batch": batch, "seq": seq, "dtype": kind}
     found: dict[str, int] | str = _child({"what": "models", "threads": threads, **task})
     return found
 
@@ -167,7 +174,7 @@ def _child(task: dict[str, Any]) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, HUGE_PAGES: "0"},
     )
     if child.returncode != 0:
         return (child.stderr.strip() or "no output").splitlines()[-1]

@@ -6,38 +6,38 @@ defines: save_plots
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fnet_kernels._bench.contestants import SAME
+from fnet_kernels._bench.plot_axes import Line, draw_lines, label_ends, log_ticks, shape_ticks
+from fnet_kernels._bench.shapes import is_awkward
 from fnet_kernels._bench.study import Row, shapes_of
 
-_OURS, _ATTENTION, _LINEAR, _FORMULA, _FLOOR = "#1f6fb4", "#c8611a", "#e0a03c", "#222222", "#999999"
+_OURS, _ATTENTION, _LINEAR, _FORMULA, _FLOOR = "#1f6fb4", "#c8611a", "#b98a1e", "#222222", "#888888"
+_BEST_TORCH = "#7a4fb0"
 _ROLES = {
     "ours": _OURS,
     "formula": _FORMULA,
-    "composition": "#7a4fb0",
+    "composition": _BEST_TORCH,
     "matmul": "#b03a5b",
     "library": "#3c8c5a",
     "attention": _ATTENTION,
-    "layer": _OURS,
     "floor": _FLOOR,
 }
 _LAYERS = {
+    "layer: ours": _OURS,
     "layer: formula": _FORMULA,
     "layer: self-attention": _ATTENTION,
-    "layer: ours": _OURS,
-    "layer: no mixing": _FLOOR,
 }
-_STYLES = ["-", "--", "-.", ":"]
-_MARKS = "osD^vPX*"
-_LENGTH = "sequence length [tokens]; below it batch x seq x hidden"
 
 Value = Callable[[Row], float | None]
 
 
 def save_plots(rows: Sequence[Row], heading: str, mine: str, out: Path) -> list[Path]:
-    """Draw what there are rows for into `out`; `mine` is our contestant at its best.
+    """Draw what there are rows for into `out`; `mine` is our contestant at its best, and the only
+    one of ours that is drawn.
 
     Returns the files; none where matplotlib is missing.
     """
@@ -46,133 +46,166 @@ def save_plots(rows: Sequence[Row], heading: str, mine: str, out: Path) -> list[
         from matplotlib.figure import Figure
     except ImportError:
         return []
+    drawn = [row for row in rows if row.role != "ours" or row.contestant == mine]
+    awkward = [row for row in drawn if is_awkward((row.batch, row.seq, row.hidden))]
+    regular = [row for row in drawn if row not in awkward] or awkward
+    layers = [row for row in drawn if row.part == "layer"]
     files = []
-    for name, panels, draw in (
-        ("speedup", 1, _speedup),
-        ("attention", 2, _attention),
-        ("roofline", 1, _roofline),
-        ("layer", 1, _layer),
+    for name, panels, draw, chosen in (
+        ("speedup", 1, _speedup, regular),
+        ("attention", 2, _attention, regular),
+        ("roofline", 1, _roofline, regular),
+        ("layer", 1, _layer, layers),
+        ("awkward", 1, _awkward, awkward),
     ):
-        figure = Figure(figsize=(7.5 * panels + 2.5, 6.2), layout="constrained")
+        if not chosen:
+            continue
+        figure = Figure(figsize=(7.6 * panels + 2.2, 6.2), layout="constrained")
         FigureCanvasAgg(figure)  # a canvas of its own: no display, no global state
-        figure.suptitle(heading, fontsize=10)
-        draw(figure.subplots(1, panels, squeeze=False)[0], rows, mine)
+        figure.suptitle(f"{heading}; drawn: {mine}", fontsize=10)
+        draw(figure.subplots(1, panels, squeeze=False)[0], chosen, mine)
         files.append(out / f"bench_{name}.png")
         figure.savefig(files[-1], dpi=120)
     return files
 
 
-def _speedup(panels: Any, rows: Sequence[Row], mine: str) -> None:
-    """Ours against every other way to the same result."""
+def _line(rows: Sequence[Row], shapes: list[str], name: str, value: Value) -> Line:
+    """The line of the contestant `name`."""
+    by_shape = {row.shape: row for row in rows if row.contestant == name}
+    role = next(iter(by_shape.values())).role if by_shape else "floor"
+    colour = _LINEAR if name == "linear attention" else _ROLES[role]
+    here = [by_shape.get(shape) for shape in shapes]
+    return Line(name, [value(row) if row else None for row in here], colour)
+
+
+def _with_best_torch(rows: Sequence[Row]) -> list[Row]:
+    """`rows` and, per shape, the fastest that torch can do, eager or compiled, as one more."""
+    torch_rows = [row for row in rows if row.role in ("formula", "composition")]
+    best = [
+        min((row for row in torch_rows if row.shape == shape), key=lambda row: row.median_ms)
+        for shape in shapes_of(torch_rows)
+    ]
+    named = [replace(row, contestant="best torch", role="composition") for row in best]
+    return [*rows, *named]
+
+
+def _bold(rows: Sequence[Row], line: Line, low: Value, high: Value) -> Line:
+    """The line, bold, with its quartiles."""
+    shapes = shapes_of(rows)
+    ends = [_line(rows, shapes, line.name, value).values for value in (low, high)]
+    return replace(line, bold=True, low=ends[0], high=ends[1])
+
+
+def _speedup(panels: Any, rows: Sequence[Row], mine: str, *, joined: bool = True) -> None:
+    """Ours against every other way to the same result: the two that matter most in front."""
     axes = panels[0]
+    shapes = shapes_of(rows)
     rivals = [r for r in rows if r.part == "sublayer" and r.role in SAME and r.role != "ours"]
-    _lines(axes, rivals, lambda row: row.over_ours, shapes_of(rows))
-    axes.set_yscale("log", base=2)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+    rivals = _with_best_torch(rivals)
+    lines = []
+    for name in dict.fromkeys(row.contestant for row in rivals):
+        line = _line(rivals, shapes, name, lambda row: row.over_ours)
+        if name in ("best torch", "fftn"):
+            line = _bold(_on_all_shapes(rivals, rows), line, _first_quartile, _third_quartile)
+        lines.append(replace(line, joined=joined))
+    lines.sort(key=lambda line: line.bold)
+    draw_lines(axes, lines)
+    shape_ticks(axes, shapes)
+    log_ticks(axes, base=2, unit="x")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.5), max(high, 2.0))
     axes.axhspan(axes.get_ylim()[0], 1, color="#f6dcdc", zorder=0)
     axes.axhline(1, color="#aa3333", linewidth=1)
     axes.text(0.01, 0.01, "ours is slower", transform=axes.transAxes, color="#aa3333", fontsize=9)
-    axes.set_ylabel(f"speed-up of {mine} [baseline's time / ours]")
+    axes.set_ylabel(f"speed-up of {mine} [baseline's time / ours], bands: quartiles")
     axes.set_title("Mixing sublayer: how many times faster than each baseline")
+    label_ends(axes, lines, log=True)
+
+
+def _on_all_shapes(rivals: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """`rivals`, and one row of every other shape, so that places on the axis agree."""
+    known = {row.shape for row in rivals}
+    return [*rivals, *(row for row in rows if row.shape not in known)]
+
+
+def _first_quartile(row: Row) -> float | None:
+    return row.over_ours_q1
+
+
+def _third_quartile(row: Row) -> float | None:
+    return row.over_ours_q3
+
+
+def _awkward(panels: Any, rows: Sequence[Row], mine: str) -> None:
+    """Prime, ragged and tiny shapes: marks, for they are no sequence."""
+    _speedup(panels, rows, mine, joined=False)
+    panels[0].set_title("Awkward shapes: prime and ragged lengths, tiny calls")
+    panels[0].set_xlabel("sequence length [tokens] of each shape; below it batch x seq x hidden")
+    panels[0].set_ylabel(f"speed-up of {mine} [baseline's time / ours], medians")
 
 
 def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
     """Mixing and attention: time, and peak memory."""
-    chosen = [
-        r
-        for r in rows
-        if r.part == "sublayer" and (r.role == "attention" or r.contestant in (mine, "fftn"))
-    ]
+    names = [mine, "fftn", "self-attention", "linear attention"]
+    chosen = [r for r in rows if r.part == "sublayer" and r.contestant in names]
     shapes = shapes_of(rows)
-    _lines(panels[0], chosen, lambda row: row.median_ms, shapes, spread=True)
-    panels[0].set_ylabel("time per call [ms], median and quartiles")
+    times: Value = lambda row: row.median_ms  # noqa: E731
+    memory: Value = lambda row: row.peak_mib or None  # noqa: E731
+    for axes, value in zip(panels, (times, memory), strict=True):
+        lines = [_line(chosen, shapes, name, value) for name in names]
+        if value is times:
+            everywhere = _on_all_shapes(chosen, rows)
+            lines = [_bold(everywhere, a, lambda r: r.q1_ms, lambda r: r.q3_ms) for a in lines]
+        lines = [replace(line, bold=True) for line in lines]
+        draw_lines(axes, lines)
+        shape_ticks(axes, shapes)
+        log_ticks(axes, base=10)
+        label_ends(axes, lines, log=True)
+    panels[0].set_ylabel("time per call [ms], median; bands: quartiles")
     panels[0].set_title("Mixing sublayer against self-attention: time")
-    _lines(panels[1], chosen, lambda row: row.peak_mib or None, shapes)
     panels[1].set_ylabel("peak memory of a call, its result included [MiB]")
     panels[1].set_title("The same: peak memory")
-    for axes in panels:
-        if axes.lines:
-            axes.set_yscale("log", subs=[])
-            axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if not panels[1].lines:
+        panels[1].text(0.5, 0.5, "not measured here", transform=panels[1].transAxes, ha="center")
 
 
 def _roofline(panels: Any, rows: Sequence[Row], mine: str) -> None:
     """Speed as a fraction of a copy of x."""
     axes = panels[0]
-    chosen = [r for r in rows if r.part == "sublayer" and r.role != "matmul"]
-    _lines(axes, chosen, lambda row: row.copy_fraction, shapes_of(rows))
+    shapes = shapes_of(rows)
+    names = [mine, "best torch", "fftn", "FFTW", "CuPy", "layer_norm(x + x)"]
+    every = _with_best_torch([r for r in rows if r.part == "sublayer"])
+    lines = [_line(every, shapes, name, lambda row: row.copy_fraction) for name in names]
+    lines = [replace(line, bold=True) for line in lines if line.points]
+    draw_lines(axes, lines)
+    shape_ticks(axes, shapes)
     axes.axhline(1, color=_FLOOR, linewidth=1)
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("fraction of a copy's speed [time of y = x.clone() / time]")
-    axes.set_title("Roofline: a copy reads x and writes y once, and is at 1")
+    axes.set_ylim(0, max([1.05, *(1.05 * v for line in lines for _, v in line.points)]))
+    axes.set_ylabel("fraction of a copy's speed [time of out.copy_(x) / time]")
+    axes.set_title("Roofline: a copy reads x and writes memory that is there, and is at 1")
+    label_ends(axes, lines, log=False)
+    others = {row.contestant for row in every} - {*names, "copy"}
+    text = f"not drawn, and in bench.csv: {len(others)} others, matrix products among them"
+    axes.text(0.0, -0.16, text, transform=axes.transAxes, fontsize=7.5, color="#555555")
 
 
 def _layer(panels: Any, rows: Sequence[Row], mine: str) -> None:
-    """The encoder layer by what mixes its tokens, bars per length."""
+    """The encoder layer by what mixes its tokens, over the same layer without mixing."""
     axes = panels[0]
-    layers = [r for r in rows if r.part == "layer"]
     shapes = shapes_of(rows)
+    floors = {r.shape: r.median_ms for r in rows if r.contestant == "layer: no mixing"}
     width = 0.84 / len(_LAYERS)
     for i, (name, colour) in enumerate(_LAYERS.items()):
-        mids = {r.shape: r for r in layers if r.contestant == name}
-        at = [(g + (i - 1.5) * width, mids[s]) for g, s in enumerate(shapes) if s in mids]
-        where, height = [x for x, _ in at], [r.median_ms for _, r in at]
-        axes.bar(where, height, width * 0.94, color=colour, label=name.removeprefix("layer: "))
-        spread = [
-            [r.median_ms - r.q1_ms for _, r in at],
-            [r.q3_ms - r.median_ms for _, r in at],
-        ]
-        axes.errorbar(where, height, yerr=spread, fmt="none", ecolor="#333333", elinewidth=1)
-    _ticks(axes, shapes)
-    axes.set_ylabel("time per encoder layer [ms], median and quartiles")
-    axes.set_title("The encoder layer by its mixing, feed-forward half included")
-    axes.legend(frameon=False, fontsize=9)
-
-
-def _lines(
-    axes: Any, rows: Sequence[Row], value: Value, shapes: list[str], *, spread: bool = False
-) -> None:
-    """A line per contestant over the shapes; where it has no value, none is drawn."""
-    seen: dict[str, int] = {}
-    for i, name in enumerate(dict.fromkeys(row.contestant for row in rows)):
-        mine = {row.shape: row for row in rows if row.contestant == name}
-        pairs = [(g, mine[s], value(mine[s])) for g, s in enumerate(shapes) if s in mine]
-        points = [(g, row, v) for g, row, v in pairs if v is not None]
-        if not points:
-            continue
-        role = points[0][1].role
-        nth = seen[role] = seen.get(role, -1) + 1
-        where, height = [g for g, _, _ in points], [v for _, _, v in points]
-        colour = _LINEAR if name == "linear attention" else _ROLES[role]
-        axes.plot(
-            where,
-            height,
-            _STYLES[nth % len(_STYLES)],
-            marker=_MARKS[i % len(_MARKS)],
-            markersize=5,
-            color=colour,
-            linewidth=2.2 if role == "ours" else 1.4,
-            label=name,
-        )
-        if spread:
-            low = [row.q1_ms for _, row, _ in points]
-            axes.fill_between(where, low, [r.q3_ms for _, r, _ in points], color=colour, alpha=0.15)
-    _ticks(axes, shapes)
-    if seen:
-        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    else:
-        axes.text(0.5, 0.5, "not measured here", transform=axes.transAxes, ha="center")
-
-
-def _ticks(axes: Any, shapes: list[str]) -> None:
-    """Lengths stand at equal distances; where they double, that is a logarithmic axis."""
-    names = [f"{shape.split('x')[1]}\n{shape}" for shape in shapes]
-    axes.set_xticks(range(len(shapes)), names, fontsize=8 if len(shapes) < 7 else 7)
-    axes.set_xlim(-0.6, len(shapes) - 0.4)
-    axes.set_xlabel(_LENGTH)
-    axes.yaxis.grid(True, color="#dddddd")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+        mids = {r.shape: r for r in rows if r.contestant == name}
+        at = [(g, mids[s]) for g, s in enumerate(shapes) if s in mids and s in floors]
+        where = [g + (i - (len(_LAYERS) - 1) / 2) * width for g, _ in at]
+        height = [r.median_ms / floors[r.shape] for _, r in at]
+        label = name.removeprefix("layer: ")
+        bars = axes.bar(where, height, width * 0.94, color=colour, label=label)
+        axes.bar_label(bars, [f"{h:.2f}" for h in height], fontsize=7.5, padding=2)
+    shape_ticks(axes, shapes)
+    axes.axhline(1, color=_FLOOR, linewidth=1)
+    axes.margins(y=0.1)
+    axes.set_ylabel("time per encoder layer [times that of the layer without mixing], medians")
+    axes.set_title("The encoder layer by its mixing; 1: the feed-forward half alone")
+    axes.legend(frameon=False, fontsize=9, loc="upper left")

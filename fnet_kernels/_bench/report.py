@@ -13,30 +13,41 @@ from pathlib import Path
 from typing import Any
 
 from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, SAME
+from fnet_kernels._bench.shapes import is_awkward
 from fnet_kernels._bench.study import Row, Study, shapes_of
 from fnet_kernels._table import table
 
 MEANING = (
     "Each cell: median ms, and how many times as long as ours that is (below 1: ours loses, '!').\n"
-    "'~': a single call, for one takes long."
+    "'~': fewer calls than others had, one to three apart from the rounds, for one takes long."
 )
 
 
 def tables(found: Study) -> str:
     """Times by contestant and shape, and a sentence about where ours is not the fastest."""
+    awkward = [row for row in found.rows if is_awkward((row.batch, row.seq, row.hidden))]
+    regular = [row for row in found.rows if row not in awkward]
     texts = []
-    for part in ("sublayer", "layer"):
-        rows = [row for row in found.rows if row.part == part]
-        shapes = shapes_of(rows)
-        cells = {(row.contestant, row.shape): _cell(row) for row in rows}
-        names = list(dict.fromkeys(row.contestant for row in rows))
-        body = [[name, *(cells.get((name, shape), "absent") for shape in shapes)] for name in names]
-        texts.append(table([part, *shapes], body))
+    for rows in (regular, awkward):
+        for part in ("sublayer", "layer"):
+            chosen = [row for row in rows if row.part == part]
+            if chosen:
+                texts.append(_table(part, chosen))
     return "\n\n".join([*texts, MEANING, _verdict(found.rows)])
 
 
-def _cell(row: Row) -> str:
-    once = "~" if row.rounds == 1 else ""
+def _table(part: str, rows: Sequence[Row]) -> str:
+    """Contestants down, shapes across."""
+    shapes = shapes_of(rows)
+    most = {shape: max(row.rounds for row in rows if row.shape == shape) for shape in shapes}
+    cells = {(row.contestant, row.shape): _cell(row, most[row.shape]) for row in rows}
+    names = list(dict.fromkeys(row.contestant for row in rows))
+    body = [[name, *(cells.get((name, shape), "absent") for shape in shapes)] for name in names]
+    return table([part, *shapes], body)
+
+
+def _cell(row: Row, most: int) -> str:
+    once = "~" if row.rounds < most or row.rounds == 1 else ""
     text = f"{once}{_digits(row.median_ms)}"
     if row.over_ours is None:
         return text

@@ -1,6 +1,6 @@
 """The shapes that the benchmarks speak of: (batch, seq, hidden).
 
-defines: BARS, BATCH_ONE, LENGTHS, TOKENS, label, parse, equal_tokens
+defines: BARS, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label, parse, equal_tokens
 """
 
 from __future__ import annotations
@@ -16,6 +16,22 @@ BARS: list[Shape] = [
 BATCH_ONE: Shape = (1, 2048, 768)  # nothing to share out but the inside of one sequence
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 TOKENS = {"cpu": 16384, "cuda": 65536}  # per call; the longest sequence has to fit
+
+AWKWARD: list[Shape] = [
+    (8, 509, 768),  # a prime: our general path
+    (4, 1000, 768),  # ragged: 2^3 5^3, no whole number of vectors
+    (4, 1009, 768),  # a prime
+    (1, 128, 64),  # too small to share out: what a call costs
+    (8, 32, 64),
+]
+_SMALL = 1 << 14  # elements of x
+
+
+def is_awkward(shape: Shape) -> bool:
+    """Whether a shape is one where ours may lose: drawn apart from the lengths that double."""
+    batch, seq, hidden = shape
+    ragged = {seq for _, seq, hidden in AWKWARD if hidden == 768}
+    return seq in ragged or batch * seq * hidden <= _SMALL
 
 
 def label(shape: Shape) -> str:

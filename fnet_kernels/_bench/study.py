@@ -1,6 +1,6 @@
 """One comparison per shape: every contestant's times and peak memory, as rows.
 
-defines: Row, Study, STEPS, study
+defines: Row, Study, Effort, STEPS, study
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from fnet_kernels._bench import cuda, memory
-from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, Contestant, copy
-from fnet_kernels._bench.setting import Setting, Sublayer
+from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, Contestant
+from fnet_kernels._bench.setting import Setting, Sublayer, reason
 from fnet_kernels._bench.shapes import label
-from fnet_kernels._bench.timing import Entries, Problem, ready, time_all
+from fnet_kernels._bench.timing import Entries, Problem, prepared, ready, time_all
 from fnet_kernels._progress import Progress
 from fnet_kernels._timing import Timing, quartiles
 
@@ -60,15 +60,45 @@ class Study:
         self.absent.setdefault((name, reason), []).append(where)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How long a comparison goes on: so many seconds and so many rounds, at least.
+
+    `patience`: seconds for all the rounds of one contestant.
+    """
+
+    seconds: float
+    rounds: int
+    patience: float | None = None
+
+    @property
+    def whole(self) -> float:
+        """`patience`, or what the rounds would take if each took `seconds`, 1 at least."""
+        return max(1.0, self.seconds) * self.rounds if self.patience is None else self.patience
+
+    @property
+    def share(self) -> float:
+        """The longest call that is made in every round."""
+        return self.whole / self.rounds
+
+
 def best_of_ours(device: str) -> str:
     """Name of our contestant as users get it: the best instruction set, or CUDA."""
     return "ours cuda" if device == "cuda" else f"ours {torch.ops.fnet_kernels.cpu_isa()}"
 
 
 def study(
-    found: Study, setting: Setting, direction: str, seconds: float, progress: Progress
+    found: Study,
+    setting: Setting,
+    direction: str,
+    effort: Effort,
+    progress: Progress,
+    *,
+    layers: bool = True,
 ) -> None:
     """Run every contestant and every encoder layer on `setting`; rows are added to `found`.
+
+    `layers`: encoder layers too. A contestant that fails is absent, with the reason.
 
     Raises:
         ArithmeticError: a contestant computes something else than the float64 reference.
@@ -76,30 +106,29 @@ def study(
     shape = label(setting.shape)
     torch.ops.fnet_kernels.set_cpu_isa("auto")
     problem = Problem.cold(setting)
-
-    def wrap(function: Sublayer) -> Callable[[], Any]:
-        """A copy is the roofline of every pass: its own backward would be no copy."""
-        plain = function is copy
-        return problem.forward(function) if plain else problem.calls(direction)(function)
-
+    wrap = problem.calls(direction)
     running: Entries = {}
     times: dict[str, Timing] = {}
-    for part, field_of in (("sublayer", CONTESTANTS), ("layer", LAYERS)):
+    for part, field_of in (("sublayer", CONTESTANTS), ("layer", LAYERS if layers else [])):
         progress.step(f"{shape}: building and checking each {part}")
         entries, absent = ready(field_of, problem, backward=setting.backward)
-        for name, reason in absent.items():
-            found.miss(name, reason, shape)
         progress.step(f"{shape}: timing each {part}, {direction}")
         times |= time_all(
             entries,
             wrap,
-            seconds if part == "sublayer" else seconds / 2,
+            effort.seconds if part == "sublayer" else effort.seconds / 2,
             device=setting.device,
-            patience=max(1.0, seconds),
-            least=5,
+            patience=effort.share,
+            longest=effort.whole,
+            least=effort.rounds,
+            absent=absent,
             on_round=progress.part,
         )
-        running |= entries
+        for name, why in absent.items():
+            found.miss(name, why, shape)
+        running |= {name: entry for name, entry in entries.items() if name in times}
+    if not layers:
+        found.miss("encoder layers", "left out by --layers", shape)
     torch.ops.fnet_kernels.set_cpu_isa("auto")
     progress.step(f"{shape}: peak memory")
     peaks = _peaks(found, running, wrap, setting, direction)
@@ -116,17 +145,25 @@ def _peaks(
         result = {}
         for name, (contestant, function) in entries.items():
             call = wrap(function)
-            for part in (contestant.before, getattr(call, "before", None)):
-                if part:
-                    part()
-            result[name] = cuda.peak(call)
+            try:
+                prepared(contestant, call)()
+                result[name] = cuda.peak(call)
+            except Exception as error:
+                found.miss(f"peak memory of {name}", reason(error), label(setting.shape))
         return result
     names = [name for name in entries if not name.endswith("compiled")]
+    for name in entries.keys() - set(names):
+        why = "not measured: it would be compiled again in another process"
+        found.miss(f"peak memory of {name}", why, label(setting.shape))
     dtype = str(setting.dtype).removeprefix("torch.")
     peaks = memory.peaks(setting.shape, dtype, direction, names, torch.get_num_threads())
     if isinstance(peaks, str):
         found.miss("peak memory", peaks, label(setting.shape))
         return {}
+    for name in names:
+        if name not in peaks:
+            why = "failed in the process that measures it"
+            found.miss(f"peak memory of {name}", why, label(setting.shape))
     return peaks
 
 

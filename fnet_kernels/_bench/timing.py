@@ -1,6 +1,6 @@
 """What turns contestants into comparable times: inputs, a check of the result, rounds.
 
-defines: Problem, PASSES, ready, time_all
+defines: Problem, PASSES, ready, prepared, time_all
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from fnet_kernels import reference
 from fnet_kernels._bench import cuda
 from fnet_kernels._bench.contestants import SAME, Contestant
-from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer
+from fnet_kernels._bench.setting import EPS, Setting, Sublayer, reason
 from fnet_kernels._bench.shapes import Shape
+from fnet_kernels._bench.transforms import Copy
 from fnet_kernels._timing import Timing, interleave, wall_seconds
 
 TOLERANCE = {  # max |error| over max |exact|
@@ -25,7 +26,8 @@ TOLERANCE = {  # max |error| over max |exact|
     torch.float16: 4e-3,
     torch.bfloat16: 3e-2,
 }
-COLD = 256 << 20  # bytes of x in rotation: past the caches of most processors and of GPUs
+
+SELDOM = 3  # calls of one that exhausts patience
 
 Entries = dict[str, tuple[Contestant, Sublayer]]
 PASSES = {
@@ -65,15 +67,18 @@ class Problem:
 
     @classmethod
     def cold(cls, setting: Setting) -> Problem:
-        """As `random`, with as many copies of x as make `COLD` bytes, at most 16."""
-        copies = min(16, max(1, -(-COLD // setting.bytes_of_x)))
-        return cls.random(setting.shape, setting.dtype, setting.device, copies)
+        """As `random`, with `setting.copies` of x."""
+        return cls.random(setting.shape, setting.dtype, setting.device, setting.copies)
 
     def calls(self, direction: str) -> Callable[[Sublayer], Callable[[], Any]]:
-        """`forward`, `backward` or `step`, by the names of `PASSES`."""
+        """`forward`, `backward` or `step`, by the names of `PASSES`.
+
+        A copy is the roofline of every pass: its own backward would be no copy.
+        """
         ways: dict[str, Callable[[Sublayer], Callable[[], Any]]]
         ways = {"forward": self.forward, "backward": self.backward, "both": self.step}
-        return ways[direction]
+        way = ways[direction]
+        return lambda function: (self.forward if isinstance(function, Copy) else way)(function)
 
     def forward(self, function: Sublayer) -> Callable[[], Tensor]:
         """A call of `function` without autograd."""
@@ -130,7 +135,8 @@ def ready(
 ) -> tuple[Entries, dict[str, str]]:
     """Make each contestant and check its result against the float64 reference.
 
-    Returns those that can be timed, and name to reason for those that are absent.
+    Returns those that can be timed, and name to reason for those that are absent: `Absent` says
+    so, and one that runs out of memory, or fails in another way, is absent with what it said.
     Raises `ArithmeticError` when one that claims the same mathematics computes something else.
     """
     torch.compiler.reset()  # else torch stops compiling after eight shapes, without a word
@@ -143,16 +149,15 @@ def ready(
     for contestant in contestants:
         try:
             function = contestant.build(setting)
-        except Absent as reason:
-            absent[contestant.name] = str(reason)
+            if contestant.before is not None:
+                contestant.before()
+            y = problem.forward(function)() if contestant.role in SAME else None
+        except Exception as failure:  # whatever it is: the others can still run
+            absent[contestant.name] = reason(failure)
             continue
-        if contestant.before is not None:
-            contestant.before()
-        if contestant.role in SAME:
-            if exact is None:
-                exact = _exact(problem)
-            y = problem.forward(function)().double()
-            error = float((y - exact).abs().max() / exact.abs().max())
+        if y is not None:
+            exact = _exact(problem) if exact is None else exact
+            error = float((y.double() - exact).abs().max() / exact.abs().max())
             if not error <= max(TOLERANCE[setting.dtype], contestant.tolerance or 0):
                 raise ArithmeticError(f"{contestant.name}: relative error {error:.1e}")
         present[contestant.name] = (contestant, function)
@@ -173,27 +178,34 @@ def time_all(
     *,
     device: str = "cpu",
     patience: float | None = None,
+    longest: float = float("inf"),
     least: int = 7,
+    absent: dict[str, str] | None = None,
     on_round: Callable[[float], None] | None = None,
 ) -> dict[str, Timing]:
     """Interleaved times of `wrap(function)` for each entry, each under its own `before`.
 
     One that takes more than `patience` seconds, once it is warm, is not called in every round: its
-    `Timing` has one entry.
+    `Timing` has `SELDOM` entries, or a single one where a call takes over `longest`.
+    One that fails is not in the result, and the reason is written to `absent`; without that dict
+    the error is raised.
     """
     stopwatch = cuda.seconds if device == "cuda" else wall_seconds
     calls = {name: wrap(function) for name, (_, function) in entries.items()}
-    before = {name: _before(entries[name][0], call) for name, call in calls.items()}
-    once: dict[str, Timing] = {}
+    before = {name: prepared(entries[name][0], call) for name, call in calls.items()}
+    slow: dict[str, Timing] = {}
     for name in list(calls) if patience is not None else ():
-        for attempt in ("cold: it may compile or plan", "warm"):
-            before[name]()
-            taken = stopwatch(calls[name])
-            if taken <= (patience or 0):
-                break
-            if attempt == "warm":
-                once[name] = Timing((taken,))
-                del calls[name]
+        try:
+            found = _when_slow(before[name], calls[name], stopwatch, (patience or 0, longest))
+        except Exception as error:
+            if absent is None:
+                raise
+            absent[name] = reason(error)
+            del calls[name]
+            continue
+        if found is not None:
+            slow[name] = found
+            del calls[name]
     times = interleave(
         calls,
         before=before,
@@ -203,11 +215,33 @@ def time_all(
         warm_up=patience is None,
         on_round=on_round,
         stopwatch=stopwatch,
+        failed=absent,
     )
-    return {name: once.get(name) or times[name] for name in entries}
+    both = slow | times
+    return {name: both[name] for name in entries if name in both}
 
 
-def _before(contestant: Contestant, call: object) -> Callable[[], None]:
+def _when_slow(
+    before: Callable[[], None],
+    call: Callable[[], object],
+    stopwatch: Callable[[Callable[[], object]], float],
+    limits: tuple[float, float],
+) -> Timing | None:
+    """Times of a call that takes over the first of `limits`; None of one that does not."""
+    patience, longest = limits
+    for _ in ("cold: it may compile or plan", "warm"):
+        before()
+        taken = stopwatch(call)
+        if taken <= patience:
+            return None
+    samples = [taken]
+    while len(samples) < SELDOM and taken <= longest:
+        before()
+        samples.append(stopwatch(call))
+    return Timing(tuple(samples))
+
+
+def prepared(contestant: Contestant, call: object) -> Callable[[], None]:
     """What runs untimed before each call: the contestant's part, then the pass's."""
     parts = [part for part in (contestant.before, getattr(call, "before", None)) if part]
 

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import fnet_core_bench
+import numpy as np
 import pytest
 
 KERNELS = ("seq_fft", "row_fft", "norm_grad")
 
 
+KINDS = ("copy", "stream") if fnet_core_bench.streams() else ("copy",)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("isa", fnet_core_bench.isas().split(","))
-def test_every_kernel_is_timed_beside_a_copy(isa: str) -> None:
+def test_every_kernel_is_timed_beside_copies(isa: str, warm: bool, narrow: bool) -> None:
     assert fnet_core_bench.set_isa(isa)
     seq, hidden, rounds = 64, 48, 5
-    found = fnet_core_bench.passes(3, seq, hidden, rounds)
+    found = fnet_core_bench.passes(4, seq, hidden, rounds, narrow, warm)
     fnet_core_bench.set_isa("auto")
-    assert set(found) == {*KERNELS, *(f"copy as {kernel}" for kernel in KERNELS)}
-    x = 4 * seq * hidden
+    copies = {f"{kind} as {kernel}" for kind in KINDS for kernel in KERNELS}
+    assert set(found) == {*KERNELS, *copies}
+    x = (2 if narrow else 4) * seq * hidden
+    spectrum = 4 * seq * hidden // 2
     for name, (moved, times) in found.items():
         assert len(times) == rounds, name
         assert all(t > 0 for t in times), name
         assert x <= moved <= 4 * x, name
     assert found["norm_grad"][0] == 3 * x
-    # x in; about half of it out, rounded up to whole bands.
-    assert 1.5 * x < found["seq_fft"][0] < 2.2 * x
+    # x in; about half of it out, in float32, rounded up to whole bands.
+    assert x + spectrum <= found["seq_fft"][0] < x + 2.4 * spectrum
     for kernel in KERNELS:
-        assert abs(found[f"copy as {kernel}"][0] - found[kernel][0]) <= 2
+        for kind in KINDS:
+            assert abs(found[f"{kind} as {kernel}"][0] - found[kernel][0]) <= 2
+
+
+@pytest.mark.parametrize("size", [0, 16, 64, 1000, 4096])
+def test_the_streaming_copy_copies_all_and_no_more(size: int) -> None:
+    source = np.arange(8192, dtype=np.uint8)
+    target = np.zeros_like(source)
+    # aligned to 16 bytes, as malloc gives it
+    fnet_core_bench.stream_copy(target.ctypes.data, source.ctypes.data, size)
+    assert (target[:size] == source[:size]).all()
+    assert not target[size:].any()
 
 
 def test_a_larger_sequence_takes_longer() -> None:

@@ -1,0 +1,111 @@
+"""Every committed figure of this machine: `make bench-results`, on a quiet machine, 30 minutes.
+
+Runs the steps below one after the other, the most important first, each a process of its own, and
+writes to bench/results/. No step begins that could not end within --minutes: it is named instead.
+Each file says how long it took; a table says it last, and results/<cpu>-record.json keeps it.
+
+    python bench/record.py --dry-run            # the commands, and what they are expected to take
+    python bench/record.py --only bars,passes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from folders import RESULTS
+
+from fnet_kernels._bench import machine
+from fnet_kernels._bench.shapes import AWKWARD, label
+from fnet_kernels._table import table
+
+ROOT = Path(__file__).parent.parent
+_ROUNDS = ("--seconds", "1", "--rounds", "15", "--patience", "8")
+#: At equal tokens; a factor of 2 to 4 apart, which is what the time is enough for.
+_SWEEP = "128x128x768,32x512x768,8x2048x768,2x8192x768,1x16384x768"
+_SHORT = "8x512x768,2x2048x768,1x4096x768"
+_AWKWARD = ",".join(map(label, AWKWARD))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command: its words after `python`, and the minutes that it is expected to take."""
+
+    name: str
+    minutes: float
+    words: tuple[str, ...]
+
+
+def command(folder: str, *words: str) -> tuple[str, ...]:
+    """`python -m fnet_kernels bench`, into a folder of this machine's."""
+    out = str(RESULTS / f"{machine.slug()}-{folder}")
+    return ("-m", "fnet_kernels", "bench", "--device", "cpu", *words, "--out", out)
+
+
+def steps(out: Path = RESULTS) -> list[Step]:
+    """All of them, in order."""
+    bars = ("bench/bars.py", "--rounds", "15", "--patience", "120", "--out", str(out))
+    sweep = ("--shapes", f"{_SWEEP},{_AWKWARD}", *_ROUNDS, "--layers", "512,16384")
+    short = ("--shapes", _SHORT, *_ROUNDS, "--layers", "none")
+    counts = ("bench/instructions.py", "--out", str(out / "instructions-avx2.json"))
+    return [
+        Step("bars", 4, bars),
+        Step("passes", 1, ("bench/passes.py", "--rounds", "25", "--out", str(out))),
+        Step("forward fp32", 12.5, command("fp32-forward", *sweep)),
+        Step("both fp32", 6.5, command("fp32-both", *short, "--pass", "both", "--models")),
+        Step("forward bf16", 3, command("bf16-forward", *short, "--dtype=bf16", "--models=Base")),
+        Step("instructions", 2, counts),
+    ]
+
+
+def main() -> int:
+    """Exit status 1 when a step failed or did not begin."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0, help="default: %(default)s")
+    parser.add_argument("--only", help="steps by name, with commas")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands")
+    args = parser.parse_args()
+    every = steps()
+    names = args.only.split(",") if args.only else [step.name for step in every]
+    unknown = set(names) - {step.name for step in every}
+    if unknown:
+        parser.error(f"no such step: {', '.join(sorted(unknown))}")
+    chosen = [step for step in every if step.name in names]
+    for step in chosen:
+        print(f"{step.name}, {step.minutes:g} min: python {' '.join(step.words)}")
+    if args.dry_run:
+        return 0
+    facts = machine.describe()
+    load = (facts["load_at_start"] or [0])[0]
+    if load > 0.5:
+        print(f"NOTE: load average {load:.1f}: this machine is busy, these figures mean little")
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    end = time.monotonic() + 60 * args.minutes
+    rows: dict[str, dict[str, object]] = {}
+    for step in chosen:
+        start = time.monotonic()
+        if start + 60 * step.minutes > end:
+            rows[step.name] = {"status": "not begun: no time left", "seconds": 0}
+            continue
+        print(f"\n=== {step.name}", flush=True)
+        words = [sys.executable, *step.words]
+        status = subprocess.run(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}).returncode
+        seconds = round(time.monotonic() - start)
+        rows[step.name] = {"status": f"exit status {status}" if status else "", "seconds": seconds}
+    body = [[name, f"{row['seconds']}", str(row["status"] or "done")] for name, row in rows.items()]
+    print(f"\n{table(['step', 'seconds', ''], body)}")
+    facts["load_at_end"] = machine.load()
+    written = RESULTS / f"{machine.slug()}-record.json"
+    written.write_text(json.dumps({"machine": facts, "steps": rows}, indent=1) + "\n")
+    print(f"written: {written}")
+    return int(any(row["status"] for row in rows.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

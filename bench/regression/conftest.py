@@ -1,0 +1,35 @@
+"""--record: the same measurement, written to reference.json instead of held against it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gate
+
+FOUND = pytest.StashKey[dict[tuple[str, str], float]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write this machine's ratios")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FOUND] = {}
+
+
+@pytest.fixture
+def found(request: pytest.FixtureRequest) -> dict[tuple[str, str], float] | None:
+    """Where ratios are collected; None when they are to be checked."""
+    return request.config.stash[FOUND] if request.config.getoption("--record") else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    ratios = session.config.stash[FOUND]
+    if ratios:
+        gate.record(ratios)
+        print(f"\nwritten: {gate.REFERENCE}, {len(ratios)} ratios")

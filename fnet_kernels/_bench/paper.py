@@ -1,0 +1,57 @@
+"""What the FNet paper reports (arXiv 2105.03824), of machines and batches of its own.
+
+defines: ABOUT, MODELS, tables
+"""
+
+from __future__ import annotations
+
+from fnet_kernels._table import table
+
+ABOUT = "as reported in arXiv 2105.03824, at 512 tokens, on batches and machines of its own"
+
+#: Milliseconds per batch: {(model, pass): (V100, TPU v3 or None)}.
+MODELS: dict[tuple[str, str], tuple[float, float | None]] = {
+    ("BERT-Base", "training step"): (305, 213),
+    ("FNet-Base", "training step"): (169, 128),
+    ("BERT-Base", "inference"): (82, None),
+    ("FNet-Base", "inference"): (46, None),
+}
+#: Milliseconds of the mixing sublayer alone, in training: (size, sublayer): (V100, TPU v3).
+_SUBLAYERS = {
+    ("Base", "self-attention"): (136, 76),
+    ("Base", "Linear"): (36, 12),
+    ("Base", "FNet"): (11, 8),
+    ("Large", "self-attention"): (404, 212),
+    ("Large", "FNet"): (18, 22),
+}
+#: GFLOPs of one example.
+_GFLOPS = {"BERT-Base": 98, "FNet-Base": 62}
+_LENGTHS = (512, 1024, 2048, 4096, 8192)
+#: Peak GPU memory in GB on Long Range Arena, by length; None: out of memory.
+_MEMORY = {
+    "Transformer": (1.6, 4.0, 12.2, None, None),
+    "FNet": (0.8, 1.3, 2.2, 3.9, 7.4),
+}
+
+
+def tables() -> str:
+    """The paper's own tables of speed and memory, to read beside those measured here."""
+    times = []
+    for (size, name), (gpu, tpu) in _SUBLAYERS.items():
+        attention = _SUBLAYERS[size, "self-attention"]
+        ratios = [f"{attention[0] / gpu:.1f}x", f"{attention[1] / tpu:.1f}x"]
+        times.append([f"{name}, {size}", str(gpu), str(tpu), *ratios])
+    heads = ["mixing sublayer, training", "V100 ms", "TPU v3 ms", "attention / this, V100", "TPU"]
+    memory = [
+        [name, *("out of memory" if size is None else f"{size:.1f}" for size in sizes)]
+        for name, sizes in _MEMORY.items()
+    ]
+    flops = ", ".join(f"{name} {count}" for name, count in _GFLOPS.items())
+    return "\n\n".join(
+        [
+            f"The paper's figures, {ABOUT}:",
+            table(heads, times),
+            table(["GB of GPU memory, Long Range Arena, at", *map(str, _LENGTHS)], memory),
+            f"GFLOPs per example: {flops}",
+        ]
+    )
