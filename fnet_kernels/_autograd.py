@@ -9,7 +9,7 @@ u = x + scale * M(x), xhat = (u - mean(u)) * rstd and y = xhat * weight + bias, 
 
 First order runs in one fused operator. Under `create_graph` the same formula is composed of
 differentiable operators, xhat and rstd included (they are outputs of the training operator), so
-that every order of derivative is exact.
+that every order of derivative is exact. Forward mode is composed likewise.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def _gradients(
     """Gradients of (x, weight, bias) from those of (y, normalized rows, rstd)."""
     need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
     grad, grad_rows, grad_rstd = grads
-    first_order = not torch.is_grad_enabled() and grad_rows is None and grad_rstd is None
+    first_order = (
+        not (torch.is_grad_enabled() or transformed()) and grad_rows is None and grad_rstd is None
+    )
     if need_x and first_order and grad is not None:
         dx, dweight, dbias = operators.fused_fourier_mix_backward(
             grad, rows, rstd, weight, ctx.scale, need_weight, need_bias
@@ -154,19 +156,10 @@ def train(
     return run(x, weight, bias, eps, scale)[0]
 
 
-class _Function(torch.autograd.Function):
-    """An operator for `torch.func`, whose transforms do not see `register_autograd`."""
+class _Mix(torch.autograd.Function):
+    """`fourier_mix` for `torch.func`, whose transforms do not see `register_autograd`."""
 
     generate_vmap_rule = True
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        raise NotImplementedError(
-            "fnet_kernels: forward-mode differentiation (jvp) is not implemented; use reverse mode"
-        )
-
-
-class _Mix(_Function):
     setup_context = staticmethod(_setup_mix)
     backward = staticmethod(_mix_backward)
 
@@ -174,9 +167,15 @@ class _Mix(_Function):
     def forward(x: Tensor, scale: float, residual: bool) -> Tensor:
         return _mix(x, scale, residual)
 
+    @staticmethod
+    def jvp(ctx: Any, x: Tensor, *_: None) -> Tensor:
+        return mix(x, ctx.scale, ctx.residual)  # it is linear
 
-class _Train(_Function):
-    setup_context = staticmethod(_setup_train)
+
+class _Train(torch.autograd.Function):
+    """`fused_fourier_mix_train`, likewise."""
+
+    generate_vmap_rule = True
     backward = staticmethod(_train_backward)
 
     @staticmethod
@@ -184,6 +183,39 @@ class _Train(_Function):
         x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
     ) -> tuple[Tensor, ...]:
         return _train(x, weight, bias, eps, scale)
+
+    @staticmethod
+    def setup_context(
+        ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        _setup_train(ctx, inputs, output)
+        _, weight, bias, _, _ = inputs
+        y, normalized, rstd = output
+        ctx.affine = weight is not None or bias is not None
+        ctx.save_for_forward(normalized if ctx.affine else y, rstd, weight)
+
+    @staticmethod
+    def jvp(
+        ctx: Any, x: Tensor | None, weight: Tensor | None, bias: Tensor | None, *_: None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tangents of the results from those of the arguments."""
+        rows, rstd, factor = ctx.saved_tensors
+        xhat = _compute(rows)
+        if x is None:
+            rows_tangent, rstd_tangent = torch.zeros_like(xhat), torch.zeros_like(rstd)
+        else:
+            du = mix(_compute(x), ctx.scale, True)
+            along = (du * xhat).mean(-1, keepdim=True)
+            centred = du - du.mean(-1, keepdim=True) - xhat * along
+            rows_tangent = rstd.unsqueeze(-1) * centred
+            rstd_tangent = -rstd.square() * along.squeeze(-1)
+        y = rows_tangent if factor is None else rows_tangent * _compute(factor)
+        if weight is not None:
+            y = y + xhat * _compute(weight)
+        if bias is not None:
+            y = y + _compute(bias)
+        kept = rows_tangent if ctx.affine else rows_tangent.new_empty(0)
+        return y.to(rows.dtype), kept.to(rows.dtype), rstd_tangent
 
 
 _apply_mix: Callable[..., Tensor] = _Mix.apply

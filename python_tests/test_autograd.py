@@ -192,13 +192,50 @@ def test_batched_gradients() -> None:
     agree(lambda mix: torch.autograd.grad(mix(*args), args, grads, is_grads_batched=True))
 
 
-def test_forward_mode_is_refused_never_wrong() -> None:
-    x = torch.randn(2, 3, 4)
-    for mix in (fk.fourier_mix, fk.fused_fourier_mix):
-        with pytest.raises(NotImplementedError, match="forward-mode"):
-            torch.func.jvp(mix, (x,), (x,))
-        with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="forward-mode"):
-            mix(forward_ad.make_dual(x, x))
+@pytest.mark.parametrize("shape", [(2, 5, 6), (1, 17, 4)], ids=str)
+@pytest.mark.parametrize("wanted", WANTED)
+def test_forward_mode(wanted: str, shape: tuple[int, ...]) -> None:
+    args = inputs(*shape, requires_grad=False)
+    for name, arg in zip(("x", "weight", "bias"), args, strict=True):
+        arg.requires_grad_(name in wanted.split())
+    mix = lambda *args: fk.fused_fourier_mix(*args, 1e-3, scale=0.3)  # noqa: E731
+    assert gradcheck(mix, args, check_forward_ad=True)
+    assert gradcheck(fk.fourier_mix, args[0].requires_grad_(), check_forward_ad=True)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_jvp_and_hessian_under_torch_func(affine: bool) -> None:
+    x, weight, bias = inputs(3, 4, requires_grad=False)
+    tangent = torch.randn_like(x)
+
+    def both(module: Any) -> list[Tensor]:
+        rows = (weight, bias) if affine else (None, None)
+        fused = lambda x: module.fused_fourier_mix(x, *rows, 1e-3)  # noqa: E731
+        mapped = torch.vmap(lambda t: torch.func.jvp(fused, (x,), (t,))[1])
+        return [
+            *torch.func.jvp(fused, (x,), (tangent,)),
+            torch.func.jvp(module.fourier_mix, (x,), (tangent,))[1],
+            torch.func.jacfwd(fused)(x),
+            mapped(torch.stack([tangent, 2 * tangent])),
+            torch.func.hessian(lambda x: fused(x).sin().sum())(x),
+            torch.func.hessian(lambda x: module.fourier_mix(x).sin().sum())(x),
+        ]
+
+    for ours, truth in zip(both(fk), both(reference), strict=True):
+        assert_close(ours, truth, 100)
+
+
+def test_forward_over_reverse() -> None:
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    tangent = torch.randn(3, 4, dtype=torch.float64)
+
+    def second(mix: Function) -> Tensor:
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x, tangent)
+            (grad,) = torch.autograd.grad(mix(dual, None, None, 1e-3).sin().sum(), dual)
+            return forward_ad.unpack_dual(grad).tangent
+
+    assert_close(second(fk.fused_fourier_mix), second(reference.fused_fourier_mix), 100)
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
