@@ -25,6 +25,6 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def("workspace_bytes(int batch, int seq, int hidden, ScalarType dtype) -> int");
   m.def("cpu_isa() -> str");
   m.def("cpu_isas() -> str");
-  // Not to be called while another thread runs an op.
+  // For the calls that begin from now on, of all threads.
   m.def("set_cpu_isa(str isa) -> ()");
 }
