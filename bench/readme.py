@@ -88,12 +88,16 @@ def _about(machine: Machine) -> str:
     name = cpu["name"]
     if "family" in cpu:
         name += f" (family {cpu['family']}, model {cpu.get('model')})"
-    pages = " Large tensors of all contestants in huge pages." if facts.get("huge_pages") else ""
+    method = (
+        " Inputs are cold, and large tensors of all contestants in huge pages."
+        if facts.get("huge_pages")
+        else " One x for all rounds, which another's work has pushed out of the caches in part."
+    )
     idle = f" The load average was {load:.1f}: the machine was not idle." if load > 0.5 else ""
     return (
         f"Forward in float32 on {name}, {facts['threads']} threads, {machine.isas[0]}, "
         f"torch {facts['versions']['torch']}, {facts['date'][:10]}: how many\n"
-        f"times as long as ours others take, medians of one interleaved run.{pages}{idle}"
+        f"times as long as ours others take, medians of one interleaved run.{method}{idle}"
     )
 
 
