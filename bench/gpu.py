@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from gpu_device import Call, Cuda, Device, Host, Tensors
-from gpu_sublayers import CONTESTANTS, EPS, Absent, Contestant, definition, encoder_layers
+from gpu_sublayers import CONTESTANTS, EPS, Contestant, definition, encoder_layers
 from torch import Tensor, nn
 
 import fnet_kernels
@@ -75,6 +75,11 @@ PROMISES = {bar.name for bar in (FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(
 def label(shape: Shape, dtype: torch.dtype) -> str:
     """`32x512x768 bf16`."""
     return f"{'x'.join(map(str, shape))} {DTYPES[dtype]}"
+
+
+def one_line(error: Exception) -> str:
+    """What an error says first."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 class Report:
@@ -225,16 +230,30 @@ def step_over(
     return call
 
 
+#: What a comparison is worth nothing without. Measured first; only these may end a part.
+NEEDED = ("ours", "copy", "layer: ours", "layer: mixing removed, LayerNorm(x)")
+
+
 def race(
-    calls: Mapping[str, Callable[[], Tensors]], device: Device, size: int
+    report: Report,
+    what: str,
+    calls: Mapping[str, Callable[[], Tensors]],
+    device: Device,
+    size: int,
 ) -> dict[str, Timing]:
     """Capture each call, then replay all in shuffled rounds. Times are per input of `size`."""
     replays: dict[str, Call] = {}
     kept = []  # the results: memory of the graphs, not to be handed to others
-    for name, call in calls.items():
-        replays[name], result = device.capture(call)
+    for name in sorted(calls, key=lambda name: name not in NEEDED):
+        try:
+            replays[name], result = device.capture(calls[name])
+        except Exception as error:
+            if name in NEEDED:
+                raise
+            report.absent(what, name, f"capture: {one_line(error)}")
+            continue
         kept.append(result)
-    names, order = list(calls), random.Random(0)
+    names, order = list(replays), random.Random(0)
     taken: dict[str, list[float]] = {name: [] for name in names}
     rounds = 3 if device.rehearsal else 25
     for done in range(-3, rounds):  # the first warm up
@@ -259,7 +278,7 @@ def compare(
     torch.compiler.reset()
     xs = ring(shape, dtype, device)
     calls = {}
-    for contestant in contestants:
+    for contestant in sorted(contestants, key=lambda c: c.name not in NEEDED):
         if training and not contestant.trains:
             continue
         if contestant.compiled and time.monotonic() > report.end:
@@ -267,15 +286,17 @@ def compare(
             continue
         try:
             module, function = contestant.build(xs[0], device, training)
-        except Absent as reason:
-            report.absent(what, contestant.name, str(reason))
+            with torch.set_grad_enabled(training):
+                check(contestant, module, function, xs[0])
+        except Exception as reason:  # one that is wrong, or out of memory, is no rival
+            if contestant.name in NEEDED:
+                raise
+            report.absent(what, contestant.name, one_line(reason))
             continue
-        with torch.set_grad_enabled(training):
-            check(contestant, module, function, xs[0])
         calls[contestant.name] = (
             step_over(function, module, xs) if training else forward_over(function, xs)
         )
-    times = race(calls, device, len(xs))
+    times = race(report, what, calls, device, len(xs))
     report.times(what, times, xs[0], moved=not training)
     return times
 
@@ -325,7 +346,8 @@ def layer(report: Report, what: str, shape: Shape, dtype: torch.dtype, device: D
         exact = copy.deepcopy(layers["layer: formula"]).double()(xs[0][:1].double())
     if not (found - exact).abs().max() <= TOLERANCE[dtype] * exact.abs().max():
         raise ArithmeticError("the layer with our mixing computes something else")
-    times = race({n: forward_over(m, xs) for n, m in layers.items()}, device, len(xs))
+    calls = {n: forward_over(m, xs) for n, m in layers.items()}
+    times = race(report, what, calls, device, len(xs))
     report.times(what, times, xs[0], moved=False)
     rival = "layer: mixing removed, LayerNorm(x)"
     ratio = times["layer: ours"].over(times[rival])

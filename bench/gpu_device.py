@@ -77,7 +77,7 @@ class Cuda:
         ]
         try:
             done = subprocess.run(
-                [*query, "--format=csv,noheader"],
+                query,
                 capture_output=True,
                 text=True,
                 check=True,
@@ -107,12 +107,12 @@ class Cuda:
         torch.cuda.synchronize()
         return [a.elapsed_time(b) * 1e-3 for a, b in pairwise(events)]
 
-    def capture(self, call: Callable[[], Tensors]) -> tuple[Call, Tensors]:
+    def capture(self, call: Callable[[], Tensors], warm_up: bool = True) -> tuple[Call, Tensors]:
         """`call` as a CUDA graph: what replays it, and the tensors that a replay fills."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # plans, tables and lazy initialisation, before the capture
-            for _ in range(2):
+            for _ in range(2 if warm_up else 0):
                 call()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
@@ -197,7 +197,7 @@ class Host:
             marks.append(time.perf_counter())
         return [b - a for a, b in pairwise(marks)]
 
-    def capture(self, call: Callable[[], Tensors]) -> tuple[Call, Tensors]:
+    def capture(self, call: Callable[[], Tensors], warm_up: bool = True) -> tuple[Call, Tensors]:
         result = call()
 
         def replay() -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,16 +43,17 @@ class Toolkit:
 
 
 def find_toolkit() -> Toolkit | None:
-    """The toolkit of CUDA_HOME, else of the nvcc in PATH, else pip's packages; None without one."""
+    """The toolkit of CUDA_HOME, else of the nvcc in PATH, else pip's packages; None without one.
+
+    A CUDA_HOME without an nvcc (a runtime, or a folder that is gone) leaves it to PATH.
+    """
     named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     found = shutil.which("nvcc")
     packages = Path(sysconfig.get_path("purelib"), "nvidia")
-    if named:
-        homes = [Path(named)]
-    elif found:
-        homes = [home_of(found)]
-    else:
-        homes = sorted(packages.glob("cu[0-9]*"), reverse=True)
+    homes = [Path(named)] if named else []
+    homes += [home_of(found)] if found else []
+    # Where one is named or in PATH, a package is not what was meant.
+    homes = homes or sorted(packages.glob("cu[0-9]*"), reverse=True)
     for home in homes:
         nvcc = str(home / "bin" / "nvcc")
         version = nvcc_version(nvcc)
@@ -106,6 +108,12 @@ def architectures(nvcc: str, local: str | None) -> list[str]:
     return flags
 
 
+def host_compiler(command: str) -> str:
+    """The compiler in a command like `ccache g++ -m64`: its last word that is no option."""
+    words = [word for word in command.split() if not word.startswith("-")]
+    return words[-1] if words else "c++"
+
+
 def compile_all(
     toolkit: Toolkit,
     sources: list[str],
@@ -123,15 +131,17 @@ def compile_all(
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [toolkit.nvcc, *FLAGS, *architectures(toolkit.nvcc, gpu), f"-I{include}"]
-    command += ["-ccbin", os.environ.get("CXX", "c++").split()[0]]
+    command += ["-ccbin", host_compiler(os.environ.get("CXX", "c++"))]
     stamp = folder / "command"
     same = stamp.exists() and stamp.read_text() == " ".join(command)
+    stamp.unlink(missing_ok=True)  # what a failed build leaves is of two commands, and of neither
     newest_header = max(Path(header).stat().st_mtime for header in headers)
 
     def compile_one(source: str) -> str:
         target = folder / (Path(source).stem + ".o")
         newest = max(newest_header, Path(source).stat().st_mtime)
         if not (same and target.exists() and target.stat().st_mtime > newest):
+            started = time.monotonic()
             done = subprocess.run(
                 [*command, "-c", source, "-o", target], capture_output=True, text=True
             )
@@ -139,7 +149,7 @@ def compile_all(
                 target.unlink(missing_ok=True)
                 raise RuntimeError(f"nvcc does not compile {source}:\n{done.stderr}")
             target.with_suffix(".log").write_text(done.stderr)
-            print(f"nvcc {source}", flush=True)
+            print(f"nvcc {source}: {time.monotonic() - started:.1f} s", flush=True)
         return str(target)
 
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", "1"))) as pool:

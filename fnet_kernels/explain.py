@@ -150,29 +150,43 @@ def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: tor
 def _cuda_plan(
     batch: int, seq: int, hidden: int, dtype: torch.dtype, device: torch.device
 ) -> _Plan:
-    name, cache = "CUDA", _USUAL_L2_BYTES
+    name, facts = "CUDA", _USUAL_DEVICE
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(device)
-        name, cache = properties.name, properties.L2_cache_size
-    workspace, *plan = operators.cuda_plan(batch, seq, hidden, dtype, cache)
-    if not plan:
-        obstacle = (
-            "float64 has no CUDA kernels"
-            if dtype == torch.float64
-            else f"seq {seq} or hidden {hidden} is not a length with CUDA kernels"
+        name = properties.name
+        facts = (
+            properties.multi_processor_count,
+            getattr(properties, "shared_memory_per_block_optin", _USUAL_DEVICE[1]),
+            properties.L2_cache_size,
         )
+    workspace, *plan = operators.cuda_plan(batch, seq, hidden, dtype, *facts)
+    if len(plan) == 1:
+        (needed,) = plan
+        if dtype == torch.float64:
+            obstacle = "float64 has no CUDA kernels"
+        elif needed:
+            obstacle = (
+                f"the kernels' blocks need {_kilobytes(needed)} of shared memory, of which this"
+                f" device has {_kilobytes(facts[1])}"
+            )
+        else:
+            obstacle = f"seq {seq} or hidden {hidden} is not a length with CUDA kernels"
         return _Plan(obstacle, (), (), f"{name}, cuFFT", workspace)
-    points, threads, pairs, row_points, row_threads, stages, *radices = plan
+    slices, points, threads, pairs, row_points, row_threads, stages, *radices = plan
     runs_on = (
-        f"{name}; seq_fft: {2 * pairs} columns a block of {threads} threads, {points} points a"
-        f" thread; row_fft: 2 rows and their mirror images a line of {row_threads} threads,"
-        f" {row_points} points a thread"
+        f"{name}; {slices} slice{'s' * (slices != 1)} of the batch; seq_fft: {2 * pairs} columns a"
+        f" block of {threads} threads, {points} points a thread; row_fft: 2 rows and their mirror"
+        f" images a line of {row_threads} threads, {row_points} points a thread"
     )
     return _Plan("", tuple(radices[:stages]), tuple(radices[stages:]), runs_on, workspace)
 
 
-#: Where there is no GPU to ask.
-_USUAL_L2_BYTES = 50 << 20
+#: Multiprocessors, shared memory of a block and L2 in bytes, where there is no GPU to ask: an H100.
+_USUAL_DEVICE = (132, 227 << 10, 50 << 20)
+
+
+def _kilobytes(count: int) -> str:
+    return f"{-(-count // 1024)} KB"
 
 
 def _radices(length: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -117,6 +118,59 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         codes()
 
 
+@pytest.fixture
+def nvcc_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "build_backend"))
+    import fnet_nvcc
+
+    return fnet_nvcc
+
+
+def test_a_cuda_home_without_nvcc_leaves_it_to_path(
+    nvcc_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "home").mkdir()
+    home = fake_nvcc(tmp_path / "home", "13.0")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("PATH", f"{home / 'bin'}:/usr/bin:/bin")
+    found = nvcc_module.find_toolkit()
+    assert found is not None
+    assert found.nvcc == str(home / "bin" / "nvcc")
+
+
+def test_the_host_compiler_is_the_last_word(nvcc_module: ModuleType) -> None:
+    assert nvcc_module.host_compiler("ccache g++") == "g++"
+    assert nvcc_module.host_compiler("g++ -m64") == "g++"
+
+
+def test_objects_of_a_failed_build_are_not_kept(
+    nvcc_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text(
+        "#!/bin/sh\nfor w; do last=$w; done\ncase $last in *b.o) exit 1;; esac\n"
+        'echo "$TORCH_CUDA_ARCH_LIST" > "$last"\n'
+    )
+    nvcc.chmod(0o755)
+    toolkit = nvcc_module.Toolkit(str(nvcc), (13, 0), ())
+    for name in ("a.cu", "b.cu", "h.h"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setenv("MAX_JOBS", "1")
+
+    def build(capability: str, *names: str) -> None:
+        monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", capability)
+        sources = [str(tmp_path / name) for name in names]
+        headers = [str(tmp_path / "h.h")]
+        nvcc_module.compile_all(toolkit, sources, headers, tmp_path, tmp_path / "out", None)
+
+    build("8.0", "a.cu")
+    with pytest.raises(RuntimeError, match="does not compile"):
+        build("9.0", "a.cu", "b.cu")
+    build("8.0", "a.cu")
+    assert (tmp_path / "out" / "a.o").read_text() == "8.0\n"
+
+
 @needs_module
 def test_the_cuda_module_asks_for_nothing_unpromised(promised: set[str]) -> None:
     asked = foreign_symbols(MODULE)
@@ -136,6 +190,10 @@ from fnet_kernels import explain
 print(explain((32, 512, 768), dtype=torch.bfloat16, device="cuda"))
 print(explain((2, 1000, 768), device="cuda"))
 print(explain((2, 512, 768), dtype=torch.float64, device="cuda").why)
+sys.modules["fnet_kernels.explain"]._USUAL_DEVICE = (84, 99 << 10, 6 << 20)
+print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda"))
+sys.modules["fnet_kernels.explain"]._USUAL_DEVICE = (40, 64 << 10, 4 << 20)
+print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True
@@ -144,7 +202,10 @@ print(explain((2, 512, 768), dtype=torch.float64, device="cuda").why)
         "path       kernels",
         "512 = 8 * 8 * 8",
         "768 = 12 * 8 * 8",
-        "seq_fft: 16 columns a block of 256 threads, 16 points a thread",
+        "2 slices of the batch; seq_fft: 16 columns a block of 256 threads, 16 points a thread",
+        "seq_fft: 4 columns a block of 256 threads, 32 points a thread",
+        "torch.fft, for the kernels' blocks need 65 KB of shared memory, of which this device has"
+        " 64 KB",
         "row_fft: 2 rows and their mirror images a line of 32 threads, 24 points a thread",
         "torch.fft, for seq 1000 or hidden 768 is not a length with CUDA kernels",
         "torch.fft, for float64 has no CUDA kernels",

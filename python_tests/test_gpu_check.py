@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,37 @@ SLEEP = (
 )
 
 
+def test_steps_are_chosen_and_some_run_together(
+    somewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    both = threading.Barrier(2, timeout=20)
+
+    def step(name: str, **options: bool) -> gpu_check.Step:
+        def run(check: gpu_check.Check, limit: float) -> tuple[str, str]:
+            ran.append(name)
+            if name in ("tests", "memcheck") and len(sys.argv) == 1:
+                both.wait()  # each waits for the other
+            return "pass", ""
+
+        return gpu_check.Step(name, 1, run, **options)
+
+    steps = [step("build"), step("tests"), step("memcheck", beside=True), step("bench")]
+    monkeypatch.setattr(gpu_check, "STEPS", steps)
+    assert gpu_check.main() == 0
+    assert set(ran) == {"build", "tests", "memcheck", "bench"}
+    assert (ran[0], ran[-1]) == ("build", "bench")
+    for options, expected in (
+        (["--only", "bench"], ["build", "bench"]),
+        (["--skip", "tests", "memcheck"], ["build", "bench"]),
+        (["--only", "memcheck", "--skip", "build"], ["memcheck"]),
+    ):
+        ran.clear()
+        monkeypatch.setattr(sys, "argv", ["gpu_check.py", *options])
+        assert gpu_check.main() == 0
+        assert ran == expected
+
+
 def test_without_a_build_nothing_runs(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [
         gpu_check.Step("build", 0, lambda check, limit: ("FAIL", "")),
@@ -124,6 +156,14 @@ def test_compute_sanitizer_is_found_or_said_to_be_absent(
         assert "compute-sanitizer" in remark
     (home / "bin" / "compute-sanitizer").chmod(0o755)
     assert step.run(check, 9.0) == ("FAIL", "exit status 9")
+    initcheck = next(step for step in gpu_check.STEPS if step.name == "initcheck")
+    # The control is found, which is right, and so is something where nothing should be.
+    assert initcheck.run(check, 9.0) == ("FAIL", "exit status 9")
+    (home / "bin" / "compute-sanitizer").write_text("#!/bin/sh\nexit 0\n")
+    assert initcheck.run(check, 9.0) == ("FAIL", "an unwritten x was not found: exit status 0")
+    wise = '#!/bin/sh\ncase "$*" in *--control) exit 9;; esac\n'
+    (home / "bin" / "compute-sanitizer").write_text(wise)
+    assert initcheck.run(check, 9.0) == ("pass", "")
     said = (somewhere / "out" / "memcheck.log").read_text()
     assert "--tool memcheck --error-exitcode 9" in said
     assert "PYTORCH_NO_CUDA_MEMORY_CACHING" not in check.environment

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Step:
     run: Callable[[Check, float], tuple[str, str]]  # seconds allowed -> verdict, remark
     shown: int = 12  # last lines of the log to print
     most: float = TOTAL
+    beside: bool = False  # runs together with the step before
 
 
 class Check:
@@ -71,14 +73,16 @@ class Check:
     def log(self, name: str) -> Path:
         return self.out / f"{name}.log"
 
-    def command(self, name: str, words: list[str], limit: float) -> tuple[int | None, str]:
+    def command(
+        self, name: str, words: list[str], limit: float, **variables: str
+    ) -> tuple[int | None, str]:
         """Run `words` in the tree, logged; the exit status (None: out of time) and a remark."""
         with self.log(name).open("a") as log:
             print("$", *words, file=log, flush=True)
             child = subprocess.Popen(
                 words,
                 cwd=TREE,
-                env=self.environment,
+                env=self.environment | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -92,9 +96,9 @@ class Check:
                 return None, f"stopped after {limit:.0f} s"
         return status, f"exit status {status}" if status else ""
 
-    def python(self, name: str, *words: str, limit: float) -> tuple[str, str]:
+    def python(self, name: str, *words: str, limit: float, **variables: str) -> tuple[str, str]:
         """The same with this Python: verdict and remark."""
-        status, remark = self.command(name, [sys.executable, *words], limit)
+        status, remark = self.command(name, [sys.executable, *words], limit, **variables)
         return (FAIL if status else PASS) if status is not None else FAIL, remark
 
 
@@ -136,7 +140,7 @@ def build(check: Check, limit: float) -> tuple[str, str]:
         return check.python("build", "setup.py", "build_ext", "--help", limit=limit)
     if "capability" not in check.machine:
         return FAIL, "torch finds no CUDA device"
-    check.environment.setdefault("TORCH_CUDA_ARCH_LIST", check.machine["capability"])
+    check.environment["TORCH_CUDA_ARCH_LIST"] = check.machine["capability"]
     return check.python("build", "setup.py", "build_ext", "--inplace", limit=limit)
 
 
@@ -159,28 +163,37 @@ def find_sanitizer() -> str | None:
     )
 
 
-def sanitizer(tool: str, *options: str) -> Step:
+#: Each tensor an allocation of its own: an access outside of it is then seen.
+UNCACHED = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+#: compute-sanitizer watches our kernels alone.
+OURS = ("--kernel-name", "kns=fnet")
+FOUND = 9  # the exit status that says that a tool found something
+
+
+def sanitizer(tool: str, *options: str, script: tuple[str, ...] = ()) -> Step:
     """One of compute-sanitizer's tools over tools/gpu_sanitize.py."""
 
     def run(check: Check, limit: float) -> tuple[str, str]:
-        # Each tensor an allocation of its own: an access outside of it is then seen.
-        check.environment["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"
-        script = [sys.executable, "tools/gpu_sanitize.py"]
-        try:
-            if check.rehearse:
-                if tool != "memcheck":
-                    return PASS, "rehearsed with memcheck"
-                return check.python(tool, *script[1:], "--rehearse", limit=limit)
-            found = find_sanitizer()
-            if found is None:
-                return ABSENT, "there is no compute-sanitizer on PATH, in CUDA_HOME or beside nvcc"
-            words = [found, "--tool", tool, "--error-exitcode", "9", "--launch-timeout", "60"]
-            status, remark = check.command(tool, [*words, *options, *script], limit)
-            return (PASS if status == 0 else FAIL), remark
-        finally:
-            del check.environment["PYTORCH_NO_CUDA_MEMORY_CACHING"]
+        if check.rehearse:
+            if tool != "memcheck":
+                return PASS, "rehearsed with memcheck"
+            return check.python(tool, SCRIPT, "--rehearse", limit=limit, **UNCACHED)
+        found = find_sanitizer()
+        if found is None:
+            return ABSENT, "there is no compute-sanitizer on PATH, in CUDA_HOME or beside nvcc"
+        words = [found, "--tool", tool, "--error-exitcode", str(FOUND), "--launch-timeout", "60"]
+        words += [*OURS, *options, sys.executable, SCRIPT]
+        if tool == "initcheck":  # a filter that matches no kernel would find nothing in any tool
+            status, _ = check.command(tool, [*words, "--control"], limit / 2, **UNCACHED)
+            if status != FOUND:
+                return FAIL, f"an unwritten x was not found: exit status {status}"
+        status, remark = check.command(tool, [*words, *script], limit, **UNCACHED)
+        return (PASS if status == 0 else FAIL), remark
 
-    return Step(tool, 30, run, shown=4, most=80)
+    return Step(tool, 60, run, shown=4, most=240, beside=True)
+
+
+SCRIPT = "tools/gpu_sanitize.py"
 
 
 def bench(check: Check, limit: float) -> tuple[str, str]:
@@ -199,15 +212,26 @@ def bench(check: Check, limit: float) -> tuple[str, str]:
     return verdict, remark.removeprefix("; ")
 
 
-OURS = ("--kernel-name", "kns=fnet")
 STEPS = [
     Step("build", 120, build, shown=3),
     Step("tests", 90, tests),
-    sanitizer("memcheck", "--report-api-errors", "no", *OURS),
-    sanitizer("racecheck", *OURS),
-    sanitizer("initcheck"),  # watches all kernels: what cuFFT writes, ours may read
+    sanitizer("memcheck", "--report-api-errors", "no"),
+    sanitizer("racecheck"),
+    # What kernels that are not watched have written counts as unwritten: cuFFT's are left out.
+    sanitizer("initcheck", script=("--own",)),
     Step("bench", 120, bench, shown=60),
 ]
+
+
+def together(steps: list[Step]) -> list[list[Step]]:
+    """Steps in groups that run at the same time; the benchmark is alone."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        if step.beside and groups and groups[-1][0].name != "build":
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
 
 
 def main() -> int:
@@ -215,28 +239,45 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny")
-    check = Check(parser.parse_args().rehearse)
+    names = [step.name for step in STEPS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="STEP")
+    parser.add_argument("--skip", nargs="+", choices=names, default=[], metavar="STEP")
+    args = parser.parse_args()
+    check = Check(args.rehearse)
     end = time.monotonic() + TOTAL
     results: dict[str, dict[str, str | float]] = {}
-    for i, step in enumerate(STEPS):
-        print(f"== {step.name}", flush=True)
+    # A build that is there already takes seconds, and says what machine this is.
+    wanted = {"build", *args.only} - set(args.skip)
+    groups = together([step for step in STEPS if step.name in wanted])
+
+    def run(step: Step, left: float) -> None:
         check.log(step.name).unlink(missing_ok=True)
         started = time.monotonic()
-        if i and results["build"]["verdict"] != PASS:
-            verdict, remark = FAIL, "not run: there is no build"
-        else:
-            left = end - started - sum(later.least for later in STEPS[i + 1 :])
-            limit = min(left, step.most)
-            try:
-                verdict, remark = step.run(check, limit)
-            except Exception as error:  # the other steps still have something to say
-                verdict, remark = FAIL, f"{type(error).__name__}: {error}"
+        try:
+            verdict, remark = step.run(check, min(left, step.most))
+        except Exception as error:  # the other steps still have something to say
+            verdict, remark = FAIL, f"{type(error).__name__}: {error}"
         seconds = round(time.monotonic() - started, 1)
-        results[step.name] = {"verdict": verdict, "remark": remark, "seconds": seconds}
-        log = check.log(step.name)
-        if log.exists():
-            lines = log.read_text(errors="replace").splitlines()
-            print("\n".join(lines[-(step.shown if verdict == PASS else max(step.shown, 40)) :]))
+        results[step.name] |= {"verdict": verdict, "remark": remark, "seconds": seconds}
+
+    for i, group in enumerate(groups):
+        print("==", *(step.name for step in group), flush=True)
+        if results.get("build", {"verdict": PASS})["verdict"] != PASS:
+            for step in group:
+                remark = "not run: there is no build"
+                results[step.name] = {"verdict": FAIL, "remark": remark, "seconds": 0.0}
+        else:
+            later = sum(max(step.least for step in more) for more in groups[i + 1 :])
+            left = end - time.monotonic() - later
+            results |= {step.name: {} for step in group}  # in this order, whoever ends first
+            with ThreadPoolExecutor(len(group)) as pool:
+                list(pool.map(run, group, [left] * len(group)))
+        for step in group:
+            log, verdict = check.log(step.name), results[step.name]["verdict"]
+            if log.exists():
+                lines = log.read_text(errors="replace").splitlines()
+                shown = step.shown if verdict == PASS else max(step.shown, 40)
+                print("\n".join(lines[-shown:]))
         content = {"rehearsal": check.rehearse, "machine": check.machine, "steps": results}
         (check.out / "summary.json").write_text(json.dumps(content, indent=1) + "\n")
 

@@ -18,7 +18,14 @@ SHAPES = [
     (2, 384, 128),
     (1, 512, 768),
     (1, 1536, 64),
+    (1, 2048, 64),
+    (1, 2560, 64),
+    (1, 4096, 64),
     (1, 8192, 64),
+    (2, 16, 256),
+    (2, 16, 384),
+    (2, 16, 512),
+    (2, 16, 640),
     (1, 16, 1280),
     (1, 16, 4096),
     (2, 17, 10),
@@ -41,9 +48,16 @@ def run(shape: tuple[int, int, int], dtype: torch.dtype, device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rehearse", action="store_true", help="on the CPU")
-    device = "cpu" if parser.parse_args().rehearse else "cuda"
+    parser.add_argument("--own", action="store_true", help="not what cuFFT has a part in")
+    parser.add_argument("--control", action="store_true", help="one error: x is never written")
+    args = parser.parse_args()
+    device = "cpu" if args.rehearse else "cuda"
     torch.manual_seed(0)
-    for shape in SHAPES:
+    if args.control:
+        x = torch.empty(1, 16, 64, device=device)
+        fnet_kernels.fourier_mix(x).cpu()
+        return
+    for shape in SHAPES[:-1] if args.own else SHAPES:
         for dtype in DTYPES:
             run(shape, dtype, device)
         print(f"{'x'.join(map(str, shape))}: done", flush=True)

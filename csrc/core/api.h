@@ -18,6 +18,7 @@ enum class Status : int32_t {
   kUnsupportedDType,
   kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
   kLaunchFailed,
+  kInPlace,  // mix_cuda: y is x
 };
 
 enum class Epilogue : int32_t {
@@ -39,7 +40,7 @@ struct MixArgs {
   const void* weight = nullptr;  // optional [hidden], as x
   const void* bias = nullptr;
 
-  void* y = nullptr;           // [batch, seq, hidden], contiguous; may be x itself
+  void* y = nullptr;           // [batch, seq, hidden], contiguous; may be x itself, but in mix_cuda
   void* normalized = nullptr;  // optional, as y: the rows before weight and bias
   void* rstd = nullptr;        // optional [batch, seq] in the compute type
   DType dtype = DType::kFloat32;
@@ -119,17 +120,25 @@ void mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* work
 
 // The same on a CUDA device: the current one, on a stream, without waiting. Pointers are the
 // device's.
+struct CudaDevice {
+  int processors = 132;                  // multiprocessors
+  int shared_bytes = 227 << 10;          // shared memory that a block may ask for
+  int64_t l2_bytes = int64_t(50) << 20;  // second-level cache
+};
 struct CudaQueue {
   void* stream = nullptr;  // a cudaStream_t
-  int64_t l2_bytes = 0;    // of the device: work goes in slices of the batch that stay in there
-  mutable int error = 0;   // the cudaError_t behind kLaunchFailed
+  CudaDevice device;
+  mutable int error = 0;  // the cudaError_t behind kLaunchFailed
 };
 
-// Whether mix_cuda has kernels for these lengths and this dtype, and takes these addresses.
-bool has_cuda_kernels(const MixArgs& args);
+// Whether mix_cuda has kernels for these lengths and this dtype that the device has the shared
+// memory for, and takes these addresses.
+bool has_cuda_kernels(const MixArgs& args, const CudaDevice& device);
 bool is_aligned_for_cuda(const MixArgs& args);
 
-size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes);
+// A batch is worked on in so many slices.
+int64_t mix_cuda_slices(const MixArgs& args, const CudaDevice& device);
+size_t mix_cuda_workspace(const MixArgs& args, const CudaDevice& device);
 size_t norm_grad_cuda_workspace(const NormGradArgs& args);
 
 Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue);  // no row_scale
@@ -139,7 +148,7 @@ Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue
 // which says where dweight and dbias go), args.y <- du + scale M(du). Of args, the shape, the
 // dtype, scale and y count. Tensors are aligned to 16 bytes.
 size_t norm_mix_grad_cuda_workspace(const NormGradArgs& norm, const MixArgs& args,
-                                    int64_t l2_bytes);
+                                    const CudaDevice& device);
 Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, void* workspace,
                           const CudaQueue& queue);
 

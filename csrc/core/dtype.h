@@ -118,4 +118,22 @@ FNET_FN void store_scalar(Float16& to, float v) {
 #endif
 }
 
+// Two neighbours: in 16 bits one instruction of a GPU.
+template <class T, class R>
+FNET_FN void store_two(T* to, R a, R b) {
+  store_scalar(to[0], a);
+  store_scalar(to[1], b);
+}
+
+#if defined(__CUDA_ARCH__)
+FNET_FN void store_two(BFloat16* to, float a, float b) {
+  const __nv_bfloat162 two = __floats2bfloat162_rn(a, b);
+  memcpy(to, &two, sizeof(two));
+}
+FNET_FN void store_two(Float16* to, float a, float b) {
+  const __half2 two = __floats2half2_rn(a, b);
+  memcpy(to, &two, sizeof(two));
+}
+#endif
+
 }  // namespace fnet

@@ -11,7 +11,7 @@
 //   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes an access
 //   FNET_TABLE constexpr Table t{}; load_table  constants `at[kSize]` that live with the kernels
 //   shared_memory<T>()                          the dynamic shared memory, the only one there is
-//   launch(config, kernel, args...)             0, or a cudaError_t as an int
+//   launch<kernel>(config, args...)             0, or a cudaError_t as an int
 //
 // nvcc wants -std=c++20 --expt-relaxed-constexpr.
 //
@@ -24,10 +24,9 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "cuda/warp.h"
 
 namespace fnet {
-
-constexpr int kWarp = 32;
 
 enum class Cache {
   kDefault,
@@ -73,6 +72,14 @@ template <Cache C = Cache::kDefault, class T>
 FNET_DEVICE void store_global(T* p, const std::type_identity_t<T>& value,
                               Site where = Site::current()) {
   native::write_global<C>(p, detail::bits_as<native::Word<sizeof(T)>>(value), where);
+}
+
+// N computed numbers as they are stored.
+template <class T, int N>
+FNET_DEVICE Vec<T, N> rounded(const float (&u)[N]) {
+  Vec<T, N> out;
+  static_for<N / 2>([&](auto i) { store_two(out.v + 2 * i, u[2 * i], u[2 * i + 1]); });
+  return out;
 }
 
 // table.at[i].

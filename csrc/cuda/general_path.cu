@@ -109,22 +109,22 @@ void spectrum_rows_kernel(GeneralTask<T> task, const Complex<Compute<T>>* spectr
 
 template <class T>
 int launch_widen_rows(const MixArgs& args, void* wide, void* stream) {
-  return launch({.name = "widen_rows",
-                 .grid = dim3(unsigned(args.batch * args.seq)),
-                 .block = dim3(kThreads),
-                 .stream = stream},
-                widen_rows_kernel<T>, GeneralTask<T>(args), static_cast<Compute<T>*>(wide));
+  return launch<widen_rows_kernel<T>>({.name = "widen_rows",
+                                       .grid = dim3(unsigned(args.batch * args.seq)),
+                                       .block = dim3(kThreads),
+                                       .stream = stream},
+                                      GeneralTask<T>(args), static_cast<Compute<T>*>(wide));
 }
 
 template <class T>
 int launch_spectrum_rows(const MixArgs& args, const void* spectrum, void* stream) {
-  return launch({.name = "spectrum_rows",
-                 .grid = dim3(unsigned(args.batch * args.seq)),
-                 .block = dim3(kThreads),
-                 .shared_bytes = kThreads / kWarp * sizeof(Compute<T>),
-                 .stream = stream},
-                spectrum_rows_kernel<T>, GeneralTask<T>(args),
-                static_cast<const Complex<Compute<T>>*>(spectrum));
+  return launch<spectrum_rows_kernel<T>>({.name = "spectrum_rows",
+                                          .grid = dim3(unsigned(args.batch * args.seq)),
+                                          .block = dim3(kThreads),
+                                          .shared_bytes = kThreads / kWarp * sizeof(Compute<T>),
+                                          .stream = stream},
+                                         GeneralTask<T>(args),
+                                         static_cast<const Complex<Compute<T>>*>(spectrum));
 }
 
 template int launch_widen_rows<float>(const MixArgs&, void*, void*);

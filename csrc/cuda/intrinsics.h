@@ -3,6 +3,8 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
+
 #include "cuda/device.h"
 
 #define FNET_DEVICE __device__ __forceinline__
@@ -107,17 +109,40 @@ struct LaunchConfig {
   void* stream = nullptr;  // a cudaStream_t
 };
 
-// Returns before the kernel has run. More than 48 KB of shared memory has to be asked for.
+namespace detail {
+
+// More than 48 KB of shared memory has to be asked for, once for each kernel and device. Devices
+// beyond the 64 that are kept count of ask every time.
+template <auto kKernel>
+cudaError_t allow_shared_memory(size_t bytes) {
+  static std::atomic<uint64_t> allowed{0};
+  if (bytes <= 48 * 1024) return cudaSuccess;
+  int device = 0;
+  if (const cudaError_t error = cudaGetDevice(&device)) return error;
+  const uint64_t bit = device < 64 ? uint64_t(1) << device : 0;
+  if (allowed.load(std::memory_order_acquire) & bit) return cudaSuccess;
+  const cudaError_t error =
+      cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
+  if (error == cudaSuccess) allowed.fetch_or(bit, std::memory_order_release);
+  return error;
+}
+
 template <class... P, class... A>
-int launch(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
-  if (config.shared_bytes > 48 * 1024) {
-    const cudaError_t status = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(config.shared_bytes));
-    if (status != cudaSuccess) return status;
-  }
+void start(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
   kernel<<<config.grid, config.block, config.shared_bytes,
            static_cast<cudaStream_t>(config.stream)>>>(static_cast<P>(std::forward<A>(args))...);
-  return cudaGetLastError();
+}
+
+}  // namespace detail
+
+// Returns before the kernel has run. A kernel always asks for the same shared memory. What went
+// wrong is returned and not left behind: torch would take it for its own.
+template <auto kKernel, class... A>
+int launch(const LaunchConfig& config, A&&... args) {
+  const cudaError_t refused = detail::allow_shared_memory<kKernel>(config.shared_bytes);
+  if (refused == cudaSuccess) detail::start(config, kKernel, std::forward<A>(args)...);
+  const cudaError_t last = cudaGetLastError();
+  return refused != cudaSuccess ? refused : last;
 }
 
 }  // namespace fnet

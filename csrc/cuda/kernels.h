@@ -37,7 +37,7 @@ struct RowFftArgs {
   Epilogue epilogue;
   float scale, eps;        // scale counts x folded and unpacked: a quarter of the user's
   const T *weight, *bias;  // [hidden], or null
-  T* y;                    // [batch, seq, hidden]; may be x
+  T* y;                    // [batch, seq, hidden], apart from x
   T* normalized;           // or null
   float* rstd;             // [batch, seq], or null
 };
@@ -72,15 +72,16 @@ struct SeqGradArgs {
   int seq, hidden, pitch;
 };
 
-// Lengths of lengths.h. Pointers are aligned to 16 bytes, and so are the strides of x.
+// Lengths of lengths.h that the device takes. Pointers are aligned to 16 bytes, and so are the
+// strides of x.
 template <class T>
-int launch_seq_fft(const SeqFftArgs<T>& args, void* stream);
+int launch_seq_fft(const SeqFftArgs<T>& args, const CudaQueue& queue);
 template <class T>
-int launch_row_fft(const RowFftArgs<T>& args, void* stream);
+int launch_row_fft(const RowFftArgs<T>& args, const CudaQueue& queue);
 template <class T>
-int launch_row_grad(const RowGradArgs<T>& args, void* stream);
+int launch_row_grad(const RowGradArgs<T>& args, const CudaQueue& queue);
 template <class T>
-int launch_seq_grad(const SeqGradArgs<T>& args, void* stream);
+int launch_seq_grad(const SeqGradArgs<T>& args, const CudaQueue& queue);
 
 // Any lengths, any alignment, any dtype: see NormGradArgs, widen_rows_cuda and
 // mix_from_spectrum_cuda. partials: [chunks, 2, hidden] in the compute type, or null.

@@ -5,8 +5,6 @@
 // that what is left of the line is a power of two and its index arithmetic is shifts.
 #pragma once
 
-#include <iterator>
-
 #include "fft/defs.h"
 
 namespace fnet {
@@ -26,11 +24,43 @@ struct LineShape {
   }
 };
 
-// A block of seq_fft transforms `lines` pairs of columns at once: 8 pairs of 16-bit numbers are a
-// 32-byte sector of each row. Longer sequences leave room for fewer in shared memory.
+// A block of the kernels along seq transforms `lines` neighbouring pairs of columns at once: 8
+// pairs of 16-bit numbers, or 4 of 32, are a 32-byte sector of each row. So many blocks of seq_fft
+// and of seq_grad are on a multiprocessor together: the compiler shares its 65,536 registers out
+// among them. More, and a thread would spill.
+struct SeqTile {
+  int lines = 0, fft_blocks = 0, grad_blocks = 0;  // lines 0: none
+};
+
+// A length in 16-bit storage, and in 32. Of several shapes of one length the first is taken whose
+// block the device has shared memory for: 227 KB on data-centre devices, 99 on others, where 8192
+// has none.
+//
+// From 3072 on no block is whole sectors wide in 16 bits: 8 pairs of columns are 24,576 points and
+// more, of which 512 threads hold 48 each, and have 128 registers, two of them for a point.
 struct SeqShape {
   LineShape line;
-  int lines;
+  SeqTile narrow, wide;
+
+  template <class T>
+  constexpr const SeqTile& tile() const {
+    return sizeof(T) == 4 ? wide : narrow;
+  }
+};
+
+// The same of the kernels along hidden. A line is two rows of the spectrum. Its first radix is half
+// of its points: a thread begins with a butterfly of each row.
+struct RowBlocks {
+  int fft, grad;
+};
+struct RowShape {
+  LineShape line;
+  RowBlocks narrow, wide;
+
+  template <class T>
+  constexpr const RowBlocks& blocks() const {
+    return sizeof(T) == 4 ? wide : narrow;
+  }
 };
 
 // A block of the kernels along hidden has this many threads, or one line where that has more.
@@ -41,55 +71,52 @@ constexpr int row_block_lines(const LineShape& line) {
 
 // -DFNET_FEW_LENGTHS: a build that only checks the code (sanitizers, mutants) takes one of a kind.
 #if defined(FNET_FEW_LENGTHS)
-inline constexpr SeqShape kSeqShapes[] = {{{16, 4, {4, 4}}, 32}, {{384, 24, {6, 8, 8}}, 8}};
-inline constexpr LineShape kRowShapes[] = {
-    {64, 8, {4, 4, 4}}, {768, 24, {12, 8, 8}}, {1024, 16, {8, 8, 16}}};
+inline constexpr SeqShape kSeqShapes[] = {
+    {{16, 4, {4, 4}}, {32, 8, 8}, {32, 6, 6}},
+    {{384, 24, {6, 8, 8}}, {8, 4, 4}, {8, 4, 4}},
+};
+inline constexpr RowShape kRowShapes[] = {
+    {{64, 8, {4, 4, 4}}, {5, 4}, {4, 4}},
+    {{768, 24, {12, 8, 8}}, {4, 4}, {4, 3}},
+    {{1024, 16, {8, 8, 16}}, {4, 4}, {4, 4}},
+};
 #else
 
 inline constexpr SeqShape kSeqShapes[] = {
-    {{16, 4, {4, 4}}, 32},         {{32, 8, {4, 8}}, 32},           {{64, 8, {8, 8}}, 16},
-    {{128, 16, {8, 16}}, 16},      {{256, 16, {16, 16}}, 8},        {{384, 24, {6, 8, 8}}, 8},
-    {{512, 16, {8, 8, 8}}, 8},     {{640, 40, {10, 8, 8}}, 8},      {{768, 24, {12, 8, 8}}, 8},
-    {{1024, 16, {8, 8, 16}}, 8},   {{1280, 40, {20, 8, 8}}, 8},     {{1536, 24, {3, 8, 8, 8}}, 8},
-    {{2048, 16, {8, 16, 16}}, 8},  {{2560, 40, {5, 8, 8, 8}}, 4},   {{3072, 24, {6, 8, 8, 8}}, 4},
-    {{4096, 32, {16, 16, 16}}, 4}, {{8192, 32, {4, 8, 16, 16}}, 2},
+    {{16, 4, {4, 4}}, {32, 8, 8}, {32, 6, 6}},
+    {{32, 8, {4, 8}}, {32, 8, 8}, {32, 6, 6}},
+    {{64, 8, {8, 8}}, {16, 8, 8}, {16, 6, 6}},
+    {{128, 16, {8, 16}}, {16, 8, 8}, {16, 6, 8}},
+    {{256, 16, {16, 16}}, {8, 8, 8}, {8, 6, 8}},
+    {{384, 24, {6, 8, 8}}, {8, 4, 4}, {8, 4, 4}},
+    {{512, 16, {8, 8, 8}}, {8, 4, 4}, {8, 3, 4}},
+    {{640, 40, {10, 8, 8}}, {8, 3, 3}, {8, 2, 3}},
+    {{768, 24, {12, 8, 8}}, {8, 2, 2}, {8, 2, 2}},
+    {{1024, 16, {8, 8, 16}}, {8, 2, 2}, {4, 4, 4}},
+    {{1280, 40, {20, 8, 8}}, {8, 1, 1}, {4, 2, 2}},
+    {{1536, 24, {24, 8, 8}}, {8, 1, 1}, {4, 2, 2}},
+    {{2048, 16, {8, 16, 16}}, {8, 1, 1}, {4, 2, 2}},
+    {{2048, 16, {8, 16, 16}}, {4, 1, 1}, {}},
+    {{2560, 40, {10, 4, 8, 8}}, {8, 1, 1}, {4, 1, 1}},
+    {{2560, 40, {10, 4, 8, 8}}, {4, 1, 1}, {}},
+    {{3072, 24, {6, 8, 8, 8}}, {4, 1, 1}, {4, 1, 1}},
+    {{4096, 32, {16, 16, 16}}, {4, 1, 1}, {4, 1, 1}},
+    {{4096, 32, {16, 16, 16}}, {2, 1, 1}, {2, 1, 1}},
+    {{8192, 32, {4, 8, 16, 16}}, {2, 1, 1}, {2, 1, 1}},
 };
 
-// A line of row_fft is two rows of the spectrum. Its first radix is half of its points: a thread
-// begins with a butterfly of each row.
-inline constexpr LineShape kRowShapes[] = {
-    {64, 8, {4, 4, 4}},        {128, 16, {8, 16}},       {256, 16, {8, 4, 8}},
-    {384, 24, {12, 4, 8}},     {512, 16, {8, 4, 16}},    {640, 40, {20, 4, 8}},
-    {768, 24, {12, 8, 8}},     {1024, 16, {8, 8, 16}},   {1280, 40, {20, 8, 8}},
-    {1536, 24, {12, 4, 4, 8}}, {2048, 16, {8, 16, 16}},  {2560, 40, {20, 4, 4, 8}},
-    {3072, 24, {12, 4, 8, 8}}, {4096, 16, {8, 8, 8, 8}},
+inline constexpr RowShape kRowShapes[] = {
+    {{64, 8, {4, 4, 4}}, {5, 4}, {4, 4}},        {{128, 16, {8, 16}}, {5, 4}, {4, 4}},
+    {{256, 16, {8, 4, 8}}, {5, 4}, {3, 4}},      {{384, 24, {12, 4, 8}}, {4, 4}, {4, 3}},
+    {{512, 16, {8, 4, 16}}, {5, 4}, {4, 4}},     {{640, 40, {20, 4, 8}}, {3, 2}, {3, 2}},
+    {{768, 24, {12, 8, 8}}, {4, 4}, {4, 3}},     {{1024, 16, {8, 8, 16}}, {4, 4}, {4, 4}},
+    {{1280, 40, {20, 8, 8}}, {3, 2}, {3, 2}},    {{1536, 24, {12, 4, 4, 8}}, {4, 3}, {4, 3}},
+    {{2048, 16, {8, 16, 16}}, {4, 4}, {4, 4}},   {{2560, 40, {20, 4, 4, 8}}, {3, 2}, {3, 2}},
+    {{3072, 24, {12, 4, 8, 8}}, {4, 3}, {4, 3}}, {{4096, 16, {8, 8, 8, 8}}, {2, 2}, {2, 2}},
 };
 #endif
 
 constexpr int length_of(const SeqShape& shape) { return shape.line.length; }
-constexpr int length_of(const LineShape& shape) { return shape.length; }
-
-namespace detail {
-
-template <const auto& Shapes, class F, size_t... I>
-bool visit_shape(int64_t length, const F& body, std::index_sequence<I...>) {
-  return ((length == length_of(Shapes[I]) && (body(std::integral_constant<int, int(I)>{}), true)) ||
-          ...);
-}
-
-}  // namespace detail
-
-// Calls body(integral_constant I) for the shape of that length; false when there is none.
-template <const auto& Shapes, class F>
-bool visit_shape(int64_t length, const F& body) {
-  return detail::visit_shape<Shapes>(length, body, std::make_index_sequence<std::size(Shapes)>{});
-}
-
-template <const auto& Shapes>
-constexpr bool has_shape(int64_t length) {
-  for (const auto& shape : Shapes)
-    if (length_of(shape) == length) return true;
-  return false;
-}
+constexpr int length_of(const RowShape& shape) { return shape.line.length; }
 
 }  // namespace fnet

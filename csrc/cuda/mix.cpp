@@ -2,29 +2,14 @@
 #include <algorithm>
 #include <iterator>
 
-#include "cuda/kernels.h"
-#include "cuda/lengths.h"
+#include "cuda/slices.h"
 
 namespace fnet {
 namespace {
 
 constexpr int64_t kAlign = 16;
-// The last dimension of a launch grid.
-constexpr int64_t kMaxBatch = 65535;
 
 bool is_aligned(const void* p) { return reinterpret_cast<intptr_t>(p) % kAlign == 0; }
-
-int64_t spectrum_bytes(const MixArgs& args) {
-  return args.seq * spectrum_pitch(int(args.hidden)) * int64_t(sizeof(Complex<float>));
-}
-
-// Sequences at a time: their x, spectrum and y use half of the second-level cache, so that the
-// second kernel finds there what the first has read and written.
-int64_t slice_of(const MixArgs& args, int64_t l2_bytes) {
-  const int64_t row = args.hidden * element_size(args.dtype);
-  const int64_t sequence = 2 * args.seq * row + spectrum_bytes(args);
-  return std::clamp<int64_t>(l2_bytes / 2 / sequence, 1, std::min(args.batch, kMaxBatch));
-}
 
 template <class P>
 P* advance(P* p, int64_t elements) {
@@ -33,12 +18,12 @@ P* advance(P* p, int64_t elements) {
 
 template <class T>
 int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
-  const int64_t slice = slice_of(args, queue.l2_bytes);
+  const Slices slices = slices_of<T>(args, queue.device);
   const T* x = static_cast<const T*>(args.x);
   auto* spectrum = static_cast<Complex<float>*>(workspace);
   const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
-  for (int64_t b = 0; b < args.batch; b += slice) {
-    const int64_t batch = std::min(slice, args.batch - b);
+  for (int64_t i = 0; i < slices.count; ++i) {
+    const int64_t b = slices.begin(i), batch = slices.size(i);
     const int64_t rows = b * args.seq, elements = rows * args.hidden;
     const SeqFftArgs<T> columns = {x + b * args.x_batch_stride,
                                    args.x_batch_stride,
@@ -48,7 +33,7 @@ int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
                                    seq,
                                    hidden,
                                    pitch};
-    if (const int error = launch_seq_fft(columns, queue.stream)) return error;
+    if (const int error = launch_seq_fft(columns, queue)) return error;
 
     RowFftArgs<T> out;
     out.spectrum = spectrum;
@@ -65,7 +50,7 @@ int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
     out.y = static_cast<T*>(args.y) + elements;
     out.normalized = advance(static_cast<T*>(args.normalized), elements);
     out.rstd = advance(static_cast<float*>(args.rstd), rows);
-    if (const int error = launch_row_fft(out, queue.stream)) return error;
+    if (const int error = launch_row_fft(out, queue)) return error;
   }
   return 0;
 }
@@ -75,37 +60,19 @@ Status status_of(int error, const CudaQueue& queue) {
   return error ? Status::kLaunchFailed : Status::kOk;
 }
 
-// How row_grad shares a slice of the batch out. Every block leaves partial sums of its own, so
-// there are at most so many: a few for each multiprocessor of any device.
-constexpr int64_t kMaxGradBlocks = 1024;
-
-struct GradBlocks {
-  int64_t count = 0;
-  int turns = 1;
-
-  GradBlocks(const MixArgs& args, int64_t batch) {
-    visit_shape<kRowShapes>(args.hidden, [&](auto shape) {
-      const int64_t pairs = (args.seq / 2 + 2) / 2, lines = row_block_lines(kRowShapes[shape]);
-      const int64_t all = (batch * pairs + lines - 1) / lines;
-      turns = int((all + kMaxGradBlocks - 1) / kMaxGradBlocks);
-      count = (all + turns - 1) / turns;
-    });
-  }
-};
-
 template <class T>
 int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* workspace,
                          const CudaQueue& queue) {
-  const int64_t slice = slice_of(args, queue.l2_bytes);
+  const Slices slices = slices_of<T>(args, queue.device);
   const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
-  const GradBlocks blocks(args, slice);
+  const GradBlocks blocks = grad_blocks<T>(args, slices.largest(), queue.device);
   auto* spectrum = static_cast<Complex<float>*>(workspace);
   const bool sums = norm.dweight || norm.dbias;
-  auto* partials =
-      sums ? reinterpret_cast<float*>(static_cast<char*>(workspace) + slice * spectrum_bytes(args))
-           : nullptr;
-  for (int64_t b = 0; b < args.batch; b += slice) {
-    const int64_t batch = std::min(slice, args.batch - b);
+  auto* partials = sums ? reinterpret_cast<float*>(static_cast<char*>(workspace) +
+                                                   slices.largest() * spectrum_bytes(args))
+                        : nullptr;
+  for (int64_t i = 0; i < slices.count; ++i) {
+    const int64_t b = slices.begin(i), batch = slices.size(i);
     const int64_t rows = b * args.seq, elements = rows * args.hidden;
     RowGradArgs<T> first;
     first.grad = static_cast<const T*>(norm.grad) + elements;
@@ -118,7 +85,7 @@ int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* wo
     first.first = b == 0;
     first.batch = batch, first.blocks = blocks.count, first.turns = blocks.turns;
     first.seq = seq, first.hidden = hidden, first.pitch = pitch;
-    if (const int error = launch_row_grad(first, queue.stream)) return error;
+    if (const int error = launch_row_grad(first, queue)) return error;
 
     SeqGradArgs<T> second;
     second.spectrum = spectrum;
@@ -126,7 +93,7 @@ int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* wo
     second.dx = first.du;
     second.batch = batch;
     second.seq = seq, second.hidden = hidden, second.pitch = pitch;
-    if (const int error = launch_seq_grad(second, queue.stream)) return error;
+    if (const int error = launch_seq_grad(second, queue)) return error;
   }
   if (!sums) return 0;
   return launch_add_chunks<T>(partials, blocks.count, args.hidden, static_cast<T*>(norm.dweight),
@@ -144,11 +111,25 @@ Status visit_own_dtype(DType dtype, const F& body) {
   }
 }
 
+Slices own_slices(const MixArgs& args, const CudaDevice& device) {
+  Slices slices{};
+  visit_own_dtype(args.dtype, [&](auto t) {
+    slices = slices_of<decltype(t)>(args, device);
+    return Status::kOk;
+  });
+  return slices;
+}
+
 }  // namespace
 
-bool has_cuda_kernels(const MixArgs& args) {
-  return args.dtype != DType::kFloat64 && has_shape<kSeqShapes>(args.seq) &&
-         has_shape<kRowShapes>(args.hidden);
+bool has_cuda_kernels(const MixArgs& args, const CudaDevice& device) {
+  const auto any = [](auto) {};
+  return visit_own_dtype(args.dtype, [&](auto t) {
+           return visit_seq_shape<decltype(t)>(args.seq, device.shared_bytes, any) &&
+                          visit_row_shape(args.hidden, device.shared_bytes, any)
+                      ? Status::kOk
+                      : Status::kUnsupportedLength;
+         }) == Status::kOk;
 }
 
 bool is_aligned_for_cuda(const MixArgs& args) {
@@ -158,33 +139,42 @@ bool is_aligned_for_cuda(const MixArgs& args) {
          args.x_batch_stride % unit == 0;
 }
 
-size_t mix_cuda_workspace(const MixArgs& args, int64_t l2_bytes) {
-  return has_cuda_kernels(args) ? size_t(slice_of(args, l2_bytes) * spectrum_bytes(args)) : 0;
+int64_t mix_cuda_slices(const MixArgs& args, const CudaDevice& device) {
+  return has_cuda_kernels(args, device) ? own_slices(args, device).count : 0;
+}
+
+size_t mix_cuda_workspace(const MixArgs& args, const CudaDevice& device) {
+  if (!has_cuda_kernels(args, device)) return 0;
+  return size_t(own_slices(args, device).largest() * spectrum_bytes(args));
 }
 
 Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue) {
   if (args.row_scale) return Status::kUnsupportedDType;
+  if (args.y == args.x) return Status::kInPlace;
   return visit_own_dtype(args.dtype, [&](auto t) {
-    if (!has_cuda_kernels(args)) return Status::kUnsupportedLength;
+    if (!has_cuda_kernels(args, queue.device)) return Status::kUnsupportedLength;
     if (!is_aligned_for_cuda(args)) return Status::kMisaligned;
     return status_of(mix_slices<decltype(t)>(args, workspace, queue), queue);
   });
 }
 
 size_t norm_mix_grad_cuda_workspace(const NormGradArgs& norm, const MixArgs& args,
-                                    int64_t l2_bytes) {
-  if (!has_cuda_kernels(args)) return 0;
-  const int64_t slice = slice_of(args, l2_bytes);
-  const int64_t partial = 2 * args.hidden * int64_t(sizeof(float));
-  const bool sums = norm.dweight || norm.dbias;
-  return size_t(slice * spectrum_bytes(args) +
-                (sums ? GradBlocks(args, slice).count * partial : 0));
+                                    const CudaDevice& device) {
+  size_t bytes = mix_cuda_workspace(args, device);
+  if (bytes == 0 || !(norm.dweight || norm.dbias)) return bytes;
+  visit_own_dtype(args.dtype, [&](auto t) {
+    using T = decltype(t);
+    const int64_t blocks = grad_blocks<T>(args, slices_of<T>(args, device).largest(), device).count;
+    bytes += size_t(blocks * 2 * args.hidden) * sizeof(float);
+    return Status::kOk;
+  });
+  return bytes;
 }
 
 Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, void* workspace,
                           const CudaQueue& queue) {
   return visit_own_dtype(args.dtype, [&](auto t) {
-    if (!has_cuda_kernels(args)) return Status::kUnsupportedLength;
+    if (!has_cuda_kernels(args, queue.device)) return Status::kUnsupportedLength;
     const void* const places[] = {norm.grad, norm.normalized, norm.weight, args.y};
     if (!std::all_of(std::begin(places), std::end(places), is_aligned)) return Status::kMisaligned;
     return status_of(norm_mix_grad_slices<decltype(t)>(norm, args, workspace, queue), queue);

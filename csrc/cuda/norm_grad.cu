@@ -7,6 +7,8 @@ namespace fnet {
 namespace {
 
 constexpr int kThreads = 128, kMaxChunkRows = 128;
+// A warp of add_chunks adds every kGroups-th chunk, with so many on their way at once.
+constexpr int kSumThreads = 1024, kGroups = kSumThreads / kWarp, kAtOnce = 8;
 
 template <class T>
 struct NormGradTask {
@@ -88,19 +90,26 @@ void norm_grad_kernel(NormGradTask<T> task) {
 
 // The sums over all chunks, in their order: blockIdx.y 0 for dweight, 1 for dbias.
 template <class T>
-FNET_KERNEL_BOUNDS(kThreads, 1)
+FNET_KERNEL_BOUNDS(kSumThreads, 1)
 void add_chunks_kernel(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
                        T* dbias) {
   using R = Compute<T>;
-  constexpr int kGroups = kThreads / kWarp;
   const int lane = int(threadIdx.x) % kWarp, group = int(threadIdx.x) / kWarp;
   const int64_t l = int64_t(blockIdx.x) * kWarp + lane;
   T* to = blockIdx.y == 0 ? dweight : dbias;
   if (!to) return;
   R sum = 0;
   if (l < hidden)
-    for (int64_t c = group; c < chunks; c += kGroups)
-      sum += load_global(partials + (2 * c + blockIdx.y) * hidden + l);
+    for (int64_t c = group; c < chunks; c += kGroups * kAtOnce) {
+      R more[kAtOnce];
+      static_for<kAtOnce>([&](auto i) {
+        const int64_t chunk = c + i * kGroups;
+        more[i] = 0;
+        if (chunk < chunks)
+          more[i] = load_global<Cache::kReadOnly>(partials + (2 * chunk + blockIdx.y) * hidden + l);
+      });
+      static_for<kAtOnce>([&](auto i) { sum += more[i]; });
+    }
   const auto sums = shared_memory<R>();
   sums.store(group * kWarp + lane, sum);
   sync_threads();
@@ -116,12 +125,12 @@ void add_chunks_kernel(const Compute<T>* partials, int64_t chunks, int64_t hidde
 template <class T>
 int launch_add_chunks(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
                       T* dbias, void* stream) {
-  return launch({.name = "add_chunks",
-                 .grid = dim3(unsigned((hidden + kWarp - 1) / kWarp), 2),
-                 .block = dim3(kThreads),
-                 .shared_bytes = kThreads * sizeof(Compute<T>),
-                 .stream = stream},
-                add_chunks_kernel<T>, partials, chunks, hidden, dweight, dbias);
+  return launch<add_chunks_kernel<T>>({.name = "add_chunks",
+                                       .grid = dim3(unsigned((hidden + kWarp - 1) / kWarp), 2),
+                                       .block = dim3(kSumThreads),
+                                       .shared_bytes = kSumThreads * sizeof(Compute<T>),
+                                       .stream = stream},
+                                      partials, chunks, hidden, dweight, dbias);
 }
 
 template <class T>
@@ -153,8 +162,8 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
   int status = 0;
   if (args.hidden == 0) return status;
   if (args.rows > 0)
-    status = wide ? launch(config, norm_grad_kernel<T, kWide>, task)
-                  : launch(config, norm_grad_kernel<T, 1>, task);
+    status = wide ? launch<norm_grad_kernel<T, kWide>>(config, task)
+                  : launch<norm_grad_kernel<T, 1>>(config, task);
   if (status || !sums) return status;
   return launch_add_chunks<T>(task.partials, norm_grad_chunks(args.rows), args.hidden,
                               static_cast<T*>(args.dweight), static_cast<T*>(args.dbias), stream);

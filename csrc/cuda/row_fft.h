@@ -119,52 +119,64 @@ struct RowOutput {
   }
 
  private:
-  // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e]. Nothing is
-  // written unless `wanted`, but every thread comes here: the sums need all of them.
+  // Where the thread's vector v of a row begins.
+  template <bool Mirrored>
+  FNET_DEVICE int column(int v) const {
+    const int i = lane + K::kLanes * v;
+    return (Mirrored ? K::kLength / kWidth - 1 - i : i) * kWidth;
+  }
+
+  // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e].
+  // Nothing is written unless `wanted`, but every thread comes here: the sums need all of them.
   template <bool Mirrored>
   FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints]) {
-    constexpr int kAll = K::kLength / kWidth;
-    const auto vector = [&](int v) {
-      const int i = lane + K::kLanes * v;
-      return (Mirrored ? kAll - 1 - i : i) * kWidth;
-    };
     const int64_t row = b * args.seq + n;
     T* y = args.y + row * K::kLength;
+    using Numbers = float[kWidth];
 
     float u[K::kPoints];
     if (args.epilogue == Epilogue::kMix) {
       static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
     } else {
-      // y may be x, whose rows are another line's where they are not wanted here.
       const T* x = args.x + b * args.batch_stride + n * args.row_stride;
+      // The compiler asks for constants early, which takes registers that only lines of one warp in
+      // 16 bits have to spare.
+      constexpr bool kEarly = sizeof(T) == 2 && K::kWarps == 0;
+      constexpr Cache kAs = kEarly ? Cache::kReadOnly : Cache::kDefault;
       static_for<kVectors>([&](auto v) {
         V in = {};
-        if (wanted) in = load_global<kWidth>(x + vector(v));
+        if (wanted) in = load_global<kWidth, kAs>(x + column<Mirrored>(v));
         static_for<kWidth>([&](auto e) {
           constexpr int i = v * kWidth + e;
           u[i] = load_scalar(in[e]) + r[i] * args.scale;
         });
       });
     }
+    const auto numbers = [&](auto v) -> Numbers& {
+      return *reinterpret_cast<Numbers*>(u + v * kWidth);
+    };
     if (args.epilogue != Epilogue::kNorm) {
-      if (wanted) write(y, vector, u);
+      static_for<kVectors>([&](auto v) {
+        if (wanted) write(y + column<Mirrored>(v), numbers(v));
+      });
       return;
     }
 
+    constexpr float kInverse = 1.0f / K::kLength;
     float total = 0;
     static_for<K::kPoints>([&](auto i) { total += u[i]; });
-    const float mean = sum(total) / K::kLength;
+    const float mean = sum(total) * kInverse;
     total = 0;
     static_for<K::kPoints>([&](auto i) { total += (u[i] - mean) * (u[i] - mean); });
-    const float rstd = reciprocal_std(sum(total), float(K::kLength), args.eps);
+    const float rstd = reciprocal_std(sum(total) * kInverse, 1.0f, args.eps);
     static_for<K::kPoints>([&](auto i) { u[i] = normalize(u[i], mean, rstd); });
     if (args.rstd && wanted && lane == 0) store_global(args.rstd + row, rstd);
     T* normalized = args.normalized ? args.normalized + row * K::kLength : nullptr;
     static_for<kVectors>([&](auto v) {
       sync_warp();  // bounds the loads in flight, hence registers
-      const int at = vector(v);
-      float (&out)[kWidth] = *reinterpret_cast<float (*)[kWidth]>(u + v * kWidth);
-      if (normalized && wanted) write_vector(normalized + at, out);
+      const int at = column<Mirrored>(v);
+      Numbers& out = numbers(v);
+      if (normalized && wanted) write(normalized + at, out);
       if (args.weight) {
         const V w = load_global<kWidth, Cache::kReadOnly>(args.weight + at);
         static_for<kWidth>([&](auto e) { out[e] *= load_scalar(w[e]); });
@@ -173,38 +185,18 @@ struct RowOutput {
         const V w = load_global<kWidth, Cache::kReadOnly>(args.bias + at);
         static_for<kWidth>([&](auto e) { out[e] += load_scalar(w[e]); });
       }
-      if (wanted) write_vector(y + at, out);
+      if (wanted) write(y + at, out);
     });
   }
 
-  static FNET_DEVICE void write_vector(T* to, const float (&u)[kWidth],
-                                       Site where = Site::current()) {
-    V out;
-    static_for<kWidth>([&](auto e) { store_scalar(out[e], u[e]); });
-    store_global(to, out, where);
-  }
-  template <class At>
-  static FNET_DEVICE void write(T* to, const At& vector, const float (&u)[K::kPoints],
-                                Site where = Site::current()) {
-    static_for<kVectors>([&](auto v) {
-      V out;
-      static_for<kWidth>([&](auto e) { store_scalar(out[e], u[v * kWidth + e]); });
-      store_global(to + vector(v), out, where);
-    });
+  // Not to be read again here: it leaves the caches before x and the spectrum do.
+  static FNET_DEVICE void write(T* to, const float (&u)[kWidth], Site where = Site::current()) {
+    store_global<Cache::kStreaming>(to, rounded<T>(u), where);
   }
 };
 
-// Registers of a thread.
-template <class T>
-constexpr int row_registers(int points) {
-  if (points <= 16) return sizeof(T) == 4 ? 112 : 96;
-  return points <= 24 ? 112 : 168;
-}
-
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS(RowLine<Shape>::kThreads,
-                   resident_blocks(row_registers<T>(RowLine<Shape>::kPoints),
-                                   RowLine<Shape>::kThreads))
+FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template blocks<T>().fft))
 void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowLine<Shape>;
   using Out = RowOutput<T, Shape>;
@@ -246,18 +238,17 @@ void row_fft_kernel(RowFftArgs<T> args) {
 }
 
 template <class T>
-int launch_row_fft(const RowFftArgs<T>& args, void* stream) {
+int launch_row_fft(const RowFftArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
-  visit_shape<kRowShapes>(args.hidden, [&](auto shape) {
-    using K = RowLine<shape.value>;
-    const int64_t pairs = (args.seq / 2 + 2) / 2;
-    const int64_t blocks = (args.batch * pairs + K::kLines - 1) / K::kLines;
-    status = launch({.name = "row_fft",
-                     .grid = dim3(unsigned(blocks)),
-                     .block = dim3(K::kThreads),
-                     .shared_bytes = size_t(K::kSharedBytes),
-                     .stream = stream},
-                    row_fft_kernel<T, shape.value>, args);
+  visit_row_shape(args.hidden, queue.device.shared_bytes, [&](auto shape) {
+    using K = RowBlock<shape>;
+    status =
+        launch<row_fft_kernel<T, shape>>({.name = "row_fft",
+                                          .grid = dim3(unsigned(K::blocks(args.batch, args.seq))),
+                                          .block = dim3(K::kThreads),
+                                          .shared_bytes = size_t(K::kSharedBytes),
+                                          .stream = queue.stream},
+                                         args);
   });
   return status;
 }

@@ -35,6 +35,7 @@ struct RowGradient {
   // du of a row. What the row leaves behind, in args.du and in the totals, it leaves if `wanted`.
   FNET_DEVICE void row(int64_t row, bool wanted, RowSum<Shape>& sum,
                        float (&du)[K::kPoints]) const {
+    // Plain loads: others the compiler would take to the front, rows of them at a time, and spill.
     V dy[kVectors], xhat[kVectors];
     static_for<kVectors>([&](auto v) {
       dy[v] = load_global<kWidth>(args.grad + row * K::kLength + column(v));
@@ -51,7 +52,8 @@ struct RowGradient {
         du[v * kWidth + e] = g;
       });
     });
-    const float mean_g = sum(total_g) / K::kLength, mean_gx = sum(total_gx) / K::kLength;
+    constexpr float kInverse = 1.0f / K::kLength;
+    const float mean_g = sum(total_g) * kInverse, mean_gx = sum(total_gx) * kInverse;
     const float rstd = load_global(args.rstd + row);
     static_for<kVectors>([&](auto v) {
       sync_warp();  // bounds the loads in flight, hence registers
@@ -151,25 +153,10 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane,
   if (lane == 0) write(kHalf / 2, nyquist, {0, 0}, nyquist, {0, 0});
 }
 
-template <int Shape>
-struct RowGrad : RowLine<Shape> {
-  using K = RowLine<Shape>;
-  static constexpr int kTotals = 2 * K::kLength;  // of a line: dweight and dbias
-  static constexpr int kSharedBytes = K::kSharedBytes + K::kLines * kTotals * int(sizeof(float));
-};
-
-// Registers of a thread.
-template <class T>
-constexpr int row_grad_registers(const LineShape& line) {
-  if (line.points <= 16) return 128;
-  if (line.points <= 24) return sizeof(T) == 4 || line.threads() > kWarp ? 168 : 128;
-  return 255;
-}
-
 // The block's totals, those of its lines added up, to args.partials.
 template <class T, int Shape>
 FNET_DEVICE void write_totals(const RowGradArgs<T>& args, Shared<float> totals) {
-  using K = RowGrad<Shape>;
+  using K = RowGradBlock<Shape>;
   float* to = args.partials + int64_t(blockIdx.x) * K::kTotals;
   for (int l = int(threadIdx.x) * 4; l < K::kTotals; l += K::kThreads * 4) {
     Vec<float, 4> total = {};
@@ -184,11 +171,10 @@ FNET_DEVICE void write_totals(const RowGradArgs<T>& args, Shared<float> totals) 
 }
 
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS(RowLine<Shape>::kThreads,
-                   resident_blocks(row_grad_registers<T>(RowLine<Shape>::kLine),
-                                   RowLine<Shape>::kThreads))
+FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template blocks<T>().grad))
 void row_grad_kernel(RowGradArgs<T> args) {
-  using K = RowGrad<Shape>;
+  using K = RowLine<Shape>;
+  constexpr int kTotals = RowGradBlock<Shape>::kTotals;
   const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
   const int rows = args.seq / 2 + 1, pairs = (rows + 1) / 2;
   const int64_t all = args.batch * pairs;
@@ -196,7 +182,7 @@ void row_grad_kernel(RowGradArgs<T> args) {
   const int tile = slot * K::kTile * int(sizeof(Complex<float>));
   const auto places = shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>)));
   const auto totals = places + K::kLines * K::kSums * K::kWarps;
-  if (args.partials) RowGradient<T, Shape>{args, totals + slot * K::kTotals, lane}.clear();
+  if (args.partials) RowGradient<T, Shape>{args, totals + slot * kTotals, lane}.clear();
 
   for (int turn = 0; turn < args.turns; ++turn) {
     const int64_t given = (turn * args.blocks + int64_t(blockIdx.x)) * K::kLines + slot;
@@ -210,7 +196,7 @@ void row_grad_kernel(RowGradArgs<T> args) {
     fft.sync();  // the totals are clear, the last turn's spectrum is read
 
     for (int i = 0; i < 2; ++i) {
-      const RowGradient<T, Shape> gradient{args, totals + slot * K::kTotals, recomputed(lane)};
+      const RowGradient<T, Shape> gradient{args, totals + slot * kTotals, recomputed(lane)};
       const int k = k1 + (k2 - k1) * i, minus_k = mirror(k, args.seq);
       const bool mine = i == 0 ? wanted[0] : wanted[1];
       float du[K::kPoints];
@@ -254,16 +240,16 @@ void row_grad_kernel(RowGradArgs<T> args) {
 }
 
 template <class T>
-int launch_row_grad(const RowGradArgs<T>& args, void* stream) {
+int launch_row_grad(const RowGradArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
-  visit_shape<kRowShapes>(args.hidden, [&](auto shape) {
-    using K = RowGrad<shape.value>;
-    status = launch({.name = "row_grad",
-                     .grid = dim3(unsigned(args.blocks)),
-                     .block = dim3(K::kThreads),
-                     .shared_bytes = size_t(K::kSharedBytes),
-                     .stream = stream},
-                    row_grad_kernel<T, shape.value>, args);
+  visit_row_shape(args.hidden, queue.device.shared_bytes, [&](auto shape) {
+    using K = RowGradBlock<shape>;
+    status = launch<row_grad_kernel<T, shape>>({.name = "row_grad",
+                                                .grid = dim3(unsigned(args.blocks)),
+                                                .block = dim3(K::kThreads),
+                                                .shared_bytes = size_t(K::kSharedBytes),
+                                                .stream = queue.stream},
+                                               args);
   });
   return status;
 }

@@ -1,3 +1,4 @@
 #include "cuda/row_grad.h"
 
-template int fnet::launch_row_grad(const fnet::RowGradArgs<fnet::BFloat16>&, void*);
+template int fnet::launch_row_grad(const fnet::RowGradArgs<fnet::BFloat16>&,
+                                   const fnet::CudaQueue&);

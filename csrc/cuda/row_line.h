@@ -1,24 +1,14 @@
-// A block of the kernels along hidden: lines of kLength complex numbers, each two rows of reals.
+// A block of the kernels along hidden, the FFT of its lines, and sums over rows.
 #pragma once
 
+#include "cuda/blocks.h"
 #include "cuda/line_fft.h"
 
 namespace fnet {
 
 template <int Shape>
-struct RowLine {
-  static constexpr LineShape kLine = kRowShapes[Shape];
-  static constexpr int kLength = kLine.length, kLanes = kLine.threads(), kPoints = kLine.points;
-  static constexpr int kLines = row_block_lines(kLine), kThreads = kLines * kLanes;
-  static constexpr int kTile = tile_size<kLine, 1>();
-  // Sums over a row whose threads are several warps: a new place for each, 2 for each of 4 rows.
-  static constexpr int kWarps = kLanes > kWarp ? kLanes / kWarp : 0;
-  static constexpr int kSums = 8;
-  static constexpr int kSharedBytes =
-      kLines * (kTile * int(sizeof(Complex<float>)) + kSums * kWarps * int(sizeof(float)));
-  using Fft = LineFft<kLine, 1>;
-  static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
-  static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLanes && kRadix % 2 == 0);
+struct RowLine : RowBlock<Shape> {
+  using Fft = LineFft<RowBlock<Shape>::kLine, 1>;
 };
 
 // Sums over the threads of a line, the same in all of them.

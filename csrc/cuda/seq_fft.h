@@ -7,21 +7,21 @@
 
 namespace fnet {
 
-// Registers of a thread: for its points, addresses, and the loads in flight.
-template <class T>
-constexpr int seq_registers(int points) {
-  const bool wide = sizeof(T) == 4;
-  if (points <= 16) return wide ? 80 : 64;
-  if (points <= 24) return 112;
-  return wide ? 200 : 168;
+// Points whose columns are on their way at once. A point is two registers, which hold its columns
+// in 16 bits as well; in 32 they are two more. Where points are half of the registers there are,
+// or more, little is left.
+template <class T, int Shape>
+constexpr int seq_fft_batch() {
+  using K = SeqBlock<T, Shape>;
+  const int threads = K::kThreads * K::kTile.fft_blocks, points = K::kThreads * K::kLine.points;
+  if (sizeof(T) == 4) return threads * K::kLine.points < 16384 ? 8 : threads < 1024 ? 4 : 2;
+  return points > 16384 ? 2 : points == 16384 ? 4 : K::kLine.points;
 }
 
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS(SeqLine<Shape>::kThreads,
-                   resident_blocks(seq_registers<T>(SeqLine<Shape>::kLine.points),
-                                   SeqLine<Shape>::kThreads))
+FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.fft_blocks))
 void seq_fft_kernel(SeqFftArgs<T> args) {
-  using K = SeqLine<Shape>;
+  using K = SeqLine<T, Shape>;
   const int line = int(threadIdx.x) % K::kLines, lane = int(threadIdx.x) / K::kLines;
   const int column = int(blockIdx.x) * K::kLines + line, m = 2 * column;
   const bool inside = column < spectrum_lines(args.hidden);
@@ -34,9 +34,7 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const T* there_at = x + mirror(lane, K::kLength) * stride + (args.hidden - m - 2);
   const int64_t step = K::Fft::kLanes * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
-  // Blocks of all the registers there are.
-  constexpr bool kTight = K::kThreads * K::kLine.points >= 16384;
-  constexpr int kBatch = kTight ? 4 : sizeof(T) == 4 ? 8 : K::kLine.points;
+  constexpr int kBatch = seq_fft_batch<T, Shape>();
   Complex<float> z[K::kLine.points];
   static_for<K::kLine.points>([&](auto q) {
     // Bounds how many loads the compiler keeps in flight, hence registers.
@@ -70,17 +68,17 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
 }
 
 template <class T>
-int launch_seq_fft(const SeqFftArgs<T>& args, void* stream) {
+int launch_seq_fft(const SeqFftArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
-  visit_shape<kSeqShapes>(args.seq, [&](auto shape) {
-    using K = SeqLine<shape.value>;
-    const unsigned tiles = unsigned((spectrum_lines(args.hidden) + K::kLines - 1) / K::kLines);
-    const LaunchConfig config = {.name = "seq_fft",
-                                 .grid = dim3(tiles, unsigned(args.batch)),
-                                 .block = dim3(K::kThreads),
-                                 .shared_bytes = size_t(K::kSharedBytes),
-                                 .stream = stream};
-    status = launch(config, seq_fft_kernel<T, shape.value>, args);
+  visit_seq_shape<T>(args.seq, queue.device.shared_bytes, [&](auto shape) {
+    using K = SeqBlock<T, shape>;
+    status = launch<seq_fft_kernel<T, shape>>(
+        {.name = "seq_fft",
+         .grid = dim3(unsigned(K::tiles(args.hidden)), unsigned(args.batch)),
+         .block = dim3(K::kThreads),
+         .shared_bytes = size_t(K::kSharedBytes),
+         .stream = queue.stream},
+        args);
   });
   return status;
 }

@@ -10,19 +10,10 @@
 
 namespace fnet {
 
-// Registers of a thread.
-template <class T>
-constexpr int seq_grad_registers(int points) {
-  if (points <= 16) return sizeof(T) == 4 ? 80 : 64;
-  return points <= 24 ? 112 : 168;
-}
-
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS(SeqLine<Shape>::kThreads,
-                   resident_blocks(seq_grad_registers<T>(SeqLine<Shape>::kLine.points),
-                                   SeqLine<Shape>::kThreads))
+FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.grad_blocks))
 void seq_grad_kernel(SeqGradArgs<T> args) {
-  using K = SeqLine<Shape>;
+  using K = SeqLine<T, Shape>;
   constexpr int kPoints = K::kLine.points;
   const int line = int(threadIdx.x) % K::kLines, lane = int(threadIdx.x) / K::kLines;
   const int column = int(blockIdx.x) * K::kLines + line, m = 2 * column;
@@ -82,17 +73,17 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
 }
 
 template <class T>
-int launch_seq_grad(const SeqGradArgs<T>& args, void* stream) {
+int launch_seq_grad(const SeqGradArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
-  visit_shape<kSeqShapes>(args.seq, [&](auto shape) {
-    using K = SeqLine<shape.value>;
-    const unsigned tiles = unsigned((spectrum_lines(args.hidden) + K::kLines - 1) / K::kLines);
-    status = launch({.name = "seq_grad",
-                     .grid = dim3(tiles, unsigned(args.batch)),
-                     .block = dim3(K::kThreads),
-                     .shared_bytes = size_t(K::kSharedBytes),
-                     .stream = stream},
-                    seq_grad_kernel<T, shape.value>, args);
+  visit_seq_shape<T>(args.seq, queue.device.shared_bytes, [&](auto shape) {
+    using K = SeqBlock<T, shape>;
+    status = launch<seq_grad_kernel<T, shape>>(
+        {.name = "seq_grad",
+         .grid = dim3(unsigned(K::tiles(args.hidden)), unsigned(args.batch)),
+         .block = dim3(K::kThreads),
+         .shared_bytes = size_t(K::kSharedBytes),
+         .stream = queue.stream},
+        args);
   });
   return status;
 }

@@ -1,3 +1,4 @@
 #include "cuda/seq_grad.h"
 
-template int fnet::launch_seq_grad(const fnet::SeqGradArgs<fnet::BFloat16>&, void*);
+template int fnet::launch_seq_grad(const fnet::SeqGradArgs<fnet::BFloat16>&,
+                                   const fnet::CudaQueue&);

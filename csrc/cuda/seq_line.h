@@ -1,25 +1,20 @@
-// A block of the kernels along seq: `kLines` neighbouring pairs of columns, each a line of kLength
-// complex numbers.
+// A block of the kernels along seq, and the FFT of its lines.
 #pragma once
 
+#include "cuda/blocks.h"
 #include "cuda/line_fft.h"
 
 namespace fnet {
 
-template <int Shape>
-struct SeqLine {
-  static constexpr SeqShape kShape = kSeqShapes[Shape];
-  static constexpr LineShape kLine = kShape.line;
-  static constexpr int kLength = kLine.length, kLines = kShape.lines;
-  static constexpr int kThreads = kLines * kLine.threads();
-  static constexpr int kSharedBytes = tile_size<kLine, kLines>() * int(sizeof(Complex<float>));
-  using Fft = LineFft<kLine, kLines>;
+template <class T, int Shape>
+struct SeqLine : SeqBlock<T, Shape> {
+  using K = SeqBlock<T, Shape>;
+  using Fft = LineFft<K::kLine, K::kLines>;
   // The register of element lane + kLanes q.
   static constexpr int slot_of(int q) {
-    using First = LineStage<kLine, 0>;
+    using First = LineStage<K::kLine, 0>;
     return q % First::kButterflies * First::kRadix + q / First::kButterflies;
   }
-  static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0);
 };
 
 }  // namespace fnet

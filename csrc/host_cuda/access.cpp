@@ -12,7 +12,8 @@ void Launch::show(const char* name, const void* p, size_t bytes) {
   session_.buffers_.push_back({name, data, bytes, false, Shadow(0, false), false});
 }
 
-bool Launch::access(bool shared, const void* p, int bytes, bool write, const Place& place) {
+bool Launch::access(bool shared, const void* p, int bytes, Touch touch, const Place& place) {
+  const bool write = touch == Touch::kWrite;
   const auto address = reinterpret_cast<intptr_t>(p);
   Buffer* buffer = &shared_;
   int index = 0;
@@ -44,10 +45,13 @@ bool Launch::access(bool shared, const void* p, int bytes, bool write, const Pla
   audit_.record(thread_, site, uint64_t(offset));
   if (!buffer->writable) return true;
   const Shadow::Finding found =
-      buffer->shadow.touch(size_t(offset), bytes, write,
+      buffer->shadow.touch(size_t(offset), bytes, write, touch == Touch::kConstantRead,
                            {session_.clock_, launch_began_, block_began_, block_synced_,
                             warp_synced_[thread_ / 32], uint16_t(thread_), uint16_t(site)});
   if (found.fault == Shadow::Fault::kUninitialised) complain("uninitialised", "");
+  if (found.fault == Shadow::Fault::kNotConstant)
+    complain("not constant", write ? ", which the launch reads as constant"
+                                   : ", read as constant, which the launch writes");
   if (found.fault == Shadow::Fault::kRace) {
     const Audit::Site& other = audit_.sites()[found.other_site];
     complain("race", std::string(", not ordered after the ") + (other.write ? "write" : "read") +

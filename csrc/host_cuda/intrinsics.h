@@ -52,26 +52,30 @@ struct Word {
   unsigned char bytes[Bytes];
 };
 
+using host_cuda::Touch;
+
 template <int Bytes>
-Word<Bytes> read(bool shared, const void* p, const Site& where) {
+Word<Bytes> read(bool shared, const void* p, Touch touch, const Site& where) {
   Word<Bytes> word;
   memset(&word, 0xff, Bytes);
-  if (host_cuda::Launch::current().access(shared, p, Bytes, false, where)) memcpy(&word, p, Bytes);
+  if (host_cuda::Launch::current().access(shared, p, Bytes, touch, where)) memcpy(&word, p, Bytes);
   return word;
 }
 template <int Bytes>
 void write(bool shared, void* p, const Word<Bytes>& word, const Site& where) {
-  if (host_cuda::Launch::current().access(shared, p, Bytes, true, where)) memcpy(p, &word, Bytes);
+  if (host_cuda::Launch::current().access(shared, p, Bytes, Touch::kWrite, where))
+    memcpy(p, &word, Bytes);
 }
 
-template <int Bytes, Cache>
+// nvcc may move any load but a plain one past a store: the others are promises that there is none.
+template <int Bytes, Cache C>
 Word<Bytes> read_global(const void* p, const Site& where) {
-  return read<Bytes>(false, p, where);
+  return read<Bytes>(false, p, C == Cache::kDefault ? Touch::kRead : Touch::kConstantRead, where);
 }
 template <int Bytes>
 Word<Bytes> read_table(const void* table, size_t size, const void* p, const Site& where) {
   host_cuda::Launch::current().show("table", table, size);
-  return read<Bytes>(false, p, where);
+  return read<Bytes>(false, p, Touch::kConstantRead, where);
 }
 template <Cache C, int Bytes>
 void write_global(void* p, const Word<Bytes>& word, const Site& where) {
@@ -80,7 +84,7 @@ void write_global(void* p, const Word<Bytes>& word, const Site& where) {
 }
 template <int Bytes>
 Word<Bytes> read_shared(const void* p, const Site& where) {
-  return read<Bytes>(true, p, where);
+  return read<Bytes>(true, p, Touch::kRead, where);
 }
 template <int Bytes>
 void write_shared(void* p, const Word<Bytes>& word, const Site& where) {
@@ -90,9 +94,10 @@ inline unsigned char* shared_base() { return host_cuda::Launch::current().shared
 
 }  // namespace native
 
-// 0, or 1 if anything was wrong: Session::launches() says what.
+namespace detail {
+
 template <class... P, class... A>
-int launch(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
+bool run(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
   struct Call {
     void (*kernel)(P...);
     std::tuple<P...> arguments;
@@ -100,7 +105,15 @@ int launch(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
   const auto body = [](void* c) {
     std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->arguments);
   };
-  return !host_cuda::Launch::run(config, body, &call);
+  return host_cuda::Launch::run(config, body, &call);
+}
+
+}  // namespace detail
+
+// 0, or 1 if anything was wrong: Session::launches() says what.
+template <auto kKernel, class... A>
+int launch(const LaunchConfig& config, A&&... args) {
+  return !detail::run(config, kKernel, std::forward<A>(args)...);
 }
 
 }  // namespace fnet

@@ -9,8 +9,6 @@ namespace fnet::host_cuda {
 
 namespace {
 
-constexpr size_t kMaxSharedBytes = 227 * 1024;  // a block of sm_90
-
 std::string text_of(const dim3& d) {
   return std::string("(") + std::to_string(d.x) + "," + std::to_string(d.y) + "," +
          std::to_string(d.z) + ")";
@@ -80,9 +78,12 @@ bool Launch::acceptable() {
   if (grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535) reason = "the grid is too large";
   if (threads_count_ == 0 || threads_count_ > 1024) reason = "a block has 1 to 1024 threads";
   if (threads_count_ % 32) reason = "a block has whole warps";
-  if (report_.shared_bytes > kMaxSharedBytes) reason = "a block has 227 KB of shared memory";
   if (reason) error("configuration", "", reason);
-  return !reason;
+  if (report_.shared_bytes > session_.shared_limit_)
+    error("configuration", "",
+          "a block has " + std::to_string(session_.shared_limit_) +
+              " bytes of shared memory, not " + std::to_string(report_.shared_bytes));
+  return report_.errors.empty();
 }
 
 void Launch::run_block(unsigned block) {

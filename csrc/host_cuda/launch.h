@@ -16,6 +16,9 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host_cuda {
 
+// A constant is not written by anyone while the kernel runs.
+enum class Touch { kRead, kConstantRead, kWrite };
+
 class Launch {
  public:
   // Whether the kernel ran, and without any error.
@@ -23,7 +26,7 @@ class Launch {
   static Launch& current() { return *current_; }
 
   // What threads ask for. access() is false where memory must not be touched.
-  bool access(bool shared, const void* p, int bytes, bool write, const Place& place);
+  bool access(bool shared, const void* p, int bytes, Touch touch, const Place& place);
   // Constants of the program, which kernels may read from now on.
   void show(const char* name, const void* p, size_t bytes);
   void sync_threads(const Place& place) { wait(Wait::kBlock, place); }

@@ -9,7 +9,8 @@ namespace fnet::host_cuda {
 
 Session* Session::open_ = nullptr;
 
-Session::Session(uint64_t seed) : random_state_(seed) {
+Session::Session(uint64_t seed, size_t shared_limit)
+    : random_state_(seed), shared_limit_(shared_limit) {
   if (open_) throw std::logic_error("another host_cuda session is open");
   open_ = this;
 }

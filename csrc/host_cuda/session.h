@@ -47,8 +47,8 @@ struct Access {
   uint64_t transactions = 0, ideal = 0;
 };
 
-// kind: "out of range", "misaligned", "read-only", "uninitialised", "race", "divergence",
-// "configuration". The text is of the first of `count` occurrences at one place.
+// kind: "out of range", "misaligned", "read-only", "uninitialised", "race", "not constant",
+// "divergence", "configuration". The text is of the first of `count` occurrences at one place.
 struct Error {
   std::string kind, where, text;
   uint64_t count = 0;
@@ -77,8 +77,9 @@ struct Buffer {
 // multiples of 256 bytes as cudaMalloc's do and live as long as the session.
 class Session {
  public:
-  // The seed orders blocks, and the threads of a block between one barrier and the next.
-  explicit Session(uint64_t seed);
+  // A block may have so much shared memory; by default what sm_90 gives it. The seed orders blocks,
+  // and the threads of a block between one barrier and the next.
+  explicit Session(uint64_t seed, size_t shared_limit = 227 * 1024);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -98,6 +99,7 @@ class Session {
   static Session* open_;
 
   uint64_t random_state_;
+  size_t shared_limit_;
   uint32_t clock_ = 1;  // of the shadows
   std::vector<Buffer> buffers_;
   std::vector<LaunchReport> launches_;

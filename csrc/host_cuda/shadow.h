@@ -22,7 +22,8 @@ struct Moment {
 
 class Shadow {
  public:
-  enum class Fault { kNone, kRace, kUninitialised };
+  // kNotConstant: read as constant and written by one launch, in whatever order.
+  enum class Fault { kNone, kRace, kUninitialised, kNotConstant };
   struct Finding {
     Fault fault = Fault::kNone;
     uint16_t other_site = 0;  // of a race
@@ -34,10 +35,15 @@ class Shadow {
       : per_block_(per_block),
         granules_(static_cast<Granule*>(calloc(bytes / kGranule + 1, sizeof(Granule)))) {}
 
-  Finding touch(size_t offset, int bytes, bool write, const Moment& moment) {
+  Finding touch(size_t offset, int bytes, bool write, bool constant, const Moment& moment) {
     Finding found;
     for (size_t g = offset / kGranule; g < (offset + bytes) / kGranule; ++g) {
-      Finding one = write ? written(granules_.get()[g], moment) : read(granules_.get()[g], moment);
+      Granule& granule = granules_.get()[g];
+      const bool changes = write ? granule.constant >= moment.launch_began
+                                 : constant && granule.write.time >= moment.launch_began;
+      if (constant) granule.constant = moment.now;
+      Finding one = write ? written(granule, moment) : read(granule, moment);
+      if (changes) one.fault = Fault::kNotConstant;
       if (one.fault > found.fault) found = one;
     }
     return found;
@@ -56,6 +62,7 @@ class Shadow {
   };
   struct Granule {
     Mark write, read;
+    uint32_t constant;  // when it was last read as such
   };
   struct Free {
     void operator()(void* p) const { free(p); }
@@ -95,7 +102,7 @@ class Shadow {
     Finding found;
     for (const Mark& mark : {g.write, g.read})
       if (!ordered(mark, m)) found = {Fault::kRace, mark.site, mark.thread};
-    g = {{m.now, m.thread, m.site}, {}};
+    g = {{m.now, m.thread, m.site}, {}, 0};
     return found;
   }
 

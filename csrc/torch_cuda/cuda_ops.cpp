@@ -2,7 +2,7 @@
 // allocator alone, so that a CUDA graph can capture them.
 #include <torch/csrc/stable/accelerator.h>
 
-#include "cuda/lengths.h"
+#include "cuda/blocks.h"
 #include "torch/general_path.h"
 #include "torch/ops.h"
 #include "torch_cuda/runtime.h"
@@ -28,7 +28,7 @@ CudaQueue current_queue(const Tensor& like) {
   CudaQueue queue;
   TORCH_ERROR_CODE_CHECK(
       aoti_torch_get_current_cuda_stream(like.get_device_index(), &queue.stream));
-  queue.l2_bytes = cuda::l2_bytes();
+  queue.device = cuda::current_device();
   return queue;
 }
 
@@ -54,17 +54,18 @@ struct Cuda {
 
   static void mix(const MixArgs& args, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
-    if (!has_cuda_kernels(args)) return mix_by_torch_fft(args, like, CudaHalves{queue});
-    const Tensor workspace = new_bytes(like, mix_cuda_workspace(args, queue.l2_bytes));
+    if (!has_cuda_kernels(args, queue.device))
+      return mix_by_torch_fft(args, like, CudaHalves{queue});
+    const Tensor workspace = new_bytes(like, mix_cuda_workspace(args, queue.device));
     check(mix_cuda(args, workspace.mutable_data_ptr(), queue), queue, args);
   }
 
   static void backward(NormGradArgs norm, MixArgs args, const void* rstd, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
     norm.rstd = rstd;
-    if (has_cuda_kernels(args) && !is_empty(args)) {
+    if (has_cuda_kernels(args, queue.device) && !is_empty(args)) {
       const Tensor workspace =
-          new_bytes(like, norm_mix_grad_cuda_workspace(norm, args, queue.l2_bytes));
+          new_bytes(like, norm_mix_grad_cuda_workspace(norm, args, queue.device));
       check(norm_mix_grad_cuda(norm, args, workspace.mutable_data_ptr(), queue), queue, args);
       return;
     }
@@ -77,41 +78,71 @@ struct Cuda {
   }
 };
 
-// How a shape is taken: the workspace of a call in bytes; and, where there are kernels for it, of
-// seq_fft the points of a thread, threads of a block, column pairs of a block; of row_fft the
-// points of a thread and the threads of a line; the number of radices of seq, those, and those of
-// hidden.
-std::vector<int64_t> cuda_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type,
-                               int64_t l2_bytes) {
-  MixArgs args;
-  args.batch = batch, args.seq = seq, args.hidden = hidden;
-  args.dtype = dtype_of("cuda_plan", type);
-  if (is_empty(args)) return {0};
-  if (!has_cuda_kernels(args)) return {general_path_bytes(args, CudaHalves{CudaQueue{}})};
-  std::vector<int64_t> plan = {int64_t(mix_cuda_workspace(args, l2_bytes))};
+// Bytes of shared memory that a device must give a block for these lengths; 0 where no device's
+// would do.
+template <class T>
+int64_t least_shared_bytes(int64_t seq, int64_t hidden) {
+  constexpr int64_t kAny = int64_t(1) << 30;
+  int64_t least = 0, of_rows = 0;
+  // The last shape of a length is the smallest.
+  for (int64_t limit = kAny; visit_seq_shape<T>(seq, limit, [&](auto i) {
+         least = SeqBlock<T, i>::kSharedBytes;
+         limit = least - 1;
+       });) {
+  }
+  visit_row_shape(hidden, kAny, [&](auto i) { of_rows = RowGradBlock<i>::kSharedBytes; });
+  return least && of_rows ? std::max(least, of_rows) : 0;
+}
+
+// How a device takes a shape: the workspace of a call in bytes; then, without kernels, the shared
+// memory of a block that would be needed, or 0. With kernels: the slices of the batch; of seq_fft
+// the points of a thread, threads of a block, column pairs of a block; of row_fft the points of a
+// thread and the threads of a line; the number of radices of seq, those, and those of hidden.
+template <class T>
+std::vector<int64_t> plan_of(const MixArgs& args, const CudaDevice& device) {
+  if (!has_cuda_kernels(args, device)) {
+    const int64_t needed =
+        args.dtype == DType::kFloat64 ? 0 : least_shared_bytes<T>(args.seq, args.hidden);
+    return {general_path_bytes(args, CudaHalves{CudaQueue{}}), needed};
+  }
+  std::vector<int64_t> plan = {int64_t(mix_cuda_workspace(args, device)),
+                               mix_cuda_slices(args, device)};
   const auto append = [&](std::initializer_list<int64_t> more) { plan.insert(plan.end(), more); };
   const auto append_radices = [&](const LineShape& line) {
     plan.insert(plan.end(), line.radix, line.radix + line.stages());
   };
-  visit_shape<kSeqShapes>(seq, [&](auto i) {
-    constexpr SeqShape shape = kSeqShapes[i.value];
-    append({shape.line.points, shape.line.threads() * shape.lines, shape.lines});
-    visit_shape<kRowShapes>(hidden, [&](auto k) {
-      constexpr LineShape line = kRowShapes[k.value];
-      append({line.points, line.threads(), shape.line.stages()});
-      append_radices(shape.line);
-      append_radices(line);
+  visit_seq_shape<T>(args.seq, device.shared_bytes, [&](auto i) {
+    using Seq = SeqBlock<T, i>;
+    append({Seq::kLine.points, Seq::kThreads, Seq::kLines});
+    visit_row_shape(args.hidden, device.shared_bytes, [&](auto k) {
+      using Row = RowBlock<k>;
+      append({Row::kPoints, Row::kLanes, Seq::kLine.stages()});
+      append_radices(Seq::kLine);
+      append_radices(Row::kLine);
     });
   });
   return plan;
+}
+
+std::vector<int64_t> cuda_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type,
+                               int64_t processors, int64_t shared_bytes, int64_t l2_bytes) {
+  MixArgs args;
+  args.batch = batch, args.seq = seq, args.hidden = hidden;
+  args.dtype = dtype_of("cuda_plan", type);
+  if (is_empty(args)) return {0, 0};
+  const CudaDevice device = {int(processors), int(shared_bytes), l2_bytes};
+  return element_size(args.dtype) == 2 ? plan_of<BFloat16>(args, device)
+                                       : plan_of<float>(args, device);
 }
 
 }  // namespace
 }  // namespace fnet::binding
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fnet_kernels, m) {
-  // See cuda_plan in csrc/torch_cuda.
-  m.def("cuda_plan(int batch, int seq, int hidden, ScalarType dtype, int l2_bytes) -> int[]");
+  // See plan_of.
+  m.def(
+      "cuda_plan(int batch, int seq, int hidden, ScalarType dtype, int processors, "
+      "int shared_bytes, int l2_bytes) -> int[]");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {

@@ -4,13 +4,20 @@
 
 namespace fnet::cuda {
 
-int64_t l2_bytes() {
-  int device = 0, bytes = 0;
-  if (cudaGetDevice(&device) == cudaSuccess &&
-      cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, device) == cudaSuccess && bytes > 0)
-    return bytes;
+CudaDevice current_device() {
+  int device = 0;
+  const bool known = cudaGetDevice(&device) == cudaSuccess;
+  const auto ask = [&](cudaDeviceAttr what, int otherwise) {
+    int value = 0;
+    const bool told = known && cudaDeviceGetAttribute(&value, what, device) == cudaSuccess;
+    return told && value > 0 ? value : otherwise;
+  };
+  CudaDevice found;
+  found.processors = ask(cudaDevAttrMultiProcessorCount, 16);
+  found.shared_bytes = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin, 48 << 10);
+  found.l2_bytes = ask(cudaDevAttrL2CacheSize, 4 << 20);
   cudaGetLastError();  // not ours to leave behind
-  return int64_t(4) << 20;
+  return found;
 }
 
 const char* error_text(int error) { return cudaGetErrorString(cudaError_t(error)); }

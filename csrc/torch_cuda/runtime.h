@@ -1,12 +1,12 @@
 // What the binding asks of the CUDA runtime.
 #pragma once
 
-#include <cstdint>
+#include "core/api.h"
 
 namespace fnet::cuda {
 
-// Bytes of the second-level cache of the current device; a moderate guess if it does not say.
-int64_t l2_bytes();
+// What the current device has; where it does not say, the least that devices of today have.
+CudaDevice current_device();
 
 // The text of a cudaError_t, and whether it means that the kernels are not compiled for the device.
 const char* error_text(int error);

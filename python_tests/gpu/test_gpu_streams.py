@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
-from on_device import REHEARSAL, device, inputs, randn, step
+from on_device import REHEARSAL, ROOT, device, inputs, randn, step
 from torch import Tensor
 
 from fnet_kernels import fused_fourier_mix, reference
@@ -55,6 +58,29 @@ def test_graph_replays_forward(shape: tuple[int, ...], dtype: torch.dtype) -> No
         replay()
         device.synchronize()
         assert torch.equal(y, fused_fourier_mix(x, weight, bias))
+
+
+FIRST_CALL = """
+import sys
+sys.path[:0] = ["python_tests/gpu", "bench"]
+import torch
+from on_device import device, inputs
+from fnet_kernels import fused_fourier_mix
+args = inputs(2, 2048, 768)
+device.synchronize()
+replay, (y,) = device.capture(lambda: [fused_fourier_mix(*args)], warm_up=False)
+replay()
+device.synchronize()
+assert torch.equal(y, fused_fourier_mix(*args))
+"""
+
+
+def test_a_graph_captures_the_first_call_of_a_process() -> None:
+    """Nothing is planned, allocated or configured that a capture forbids."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_CALL], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

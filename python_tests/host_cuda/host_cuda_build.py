@@ -39,14 +39,14 @@ template <class T>
 int launch_add_chunks(const Compute<T>*, int64_t, int64_t, T*, T*, void*) { return -1; }
 template <class T> int launch_widen_rows(const MixArgs&, void*, void*) { return -1; }
 template <class T> int launch_spectrum_rows(const MixArgs&, const void*, void*) { return -1; }
-template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, void*) { return -1; }
-template <> int launch_row_fft(const RowFftArgs<BFloat16>&, void*) { return -1; }
-template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, void*) { return -1; }
-template <> int launch_row_grad(const RowGradArgs<BFloat16>&, void*) { return -1; }
-template <> int launch_seq_fft(const SeqFftArgs<Float16>&, void*) { return -1; }
-template <> int launch_row_fft(const RowFftArgs<Float16>&, void*) { return -1; }
-template <> int launch_seq_grad(const SeqGradArgs<Float16>&, void*) { return -1; }
-template <> int launch_row_grad(const RowGradArgs<Float16>&, void*) { return -1; }
+template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, const CudaQueue&) { return -1; }
+template <> int launch_row_fft(const RowFftArgs<BFloat16>&, const CudaQueue&) { return -1; }
+template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, const CudaQueue&) { return -1; }
+template <> int launch_row_grad(const RowGradArgs<BFloat16>&, const CudaQueue&) { return -1; }
+template <> int launch_seq_fft(const SeqFftArgs<Float16>&, const CudaQueue&) { return -1; }
+template <> int launch_row_fft(const RowFftArgs<Float16>&, const CudaQueue&) { return -1; }
+template <> int launch_seq_grad(const SeqGradArgs<Float16>&, const CudaQueue&) { return -1; }
+template <> int launch_row_grad(const RowGradArgs<Float16>&, const CudaQueue&) { return -1; }
 }
 """
 

@@ -24,9 +24,12 @@ from host_cuda_build import host_cuda_module, mutant
 
 Output = dict[str, Any]
 MIX, RESIDUAL, NORM = 0, 1, 2
-OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED = 0, 1, 2, 3
+OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED, IN_PLACE = 0, 1, 2, 3, 5
 DTYPES = ("float32", "bfloat16", "float16")
-L2 = 50 << 20
+#: Multiprocessors, shared memory of a block, second-level cache.
+H100 = (132, 227 << 10, 50 << 20)
+SMALL = (84, 99 << 10, 6 << 20)
+ONE_BY_ONE = (0, 227 << 10, 0)  # no reason to take more than one sequence at a time
 MODULE = host_cuda_module("fnet_cuda_test")
 SEQ, HIDDEN = MODULE.seq_lengths(), MODULE.hidden_lengths()
 
@@ -51,7 +54,7 @@ class Problem:
         pitch = options.pop("pitch", self.shape[-1])
         padded = np.zeros((*self.shape[:2], pitch), self.stored.dtype)
         padded[..., : self.shape[-1]] = self.stored
-        settings = {"row_scale": None, "train": False, "in_place": False, "l2_bytes": L2, "seed": 0}
+        settings = {"row_scale": None, "train": False, "in_place": False, "device": H100, "seed": 0}
         return module.mix(
             padded,
             self.shape[-1],
@@ -112,22 +115,22 @@ def test_training_keeps_the_normalised_rows_and_rstd(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", HIDDEN[:3])
-def test_strides_slices_seeds_and_places_change_no_bit(hidden: int, dtype: str) -> None:
+def test_strides_slices_and_seeds_change_no_bit(hidden: int, dtype: str) -> None:
     problem = Problem(5, SEQ[0], hidden, dtype, RESIDUAL)
     whole = problem.run()
     problem.check(whole)
     for options in (
         {"pitch": hidden + 8},
-        {"l2_bytes": 0},  # one sequence at a time
-        {"l2_bytes": 3 << 20},
+        {"device": ONE_BY_ONE},
+        {"device": (1, 227 << 10, 0)},
+        {"device": SMALL},
         {"seed": 7},
         {"seed": 8},
-        {"in_place": True},
     ):
         output = problem.run(**options)
         assert errors(output) == [], options
         np.testing.assert_array_equal(output["y"], whole["y"], err_msg=str(options))
-    assert len(problem.run(l2_bytes=0)["launches"]) == 10, "two kernels for each of 5 slices"
+    assert len(problem.run(device=ONE_BY_ONE)["launches"]) == 10, "two kernels for each of 5 slices"
 
 
 def test_no_affine_parameters() -> None:
@@ -136,8 +139,69 @@ def test_no_affine_parameters() -> None:
     with_ones = problem.run()
     problem.check(with_ones)
     args = (problem.stored, 64, "float32", NORM, 1.0, EPS, None, None)
-    without = MODULE.mix(*args, None, False, False, L2, 0)
+    without = MODULE.mix(*args, None, False, False, H100, 0)
     np.testing.assert_array_equal(without["y"], with_ones["y"])
+
+
+@pytest.mark.parametrize(
+    ("batch", "seq", "hidden", "dtype", "device", "sizes"),
+    [
+        # A multiprocessor holds 4 blocks of seq_fft at 512 in bfloat16, and a sequence is 25.
+        (32, 512, 768, "bfloat16", H100, [16, 16]),
+        (32, 512, 768, "bfloat16", (132, 227 << 10, 200 << 20), [16, 16]),  # half of the memory
+        (64, 512, 768, "bfloat16", H100, [22, 21, 21]),
+        (12, 512, 768, "bfloat16", H100, [6, 6]),
+        (4, 512, 768, "bfloat16", H100, [4]),  # a spectrum of 3 MB
+        (1, 512, 768, "bfloat16", H100, [1]),
+        (4, 4096, 768, "bfloat16", H100, [2, 2]),
+        (8, 2048, 768, "bfloat16", H100, [4, 4]),
+        (8, 2048, 768, "float32", H100, [4, 4]),
+        (32, 2048, 768, "float32", H100, [6, 6, 5, 5, 5, 5]),
+        (40, 512, 768, "bfloat16", SMALL, [8] * 5),
+        (300, 128, 768, "float32", (1, 99 << 10, 0), [1] * 300),
+        (100_000, 16, 64, "bfloat16", (132, 227 << 10, 1 << 40), [50_000] * 2),
+        (7, 2048, 768, "float32", (0, 227 << 10, 0), [1] * 7),
+        (4, 2048, 768, "float32", (132, 64 << 10, 50 << 20), []),  # no block fits
+    ],
+)
+def test_slices_fill_the_device(
+    batch: int, seq: int, hidden: int, dtype: str, device: tuple[int, int, int], sizes: list[int]
+) -> None:
+    assert MODULE.slices(batch, seq, hidden, dtype, device) == sizes
+
+
+@pytest.mark.parametrize("seq", SEQ)
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 12, 31, 32, 64, 100])
+def test_slices_are_even_and_their_spectrum_small(batch: int, seq: int) -> None:
+    for dtype in ("bfloat16", "float32"):
+        for device in (H100, SMALL, (8, 99 << 10, 2 << 20)):
+            sizes = MODULE.slices(batch, seq, 768, dtype, device)
+            if seq == 8192 and device != H100:
+                assert sizes == []
+                continue
+            assert sum(sizes) == batch
+            assert max(sizes) - min(sizes) <= 1
+            spectrum = max(sizes) * seq * 196 * 8
+            assert batch == 1 or spectrum <= max(8 << 20, batch * seq * 768 * 4 // 2)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("seq", [1536, 2048, 2560, 4096])
+def test_a_device_of_99_kb_gets_blocks_that_fit(seq: int, dtype: str) -> None:
+    problem = Problem(1, seq, 64, dtype)
+    problem.check(problem.run(device=SMALL))
+    second = Backward(1, seq, 64, dtype)
+    second.check(second.run(device=SMALL))
+
+
+def test_a_device_without_the_shared_memory_is_told() -> None:
+    tiny = (40, 32 << 10, 4 << 20)
+    assert Problem(1, 2048, 64, "float32").run(device=tiny)["status"] == UNSUPPORTED_LENGTH
+    assert Backward(1, 2048, 64, "float32").run(device=tiny)["status"] == UNSUPPORTED_LENGTH
+    problem = Problem(1, 256, 64, "float32")
+    problem.check(problem.run(device=tiny))
+    assert MODULE.slices(1, 8192, 64, "bfloat16", H100) == [1]
+    assert MODULE.slices(1, 8192, 64, "bfloat16", SMALL) == []
 
 
 def test_rows_may_not_be_scaled() -> None:
@@ -150,6 +214,7 @@ def test_what_the_kernels_do_not_take() -> None:
     assert Problem(1, 17, 64, "float32").run()["status"] == UNSUPPORTED_LENGTH
     assert Problem(1, 16, 80, "float32").run()["status"] == UNSUPPORTED_LENGTH
     assert Problem(1, 16, 64, "float64").run()["status"] == UNSUPPORTED_DTYPE
+    assert Problem(1, 16, 64, "float32").run(in_place=True)["status"] == IN_PLACE
     assert Problem(1, 16, 64, "float32").run(pitch=66)["status"] == MISALIGNED
     assert Problem(1, 16, 64, "bfloat16").run(pitch=68)["status"] == MISALIGNED
 
@@ -218,7 +283,7 @@ class Backward:
         self.weight = store(1 + 0.1 * numbers(hidden), dtype)
 
     def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
-        settings = {"weight": self.weight, "sums": True, "l2_bytes": L2, "seed": 0}
+        settings = {"weight": self.weight, "sums": True, "device": H100, "seed": 0}
         return module.norm_mix_grad(
             self.grad, self.normalized, self.rstd, self.dtype, self.scale, **settings | options
         )
@@ -270,7 +335,7 @@ def test_backward_in_slices_and_any_order(hidden: int, dtype: str) -> None:
     assert len(alone["launches"]) == 2
     assert errors(alone) == []
     np.testing.assert_array_equal(alone["dx"], whole["dx"])
-    sliced = problem.run(l2_bytes=0)  # one sequence at a time
+    sliced = problem.run(device=ONE_BY_ONE)
     problem.check(sliced)
     assert len(sliced["launches"]) == 11
     np.testing.assert_array_equal(sliced["dx"], whole["dx"])
@@ -279,11 +344,11 @@ def test_backward_in_slices_and_any_order(hidden: int, dtype: str) -> None:
 def test_backward_of_more_lines_than_blocks() -> None:
     """Threads take several lines, and the workspace for sums stays as it is."""
     few, many = (Backward(batch, 16, 64, "bfloat16") for batch in (1, 3600))
-    output = many.run(l2_bytes=1 << 40)
+    output = many.run()
     many.check(output)
-    assert output["launches"][0]["grid"][0] <= 1024
+    assert output["launches"][0]["grid"][0] <= 132 * 4, "what the device holds at once"
     spectrum = 16 * 20 * 8
-    assert output["workspace"] - 3600 * spectrum <= 1024 * 2 * 64 * 4
+    assert output["workspace"] - 1800 * spectrum <= 132 * 4 * 2 * 64 * 4
     assert few.run()["workspace"] >= spectrum
 
 

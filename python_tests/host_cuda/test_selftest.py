@@ -207,6 +207,13 @@ def test_blocks_share_no_bytes_that_they_write(kernels: ModuleType) -> None:
         assert kinds(kernels.overlapping_blocks(True, seed)[1]) == set()
 
 
+@pytest.mark.parametrize("how", range(4))
+def test_what_is_read_as_constant_is_not_written(kernels: ModuleType, how: int) -> None:
+    _, report, status = kernels.constant_reads(how)
+    assert kinds(report) == (set() if how == 3 else {"not constant"})
+    assert (status == 0) == (how == 3)
+
+
 # Memory that is not there, or not yet.
 
 

@@ -2,11 +2,11 @@
 // function returns what the kernels wrote and the reports of their launches.
 #include <pybind11/stl.h>
 
+#include <map>
 #include <optional>
 
 #include "core/api.h"
-#include "cuda/row_grad.h"
-#include "cuda/seq_line.h"
+#include "cuda/slices.h"
 #include "host_cuda/numpy_session.h"
 
 namespace fnet {
@@ -15,6 +15,11 @@ namespace {
 namespace py = pybind11;
 using host_cuda::Session;
 using Array = std::optional<py::array>;
+using Facts = std::tuple<int, int, int64_t>;  // of a device, in CudaDevice's order
+
+CudaDevice device_of(const Facts& facts) {
+  return {std::get<0>(facts), std::get<1>(facts), std::get<2>(facts)};
+}
 
 DType dtype_of(const std::string& name) {
   if (name == "float64") return DType::kFloat64;
@@ -79,12 +84,13 @@ struct Problem {
 
 py::dict mix(py::array x, int64_t hidden, const std::string& dtype, int epilogue, double scale,
              double eps, Array weight, Array bias, Array row_scale, bool train, bool in_place,
-             int64_t l2_bytes, uint64_t seed) {
-  Session session(seed);
+             const Facts& facts, uint64_t seed) {
+  const CudaDevice device = device_of(facts);
+  Session session(seed, size_t(device.shared_bytes));
   const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
                         train, in_place);
-  void* workspace = session.output("spectrum", mix_cuda_workspace(problem.args, l2_bytes));
-  return problem.results(session, mix_cuda(problem.args, workspace, {nullptr, l2_bytes}));
+  void* workspace = session.output("spectrum", mix_cuda_workspace(problem.args, device));
+  return problem.results(session, mix_cuda(problem.args, workspace, {nullptr, device}));
 }
 
 // The general path's halves, with the one-sided spectrum of row_scale x given.
@@ -142,9 +148,10 @@ py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtyp
 // The backward whole: dx, and the sums. All [batch, seq, hidden] but rstd [batch, seq].
 py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
                        const std::string& dtype, double scale, Array weight, bool sums,
-                       int64_t l2_bytes, uint64_t seed) {
+                       const Facts& facts, uint64_t seed) {
   using namespace py::literals;
-  Session session(seed);
+  const CudaDevice device = device_of(facts);
+  Session session(seed, size_t(device.shared_bytes));
   MixArgs args;
   args.dtype = dtype_of(dtype);
   args.batch = grad.shape(0), args.seq = grad.shape(1), args.hidden = grad.shape(2);
@@ -161,9 +168,9 @@ py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
     norm.dweight = session.output("dweight", size_t(row));
     norm.dbias = session.output("dbias", size_t(row));
   }
-  const size_t workspace_bytes = norm_mix_grad_cuda_workspace(norm, args, l2_bytes);
+  const size_t workspace_bytes = norm_mix_grad_cuda_workspace(norm, args, device);
   void* workspace = session.output("workspace", workspace_bytes);
-  const Status status = norm_mix_grad_cuda(norm, args, workspace, {nullptr, l2_bytes});
+  const Status status = norm_mix_grad_cuda(norm, args, workspace, {nullptr, device});
   py::dict out("status"_a = int(status), "dx"_a = bytes_at(args.y, bytes),
                "launches"_a = host_cuda::report(session), "workspace"_a = workspace_bytes);
   if (sums) {
@@ -173,30 +180,77 @@ py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
   return out;
 }
 
+// The sizes of the slices of a batch; none where there are no kernels.
+std::vector<int64_t> slices(int64_t batch, int64_t seq, int64_t hidden, const std::string& dtype,
+                            const Facts& facts) {
+  MixArgs args;
+  args.batch = batch, args.seq = seq, args.hidden = hidden;
+  args.dtype = dtype_of(dtype);
+  const CudaDevice device = device_of(facts);
+  std::vector<int64_t> sizes;
+  if (!has_cuda_kernels(args, device)) return sizes;
+  const Slices slices{batch, mix_cuda_slices(args, device)};
+  for (int64_t i = 0; i < slices.count; ++i) sizes.push_back(slices.size(i));
+  return sizes;
+}
+
 template <const auto& Shapes>
 std::vector<int> lengths() {
   std::vector<int> all;
-  for (const auto& shape : Shapes) all.push_back(length_of(shape));
+  for (const auto& shape : Shapes)
+    if (all.empty() || all.back() != length_of(shape)) all.push_back(length_of(shape));
   return all;
 }
 
-// What a block of each kernel is, by length: (length, points a thread, threads, shared bytes).
-using Block = std::tuple<int, int, int, int>;
-template <template <int> class Kernel, const auto& Shapes>
-std::vector<Block> blocks() {
+// What a block of each kernel is, by index in the list: its name, threads, shared bytes, blocks
+// that the compiler leaves registers for.
+using Block = std::tuple<std::string, int, int, int>;
+
+template <class T, bool Grad>
+std::vector<Block> seq_blocks() {
   std::vector<Block> all;
-  for (const auto& shape : Shapes)
-    visit_shape<Shapes>(length_of(shape), [&](auto i) {
-      using K = Kernel<i.value>;
-      all.emplace_back(K::kLength, K::kLine.points, K::kThreads, K::kSharedBytes);
-    });
+  const auto add = [&](auto i) {
+    if constexpr (kSeqShapes[i].template tile<T>().lines == 0) {
+      all.emplace_back("", 0, 0, 0);
+    } else {
+      using K = SeqBlock<T, i>;
+      const std::string name = std::to_string(K::kLength) + " x " + std::to_string(K::kLines);
+      all.emplace_back(name, K::kThreads, K::kSharedBytes,
+                       Grad ? K::kTile.grad_blocks : K::kTile.fft_blocks);
+    }
+    return false;
+  };
+  detail::any_index(add, std::make_index_sequence<std::size(kSeqShapes)>{});
   return all;
+}
+
+template <class T, bool Grad>
+std::vector<Block> row_blocks() {
+  std::vector<Block> all;
+  const auto add = [&](auto i) {
+    using K = RowBlock<i>;
+    const RowBlocks blocks = kRowShapes[i].template blocks<T>();
+    all.emplace_back(std::to_string(K::kLength), K::kThreads,
+                     Grad ? RowGradBlock<i>::kSharedBytes : K::kSharedBytes,
+                     Grad ? blocks.grad : blocks.fft);
+    return false;
+  };
+  detail::any_index(add, std::make_index_sequence<std::size(kRowShapes)>{});
+  return all;
+}
+
+template <class T>
+std::map<std::string, std::vector<Block>> all_blocks() {
+  return {{"seq_fft", seq_blocks<T, false>()},
+          {"seq_grad", seq_blocks<T, true>()},
+          {"row_fft", row_blocks<T, false>()},
+          {"row_grad", row_blocks<T, true>()}};
 }
 
 PYBIND11_MODULE(fnet_cuda_test, m) {
   using namespace py::literals;
   m.def("mix", &mix, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a, "scale"_a, "eps"_a, "weight"_a,
-        "bias"_a, "row_scale"_a, "train"_a, "in_place"_a, "l2_bytes"_a, "seed"_a);
+        "bias"_a, "row_scale"_a, "train"_a, "in_place"_a, "device"_a, "seed"_a);
   m.def("mix_from_spectrum", &mix_from_spectrum, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a,
         "scale"_a, "eps"_a, "weight"_a, "bias"_a, "row_scale"_a, "train"_a, "in_place"_a,
         "spectrum"_a, "seed"_a);
@@ -204,10 +258,11 @@ PYBIND11_MODULE(fnet_cuda_test, m) {
   m.def("norm_grad", &norm_grad, "grad"_a, "normalized"_a, "dtype"_a, "weight"_a, "rstd"_a,
         "sums"_a, "seed"_a);
   m.def("norm_mix_grad", &norm_mix_grad, "grad"_a, "normalized"_a, "rstd"_a, "dtype"_a, "scale"_a,
-        "weight"_a, "sums"_a, "l2_bytes"_a, "seed"_a);
-  m.def("seq_blocks", &blocks<SeqLine, kSeqShapes>);
-  m.def("row_fft_blocks", &blocks<RowLine, kRowShapes>);
-  m.def("row_grad_blocks", &blocks<RowGrad, kRowShapes>);
+        "weight"_a, "sums"_a, "device"_a, "seed"_a);
+  m.def("slices", &slices, "batch"_a, "seq"_a, "hidden"_a, "dtype"_a, "device"_a);
+  m.def("blocks", [](const std::string& dtype) {
+    return element_size(dtype_of(dtype)) == 4 ? all_blocks<float>() : all_blocks<BFloat16>();
+  });
   m.def("seq_lengths", &lengths<kSeqShapes>);
   m.def("hidden_lengths", &lengths<kRowShapes>);
 }

@@ -147,96 +147,115 @@ FNET_KERNEL void misaligned_kernel(const float* x, float* y) {
   store_global(y + 4 * threadIdx.x, load_global<4>(x + 1 + 4 * threadIdx.x));
 }
 
+// Reads through the read-only cache what the launch writes, or does not.
+FNET_KERNEL void constant_reads_kernel(float* y, int how) {
+  float* mine = y + threadIdx.x;
+  if (how == 0) {
+    load_global<Cache::kReadOnly>(mine);
+    store_global(mine, 1.0f);
+  } else if (how < 3) {
+    store_global(mine, 1.0f);
+    how == 1 ? load_global<Cache::kReadOnly>(mine) : load_global<Cache::kStreaming>(mine);
+  } else {
+    store_global(mine, load_global<Cache::kReadOnly>(mine + 32));
+  }
+}
+
 }  // namespace
 
 int copy(const float* x, float* y, int n, int stride, int width) {
   const LaunchConfig config = {.name = "copy", .grid = dim3(n / width / 128), .block = 128};
   switch (width) {
-    case 1: return launch(config, copy_kernel<1>, x, y, n, stride);
-    case 2: return launch(config, copy_kernel<2>, x, y, n, stride);
-    case 4: return launch(config, copy_kernel<4>, x, y, n, stride);
+    case 1: return launch<copy_kernel<1>>(config, x, y, n, stride);
+    case 2: return launch<copy_kernel<2>>(config, x, y, n, stride);
+    case 4: return launch<copy_kernel<4>>(config, x, y, n, stride);
     default: return -1;
   }
 }
 
 int skewed_copy(const float* x, float* y, int n) {
-  return launch({.name = "skewed_copy", .block = 64}, skewed_copy_kernel, x, y, n);
+  return launch<skewed_copy_kernel>({.name = "skewed_copy", .block = 64}, x, y, n);
 }
 
 int exchange(const float* x, float* y, int pitch, bool swizzle) {
-  return launch({.name = "exchange", .block = 32, .shared_bytes = 32 * pitch * sizeof(float)},
-                exchange_kernel, x, y, pitch, swizzle);
+  return launch<exchange_kernel>(
+      {.name = "exchange", .block = 32, .shared_bytes = 32 * pitch * sizeof(float)}, x, y, pitch,
+      swizzle);
 }
 
 int block_sum(const float* x, float* y, int blocks, int missing_barrier) {
-  return launch({.name = "block_sum",
-                 .grid = dim3(blocks),
-                 .block = 256,
-                 .shared_bytes = 256 * sizeof(float)},
-                block_sum_kernel, x, y, missing_barrier);
+  return launch<block_sum_kernel>({.name = "block_sum",
+                                   .grid = dim3(blocks),
+                                   .block = 256,
+                                   .shared_bytes = 256 * sizeof(float)},
+                                  x, y, missing_barrier);
 }
 
 int warp_sum(const float* x, float* y, int blocks, bool missing_sync) {
-  return launch(
+  return launch<warp_sum_kernel>(
       {.name = "warp_sum", .grid = dim3(blocks), .block = 64, .shared_bytes = 64 * sizeof(float)},
-      warp_sum_kernel, x, y, missing_sync);
+      x, y, missing_sync);
 }
 
 int warp_barrier_for_block(float* y) {
-  return launch({.name = "warp_barrier_for_block", .block = 64, .shared_bytes = 64 * sizeof(float)},
-                warp_barrier_for_block_kernel, y);
+  return launch<warp_barrier_for_block_kernel>(
+      {.name = "warp_barrier_for_block", .block = 64, .shared_bytes = 64 * sizeof(float)}, y);
 }
 
 int wide_reads(float* y, int width, int step) {
   const LaunchConfig config = {
       .name = "wide_reads", .block = 32, .shared_bytes = size_t(32 * 8 * width)};
   switch (width) {
-    case 4: return launch(config, wide_reads_kernel<4>, y, step);
-    case 8: return launch(config, wide_reads_kernel<8>, y, step);
-    case 16: return launch(config, wide_reads_kernel<16>, y, step);
+    case 4: return launch<wide_reads_kernel<4>>(config, y, step);
+    case 8: return launch<wide_reads_kernel<8>>(config, y, step);
+    case 16: return launch<wide_reads_kernel<16>>(config, y, step);
     default: return -1;
   }
 }
 
 int shuffles(const int32_t* x, int32_t* y, double* z) {
-  return launch({.name = "shuffles", .block = 64}, shuffles_kernel, x, y, z);
+  return launch<shuffles_kernel>({.name = "shuffles", .block = 64}, x, y, z);
 }
 
 int line_fft(const float* x, float* y, int lines) {
-  return launch({.name = "line_fft",
-                 .grid = dim3(lines),
-                 .block = 512,
-                 .shared_bytes = 4096 * 2 * sizeof(float)},
-                line_fft_kernel, x, y);
+  return launch<line_fft_kernel>({.name = "line_fft",
+                                  .grid = dim3(lines),
+                                  .block = 512,
+                                  .shared_bytes = 4096 * 2 * sizeof(float)},
+                                 x, y);
 }
 
 int divergent_barrier(float* y, int how) {
-  return launch({.name = "divergent_barrier", .block = 128}, divergent_barrier_kernel, y, how);
+  return launch<divergent_barrier_kernel>({.name = "divergent_barrier", .block = 128}, y, how);
 }
 
 int out_of_range(const float* x, float* y, int n, int what) {
-  return launch({.name = "out_of_range", .block = 32, .shared_bytes = 32 * sizeof(float)},
-                out_of_range_kernel, x, y, n, what);
+  return launch<out_of_range_kernel>(
+      {.name = "out_of_range", .block = 32, .shared_bytes = 32 * sizeof(float)}, x, y, n, what);
 }
 
 int uninitialised(float* y) {
-  return launch({.name = "uninitialised", .block = 32, .shared_bytes = 32 * sizeof(float)},
-                uninitialised_kernel, y);
+  return launch<uninitialised_kernel>(
+      {.name = "uninitialised", .block = 32, .shared_bytes = 32 * sizeof(float)}, y);
 }
 
 int overlapping_blocks(float* y, bool read_only) {
-  return launch({.name = "overlapping_blocks", .grid = 4, .block = 32}, overlapping_blocks_kernel,
-                y, read_only);
+  return launch<overlapping_blocks_kernel>({.name = "overlapping_blocks", .grid = 4, .block = 32},
+                                           y, read_only);
 }
 
 int misaligned(const float* x, float* y) {
-  return launch({.name = "misaligned", .block = 32}, misaligned_kernel, x, y);
+  return launch<misaligned_kernel>({.name = "misaligned", .block = 32}, x, y);
+}
+
+int constant_reads(float* y, int how) {
+  return launch<constant_reads_kernel>({.name = "constant_reads", .block = 32}, y, how);
 }
 
 int wrong_launch(int threads, int64_t shared_bytes) {
-  return launch(
+  return launch<uninitialised_kernel>(
       {.name = "wrong_launch", .block = dim3(threads), .shared_bytes = size_t(shared_bytes)},
-      uninitialised_kernel, static_cast<float*>(nullptr));
+      static_cast<float*>(nullptr));
 }
 
 }  // namespace fnet::selftest

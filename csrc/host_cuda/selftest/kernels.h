@@ -22,6 +22,7 @@ int out_of_range(const float* x, float* y, int n, int what);
 int uninitialised(float* y);
 int overlapping_blocks(float* y, bool read_only);
 int misaligned(const float* x, float* y);
+int constant_reads(float* y, int how);  // 0, 1: before, after its write; 2: streaming; 3: no write
 int wrong_launch(int threads, int64_t shared_bytes);
 
 }  // namespace fnet::selftest

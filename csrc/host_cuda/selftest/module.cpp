@@ -84,6 +84,10 @@ PYBIND11_MODULE(host_cuda_selftest, m) {
   m.def("misaligned", [](array_t<float> x) {
     return float_kernel(0, x, 128, [&](auto* in, auto* out) { return misaligned(in, out); });
   });
+  m.def("constant_reads", [](int how) {
+    return float_kernel(0, array_t<float>(1), 64,
+                        [&](auto*, auto* out) { return constant_reads(out, how); });
+  });
   m.def("wrong_launch", [](int threads, int64_t shared_bytes) {
     return float_kernel(0, array_t<float>(1), 1,
                         [&](auto*, auto*) { return wrong_launch(threads, shared_bytes); });

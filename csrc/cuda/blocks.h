@@ -1,0 +1,105 @@
+// What the blocks of the four kernels are, as constants: for the kernels, and for the host, which
+// divides the work by them.
+#pragma once
+
+#include <algorithm>
+#include <iterator>
+
+#include "cuda/exchange.h"
+#include "cuda/kernels.h"
+#include "cuda/warp.h"
+
+namespace fnet {
+
+// Blocks on a multiprocessor together, of those that its registers are enough for: its shared
+// memory is 1 KB more than a block may have, and 1 KB of each block is the system's.
+constexpr int resident_blocks(int blocks, int shared_bytes, const CudaDevice& device) {
+  return std::clamp((device.shared_bytes + 1024) / (shared_bytes + 1024), 1, blocks);
+}
+
+// Along seq: `kLines` neighbouring pairs of columns, each a line of kLength complex numbers.
+template <class T, int Shape>
+struct SeqBlock {
+  static constexpr LineShape kLine = kSeqShapes[Shape].line;
+  static constexpr SeqTile kTile = kSeqShapes[Shape].template tile<T>();
+  static constexpr int kLength = kLine.length, kLines = kTile.lines;
+  static constexpr int kThreads = kLines * kLine.threads();
+  static constexpr int kSharedBytes = tile_size<kLine, kLines>() * int(sizeof(Complex<float>));
+  // seq_grad has one line for each end of a tile.
+  static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0 && kLines >= 2);
+
+  static int tiles(int64_t hidden) {
+    return int((spectrum_lines(int(hidden)) + kLines - 1) / kLines);
+  }
+};
+
+// Along hidden: lines of kLength complex numbers, each two rows of reals.
+template <int Shape>
+struct RowBlock {
+  static constexpr LineShape kLine = kRowShapes[Shape].line;
+  static constexpr int kLength = kLine.length, kLanes = kLine.threads(), kPoints = kLine.points;
+  static constexpr int kLines = row_block_lines(kLine), kThreads = kLines * kLanes;
+  static constexpr int kTile = tile_size<kLine, 1>();
+  // Sums over a row whose threads are several warps: a new place for each, 2 for each of 4 rows.
+  static constexpr int kWarps = kLanes > kWarp ? kLanes / kWarp : 0;
+  static constexpr int kSums = 8;
+  static constexpr int kSharedBytes =
+      kLines * (kTile * int(sizeof(Complex<float>)) + kSums * kWarps * int(sizeof(float)));
+  static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
+  static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLanes && kRadix % 2 == 0);
+
+  // Blocks for a batch of sequences, whose rows come two and two with their mirror images.
+  static int64_t blocks(int64_t batch, int64_t seq) {
+    return (batch * ((seq / 2 + 2) / 2) + kLines - 1) / kLines;
+  }
+};
+
+// The same with a line's sums for dweight and dbias beside it.
+template <int Shape>
+struct RowGradBlock : RowBlock<Shape> {
+  using K = RowBlock<Shape>;
+  static constexpr int kTotals = 2 * K::kLength;
+  static constexpr int kSharedBytes = K::kSharedBytes + K::kLines * kTotals * int(sizeof(float));
+};
+
+namespace detail {
+
+// Whether body(integral_constant I) is true for an I < N; the first is the last to be tried.
+template <size_t... I, class F>
+bool any_index(const F& body, std::index_sequence<I...>) {
+  return (body(std::integral_constant<int, int(I)>{}) || ...);
+}
+
+}  // namespace detail
+
+// body(integral_constant I) for the first shape of that length that T has and whose block takes no
+// more shared memory than that; false when there is none.
+template <class T, class F>
+bool visit_seq_shape(int64_t length, int64_t shared_bytes, const F& body) {
+  return detail::any_index(
+      [&](auto i) {
+        if constexpr (kSeqShapes[i].template tile<T>().lines > 0) {
+          using K = SeqBlock<T, i>;
+          if (length != K::kLength || K::kSharedBytes > shared_bytes) return false;
+          body(i);
+          return true;
+        }
+        return false;
+      },
+      std::make_index_sequence<std::size(kSeqShapes)>{});
+}
+
+// The same for the kernels along hidden, forward and backward.
+template <class F>
+bool visit_row_shape(int64_t length, int64_t shared_bytes, const F& body) {
+  return detail::any_index(
+      [&](auto i) {
+        using K = RowGradBlock<i>;
+        if (length != K::kLength || K::kSharedBytes > shared_bytes) return false;
+        body(i);
+        return true;
+      },
+      std::make_index_sequence<std::size(kRowShapes)>{});
+}
+
+}  // namespace fnet

@@ -1,0 +1,84 @@
+// The stages of a line's FFT, and where the exchanges between them keep the line: constants, for
+// the kernels and for the host alike. line_fft.h says what the letters mean.
+#pragma once
+
+#include "cuda/lengths.h"
+
+namespace fnet {
+
+template <LineShape S, int I>
+struct LineStage {
+  static constexpr int product(int begin, int end) {
+    int p = 1;
+    for (int i = begin; i < end; ++i) p *= S.radix[i];
+    return p;
+  }
+  static constexpr int kRadix = S.radix[I];
+  static constexpr int kColumns = product(I + 1, S.stages());  // C
+  static constexpr int kPrefixes = product(0, I);              // D
+  static constexpr int kButterflies = S.points / kRadix;       // of one thread
+  static constexpr bool kLast = I + 1 == S.stages();
+  static_assert(S.points % kRadix == 0 && product(0, S.stages()) == S.length);
+};
+
+inline constexpr int kTileSkew = 8;
+
+// Where an exchange keeps what: slot a' of butterfly j' of the coming stage at a' Pitch + j', so
+// that threads read neighbours. `Width` lines lie side by side in a tile. The padding is whatever
+// gives the writes the fewest bank conflicts.
+template <LineShape S, int I, int Width>
+struct Exchange {
+  using From = LineStage<S, I>;
+  using To = LineStage<S, I + 1>;
+  static constexpr int kNext = S.length / To::kRadix;
+
+  static constexpr int position(int pitch, int c, int prefix, int p) {
+    return c / To::kColumns * pitch + c % To::kColumns +
+           To::kColumns * (prefix + From::kPrefixes * p);
+  }
+
+  // Wavefronts of the first few half-warps' writes: 16 lanes of 8 bytes over 16 pairs of banks.
+  static constexpr int cost(int pad) {
+    const int pitch = kNext + pad, lanes = S.threads();
+    int total = 0;
+    for (int half = 0; half < 4; ++half)
+      for (int p = 0; p < 2; ++p) {
+        int used[16] = {}, worst = 0;
+        for (int thread = 16 * half; thread < 16 * half + 16; ++thread) {
+          const int lane = thread / Width % lanes, tile = thread / Width / lanes;
+          const int at = position(pitch, lane % From::kColumns, lane / From::kColumns, p);
+          const int bank = (at * Width + thread % Width + kTileSkew * tile) % 16;
+          worst = ++used[bank] > worst ? used[bank] : worst;
+        }
+        total += worst;
+      }
+    return total;
+  }
+  static constexpr int best_pitch() {
+    int best = 0;
+    for (int pad = 1; pad < 16; ++pad)
+      if (cost(pad) < cost(best)) best = pad;
+    return kNext + best;
+  }
+  static constexpr int kPitch = best_pitch();
+  static constexpr int kSize = kPitch * To::kRadix;  // of a line
+};
+
+// Complex numbers of a tile: enough for its largest exchange. Tiles of fewer than 16 threads follow
+// each other skewed by half of the banks.
+template <LineShape S, int Width, int I = 0>
+constexpr int largest_exchange() {
+  if constexpr (I + 1 >= S.stages()) {
+    return S.length * Width;
+  } else {
+    const int size = Exchange<S, I, Width>::kSize * Width;
+    const int rest = largest_exchange<S, Width, I + 1>();
+    return size > rest ? size : rest;
+  }
+}
+template <LineShape S, int Width>
+constexpr int tile_size() {
+  return (largest_exchange<S, Width>() + 15) / 16 * 16 + (S.threads() < 16 ? kTileSkew : 0);
+}
+
+}  // namespace fnet
