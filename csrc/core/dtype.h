@@ -127,11 +127,13 @@ FNET_FN void store_two(T* to, R a, R b) {
 
 #if defined(__CUDA_ARCH__)
 FNET_FN void store_two(BFloat16* to, float a, float b) {
-  const __nv_bfloat162 two = __floats2bfloat162_rn(a, b);
+  uint32_t two;  // the first operand is the upper half
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
   memcpy(to, &two, sizeof(two));
 }
 FNET_FN void store_two(Float16* to, float a, float b) {
-  const __half2 two = __floats2half2_rn(a, b);
+  uint32_t two;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
   memcpy(to, &two, sizeof(two));
 }
 #endif
