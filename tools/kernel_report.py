@@ -34,9 +34,14 @@ from host_cuda_build import host_cuda_module  # noqa: E402
 from fnet_kernels._table import table  # noqa: E402
 
 Figures = dict[str, Any]
-SHAPES = ((512, 768), (2048, 768), (512, 1024))
-DTYPES = ("bfloat16", "float32")
-L2_BYTES = 50 << 20
+#: (seq, hidden, dtype)
+CASES = [
+    (seq, hidden, dtype)
+    for seq, hidden in ((512, 768), (2048, 768), (4096, 768), (512, 1024))
+    for dtype in ("bfloat16", "float32")
+]
+CASES += [(8192, 768, "bfloat16"), (8192, 768, "float32"), (512, 768, "float16")]
+DEVICE = (132, 227 << 10, 50 << 20)  # multiprocessors, shared memory of a block, L2
 ARCHITECTURES = ("80", "90")
 
 #: Bytes per element of x at 512 x 768, of the two kernels of a pass together: what design.md counts
@@ -49,15 +54,38 @@ MOST_BYTES = {
 #: a sector with its neighbour. seq_fft reads what the neighbour reads; seq_grad changes dx in place
 #: and so leaves the neighbour's part alone, which takes a request of its own.
 FOLDED = {"seq_fft x read": 1.5, "seq_grad dx read": 1.8, "seq_grad dx write": 1.8}
+#: The same where a tile is one sector wide, not two (float32 from 1024 on, so that several blocks are
+#: resident), a half, or a quarter: more points no block can hold (lengths.h).
+FOLDED_NARROW = {
+    "2048x768 float32": {"seq_grad dx": 2.0},
+    "4096x768 float32": {"seq_grad dx": 2.0},
+    "4096x768 bfloat16": {"seq_fft x": 2.75, "seq_grad dx": 3.5},
+    "8192x768 float32": {"seq_fft x": 2.75, "seq_grad dx": 3.5}
+    | dict.fromkeys(("seq_fft spectrum", "seq_grad workspace"), 2.05),
+    "8192x768 bfloat16": {"seq_fft x": 5.4, "seq_grad dx": 6.5}
+    | dict.fromkeys(("seq_fft spectrum", "seq_grad workspace"), 2.05),
+}
 MOST_SECTORS, MOST_WAVEFRONTS, MOST_AT_A_SITE = 1.1, 1.2, 2.0
 LEAST_OCCUPANCY = 0.5
+#: Registers are the limit of nearly all: a complex point is two.
 REASONS = {
-    "occupancy": "a thread holds 16 to 40 complex points, all loaded before the first is used: "
-    "16 warps have over 60 KB in flight, several times what hides the latency of memory, and "
-    "butterflies on independent points hide that of arithmetic",
+    "seq_fft": "a thread holds 16 to 40 points and loads 2 to all of them at a time (4 to 16 bytes "
+    "each from two rows), so 16 warps have 16 KB and more on their way",
+    "seq_grad": "a thread holds 16 to 40 points, all of which it loads before the first butterfly; "
+    "dx then comes 2 to 4 points at a time",
+    "row_fft": "a thread holds 16 to 40 points of two rows, loaded radix by radix, and then whole "
+    "rows of x and of the result for the sums of LayerNorm; warps are independent of each other",
+    "row_grad": "a thread holds a row of dy, of the normalised rows and of du at once, for the two "
+    "means, and a line's sums for dweight and dbias lie in shared memory",
+    "norm_grad": "general path: two passes over rows that the caches hold",
+    "spectrum_rows": "general path: cuFFT before it takes longer",
+    "add_chunks": "one launch for a whole backward, of few blocks",
 }
-#: One register of 128, stored and loaded once a thread: 512 threads have no more.
-SPILLED = {"sm_80 seq_fft<float32, 8192>": 8}
+#: One or two registers of 128, stored and loaded once a thread: 512 threads have no more.
+SPILLED = {
+    "sm_80 seq_fft<float32, 8192 x 2>": 8,
+    "sm_90 seq_fft<float16, 2560 x 8>": 16,
+}
 
 #: (registers, threads, shared bytes, blocks) of a multiprocessor.
 LIMITS = {
@@ -73,10 +101,10 @@ def audited(module: Any, seq: int, hidden: int, dtype: str, train: bool) -> list
     row = store(chance.standard_normal(hidden), dtype)
     if train:
         rstd = np.ones((1, seq), np.float32)
-        output = module.norm_mix_grad(x, x, rstd, dtype, 1.0, row, True, L2_BYTES, 0)
+        output = module.norm_mix_grad(x, x, rstd, dtype, 1.0, row, True, DEVICE, 0)
     else:
         args = (x, hidden, dtype, 2, 1.0, 1e-12, row, row, None)
-        output = module.mix(*args, False, False, L2_BYTES, 0)
+        output = module.mix(*args, False, False, DEVICE, 0)
     assert output["status"] == 0
     assert not any(launch["errors"] for launch in output["launches"])
     return [figures_of(launch, seq * hidden) for launch in output["launches"]]
@@ -111,12 +139,11 @@ def ratio(accesses: list[Figures]) -> float:
 def audit() -> dict[str, Figures]:
     module = host_cuda_module("fnet_cuda_test")
     found: dict[str, Figures] = {}
-    for seq, hidden in SHAPES:
-        for dtype in DTYPES:
-            launches = audited(module, seq, hidden, dtype, False)
-            launches += audited(module, seq, hidden, dtype, True)
-            for launch in launches:
-                found[f"{launch.pop('kernel')} {seq}x{hidden} {dtype}"] = launch
+    for seq, hidden, dtype in CASES:
+        launches = audited(module, seq, hidden, dtype, False)
+        launches += audited(module, seq, hidden, dtype, True)
+        for launch in launches:
+            found[f"{launch.pop('kernel')} {seq}x{hidden} {dtype}"] = launch
     return found
 
 
@@ -130,12 +157,7 @@ TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float
 def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     """What ptxas says of every kernel, by architecture."""
     module = host_cuda_module("fnet_cuda_test")
-    blocks = {
-        "seq_fft": module.seq_blocks(),
-        "row_fft": module.row_fft_blocks(),
-        "row_grad": module.row_grad_blocks(),
-        "seq_grad": module.seq_blocks(),
-    }
+    blocks = {dtype: module.blocks(dtype) for dtype in TYPES.values()}
     # As `make cuda-build` compiles them, whose objects and logs then serve here.
     os.environ["TORCH_CUDA_ARCH_LIST"] = ";".join(f"{a[:-1]}.{a[-1]}" for a in ARCHITECTURES)
     os.environ.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
@@ -153,11 +175,12 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     for entry in "".join(logs).split("ptxas info    : ")[1:]:
         match = MANGLED.match(entry)
         if match:
-            name, threads, shared = match["name"], 128, 0
+            name = match["name"]
+            threads, shared = (1024, 8192) if name == "add_chunks" else (128, 0)
             parts = [TYPES[match["type"]]]
-            if name in blocks:
-                length, _, threads, shared = blocks[name][int(match["number"])]
-                parts.append(str(length))
+            if name in blocks[parts[0]]:
+                lines, threads, shared, _ = blocks[parts[0]][name][int(match["number"])]
+                parts.append(lines)
             elif match["number"]:
                 parts.append(f"{match['number']} wide")
             architecture = match["architecture"]
@@ -166,6 +189,8 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
         spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
         if spilled:
             figures["spill_bytes"] = int(spilled[1]) + int(spilled[2])
+            frame = re.search(r"(\d+) bytes stack frame", entry)
+            figures["stack_bytes"] = int(frame[1]) if frame else 0
         used = re.match(r"Used (\d+) registers", entry)
         if used:
             figures["registers"] = int(used[1])
@@ -202,7 +227,9 @@ def misses(report: Figures) -> list[str]:
             hold(f"bytes per element of {' and '.join(names)}", total, most)
     for name, figures in audit.items():
         for buffer, value in figures["sectors"].items():
-            most = FOLDED.get(f"{name.split()[0]} {buffer}", MOST_SECTORS)
+            kernel, case = name.split(" ", 1)
+            most = FOLDED.get(f"{kernel} {buffer}", MOST_SECTORS)
+            most = FOLDED_NARROW.get(case, {}).get(f"{kernel} {buffer.split()[0]}", most)
             hold(f"{name}: sectors, {buffer}", value, most)
         hold(f"{name}: wavefronts", figures["wavefronts"], MOST_WAVEFRONTS)
         hold(f"{name}: wavefronts at a site", figures["worst_site"], MOST_AT_A_SITE)
@@ -210,13 +237,17 @@ def misses(report: Figures) -> list[str]:
         for name, figures in kernels.items():
             where = f"sm_{architecture} {name}"
             hold(f"{where}: spilled bytes", figures["spill_bytes"], SPILLED.get(where, 0))
+            # An array that is indexed at run time lies in local memory, without a spill.
+            hold(f"{where}: stack frame", figures["stack_bytes"], SPILLED.get(where, 0))
     return found
 
 
 def worse(new: Any, old: Any, where: str = "") -> list[str]:
-    """Figures of `new` that are worse than those of `old`."""
+    """Figures of `new` that are worse than those of `old`, or are missing."""
     if isinstance(new, dict) and isinstance(old, dict):
-        return [w for key in new if key in old for w in worse(new[key], old[key], f"{where}/{key}")]
+        gone = [f"{where}/{key}"[1:] + ": has vanished" for key in old if key not in new]
+        both = (w for key in new if key in old for w in worse(new[key], old[key], f"{where}/{key}"))
+        return [*gone, *both]
     if isinstance(new, (int, float)) and not where.endswith(("/registers", "/threads", "/shared")):
         fell = new < old - 1e-9 if where.endswith("/occupancy") else new > old + 1e-9
         return [f"{where[1:]}: {new:g}, was {old:g}"] if fell else []
@@ -251,10 +282,12 @@ def show(report: Figures) -> None:
         ]
         print(f"\nsm_{architecture}")
         print(table(["kernel", "threads", "registers", "spilled", "shared", "occupancy"], rows))
-        few = sum(f["occupancy"] < LEAST_OCCUPANCY for f in kernels.values())
-        print(
-            f"{few} of {len(kernels)} kernels below {LEAST_OCCUPANCY:.0%}: {REASONS['occupancy']}"
-        )
+        few = [
+            name.split("<")[0] for name, f in kernels.items() if f["occupancy"] < LEAST_OCCUPANCY
+        ]
+        print(f"{len(few)} of {len(kernels)} kernels below {LEAST_OCCUPANCY:.0%}")
+        for name in sorted(set(few)):
+            print(f"  {few.count(name)} of {name}: {REASONS[name]}")
 
 
 def main() -> int:
