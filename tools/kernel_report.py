@@ -54,8 +54,8 @@ MOST_BYTES = {
 #: a sector with its neighbour. seq_fft reads what the neighbour reads; seq_grad changes dx in place
 #: and so leaves the neighbour's part alone, which takes a request of its own.
 FOLDED = {"seq_fft x read": 1.5, "seq_grad dx read": 1.8, "seq_grad dx write": 1.8}
-#: The same where a tile is one sector wide, not two (float32 from 1024 on, so that several blocks are
-#: resident), a half, or a quarter: more points no block can hold (lengths.h).
+#: The same where a tile is one sector wide, not two (float32 from 1024 on, so that several blocks
+#: are resident), a half, or a quarter: more points no block can hold (lengths.h).
 FOLDED_NARROW = {
     "2048x768 float32": {"seq_grad dx": 2.0},
     "4096x768 float32": {"seq_grad dx": 2.0},
