@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -22,3 +23,28 @@ def promised() -> set[str]:
     python_path = f"-I{sysconfig.get_path('include')}"
     python_abi = declared("Python.h", "-DPy_LIMITED_API=0x030A0000", python_path)
     return torch_abi | python_abi
+
+
+@pytest.fixture
+def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
+    """For loops: every instruction set of this machine in turn, in use while the body runs."""
+    from fnet_kernels._library import operators
+
+    def each() -> Iterator[str]:
+        for isa in operators.cpu_isas().split(","):
+            operators.set_cpu_isa(isa)
+            yield isa
+        operators.set_cpu_isa(before)
+
+    before = operators.cpu_isa()
+    yield each
+    operators.set_cpu_isa(before)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For many small calls: a pool that waits for its turn on a busy machine costs far more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import doctest
 import importlib
+from pathlib import Path
 
 import pytest
 
 import fnet_kernels
 
-MODULES = ["", ".ops", ".modules", ".encoder", ".explain", ".reference", ".hf", ".cli"]
+PACKAGE = Path(fnet_kernels.__file__).parent
+#: By their text, so that a module with its first example is not forgotten here.
+MODULES = [
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).replace("__init__", "")
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if ">>> " in path.read_text()
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
-    if name == ".hf":
+    if name == "hf":
         pytest.importorskip("transformers")
-    module = importlib.import_module(f"fnet_kernels{name}")
+    module = importlib.import_module(f"fnet_kernels.{name}".rstrip("."))
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0

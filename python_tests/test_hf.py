@@ -70,6 +70,26 @@ def agree(ours: list[Tensor], truth: list[Tensor], tolerance: float) -> None:
         assert relative_error(a, b) <= tolerance
 
 
+def test_what_differs_does_not_agree() -> None:
+    model = build()
+    truth = results(model, **batch())
+    mutants = [
+        torch.zeros_like,
+        lambda t: t.roll(1, -1),
+        lambda t: t.index_fill(0, torch.tensor(0), float("nan")),
+        lambda t: t + 4e-2 * t.abs().max(),
+    ]
+    for mutant in mutants:
+        with pytest.raises(AssertionError):
+            agree([*truth[:-1], mutant(truth[-1])], truth, 3e-2)
+    with pytest.raises(AssertionError):
+        agree(truth[:-1], truth, 3e-2)
+    for layer in model.encoder.layer:
+        layer.fourier.output.LayerNorm.eps = 1e-12
+    with pytest.raises(AssertionError):
+        agree(results(model, **batch()), truth, 1e-5)
+
+
 class FusedCalls(TorchDispatchMode):
     """Counts the fused forward operators."""
 
@@ -116,15 +136,14 @@ def test_every_class_in_eval_and_train(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_class_in_bfloat16_where_stock_raises(name: str) -> None:
-    stock = build(name)
-    wide = results(stock, **batch(name))
-    stock.to(torch.bfloat16)
+    stock = build(name).to(torch.bfloat16)
+    wide = results(copy.deepcopy(stock).float(), **batch(name))  # of the same rounded weights
     with pytest.raises(RuntimeError, match="BFloat16"):
         stock(**batch(name))
     hf.patch_fnet(stock)
     ours = results(stock, **batch(name))
     assert ours[0].dtype == torch.bfloat16
-    agree(ours, wide, 0.1)
+    agree(ours, wide, 3e-2)
     stock.train()
     ours = results(stock, **batch(name))
     sum(t.float().square().sum() for t in ours).backward()

@@ -44,9 +44,3 @@ def test_the_streaming_copy_copies_all_and_no_more(size: int) -> None:
     fnet_core_bench.stream_copy(target.ctypes.data, source.ctypes.data, size)
     assert (target[:size] == source[:size]).all()
     assert not target[size:].any()
-
-
-def test_a_larger_sequence_takes_longer() -> None:
-    small, large = (fnet_core_bench.passes(2, n, 64, 20) for n in (64, 1024))
-    for kernel in KERNELS:
-        assert min(large[kernel][1]) > 4 * min(small[kernel][1]), kernel

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from comparison import assert_within_bar, norm_magnitude
+from gpu_bars import OPS, assert_within_bar, norm_is_defined, norm_magnitude
 from on_device import ALL_DTYPES, REHEARSAL, inputs, listed_pairs, randn
-from test_accuracy import OPS, norm_is_defined
 from torch import Tensor
 
 from fnet_kernels import fused_fourier_mix, reference
