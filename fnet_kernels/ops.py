@@ -34,8 +34,8 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
 
     Returns:
         A contiguous tensor of the shape and dtype of `x`, also under `torch.autocast`. An element
-        of `x` that is not finite makes every element of its own `[seq, hidden]` not finite (NaN or
-        infinite), and no other.
+        of `x` that is not finite makes its own `[seq, hidden]` not finite (but for single elements
+        at a few lengths that are multiples of 4), and no other.
 
     Raises:
         TypeError: `x` is not a tensor of one of these dtypes, or `scale` is not a number.
@@ -80,8 +80,8 @@ def fused_fourier_mix(
         A contiguous tensor of the shape and dtype of `x`. Under `torch.autocast`, too, the dtype of
         `x` decides, so that a residual stream in float32 stays so; `weight` and `bias` are cast to
         it. Without gradients nothing is kept; with them, the normalised rows and one number a row
-        are. An element of `x` that is not finite makes every element of its own `[seq, hidden]` not
-        finite, and no other.
+        are. An element of `x` that is not finite makes its own `[seq, hidden]` not finite, as in
+        `fourier_mix`, and no other.
 
     Raises:
         TypeError: an argument of the wrong kind, an unsupported dtype, or dtypes that differ.
