@@ -78,6 +78,7 @@ def bar(truth: Truth, baseline: Tensor, dtype: torch.dtype) -> Measure:
     assert baseline.dtype == torch.promote_types(dtype, torch.float32)
     exact, torchs = float64(truth), difference(baseline, truth)
     ulp = torch.finfo(baseline.dtype).eps
+    assert largest(torchs) < 1e5 * ulp * largest(exact), "baseline and truth are not of one thing"
 
     def allowed(measure: Measure, ulps: float = LEAST_ULPS) -> float:
         return 2 * max(measure(torchs), ulps * ulp * measure(exact))

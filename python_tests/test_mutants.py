@@ -88,7 +88,7 @@ def test_every_comparison_rejects_every_mutant(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_twice_the_error_of_torch_is_the_bar(dtype: torch.dtype) -> None:
     truth = torch.randn(64, 8, 8, dtype=torch.float64).to(dtype)
-    error = torch.randn(64, 8, 8).to(dtype) * 2**10 * torch.finfo(dtype).eps
+    error = torch.randn(64, 8, 8).to(dtype) * 64 * torch.finfo(dtype).eps
     ratio = bar(truth, truth + error, dtype)
     assert 0.9 < ratio(truth + 1.9 * error) < 1
     assert ratio(truth + 2.1 * error) > 1  # a little wrong everywhere
@@ -134,3 +134,9 @@ def test_a_comparison_with_zeros_is_refused() -> None:
         close.assert_close(zeros, zeros)
     with pytest.raises(AssertionError):
         close.assert_close(torch.ones(2, 3), torch.ones(3, 2))
+
+
+def test_a_truth_of_something_else_is_refused() -> None:
+    x = torch.randn(2, 3, 4)
+    with pytest.raises(AssertionError, match="not of one thing"):
+        bar(1.1 * x.double(), x, torch.float32)

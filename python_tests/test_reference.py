@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import exact
 import numpy as np
 import pytest
 import torch
 from close import assert_close
+from torch.nn.functional import layer_norm
 
 from fnet_kernels import reference
 
@@ -54,6 +56,22 @@ def test_fused_fourier_mix_is_its_definition(scale: float) -> None:
     assert_close(
         reference.fused_fourier_mix(x, eps=0.5, scale=scale), torch.from_numpy(rows), factor=10
     )
+
+
+def test_the_truth_of_the_accuracy_tests_is_the_definition() -> None:
+    x, grad, weight, bias = (
+        torch.randn(s, dtype=torch.float64) for s in ((2, 6, 10), (2, 6, 10), (10,), (10,))
+    )
+    found = exact.forward(x, weight, bias, 0.5)
+    truth = {"mix": definition(x), "residual": x + definition(x)}
+    truth["norm"] = layer_norm(truth["residual"], (10,), weight, bias, 0.5)
+    leaves = [t.requires_grad_() for t in (x, weight, bias)]
+    y = layer_norm(x + definition(x), (10,), weight, bias, 0.5)
+    derivatives = torch.autograd.grad(y, leaves, grad)
+    found |= exact.gradients(x, weight, 0.5, grad)
+    truth |= dict(zip(("x", "weight", "bias"), derivatives, strict=True))
+    for name, value in truth.items():
+        assert_close(torch.from_numpy(found[name].astype(float)), value, factor=10)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

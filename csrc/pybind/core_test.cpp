@@ -6,13 +6,16 @@
 
 #include <complex>
 #include <memory>
+#include <new>
 #include <thread>
 
 #include "core/api.h"
+#include "cpu/line_plan.h"
 #include "fft/dft.h"
 #include "fft/mirror.h"
 #include "fft/radices.h"
 #include "fft/twiddle.h"
+#include "pybind/core_lanes.h"
 
 namespace py = pybind11;
 using namespace fnet;
@@ -62,12 +65,15 @@ py::array_t<uint16_t> narrow(py::array_t<float> values) {
   return out;
 }
 
-// Memory of exactly `size` bytes between two guards, starting `skew` bytes off alignment. A
+// Memory of exactly `size` bytes between two guards, starting `skew` bytes off alignment to 64. A
 // sanitizer sees what goes past the end by itself; intact() tells it without one.
 class Guarded {
  public:
-  Guarded(size_t size, size_t skew = 0)
-      : size_(size), skew_(skew), bytes_(new unsigned char[kGuard + skew + size + kGuard]) {
+  explicit Guarded(size_t size, size_t skew = 0)
+      : size_(size),
+        skew_(skew),
+        bytes_(static_cast<unsigned char*>(operator new(kGuard + skew + size + kGuard,
+                                                        std::align_val_t{64}))) {
     std::fill_n(bytes_.get(), kGuard + skew + size + kGuard, kMark);
   }
   void* data() { return bytes_.get() + kGuard + skew_; }
@@ -79,10 +85,13 @@ class Guarded {
   }
 
  private:
+  struct Delete {
+    void operator()(unsigned char* p) const { operator delete(p, std::align_val_t{64}); }
+  };
   static constexpr size_t kGuard = 256;
   static constexpr unsigned char kMark = 0xff;  // NaN, read as any of our dtypes
   size_t size_, skew_;
-  std::unique_ptr<unsigned char[]> bytes_;
+  std::unique_ptr<unsigned char, Delete> bytes_;
 };
 
 Parallel threads(int slots) {
@@ -142,6 +151,55 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
                         py::array(x.dtype(), shape, normalized.data()), rstd);
 }
 
+// The vectors of the instruction set in use.
+const LaneTests& lane_tests() {
+#if defined(__x86_64__)
+  for (const LaneTests* tests : {&avx512_lane_tests, &avx2_lane_tests})
+    if (std::string(tests->isa) == cpu_isa()) return *tests;
+#endif
+  return portable_lane_tests;
+}
+
+py::array_t<float> widen_lanes(const std::string& dtype, py::array_t<uint16_t> bits,
+                               bool one_by_one) {
+  Guarded to(size_t(bits.size()) * sizeof(float));
+  lane_tests().widen(dtype_of(dtype), bits.data(), bits.size(), one_by_one,
+                     static_cast<float*>(to.data()));
+  check(to.intact());
+  return py::array_t<float>(bits.size(), static_cast<const float*>(to.data()));
+}
+
+py::array_t<uint16_t> narrow_lanes(const std::string& dtype, py::array_t<float> values,
+                                   bool one_by_one, bool past_the_caches) {
+  Guarded to(size_t(values.size()) * sizeof(uint16_t));
+  const LaneTests& tests = lane_tests();
+  if (past_the_caches)
+    tests.narrow_past_the_caches(dtype_of(dtype), values.data(), values.size(), to.data());
+  else
+    tests.narrow(dtype_of(dtype), values.data(), values.size(), one_by_one, to.data());
+  check(to.intact());
+  return py::array_t<uint16_t>(values.size(), static_cast<const uint16_t*>(to.data()));
+}
+
+// The DFT of each row of z [lanes, points], all at once, one in each lane.
+template <class T>
+py::array_t<std::complex<T>> line_fft(py::array_t<std::complex<T>, py::array::c_style> z) {
+  const int64_t width = sizeof(T) == 8 ? lane_tests().width64 : lane_tests().width32;
+  const int64_t length = z.shape(1);
+  if (z.shape(0) != width || !has_factors(length)) throw py::value_error("no such lines");
+  const auto plan = line_plan<T>(length);
+  Guarded scratch(size_t(line_extent(length) * width) * sizeof(std::complex<T>));
+  py::array_t<std::complex<T>> out({width, length});
+  const auto* from = reinterpret_cast<const T*>(z.data());
+  auto* to = reinterpret_cast<T*>(out.mutable_data());
+  if constexpr (sizeof(T) == 8)
+    lane_tests().line_fft64(plan.get(), from, scratch.data(), to);
+  else
+    lane_tests().line_fft32(plan.get(), from, scratch.data(), to);
+  check(scratch.intact());
+  return out;
+}
+
 // grad and normalized [rows, hidden]; returns (du_over_rstd, dweight, dbias).
 py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::array> weight,
                     const std::string& dtype, int slots) {
@@ -185,6 +243,13 @@ PYBIND11_MODULE(fnet_core_test, m) {
   m.def("widen_float16", &widen<Float16>);
   m.def("narrow_bfloat16", &narrow<BFloat16>);
   m.def("narrow_float16", &narrow<Float16>);
+  m.def("widen_lanes", &widen_lanes, py::arg("dtype"), py::arg("bits"),
+        py::arg("one_by_one") = false);
+  m.def("narrow_lanes", &narrow_lanes, py::arg("dtype"), py::arg("values"),
+        py::arg("one_by_one") = false, py::arg("past_the_caches") = false);
+  m.def("widths", [] { return py::make_tuple(lane_tests().width32, lane_tests().width64); });
+  m.def("line_fft32", &line_fft<float>);
+  m.def("line_fft64", &line_fft<double>);
   m.def("isas", [] { return std::string(cpu_isas()); });
   m.def("set_isa", [](const std::string& name) { return set_cpu_isa(name.c_str()); });
   m.def("mix", &mix, py::arg("x"), py::arg("dtype") = "float32", py::arg("epilogue") = 0,

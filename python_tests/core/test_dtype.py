@@ -1,6 +1,8 @@
-"""16-bit conversions: every pattern widened, and rounding to nearest even."""
+"""16-bit conversions: every pattern widened, and rounding to nearest even; in vectors as well."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -31,27 +33,77 @@ def test_a_round_trip_changes_nothing(name: str) -> None:
     assert np.isnan(getattr(core, f"widen_{name}")(again[~number])).all()
 
 
-def test_rounding() -> None:
+def values() -> np.ndarray:
+    """All numbers of both dtypes, the ties between neighbours, what is next to those, and more."""
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 1 << 32, 200_000, dtype=np.uint64).astype(np.uint32).view(np.float32)
-    # All ties of float16, and their neighbours.
-    middle = core.widen_float16(PATTERNS[:0x7C00]).astype(np.float64)
-    ties = ((middle[1:] + middle[:-1]) / 2).astype(np.float32)
+    anything = rng.integers(0, 1 << 32, 200_000, dtype=np.uint64).astype(np.uint32)
+    bits = PATTERNS.astype(np.uint32) << 16
+    half = core.widen_float16(PATTERNS[:0x7C00]).astype(np.float64)
+    ties = ((half[1:] + half[:-1]) / 2).astype(np.float32)
     up, down = np.nextafter(ties, np.float32(9e9)), np.nextafter(ties, np.float32(0))
-    values = np.concatenate([values, ties, up, down, -ties, np.float32([65519.9, 65520, 1e30])])
-    with np.errstate(over="ignore"):
-        truth = values.astype(np.float16)
-    ours = core.narrow_float16(values).view(np.float16)
-    assert ((ours.view(np.uint16) == truth.view(np.uint16)) | np.isnan(truth)).all()
-    assert np.isnan(ours[np.isnan(truth)]).all()
+    return np.concatenate(
+        [
+            *(bits + low for low in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)),
+            anything,
+            *(x.view(np.uint32) for x in (ties, up, down, -ties, -up, -down)),
+            core.widen_float16(PATTERNS).view(np.uint32),
+            np.float32([65504, 65519.9, 65520, 65536, 1e30]).view(np.uint32),
+        ],
+        dtype=np.uint32,
+    ).view(np.float32)
 
-    ours = core.widen_bfloat16(core.narrow_bfloat16(values))
-    finite = np.isfinite(values) & (np.abs(values) < 3.3e38)
-    bits = values.view(np.uint32)
-    floor = (bits & 0xFFFF0000).view(np.float32).astype(np.float64)
-    ceiling = ((bits & 0xFFFF0000) + 0x10000).view(np.float32).astype(np.float64)
-    wide = values.astype(np.float64)
-    below, above = np.abs(wide - floor), np.abs(ceiling - wide)
-    even = (bits >> 16) % 2 == 0
-    nearest = np.where((below < above) | ((below == above) & even), floor, ceiling)
-    assert (ours[finite] == nearest[finite]).all()
+
+def nearest_bfloat16(x: np.ndarray) -> np.ndarray:
+    """Of numbers, in float32; ties go to the even pattern, and what is too large to infinity."""
+    floor = x.view(np.uint32) & np.uint32(0xFFFF0000)
+    candidates = np.stack([floor, floor + np.uint32(0x10000)])
+    wide = candidates.view(np.float32).astype(np.float64)
+    wide[np.isinf(wide)] = np.copysign(2.0**128, wide[np.isinf(wide)])
+    distance = np.abs(wide - x.astype(np.float64))
+    odd = (floor >> 16) % 2 == 1
+    up = (distance[1] < distance[0]) | ((distance[1] == distance[0]) & odd)
+    return np.where(up, candidates[1], candidates[0]).view(np.float32)
+
+
+def test_rounding() -> None:
+    x = values()
+    nan = np.isnan(x)
+    with np.errstate(over="ignore"):
+        truth = x[~nan].astype(np.float16)
+    assert (core.narrow_float16(x[~nan]) == truth.view(np.uint16)).all()
+    finite = np.isfinite(x)
+    assert same(core.widen_bfloat16(core.narrow_bfloat16(x[finite])), nearest_bfloat16(x[finite]))
+    for name in ("bfloat16", "float16"):
+        narrow, widen = (getattr(core, f"{verb}_{name}") for verb in ("narrow", "widen"))
+        assert np.isnan(widen(narrow(x[nan]))).all()
+        assert np.isinf(widen(narrow(x[np.isinf(x)]))).all()
+
+
+@pytest.fixture(params=core.isas().split(","))
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    assert core.set_isa(request.param)
+    yield request.param
+    core.set_isa("auto")
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_lanes_widen_what_scalars_widen(name: str, one_by_one: bool) -> None:
+    for shift in range(3):  # the last few are fewer than the lanes
+        bits = np.roll(PATTERNS, shift)[shift:]
+        assert same(core.widen_lanes(name, bits, one_by_one), getattr(core, f"widen_{name}")(bits))
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+@pytest.mark.parametrize("how", [{}, {"one_by_one": True}, {"past_the_caches": True}], ids=str)
+def test_lanes_round_as_scalars_round(name: str, how: dict[str, bool]) -> None:
+    x = values()
+    nan = np.isnan(x)
+    # As they come from 16 bits or from arithmetic: with a lower half of zeros (storage.h).
+    x[nan] = (x[nan].view(np.uint32) & 0xFFFF0000 | 0x00400000).view(np.float32)
+    x, nan = x[: len(x) // 64 * 64], nan[: len(x) // 64 * 64]
+    found = core.narrow_lanes(name, x, **how)
+    assert (found[~nan] == getattr(core, f"narrow_{name}")(x[~nan])).all()
+    assert np.isnan(getattr(core, f"widen_{name}")(found[nan])).all()

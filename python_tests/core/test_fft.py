@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,49 @@ def test_butterflies(radix: int, run: object, eps: float) -> None:
         wrong = truth.copy()
         wrong[1] += 100 * bound
         assert np.abs(wrong - truth).max() > bound
+
+
+SMOOTH = [n for n in range(1, 201) if core.factorise(n)]
+
+
+@pytest.fixture(params=core.isas().split(","))
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    assert core.set_isa(request.param)
+    yield request.param
+    core.set_isa("auto")
+
+
+def largest_and_typical(error: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """In units of the typical size of the true values."""
+    size = np.sqrt(np.square(np.abs(truth)).mean())
+    return float(np.abs(error).max() / size), float(np.sqrt(np.square(np.abs(error)).mean()) / size)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize(
+    ("run", "dtype"), [(core.line_fft32, "complex64"), (core.line_fft64, "complex128")]
+)
+def test_whole_lines(run: Callable[[np.ndarray], np.ndarray], dtype: str) -> None:
+    """Another line in each lane, all in one go, of every length with kernels up to 200."""
+    width, eps = core.widths()[dtype == "complex128"], np.finfo(dtype).eps
+    rng = np.random.default_rng(0)
+    for length in SMOOTH:
+        z = (rng.standard_normal((width, length, 2)) @ [1, 1j]).astype(dtype)
+        truth = definition(z.T, length).T
+        largest, typical = largest_and_typical(run(z) - truth, truth)
+        assert largest <= 6 * eps, length
+        assert typical <= 1.5 * eps, length
+        if length > 2:
+            wrong = truth.copy()
+            wrong[-1, [1, -1]] = wrong[-1, [-1, 1]]
+            assert largest_and_typical(run(z) - wrong, truth)[0] > 6 * eps, length
+
+
+def test_lines_of_other_shapes_are_refused() -> None:
+    width = core.widths()[0]
+    for shape in ((width + 1, 8), (width, 17)):
+        with pytest.raises(ValueError, match="no such lines"):
+            core.line_fft32(np.zeros(shape, np.complex64))
 
 
 def test_an_unlisted_radix_is_refused() -> None:

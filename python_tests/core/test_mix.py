@@ -32,6 +32,12 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
+def stored(x: np.ndarray, dtype: str) -> np.ndarray:
+    """In a NumPy dtype, or as the bits of a 16-bit one."""
+    narrow = getattr(core, f"narrow_{dtype}", None)
+    return narrow(x.ravel().astype(np.float32)).reshape(x.shape) if narrow else x.astype(dtype)
+
+
 def transform(x: np.ndarray) -> np.ndarray:
     return np.fft.fft2(x.astype(np.float64)).real
 
@@ -63,8 +69,8 @@ def test_epilogues(shape: tuple[int, ...], dtype: str, tolerance: float) -> None
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_16_bit_storage(dtype: str) -> None:
-    narrow, widen = (getattr(core, f"{verb}_{dtype}") for verb in ("narrow", "widen"))
-    bits = narrow(numbers(2 * 33 * 40).astype(np.float32)).reshape(2, 33, 40)
+    widen = getattr(core, f"widen_{dtype}")
+    bits = stored(numbers(2, 33, 40), dtype)
     x = widen(bits.ravel()).reshape(bits.shape)
     y = widen(core.mix(bits, dtype)[0].ravel()).reshape(x.shape)
     assert np.abs(y - transform(x)).max() <= 2.0**-8 * np.abs(transform(x)).max()
@@ -74,9 +80,8 @@ def test_16_bit_storage(dtype: str) -> None:
 @pytest.mark.parametrize("nan", [0x7FFF, 0xFFFF, 0x7F81 | 0x0400])
 def test_no_nan_is_rounded_to_a_number(dtype: str, nan: int) -> None:
     """Whatever its bits: in x, in the factor of a row, in weight and bias."""
-    narrow, widen = (getattr(core, f"{verb}_{dtype}") for verb in ("narrow", "widen"))
-    x = narrow(numbers(2 * 16 * 40).astype(np.float32)).reshape(2, 16, 40)
-    row = narrow(numbers(40, seed=1).astype(np.float32))
+    widen = getattr(core, f"widen_{dtype}")
+    x, row = stored(numbers(2, 16, 40), dtype), stored(numbers(40, seed=1), dtype)
     factor = np.ones((2, 16), np.float32)
 
     def y(epilogue: int, **rows: np.ndarray) -> np.ndarray:
@@ -119,9 +124,20 @@ def test_unsupported_lengths_and_the_general_path() -> None:
     assert_close(core.mix(x, epilogue=1, spectrum=spectrum, slots=2)[0], x + transform(x), 1e-5)
 
 
-def test_an_output_past_the_caches() -> None:
-    x = numbers(6, 256, 768).astype(np.float32)
-    assert_close(core.mix(x, epilogue=1, slots=2)[0], x + transform(x), 1e-5)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("epilogue", [0, 2])
+def test_outputs_past_the_caches(epilogue: int, dtype: str) -> None:
+    """From 4 MiB on, rows of whole cache lines are streamed; not so what a few sequences give."""
+    seq, hidden = 64, 96
+    x = stored(numbers((4 << 20) // (seq * hidden * 2) + 1, seq, hidden), dtype)
+    assert x.nbytes >= 4 << 20
+    assert hidden * x.itemsize % 64 == 0
+    together = core.mix(x, dtype, epilogue, slots=2)
+    for first in range(0, len(x), 32):
+        part = slice(first, first + 32)
+        alone = core.mix(x[part], dtype, epilogue)
+        for i in range(3 if epilogue == 2 else 1):
+            assert together[i][part].tobytes() == alone[i].tobytes()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (200, 33), (9000, 4)])
