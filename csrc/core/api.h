@@ -93,6 +93,11 @@ bool has_own_kernels(const MixArgs& args);
 struct Kernels;
 const Kernels& active_kernels();
 
+// Outputs of so many bytes and more are written past the caches: by default an eighth of the last
+// cache, and 4 MB at least. Setting 0 brings the default back.
+int64_t stream_bytes();
+void set_stream_bytes(int64_t bytes);
+
 // Scratch that the caller brings, for either path; any alignment up to 64 is made inside.
 size_t mix_cpu_workspace(const MixArgs& args, int slots, const Kernels& = active_kernels());
 size_t norm_grad_cpu_workspace(const NormGradArgs& args);

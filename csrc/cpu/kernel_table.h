@@ -12,8 +12,8 @@ namespace fnet::FNET_ISA {
 template <class R>
 inline constexpr int kWidth = sizeof(R) == 8 ? FNET_WIDTH64 : FNET_WIDTH32;
 
-// A slot's scratch: fold weights and lines (a group along seq or one along hidden), which the
-// general path does without; 2 W rows of r; one row of u.
+// A slot's scratch: 2 W rows of r and one row of u; where the kernels are our own, fold weights and
+// lines before them (a group along seq or one along hidden).
 template <class R>
 struct Scratch {
   static constexpr int W = kWidth<R>;
@@ -23,7 +23,7 @@ struct Scratch {
   R* u;
   int64_t bytes;
 
-  FNET_FN Scratch(void* base, int64_t seq, int64_t hidden) {
+  FNET_FN Scratch(void* base, int64_t seq, int64_t hidden, bool own_kernels) {
     const intptr_t begin = reinterpret_cast<intptr_t>(base);
     intptr_t at = begin;
     const auto take = [&](int64_t count) {
@@ -32,7 +32,7 @@ struct Scratch {
       return p;
     };
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, W);
-    if (has_factors(seq) && has_factors(hidden)) {
+    if (own_kernels) {
       fold_weights = take(seq);
       const int64_t blocks = (half_length(hidden) + 2 * W - 1) / (2 * W);
       const int64_t group = least(group_size<Lanes<R, W>>(seq), blocks);
@@ -47,8 +47,9 @@ struct Scratch {
 };
 
 inline int64_t scratch_bytes(DType dtype, int64_t seq, int64_t hidden) {
-  return dtype == DType::kFloat64 ? Scratch<double>(nullptr, seq, hidden).bytes
-                                  : Scratch<float>(nullptr, seq, hidden).bytes;
+  const bool own_kernels = has_factors(seq) && has_factors(hidden);
+  return dtype == DType::kFloat64 ? Scratch<double>(nullptr, seq, hidden, own_kernels).bytes
+                                  : Scratch<float>(nullptr, seq, hidden, own_kernels).bytes;
 }
 
 template <class T>
@@ -82,7 +83,7 @@ inline void seq_blocks(const MixTask& task, int64_t b, void* G, int64_t begin, i
   visit_dtype(args.dtype, [&](auto t) {
     using T = decltype(t);
     using R = Compute<T>;
-    const Scratch<R> s(scratch, args.seq, args.hidden);
+    const Scratch<R> s(scratch, args.seq, args.hidden, true);
     const R* row_scale = static_cast<const R*>(args.row_scale);
     const R quarter = R(args.scale) / 4;
     for (int64_t n = 0; n < args.seq; ++n)
@@ -101,7 +102,7 @@ inline void row_blocks(const MixTask& task, int64_t b, const void* G, int64_t be
   visit_dtype(args.dtype, [&](auto t) {
     using T = decltype(t);
     using R = Compute<T>;
-    const Scratch<R> s(scratch, args.seq, args.hidden);
+    const Scratch<R> s(scratch, args.seq, args.hidden, true);
     const RowOutput<T> out = row_output<T>(task, b);
     for (int64_t i = begin; i < end; ++i)
       row_block<kWidth<R>>(out, *static_cast<const LinePlan<R>*>(task.hidden_plan),
@@ -116,7 +117,7 @@ inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, 
   visit_dtype(args.dtype, [&](auto t) {
     using T = decltype(t);
     using R = Compute<T>;
-    const Scratch<R> s(scratch, args.seq, args.hidden);
+    const Scratch<R> s(scratch, args.seq, args.hidden, false);
     const RowOutput<T> out = row_output<T>(task, b);
     const Complex<R>* F =
         static_cast<const Complex<R>*>(spectrum) + b * args.seq * half_length(args.hidden);

@@ -73,15 +73,11 @@ void widen(DType dtype, const void* from, double missing, int64_t count, void* t
   });
 }
 
-// An output of this size is past the L2s, and in nobody's way in memory: the next layer reads it
-// once.
-constexpr int64_t kStreamBytes = 4 << 20;
-
 // Whether y is written past the caches. Not in place: there its lines have been read already.
 bool streams(const MixArgs& args) {
   const int64_t row = args.hidden * element_size(args.dtype);
   const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kAlign == 0; };
-  return args.batch * args.seq * row >= kStreamBytes && row % kAlign == 0 && args.y != args.x &&
+  return args.batch * args.seq * row >= stream_bytes() && row % kAlign == 0 && args.y != args.x &&
          aligned(args.y) && aligned(args.normalized);
 }
 

@@ -64,7 +64,7 @@ FNET_FN constexpr bool has_factors(long long n) {
 // is the largest. n = 1 is one stage of radix 1.
 constexpr Factors factorise(long long n, int largest = kMaxRadix) {
   Factors best;
-  if (!has_factors(n)) return best;
+  if (n < 1 || n > kMaxLength) return best;
   if (n == 1) {
     best.count = 1;
     best.radix[0] = 1;

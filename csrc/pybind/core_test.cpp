@@ -252,6 +252,8 @@ PYBIND11_MODULE(fnet_core_test, m) {
   m.def("line_fft64", &line_fft<double>);
   m.def("isas", [] { return std::string(cpu_isas()); });
   m.def("set_isa", [](const std::string& name) { return set_cpu_isa(name.c_str()); });
+  m.def("stream_bytes", &stream_bytes);
+  m.def("set_stream_bytes", &set_stream_bytes);
   m.def("mix", &mix, py::arg("x"), py::arg("dtype") = "float32", py::arg("epilogue") = 0,
         py::arg("scale") = 1.0, py::arg("eps") = 1e-12, py::arg("weight") = py::none(),
         py::arg("bias") = py::none(), py::arg("row_scale") = py::none(),

@@ -127,4 +127,6 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   m.impl("cpu_isa", TORCH_BOX(&isa));
   m.impl("cpu_isas", TORCH_BOX(&isas));
   m.impl("set_cpu_isa", TORCH_BOX(&set_isa));
+  m.impl("stream_bytes", TORCH_BOX(&fnet::stream_bytes));
+  m.impl("set_stream_bytes", TORCH_BOX(&fnet::set_stream_bytes));
 }

@@ -27,4 +27,7 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def("cpu_isas() -> str");
   // For the calls that begin from now on, of all threads.
   m.def("set_cpu_isa(str isa) -> ()");
+  // From how many bytes on an output is written past the caches; setting 0: the default.
+  m.def("stream_bytes() -> int");
+  m.def("set_stream_bytes(int bytes) -> ()");
 }

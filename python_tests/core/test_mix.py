@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,20 +126,39 @@ def test_unsupported_lengths_and_the_general_path() -> None:
     assert_close(core.mix(x, epilogue=1, spectrum=spectrum, slots=2)[0], x + transform(x), 1e-5)
 
 
+@pytest.fixture
+def stream_bytes() -> Iterator[Callable[[int], None]]:
+    yield core.set_stream_bytes
+    core.set_stream_bytes(0)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("hidden", [96, 98])
 @pytest.mark.parametrize("epilogue", [0, 2])
-def test_outputs_past_the_caches(epilogue: int, dtype: str) -> None:
-    """From 4 MiB on, rows of whole cache lines are streamed; not so what a few sequences give."""
-    seq, hidden = 64, 96
-    x = stored(numbers((4 << 20) // (seq * hidden * 2) + 1, seq, hidden), dtype)
-    assert x.nbytes >= 4 << 20
-    assert hidden * x.itemsize % 64 == 0
-    together = core.mix(x, dtype, epilogue, slots=2)
-    for first in range(0, len(x), 32):
-        part = slice(first, first + 32)
-        alone = core.mix(x[part], dtype, epilogue)
-        for i in range(3 if epilogue == 2 else 1):
-            assert together[i][part].tobytes() == alone[i].tobytes()
+def test_outputs_past_the_caches(
+    epilogue: int, hidden: int, dtype: str, stream_bytes: Callable[[int], None]
+) -> None:
+    """Rows of whole cache lines, here those of 96, are streamed; no bit depends on it."""
+    x = stored(numbers(3, 65, hidden), dtype)
+    stream_bytes(x.nbytes + 1)
+    through = core.mix(x, dtype, epilogue, slots=2)
+    stream_bytes(x.nbytes)
+    past = core.mix(x, dtype, epilogue, slots=2)
+    for i in range(3 if epilogue == 2 else 1):
+        assert past[i].tobytes() == through[i].tobytes()
+
+
+def test_the_last_cache_sets_what_is_streamed(stream_bytes: Callable[[int], None]) -> None:
+    usual = core.stream_bytes()
+    assert usual >= 4 << 20
+    stream_bytes(123)
+    assert core.stream_bytes() == 123
+    stream_bytes(0)
+    assert core.stream_bytes() == usual
+    sizes = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
+    if platform.machine() == "x86_64" and sizes:
+        last = int(sizes[-1].read_text().strip().removesuffix("K")) << 10
+        assert usual == max(4 << 20, last // 8)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (200, 33), (9000, 4)])

@@ -1,0 +1,52 @@
+// Which outputs are written past the caches.
+#include <algorithm>
+#include <atomic>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "core/api.h"
+
+namespace fnet {
+namespace {
+
+// The last cache, as the processor describes it: leaf 4 of Intel's, 0x8000001D of AMD's, a
+// sub-leaf for each cache. 0: it does not say.
+int64_t last_cache_bytes() {
+  int64_t last = 0;
+#if defined(__x86_64__)
+  for (const unsigned leaf : {0x4u, 0x8000001du}) {
+    unsigned a, b, c, d;
+    for (unsigned cache = 0; __get_cpuid_count(leaf, cache, &a, &b, &c, &d) && (a & 31); ++cache) {
+      const int64_t ways = (b >> 22) + 1, partitions = (b >> 12 & 0x3ff) + 1, line = (b & 0xfff) + 1;
+      last = ways * partitions * line * (int64_t(c) + 1);
+    }
+    if (last > 0) break;
+  }
+#endif
+  return last;
+}
+
+// An output that the caches cannot hold pushes useful things out, and waits for lines that it then
+// overwrites. One that they can hold often lies where another tensor has just been freed: those
+// lines are there already, and so is the output when the next layer reads it.
+int64_t usual_bytes() {
+  constexpr int64_t kLeast = 4 << 20;  // past the second caches at any rate
+  return std::max(kLeast, last_cache_bytes() / 8);
+}
+
+std::atomic<int64_t>& limit() {
+  static std::atomic<int64_t> bytes = usual_bytes();
+  return bytes;
+}
+
+}  // namespace
+
+int64_t stream_bytes() { return limit().load(std::memory_order_relaxed); }
+
+void set_stream_bytes(int64_t bytes) {
+  limit().store(bytes > 0 ? bytes : usual_bytes(), std::memory_order_relaxed);
+}
+
+}  // namespace fnet
