@@ -164,6 +164,8 @@ def _cuda_plan(
         (needed,) = plan
         if dtype == torch.float64:
             obstacle = "float64 has no CUDA kernels"
+        elif needed < 0:
+            obstacle = "set_cuda_path asked for it"
         elif needed:
             obstacle = (
                 f"the kernels' blocks need {_kilobytes(needed)} of shared memory, of which this"

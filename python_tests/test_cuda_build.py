@@ -190,6 +190,9 @@ from fnet_kernels import explain
 print(explain((32, 512, 768), dtype=torch.bfloat16, device="cuda"))
 print(explain((2, 1000, 768), device="cuda"))
 print(explain((2, 512, 768), dtype=torch.float64, device="cuda").why)
+torch.ops.fnet_kernels.set_cuda_path("general")
+print(explain((2, 512, 768), device="cuda").why)
+torch.ops.fnet_kernels.set_cuda_path("auto")
 sys.modules["fnet_kernels.explain"]._USUAL_DEVICE = (84, 99 << 10, 6 << 20)
 print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda"))
 sys.modules["fnet_kernels.explain"]._USUAL_DEVICE = (40, 64 << 10, 4 << 20)
@@ -209,5 +212,6 @@ print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
         "row_fft: 2 rows and their mirror images a line of 32 threads, 24 points a thread",
         "torch.fft, for seq 1000 or hidden 768 is not a length with CUDA kernels",
         "torch.fft, for float64 has no CUDA kernels",
+        "torch.fft, for set_cuda_path asked for it",
     ):
         assert part in done.stdout

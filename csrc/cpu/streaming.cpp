@@ -19,7 +19,8 @@ int64_t last_cache_bytes() {
   for (const unsigned leaf : {0x4u, 0x8000001du}) {
     unsigned a, b, c, d;
     for (unsigned cache = 0; __get_cpuid_count(leaf, cache, &a, &b, &c, &d) && (a & 31); ++cache) {
-      const int64_t ways = (b >> 22) + 1, partitions = (b >> 12 & 0x3ff) + 1, line = (b & 0xfff) + 1;
+      const int64_t ways = (b >> 22) + 1, partitions = (b >> 12 & 0x3ff) + 1,
+                    line = (b & 0xfff) + 1;
       last = ways * partitions * line * (int64_t(c) + 1);
     }
     if (last > 0) break;

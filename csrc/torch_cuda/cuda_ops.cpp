@@ -2,6 +2,9 @@
 // allocator alone, so that a CUDA graph can capture them.
 #include <torch/csrc/stable/accelerator.h>
 
+#include <atomic>
+#include <string>
+
 #include "cuda/blocks.h"
 #include "torch/general_path.h"
 #include "torch/ops.h"
@@ -22,6 +25,20 @@ void check(Status status, const CudaQueue& queue, const MixArgs& args) {
       "TORCH_CUDA_ARCH_LIST");
   STD_TORCH_CHECK(false, "fourier_mix on CUDA: a kernel for shape [", args.batch, ", ", args.seq,
                   ", ", args.hidden, "] was not launched: ", cuda::error_text(queue.error));
+}
+
+// Whether shapes that have kernels take the general path too: to measure one against the other, and
+// to test it.
+std::atomic<bool> general_path_only = false;
+
+bool takes_kernels(const MixArgs& args, const CudaDevice& device) {
+  return !general_path_only.load(std::memory_order_relaxed) && has_cuda_kernels(args, device);
+}
+
+void set_cuda_path(std::string path) {
+  STD_TORCH_CHECK(path == "auto" || path == "general",
+                  "set_cuda_path: expected auto or general, got ", path);
+  general_path_only.store(path == "general", std::memory_order_relaxed);
 }
 
 CudaQueue current_queue(const Tensor& like) {
@@ -54,8 +71,7 @@ struct Cuda {
 
   static void mix(const MixArgs& args, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
-    if (!has_cuda_kernels(args, queue.device))
-      return mix_by_torch_fft(args, like, CudaHalves{queue});
+    if (!takes_kernels(args, queue.device)) return mix_by_torch_fft(args, like, CudaHalves{queue});
     const Tensor workspace = new_bytes(like, mix_cuda_workspace(args, queue.device));
     check(mix_cuda(args, workspace.mutable_data_ptr(), queue), queue, args);
   }
@@ -63,7 +79,7 @@ struct Cuda {
   static void backward(NormGradArgs norm, MixArgs args, const void* rstd, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
     norm.rstd = rstd;
-    if (has_cuda_kernels(args, queue.device) && !is_empty(args)) {
+    if (takes_kernels(args, queue.device) && !is_empty(args)) {
       const Tensor workspace =
           new_bytes(like, norm_mix_grad_cuda_workspace(norm, args, queue.device));
       check(norm_mix_grad_cuda(norm, args, workspace.mutable_data_ptr(), queue), queue, args);
@@ -95,14 +111,18 @@ int64_t least_shared_bytes(int64_t seq, int64_t hidden) {
 }
 
 // How a device takes a shape: the workspace of a call in bytes; then, without kernels, the shared
-// memory of a block that would be needed, or 0. With kernels: the slices of the batch; of seq_fft
-// the points of a thread, threads of a block, column pairs of a block; of row_fft the points of a
-// thread and the threads of a line; the number of radices of seq, those, and those of hidden.
+// memory of a block that would be needed, or 0, or -1 after set_cuda_path. With kernels: the slices
+// of the batch; of seq_fft the points of a thread, threads of a block, column pairs of a block; of
+// row_fft the points of a thread and the threads of a line; the number of radices of seq, those,
+// and those of hidden.
 template <class T>
 std::vector<int64_t> plan_of(const MixArgs& args, const CudaDevice& device) {
-  if (!has_cuda_kernels(args, device)) {
-    const int64_t needed =
-        args.dtype == DType::kFloat64 ? 0 : least_shared_bytes<T>(args.seq, args.hidden);
+  if (!takes_kernels(args, device)) {
+    int64_t needed = 0;
+    if (has_cuda_kernels(args, device))
+      needed = -1;
+    else if (args.dtype != DType::kFloat64)
+      needed = least_shared_bytes<T>(args.seq, args.hidden);
     return {general_path_bytes(args, CudaHalves{CudaQueue{}}), needed};
   }
   std::vector<int64_t> plan = {int64_t(mix_cuda_workspace(args, device)),
@@ -143,10 +163,13 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fnet_kernels, m) {
   m.def(
       "cuda_plan(int batch, int seq, int hidden, ScalarType dtype, int processors, "
       "int shared_bytes, int l2_bytes) -> int[]");
+  // "general": every shape takes the general path, in the calls that begin from now on; or "auto".
+  m.def("set_cuda_path(str path) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   m.impl("cuda_plan", TORCH_BOX(&fnet::binding::cuda_plan));
+  m.impl("set_cuda_path", TORCH_BOX(&fnet::binding::set_cuda_path));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CUDA, m) {

@@ -10,7 +10,8 @@ from gpu_bars import OPS, assert_within_bar, norm_is_defined, norm_magnitude
 from on_device import ALL_DTYPES, REHEARSAL, inputs, listed_pairs, randn
 from torch import Tensor
 
-from fnet_kernels import fused_fourier_mix, reference
+from fnet_kernels import explain, fused_fourier_mix, reference
+from fnet_kernels._library import operators
 
 LISTED = listed_pairs()
 #: Primes and odd numbers, and lengths of which only one has a kernel.
@@ -94,6 +95,23 @@ def test_lengths(seq: int, hidden: int, dtype: torch.dtype) -> None:
     check_forward(x)
     if hidden >= 16 and norm_is_defined("norm", x):
         check_gradients(x, weight, bias, randn(batch, seq, hidden, dtype=dtype))
+
+
+@pytest.mark.skipif(REHEARSAL, reason="a CPU has no such switch")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_the_general_path_where_there_are_kernels(dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(3, 512, 768, dtype=dtype)
+    y = fused_fourier_mix(x)
+    operators.set_cuda_path("general")
+    try:
+        assert explain(x).path == "general"
+        check_forward(x)
+        check_gradients(x, weight, bias, randn(3, 512, 768, dtype=dtype))
+        assert dtype != torch.float32 or not torch.equal(y, fused_fourier_mix(x))  # other roundings
+    finally:
+        operators.set_cuda_path("auto")
+    assert explain(x).path == "kernels"
+    assert torch.equal(y, fused_fourier_mix(x))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
