@@ -26,7 +26,8 @@ Tensor fourier_mix(Tensor x, double scale, bool residual) {
 }
 
 struct NormOutputs {
-  Tensor y, normalized, rstd;
+  Tensor y;
+  std::optional<Tensor> normalized, rstd;  // in training alone
 };
 
 template <class Backend>
@@ -41,19 +42,21 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   const auto w = contiguous(weight, Backend::kAlignment), b = contiguous(bias, Backend::kAlignment);
   const bool keep = train && (w || b);
 
-  std::vector<int64_t> rows = sizes_of(x);
-  rows.pop_back();
-  NormOutputs out{new_empty(x, sizes_of(x), x.scalar_type()),
-                  new_empty(x, keep ? sizes_of(x) : std::vector<int64_t>{0}, x.scalar_type()),
-                  new_empty(x, train ? rows : std::vector<int64_t>{0}, compute_type(dtype))};
+  NormOutputs out{new_empty(x, sizes_of(x), x.scalar_type()), {}, {}};
+  if (train) {
+    std::vector<int64_t> rows = sizes_of(x);
+    rows.pop_back();
+    out.rstd = new_empty(x, rows, compute_type(dtype));
+    out.normalized = new_empty(x, keep ? sizes_of(x) : std::vector<int64_t>{0}, x.scalar_type());
+  }
   MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kNorm;
   args.eps = eps;
   args.weight = data_or_null(w);
   args.bias = data_or_null(b);
   args.y = out.y.mutable_data_ptr();
-  args.normalized = keep ? out.normalized.mutable_data_ptr() : nullptr;
-  args.rstd = train ? out.rstd.mutable_data_ptr() : nullptr;
+  args.normalized = keep ? out.normalized->mutable_data_ptr() : nullptr;
+  args.rstd = train ? out.rstd->mutable_data_ptr() : nullptr;
   if (!is_empty(args)) Backend::mix(args, x);
   return out;
 }
@@ -69,7 +72,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::option
                                                            std::optional<Tensor> bias, double eps,
                                                            double scale) {
   NormOutputs out = run_norm<Backend>("fused_fourier_mix_train", x, weight, bias, eps, scale, true);
-  return {out.y, out.normalized, out.rstd};
+  return {out.y, *out.normalized, *out.rstd};
 }
 
 template <class Backend>

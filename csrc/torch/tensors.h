@@ -66,7 +66,7 @@ inline bool is_aligned(const Tensor& t, int64_t alignment) {
 
 // t without gaps, and its beginning aligned to so many bytes: itself or a copy.
 inline Tensor contiguous(const Tensor& t, int64_t alignment) {
-  const Tensor dense = torch::stable::contiguous(t);
+  const Tensor dense = t.is_contiguous() ? t : torch::stable::contiguous(t);
   return is_aligned(dense, alignment) ? dense : torch::stable::clone(dense);
 }
 inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t, int64_t alignment) {
