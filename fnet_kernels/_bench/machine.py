@@ -34,6 +34,17 @@ def _processor() -> dict[str, str]:
     return found
 
 
+def _caches() -> dict[str, str]:
+    """Sizes of the first processor's caches, as Linux tells them: {"L1 Data": "48K", ...}."""
+    found = {}
+    for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        parts = [cache / name for name in ("level", "type", "size")]
+        if all(part.exists() for part in parts):
+            level, kind, size = (part.read_text().strip() for part in parts)
+            found[f"L{level} {kind}"] = size
+    return found
+
+
 def slug() -> str:
     """File-name form of the processor; a name without a number gets family and model number."""
     cpu = _processor()
@@ -84,6 +95,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         "device": device,
         **({"gpu": _gpu()} if device == "cuda" else {}),
         "cpu": _processor(),
+        "caches": _caches(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "isa": {
