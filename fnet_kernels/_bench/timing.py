@@ -1,6 +1,6 @@
 """What turns contestants into comparable times: inputs, a check of the result, rounds.
 
-defines: Problem, Truth, PASSES, ready, prepared, time_all
+defines: Problem, Truth, definition, PASSES, ready, prepared, time_all
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ class Backward:
         return torch.autograd.grad(y, self.leaves, self.grad, allow_unused=True)
 
 
-def _mixing(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The definition: the reference, with the benchmark's eps."""
+def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What the mixing sublayer is: the reference, with the benchmark's eps."""
     return reference.fused_fourier_mix(x, weight, bias, EPS)
 
 
@@ -150,7 +150,7 @@ class Truth:
     """
 
     def __init__(
-        self, problem: Problem, exact: Sublayer = _mixing, *, backward: bool = False
+        self, problem: Problem, exact: Sublayer = definition, *, backward: bool = False
     ) -> None:
         self.inputs = (problem.x, problem.weight, problem.bias)
         self.grad = problem.grads[0] if backward else None
