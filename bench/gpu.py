@@ -10,57 +10,35 @@ from __future__ import annotations
 
 import argparse
 import copy
-import datetime
 import json
-import platform
 import random
 import sys
-import time
-import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
+from bar import Bar
+from folders import RESULTS
 from gpu_device import Call, Cuda, Device, Host, Tensors
-from gpu_sublayers import CONTESTANTS, EPS, Contestant, definition, encoder_layers
+from gpu_report import Report
 from torch import Tensor, nn
 
-import fnet_kernels
-from fnet_kernels import reference
+from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
+from fnet_kernels._bench.memory import cases
+from fnet_kernels._bench.setting import Absent, Setting, Sublayer, reason
+from fnet_kernels._bench.shapes import Shape, label
+from fnet_kernels._bench.timing import Entries, Problem, Truth, definition, prepared
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing
 
-Shape = tuple[int, int, int]
 BASE: Shape = (32, 512, 768)
 LONG: Shape = (4, 4096, 768)
 SHAPES: list[Shape] = [BASE, LONG, (8, 2048, 768), (32, 512, 1024)]
 UNLISTED: Shape = (32, 509, 768)  # a prime length: our general path, around cuFFT
 REHEARSED: list[Shape] = [(2, 16, 64)]
 DTYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # max |error| over max |exact|
-RESULTS = Path(__file__).parent / "results"
 
-
-@dataclass(frozen=True)
-class Bar:
-    """A promise: a ratio that must be at least, or at most, `limit`. Set for the H100."""
-
-    name: str
-    limit: float
-    at_least: bool
-
-    def verdict(self, where: str, ratio: tuple[float, float, float], note: str) -> dict[str, Any]:
-        """The measured ratio (first quartile, median, third) held against the limit."""
-        low, middle, high = ratio
-        kept = middle >= self.limit if self.at_least else middle <= self.limit
-        limit = f"{'>=' if self.at_least else '<='} {self.limit:g}"
-        what = {"bar": self.name, "where": where, "against": note, "limit": limit}
-        return what | {"measured": middle, "q1": low, "q3": high, "pass": kept}
-
-
-FORMULA = Bar("forward: formula / ours", 10.0, True)
+FORMULA = Bar("forward: formula / ours", 10.0, True)  # all of them set for the H100, in bf16
 COMPILED = Bar("forward: compiled formula / ours", 6.0, True)
 ROOFLINE = Bar("forward: ours / copy of x", 1.5, False)
 ATTENTION = {
@@ -69,188 +47,77 @@ ATTENTION = {
 }
 LAYER = Bar("layer / layer without mixing", 1.05, False)
 MEMORY = Bar("extra memory / x in fp32", 0.5, False)
-PROMISES = {bar.name for bar in (FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY)}
+PROMISES = [FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY]
 
-
-def label(shape: Shape, dtype: torch.dtype) -> str:
-    """`32x512x768 bf16`."""
-    return f"{'x'.join(map(str, shape))} {DTYPES[dtype]}"
-
-
-def one_line(error: Exception) -> str:
-    """What an error says first."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-
-
-class Report:
-    """What was measured, what was not and why; on disk after every part."""
-
-    def __init__(self, device: Device, path: Path, seconds: float) -> None:
-        self.path = path
-        self.end = time.monotonic() + seconds
-        self.failed = False
-        self.content: dict[str, Any] = {
-            "machine": device.facts()
-            | {"torch": torch.__version__, "fnet_kernels": fnet_kernels.__version__}
-            | {"python": platform.python_version()}
-            | {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")},
-            "state_at_start": device.state(),
-            "times": {},
-            "kernels": {},
-            "memory": {},
-            "absent": {},
-            "not_run": {},
-            "bars": [],
-        }
-
-    def part(self, what: str, run: Callable[[], None]) -> None:
-        """Run one part of the work; its failure, or the lack of time, is written down."""
-        print(f"\n{what}", flush=True)
-        if time.monotonic() > self.end:
-            self.not_run(what, "no time left")
-        else:
-            try:
-                run()
-            except Exception as error:  # the other parts still have something to say
-                traceback.print_exc(file=sys.stdout)
-                self.failed = True
-                self.not_run(what, f"{type(error).__name__}: {error}")
-        self.write()
-
-    def not_run(self, what: str, why: str) -> None:
-        print(f"not run: {why}")
-        self.content["not_run"][what] = why
-
-    def absent(self, what: str, contestant: str, why: str) -> None:
-        print(f"absent: {contestant}: {why}")
-        self.content["absent"].setdefault(what, {})[contestant] = why
-
-    def add(self, verdict: dict[str, Any]) -> None:
-        self.content["bars"].append(verdict)
-
-    def times(self, what: str, times: Mapping[str, Timing], x: Tensor, moved: bool) -> None:
-        """Keep the times of one comparison and print them, fastest first.
-
-        `moved`: reading x and writing y is all that has to be moved, so GB/s mean something.
-        """
-        rows = self.content["times"][what] = {}
-        for name, timing in sorted(times.items(), key=lambda item: item[1].median):
-            low, middle, high = (1e6 * t for t in timing.quartiles)
-            row = {"median_us": middle, "q1_us": low, "q3_us": high, "rounds": len(timing.seconds)}
-            if moved:
-                row["gb_per_s"] = 2 * x.nbytes / timing.median / 1e9
-                if "copy" in times:
-                    row["of_copy"] = 1 / timing.over(times["copy"])[1]
-            if "ours" in times:
-                row["over_ours"] = timing.over(times["ours"])[1]
-            rows[name] = row
-        columns = ["median_us", "q1_us", "q3_us", "gb_per_s", "of_copy", "over_ours"]
-        columns = [c for c in columns if any(c in row for row in rows.values())]
-        cells = [
-            [name, *(f"{row[c]:.2f}" if c in row else "" for c in columns)]
-            for name, row in rows.items()
-        ]
-        print(table(["", *columns], cells), flush=True)
-
-    def write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.content, indent=1) + "\n")
-
-    def summary(self) -> str:
-        """A row per bar: what was measured, its quartiles, pass or FAIL."""
-        rows = []
-        for v in self.content["bars"]:
-            measured = f"{v['measured']:.2f}"
-            if v["q1"] != v["q3"]:
-                measured += f" ({v['q1']:.2f} to {v['q3']:.2f})"
-            ends = [v["limit"], measured, "pass" if v["pass"] else "FAIL"]
-            rows.append([v["bar"], v["where"], v["against"], *ends])
-        return table(["bar", "where", "against", "limit", "measured", ""], rows, left=3)
-
-
-def ring(shape: Shape, dtype: torch.dtype, device: Device) -> list[Tensor]:
-    """Inputs that together are four times the second-level cache: each is cold when it comes."""
-    torch.manual_seed(0)
-    first = torch.randn(shape, device=device.type).to(dtype)
-    count = max(2, -(-4 * device.l2_bytes // first.nbytes))
-    return [first] + [torch.randn(shape, device=device.type).to(dtype) for _ in range(count - 1)]
-
-
-def check(
-    contestant: Contestant, module: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor
-) -> None:
-    """The result, or under autograd the gradient of x, against float64, sequence by sequence."""
-
-    def gradient(call: Callable[[Tensor], Tensor], x: Tensor, grad: Tensor) -> Tensor:
-        leaf = x.detach().requires_grad_(torch.is_grad_enabled())
-        y = call(leaf)
-        return torch.autograd.grad(y, leaf, grad)[0] if torch.is_grad_enabled() else y
-
-    if contestant.mixes:
-        weight, bias = module.weight.double(), module.bias.double()
-        exact = lambda x: reference.fused_fourier_mix(x, weight, bias, EPS)  # noqa: E731
-    else:
-        exact = definition(module)
-    grad = torch.randn(x.shape, device=x.device).to(x.dtype)
-    found = gradient(function, x, grad)
-    error = largest = 0.0
-    for i in range(len(x)):
-        truth = gradient(exact, x[i : i + 1].double(), grad[i : i + 1].double()).detach()
-        difference = (found[i : i + 1].detach().double() - truth).abs()
-        error = max(error, float(difference.nan_to_num(nan=float("inf")).max()))
-        largest = max(largest, float(truth.abs().max()))
-    if not error <= TOLERANCE[x.dtype] * largest:
-        raise ArithmeticError(f"{contestant.name}: relative error {error / largest:.1e}")
-
-
-def forward_over(function: Callable[[Tensor], Tensor], xs: list[Tensor]) -> Callable[[], Tensors]:
-    """A call of `function` on each input; all results are kept, so that none overwrites another."""
-
-    def call() -> Tensors:
-        with torch.no_grad():
-            return [function(x) for x in xs]
-
-    return call
-
-
-def step_over(
-    function: Callable[[Tensor], Tensor], module: nn.Module, xs: list[Tensor]
-) -> Callable[[], Tensors]:
-    """Forward and backward on each input: the gradients of x and of all parameters."""
-    leaves = [x.detach().requires_grad_() for x in xs]
-    parameters = list(module.parameters())
-    grads = [torch.randn_like(x) for x in xs]
-
-    def call() -> Tensors:
-        found: list[Tensor] = []
-        for leaf, grad in zip(leaves, grads, strict=True):
-            found += torch.autograd.grad(function(leaf), [leaf, *parameters], grad)
-        return found
-
-    return call
-
-
+ATTENTIONS = [c.name for c in CONTESTANTS if c.role == "attention"]
+#: Who is compared with ours. Other ways to write the formula, and matrix products, cost more time.
+RIVALS = [
+    *("ours, cuFFT path", "fftn", "fftn compiled", "rfft2 + mirror", "rfft2 + mirror compiled"),
+    *("fold", "fold compiled", "layer_norm(x + x)", "copy", *ATTENTIONS),
+    "CuPy",  # last: its own allocator may spoil a capture
+]
 #: What a comparison is worth nothing without. Measured first; only these may end a part.
-NEEDED = ("ours", "copy", "layer: ours", "layer: mixing removed, LayerNorm(x)")
+NEEDED = [*map(best_of_ours, ("cpu", "cuda")), "copy", "layer: ours", "layer: LayerNorm(x)"]
+#: The share of the time that has to be left for it to be compiled, where that is not 0.
+SPARE = {"fold compiled": 0.5}
+
+
+def place(setting: Setting) -> str:
+    """`32x512x768 bf16`."""
+    return f"{label(setting.shape)} {DTYPES[setting.dtype]}"
+
+
+def chosen(*names: str) -> list[Contestant]:
+    """The contestants of these names, in this order."""
+    known = {c.name: c for c in CONTESTANTS}
+    return [known[name] for name in names]
+
+
+def made(name: str, setting: Setting) -> Sublayer:
+    """The function of one that cannot be absent."""
+    (contestant,) = chosen(name)
+    function = contestant.build(setting)
+    prepared(contestant, None)()
+    return function
+
+
+def ring(setting: Setting, device: Device) -> Problem:
+    """Inputs that together are four times the second-level cache: each is cold when it comes."""
+    copies = max(2, -(-4 * device.l2_bytes // setting.bytes_of_x))
+    return Problem.random(setting.shape, setting.dtype, setting.device, copies)
+
+
+def around(problem: Problem, function: Sublayer, backward: bool) -> Callable[[], Tensors]:
+    """`function` on each x; all results are kept, so that none overwrites another."""
+    call = problem.calls("both" if backward else "forward")(function)
+
+    def calls() -> Tensors:
+        results = [call() for _ in problem.xs]
+        flat = ((r,) if isinstance(r, Tensor) else r for r in results)
+        return [t for tensors in flat for t in tensors if t is not None]
+
+    return calls
 
 
 def race(
     report: Report,
     what: str,
-    calls: Mapping[str, Callable[[], Tensors]],
+    entries: Entries,
+    problem: Problem,
     device: Device,
-    size: int,
+    backward: bool = False,
 ) -> dict[str, Timing]:
-    """Capture each call, then replay all in shuffled rounds. Times are per input of `size`."""
+    """Capture each, then replay all in shuffled rounds. Times are per x."""
     replays: dict[str, Call] = {}
     kept = []  # the results: memory of the graphs, not to be handed to others
-    for name in sorted(calls, key=lambda name: name not in NEEDED):
+    for name, (contestant, function) in entries.items():
+        prepared(contestant, None)()
         try:
-            replays[name], result = device.capture(calls[name])
-        except Exception as error:
+            replays[name], result = device.capture(around(problem, function, backward))
+        except Exception as failure:
             if name in NEEDED:
                 raise
-            report.absent(what, name, f"capture: {one_line(error)}")
+            report.absent(what, name, f"capture: {reason(failure)}")
             continue
         kept.append(result)
     names, order = list(replays), random.Random(0)
@@ -261,134 +128,118 @@ def race(
         seconds = device.seconds([replays[name] for name in names])
         for name, spent in zip(names, seconds, strict=True):
             if done >= 0:
-                taken[name].append(spent / size)
+                taken[name].append(spent / len(problem.xs))
     return {name: Timing(tuple(spent)) for name, spent in taken.items()}
+
+
+def exact(contestant: Contestant, function: nn.Module) -> nn.Module:
+    """What a module has to compute: itself in float64, which only torch's own choice knows."""
+    twin = copy.deepcopy(function).double()
+    for part in twin.modules():
+        if hasattr(part, "backend"):
+            part.backend = None
+    if contestant.name == "layer: ours":
+        twin.mixing = definition
+    return twin
 
 
 def compare(
     report: Report,
     what: str,
     contestants: list[Contestant],
-    shape: Shape,
-    dtype: torch.dtype,
+    setting: Setting,
     device: Device,
-    training: bool,
 ) -> dict[str, Timing]:
-    """All contestants at one shape and dtype, forward alone or with backward."""
+    """All contestants on one setting. One that fails, or is wrong, or does not fit is no rival."""
     torch.compiler.reset()
-    xs = ring(shape, dtype, device)
-    calls = {}
+    problem = ring(setting, device)
+    mixed = Truth(problem, backward=setting.backward)
+    entries: Entries = {}
     for contestant in sorted(contestants, key=lambda c: c.name not in NEEDED):
-        if training and not contestant.trains:
-            continue
-        if contestant.compiled and time.monotonic() > report.end:
-            report.absent(what, contestant.name, "no time left to compile it")
-            continue
+        name = contestant.name
         try:
-            module, function = contestant.build(xs[0], device, training)
-            with torch.set_grad_enabled(training):
-                check(contestant, module, function, xs[0])
-        except Exception as reason:  # one that is wrong, or out of memory, is no rival
-            if contestant.name in NEEDED:
+            if name.endswith("compiled") and report.left < SPARE.get(name, 0):
+                raise Absent("no time left to compile it")
+            function = contestant.build(setting)
+            prepared(contestant, None)()
+            truth = mixed if contestant.role in SAME else None
+            if isinstance(function, nn.Module):
+                truth = Truth(problem, exact(contestant, function), backward=setting.backward)
+            if truth is not None:  # else a floor
+                truth.check(contestant, truth.result(function))
+        except Exception as failure:
+            if name in NEEDED:
                 raise
-            report.absent(what, contestant.name, one_line(reason))
+            report.absent(what, name, reason(failure))
             continue
-        calls[contestant.name] = (
-            step_over(function, module, xs) if training else forward_over(function, xs)
-        )
-    times = race(report, what, calls, device, len(xs))
-    report.times(what, times, xs[0], moved=not training)
-    return times
+        entries[name] = (contestant, function)
+    return race(report, what, entries, problem, device, setting.backward)
 
 
-def best_attention(times: Mapping[str, Timing]) -> str | None:
-    """The fastest of attention's backends here."""
-    found = [name for name in times if name.startswith("attention")]
-    return min(found, key=lambda name: times[name].median, default=None)
-
-
-def forward(report: Report, what: str, shape: Shape, dtype: torch.dtype, device: Device) -> None:
+def forward(report: Report, what: str, setting: Setting, device: Device) -> None:
     """Forward against all; the bars are for bf16."""
-    times = compare(report, what, CONTESTANTS, shape, dtype, device, training=False)
-    ours, where = times["ours"], label(shape, dtype)
-    if dtype != torch.bfloat16:
+    ours, where = best_of_ours(device.type), place(setting)
+    times = compare(report, what, chosen(ours, *RIVALS), setting, device)
+    report.times(what, times, ours, 2 * setting.bytes_of_x)
+    if setting.dtype != torch.bfloat16:
         return
-    if shape == BASE or device.rehearsal:
-        for bar, name in ((FORMULA, "formula"), (COMPILED, "formula compiled")):
-            if name in times:
-                report.add(bar.verdict(where, times[name].over(ours), name))
-        report.add(ROOFLINE.verdict(where, ours.over(times["copy"]), "copy"))
-    rival = best_attention(times)
+    if setting.shape == BASE or device.rehearsal:
+        for bar, rival in ((FORMULA, "fftn"), (COMPILED, "fftn compiled")):
+            if rival in times:
+                report.hold(bar, times[rival].over(times[ours]), where=where, against=rival)
+        report.hold(ROOFLINE, times[ours].over(times["copy"]), where=where, against="copy")
+    kernels = [name for name in ATTENTIONS if name in times]
     for seq, bar in ATTENTION.items():
-        if rival and (device.rehearsal or (shape in (BASE, LONG) and shape[1] == seq)):
-            report.add(bar.verdict(where, times[rival].over(ours), rival))
+        here = setting.shape in (BASE, LONG) and setting.shape[1] == seq
+        if kernels and (here or device.rehearsal):
+            rival = min(kernels, key=lambda name: times[name].median)
+            report.hold(bar, times[rival].over(times[ours]), where=where, against=rival)
 
 
-def step(report: Report, what: str, shape: Shape, dtype: torch.dtype, device: Device) -> None:
+def step(report: Report, what: str, setting: Setting, device: Device) -> None:
     """Forward and backward; the one compiled form is the formula, for the time it takes."""
-    contestants = [c for c in CONTESTANTS if not c.compiled or c.name == "formula compiled"]
-    compare(report, what, contestants, shape, dtype, device, training=True)
+    ours = best_of_ours(device.type)
+    rivals = [n for n in RIVALS if not n.endswith("compiled") or n == "fftn compiled"]
+    times = compare(report, what, chosen(ours, *rivals), setting, device)
+    report.times(what, times, ours)
 
 
-def general_path(report: Report, what: str, device: Device) -> None:
+def general_path(report: Report, what: str, setting: Setting, device: Device) -> None:
     """A length without kernels of ours: what the path around cuFFT gains over the formula."""
-    chosen = [c for c in CONTESTANTS if c.name in ("ours", "formula", "rfft2 + mirror", "copy")]
-    shape = (2, 17, 64) if device.rehearsal else UNLISTED
-    compare(report, what, chosen, shape, torch.bfloat16, device, training=False)
+    ours = best_of_ours(device.type)
+    field = chosen(ours, "fftn", "rfft2 + mirror", "copy")
+    times = compare(report, what, field, setting, device)
+    report.times(what, times, ours, 2 * setting.bytes_of_x)
 
 
-def layer(report: Report, what: str, shape: Shape, dtype: torch.dtype, device: Device) -> None:
-    """A whole encoder layer with our mixing, and with less in its place."""
-    xs = ring(shape, dtype, device)
-    layers = encoder_layers(shape[-1], dtype, device)
-    with torch.no_grad():
-        found = layers["layer: ours"](xs[0])[:1].double()
-        exact = copy.deepcopy(layers["layer: formula"]).double()(xs[0][:1].double())
-    if not (found - exact).abs().max() <= TOLERANCE[dtype] * exact.abs().max():
-        raise ArithmeticError("the layer with our mixing computes something else")
-    calls = {n: forward_over(m, xs) for n, m in layers.items()}
-    times = race(report, what, calls, device, len(xs))
-    report.times(what, times, xs[0], moved=False)
-    rival = "layer: mixing removed, LayerNorm(x)"
-    ratio = times["layer: ours"].over(times[rival])
-    report.add(LAYER.verdict(label(shape, dtype), ratio, "LayerNorm(x) in its place"))
+def layer(report: Report, what: str, setting: Setting, device: Device) -> None:
+    """A whole encoder layer with our mixing, and with others or less in its place."""
+    ours, rival = "layer: ours", "layer: LayerNorm(x)"
+    times = compare(report, what, LAYERS, setting, device)
+    report.times(what, times, ours)
+    report.hold(LAYER, times[ours].over(times[rival]), where=place(setting), against=rival)
 
 
-def memory(report: Report, what: str, shape: Shape, dtype: torch.dtype, device: Device) -> None:
+def memory(report: Report, what: str, setting: Setting, device: Device) -> None:
     """Peak memory beyond what the result, and what autograd saved, hold; over x in fp32."""
+    ours = best_of_ours(device.type)
+    problem = Problem.random(setting.shape, setting.dtype, setting.device)
     found = report.content["memory"][what] = {}
-    x = ring(shape, dtype, device)[0]
-    for contestant in CONTESTANTS:
-        if contestant.name not in ("ours", "formula"):
-            continue
-        module, function = contestant.build(x, device, training=True)  # tables, plans: in place
-        leaf, grad = x.detach().requires_grad_(), torch.randn_like(x)
-        for parameter in module.parameters():
-            parameter.requires_grad_()
-        y = function(leaf)
-        wanted = [leaf, *module.parameters()]
-        torch.autograd.grad(y, wanted, grad, retain_graph=True)
-        cases: dict[str, Call] = {
-            "forward": forward_over(function, [x]),
-            "training forward": lambda function=function, leaf=leaf: function(leaf),
-            "backward": lambda y=y, wanted=wanted, grad=grad: torch.autograd.grad(
-                y, wanted, grad, retain_graph=True
-            ),
-        }
-        for case, call in cases.items():
-            found[f"{contestant.name}, {case}"] = device.extra_bytes(call) / (4 * x.numel())
+    for name in (ours, "fftn"):
+        function = made(name, setting)
+        for _ in ("tables and plans come", "and stay"):
+            sizes = cases(problem, function, device.extra_bytes)
+        found |= {f"{name}, {case}": size / (4 * problem.x.numel()) for case, size in sizes.items()}
     print(table(["", "of x in fp32"], [[case, f"{v:.2f}"] for case, v in found.items()]))
-    ours = {case: value for case, value in found.items() if case.startswith("ours")}
-    worst = max(ours, key=lambda case: ours[case])
-    report.add(MEMORY.verdict(label(shape, dtype), (ours[worst],) * 3, worst))
+    worst = max((case for case in found if case.startswith(ours)), key=lambda case: found[case])
+    report.hold(MEMORY, (found[worst],) * 3, where=place(setting), against=worst)
 
 
-def kernels(report: Report, what: str, shape: Shape, dtype: torch.dtype, device: Device) -> None:
+def kernels(report: Report, what: str, setting: Setting, device: Device) -> None:
     """Which kernels run in our op, how often and how long, by torch.profiler (warm caches)."""
-    x = ring(shape, dtype, device)[0]
-    ours = next(c for c in CONTESTANTS if c.name == "ours")
-    module, function = ours.build(x, device, training=True)
-    calls = {"forward": forward_over(function, [x]), "step": step_over(function, module, [x])}
+    problem = Problem.random(setting.shape, setting.dtype, setting.device)
+    function = made(best_of_ours(device.type), setting)
+    calls = {"forward": problem.forward(function), "step": problem.step(function)}
     for case, call in calls.items():
         found = report.content["kernels"][f"{what}, {case}"] = device.kernels(call)
         rows = [[n[:90], f"{k['launches']:g}", f"{k['us']:.1f}"] for n, k in found.items()]
@@ -398,28 +249,29 @@ def kernels(report: Report, what: str, shape: Shape, dtype: torch.dtype, device:
 def run(report: Report, device: Device) -> None:
     """Every part, those with bars first."""
     shapes = REHEARSED if device.rehearsal else SHAPES
-    base = shapes[0]
+    base = shapes[:1]
+    bf16, fp32 = DTYPES
 
     def each(name: str, part: Callable[..., None], shapes: list[Shape], dtype: torch.dtype) -> None:
         for shape in shapes:
-            what = f"{name}, {label(shape, dtype)}"
-            report.part(what, lambda what=what, s=shape: part(report, what, s, dtype, device))
+            setting = Setting(shape, dtype, device.type, part is step)
+            what = f"{name}, {place(setting)}"
+            report.part(what, lambda what=what, s=setting: part(report, what, s, device))
 
-    each("memory", memory, shapes, torch.bfloat16)
-    each("memory", memory, shapes, torch.float32)
-    each("forward", forward, shapes[:2], torch.bfloat16)
-    each("encoder layer", layer, [base], torch.bfloat16)
-    each("kernels", kernels, [base], torch.bfloat16)
-    each("kernels", kernels, [base], torch.float32)
-    each("forward", forward, [base], torch.float32)
-    each("forward + backward", step, [base], torch.bfloat16)
-    each("forward", forward, shapes[2:], torch.bfloat16)
-    what = "general path, seq 509"
-    report.part(what, lambda: general_path(report, what, device))
-    each("forward + backward", step, [base], torch.float32)
-    each("forward", forward, shapes[1:], torch.float32)
-    each("forward + backward", step, shapes[1:], torch.bfloat16)
-    each("forward + backward", step, shapes[1:], torch.float32)
+    each("memory", memory, shapes, bf16)
+    each("memory", memory, shapes, fp32)
+    each("forward", forward, shapes[:2], bf16)
+    each("encoder layer", layer, base, bf16)
+    each("kernels", kernels, base, bf16)
+    each("kernels", kernels, base, fp32)
+    each("forward", forward, base, fp32)
+    each("forward + backward", step, base, bf16)
+    each("forward", forward, shapes[2:], bf16)
+    each("general path", general_path, [(2, 17, 64) if device.rehearsal else UNLISTED], bf16)
+    each("forward + backward", step, base, fp32)
+    each("forward", forward, shapes[1:], fp32)
+    each("forward + backward", step, shapes[1:], bf16)
+    each("forward + backward", step, shapes[1:], fp32)
 
 
 def main() -> int:
@@ -433,22 +285,16 @@ def main() -> int:
         print("there is no CUDA device here; --rehearse runs on the CPU")
         return 2
     device: Device = Host() if args.rehearse else Cuda()
+    if device.rehearsal:  # compiling would take longer than all the rest
+        torch.compiler.set_stance("force_eager")
     path = args.out / f"{device.slug()}.json"
-    report = Report(device, path, args.seconds)
+    report = Report(device, path, args.seconds, PROMISES)
     print(json.dumps({k: report.content[k] for k in ("machine", "state_at_start")}, indent=1))
     run(report, device)
     report.content["state_at_end"] = device.state()
     report.write()
-    for what, why in report.content["not_run"].items():
-        print(f"not run: {what}: {why}")
-    bars = report.content["bars"]
-    print(f"\n{report.summary()}")
-    unknown = PROMISES - {verdict["bar"] for verdict in bars}
-    for name in sorted(unknown):
-        print(f"not measured: {name}")
-    print(f"written: {path}")
-    kept = device.rehearsal or all(verdict["pass"] for verdict in bars)
-    return int(report.failed or bool(unknown) or not kept)
+    print(f"\n{report.summary()}\nwritten: {path}")
+    return int(report.failed or bool(report.unmeasured) or not (device.rehearsal or report.kept))
 
 
 if __name__ == "__main__":

@@ -159,10 +159,6 @@ class Cuda:
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
 
-    def compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """torch.compile for one shape, or an error: never a quiet return to eager."""
-        return torch.compile(function, fullgraph=True, dynamic=False)
-
 
 class Host:
     """The CPU in the place of a GPU."""
@@ -233,9 +229,6 @@ class Host:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_AS, before)
-
-    def compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        return function
 
 
 Device = Cuda | Host

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 
 from fnet_kernels._bench import machine, models, paper
+from fnet_kernels._bench.contestants import best_of_ours
 from fnet_kernels._bench.pages import huge
 from fnet_kernels._bench.plots import save_plots
 from fnet_kernels._bench.report import absences, save, tables
 from fnet_kernels._bench.setting import Setting, reason
 from fnet_kernels._bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
-from fnet_kernels._bench.study import STEPS, Effort, Study, best_of_ours, study
+from fnet_kernels._bench.study import STEPS, Effort, Study, study
 from fnet_kernels._bench.timing import PASSES
 from fnet_kernels._library import DEVICES
 from fnet_kernels._progress import Progress

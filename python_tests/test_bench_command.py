@@ -22,6 +22,7 @@ from fnet_kernels._bench.study import Row, Study
 from fnet_kernels._timing import Timing
 
 EAGER = [c for c in contestants.CONTESTANTS if "compiled" not in c.name]
+COPY, NO_MIXING = (next(c for c in EAGER if c.name == n) for n in ("copy", "layer_norm(x + x)"))
 MINE = f"ours {torch.ops.fnet_kernels.cpu_isa()}"
 
 
@@ -104,8 +105,7 @@ def test_other_passes_and_dtypes(
 def test_a_wrong_contestant_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = EAGER[-3]
-    wrong = dataclasses.replace(right, name="wrong", role="library", make=contestants.Copy)
+    wrong = dataclasses.replace(COPY, name="wrong", role="library")
     monkeypatch.setattr(study, "CONTESTANTS", [*EAGER, wrong])
     assert bench(tmp_path) == 1
     assert "a result is wrong: wrong: relative error" in capsys.readouterr().err
@@ -171,7 +171,7 @@ def test_a_shape_that_loses_says_so() -> None:
 
 def test_one_that_is_slow_runs_once() -> None:
     problem = timing.Problem.random((1, 4, 4))
-    entries, _ = timing.ready([EAGER[-3], EAGER[-4]], problem)
+    entries, _ = timing.ready([COPY, NO_MIXING], problem)
     clock = iter([9.0, 9.0, 0.1])  # the first is slow cold and warm, the second is not
 
     def patient(call: Any) -> float:
@@ -188,7 +188,7 @@ def test_one_that_is_slow_runs_once() -> None:
 
 def test_one_that_is_slow_but_not_the_longest_runs_a_few_times() -> None:
     problem = timing.Problem.random((1, 4, 4))
-    entries, _ = timing.ready([EAGER[-3]], problem)
+    entries, _ = timing.ready([COPY], problem)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "wall_seconds", lambda call: 2.0)
         times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, least=9)

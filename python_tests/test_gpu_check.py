@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "tools"))
+from fnet_kernels._bench.contestants import LAYERS, best_of_ours
 
+ROOT = Path(__file__).parent.parent
+sys.path += [str(ROOT / "tools"), str(ROOT / "bench")]
+
+import gpu  # noqa: E402
 import gpu_check  # noqa: E402
 
 
@@ -33,9 +36,15 @@ def test_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {result["verdict"] for result in found["steps"].values()} == {"pass"}
     assert "passed" in (tmp_path / "tests.log").read_text()
     figures = json.loads((tmp_path / "rehearsal.json").read_text())
-    assert figures["bars"]
+    assert {bar["bar"] for bar in figures["bars"]} == {bar.name for bar in gpu.PROMISES}
     assert not figures["not_run"]
-    assert {"ours", "formula", "copy"} <= figures["times"]["forward, 2x16x64 bf16"].keys()
+    for dtype in ("bf16", "fp32"):
+        what = f"forward, 2x16x64 {dtype}"
+        ran, absent = figures["times"][what].keys(), figures["absent"][what]
+        assert ran | absent.keys() == {best_of_ours("cpu"), *gpu.RIVALS}
+        assert set(absent.values()) == {"does not run on cpu"}
+        assert not ran & absent.keys()
+    assert figures["times"]["encoder layer, 2x16x64 bf16"].keys() == {c.name for c in LAYERS}
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Every contestant of the benchmarks, in one list.
 
-defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, isas
+defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, best_of_ours, isas, hold
 
 Most compute LayerNorm(x + Re(FFT2(x))). Floors are work that any such op has to do; the others are
 what stands in the mixing sublayer's place in other models. One that cannot run here raises
@@ -15,9 +15,10 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend
 
 import fnet_kernels
-from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer, reason
+from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer
 from fnet_kernels._bench.sublayers import attention_form, layer_form, linear_attention_form
 from fnet_kernels._bench.transforms import (
     Copy,
@@ -31,7 +32,7 @@ from fnet_kernels._bench.transforms import (
     scipy_form,
     two_ffts,
 )
-from fnet_kernels._library import DEVICES, NO_CUDA
+from fnet_kernels._library import DEVICES, NO_CUDA, operators
 
 SAME = ("ours", "formula", "composition", "matmul", "library")  # roles of the same mathematics
 
@@ -42,9 +43,9 @@ class Contestant:
 
     `role` is "ours", "formula" (the definition, as every implementation writes it), "composition"
     (the best that torch operations can do), "matmul", "library" (an FFT library), "floor" (a lower
-    bound), "attention" or "layer" (a whole encoder layer). `make` returns the function to time,
-    or raises `Absent`. `before` runs untimed before each call. `tolerance` is for one that
-    computes in a narrower dtype than x has.
+    bound), "attention" (self-attention, by whichever kernel), "linear attention" or "layer" (a
+    whole encoder layer). `make` returns the function to time, or raises `Absent`. `before` runs
+    untimed before each call. `tolerance` is for one that computes in a narrower dtype than x has.
     """
 
     name: str
@@ -72,11 +73,19 @@ def _no_mixing(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def isas() -> list[str]:
     """The instruction sets that our kernels can use here, best first."""
-    return [isa for isa in torch.ops.fnet_kernels.cpu_isas().split(",") if isa]
+    return [isa for isa in operators.cpu_isas().split(",") if isa]
 
 
-def _set_isa(isa: str) -> None:
-    torch.ops.fnet_kernels.set_cpu_isa(isa)
+def hold(isa: str = "auto", path: str = "auto") -> None:
+    """Hold our op to an instruction set on a CPU and to a path on CUDA; "auto": as users get it."""
+    operators.set_cpu_isa(isa)
+    if hasattr(operators, "set_cuda_path"):  # a build with CUDA kernels
+        operators.set_cuda_path(path)
+
+
+def best_of_ours(device: str) -> str:
+    """Name of our contestant as users get it: the best instruction set, or CUDA."""
+    return "ours cuda" if device == "cuda" else f"ours {operators.cpu_isa()}"
 
 
 def ours(isa: str) -> Contestant:
@@ -87,13 +96,20 @@ def ours(isa: str) -> Contestant:
             raise Absent(f"this CPU runs {', '.join(isas())}")
         return _fused
 
-    hold = partial(_set_isa, isa)
-    return Contestant(f"ours {isa}", "ours", "fused_fourier_mix", make, hold, ("cpu",))
+    held = partial(hold, isa)
+    return Contestant(f"ours {isa}", "ours", "fused_fourier_mix", make, held, ("cpu",))
 
 
 def _on_cuda(setting: Setting) -> Sublayer:
     if "cuda" not in DEVICES:
         raise Absent(NO_CUDA)
+    return _fused
+
+
+def _around_cufft(setting: Setting) -> Sublayer:
+    """Our op on its general path, where there are kernels too."""
+    if not hasattr(operators, "set_cuda_path"):
+        raise Absent(NO_CUDA or "this build's op has no set_cuda_path")
     return _fused
 
 
@@ -114,16 +130,17 @@ def _form(name: str, role: str, make: Callable[[Setting], Sublayer], *devices: s
 
 def _compiled(name: str, function: Sublayer) -> Contestant:
     def make(setting: Setting) -> Sublayer:
-        compiled = torch.compile(function, dynamic=False)
-        x = torch.zeros(setting.shape, dtype=setting.dtype, device=setting.device)
-        try:
-            with torch.no_grad():
-                compiled(x, torch.ones_like(x[0, 0]), torch.zeros_like(x[0, 0]))
-        except Exception as error:  # no C++ compiler, an unsupported Python: whatever the reason
-            raise Absent(f"torch.compile failed: {reason(error)}") from error
-        return compiled
+        # compiled whole or not at all: never a quiet return to eager
+        return torch.compile(function, fullgraph=True, dynamic=False)
 
     return Contestant(name, "composition", f"torch.compile of {function.__name__}", make)
+
+
+def _attention(name: str, backend: SDPBackend) -> Contestant:
+    """Self-attention by one of SDPA's kernels, which fails where that kernel does not fit."""
+    make = partial(attention_form, backend=backend)
+    about = f"the same, by the {name} kernel alone"
+    return Contestant(f"self-attention, {name}", "attention", about, make, devices=("cuda",))
 
 
 def _matmul(name: str, dtype: torch.dtype, tolerance: float | None = None) -> Contestant:
@@ -137,7 +154,15 @@ def _matmul(name: str, dtype: torch.dtype, tolerance: float | None = None) -> Co
 
 CONTESTANTS: list[Contestant] = [
     *map(ours, ("avx512", "avx2", "neon", "portable")),
-    Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, devices=("cuda",)),
+    Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, hold, ("cuda",)),
+    Contestant(
+        "ours, cuFFT path",
+        "ours",
+        "fused_fourier_mix around cuFFT, as at lengths without kernels",
+        _around_cufft,
+        partial(hold, path="general"),
+        ("cuda",),
+    ),
     # torch.fft: pocketfft or MKL on a CPU, cuFFT on CUDA
     _eager("fftn", "formula", formula),
     _compiled("fftn compiled", formula),
@@ -155,7 +180,11 @@ CONTESTANTS: list[Contestant] = [
     Contestant("layer_norm(x + x)", "floor", "the sublayer without mixing", lambda s: _no_mixing),
     Contestant("copy", "floor", "x into memory that is kept: one read, one write", Copy),
     _form("self-attention", "attention", attention_form),
-    _form("linear attention", "attention", linear_attention_form),
+    # the kernel is torch's choice above; on CUDA the fastest counts
+    _attention("flash", SDPBackend.FLASH_ATTENTION),
+    _attention("cuDNN", SDPBackend.CUDNN_ATTENTION),
+    _attention("memory-efficient", SDPBackend.EFFICIENT_ATTENTION),
+    _form("linear attention", "linear attention", linear_attention_form),
 ]
 
 # The encoder layer around the mixing. Ours runs the best instruction set.
@@ -165,7 +194,7 @@ LAYERS: list[Contestant] = [
         "layer",
         "our mixing, then the feed-forward half",
         layer_form(_best),
-        partial(_set_isa, "auto"),
+        hold,
     ),
     Contestant(
         "layer: formula",
@@ -178,6 +207,12 @@ LAYERS: list[Contestant] = [
         "layer",
         "self-attention, then the feed-forward half",
         layer_form(attention_form),
+    ),
+    Contestant(
+        "layer: LayerNorm(x)",
+        "layer",
+        "only the LayerNorm of the mixing, then the feed-forward half",
+        layer_form(lambda setting: norm),
     ),
     Contestant(
         "layer: no mixing", "layer", "the feed-forward half alone: the floor", layer_form(None)

@@ -1,6 +1,6 @@
 """Peak memory of one call, from the system's own count of resident pages.
 
-defines: extra, peak, measure, peaks
+defines: extra, peak, cases, measure, peaks, model_peaks
 
 `measure` and `peaks` start a fresh process (this file) and return what it prints. In it malloc
 gives every block back when it is freed, so resident memory is what is held, whoever allocated it:
@@ -86,14 +86,16 @@ def _bars(task: dict[str, Any]) -> dict[str, dict[str, float]]:
                 for name, function in {"ours": fused, "formula": formula}.items():
                     if dtype == torch.bfloat16 and name == "formula":
                         continue  # torch.fft has no bfloat16
-                    sizes = _cases(problem, function)
+                    sizes = cases(problem, function)
                     if not warm:
                         kind = str(dtype).removeprefix("torch.")
                         row |= {f"{name} {kind} {k}": v / unit for k, v in sizes.items()}
     return found
 
 
-def _cases(problem: Any, function: Any) -> dict[str, int]:
+def cases(
+    problem: Any, function: Any, extra: Callable[[Callable[[], Any]], int] = extra
+) -> dict[str, int]:
     """Inference; the forward of training (its result holds what backward saved); the backward."""
     import torch
 

@@ -24,6 +24,7 @@ _ROLES = {
     "matmul": "#b03a5b",
     "library": "#3c8c5a",
     "attention": _ATTENTION,
+    "linear attention": _LINEAR,
     "floor": _FLOOR,
 }
 _LAYERS = {
@@ -73,20 +74,23 @@ def _line(rows: Sequence[Row], shapes: list[str], name: str, value: Value) -> Li
     """The line of the contestant `name`."""
     by_shape = {row.shape: row for row in rows if row.contestant == name}
     role = next(iter(by_shape.values())).role if by_shape else "floor"
-    colour = _LINEAR if name == "linear attention" else _ROLES[role]
     here = [by_shape.get(shape) for shape in shapes]
-    return Line(name, [value(row) if row else None for row in here], colour)
+    return Line(name, [value(row) if row else None for row in here], _ROLES[role])
+
+
+def _fastest(rows: Sequence[Row], name: str, *roles: str) -> list[Row]:
+    """Per shape, the fastest of these roles, as a contestant `name` of the last of them."""
+    chosen = [row for row in rows if row.role in roles]
+    best = [
+        min((row for row in chosen if row.shape == shape), key=lambda row: row.median_ms)
+        for shape in shapes_of(chosen)
+    ]
+    return [replace(row, contestant=name, role=roles[-1]) for row in best]
 
 
 def _with_best_torch(rows: Sequence[Row]) -> list[Row]:
     """`rows` and, per shape, the fastest that torch can do, eager or compiled, as one more."""
-    torch_rows = [row for row in rows if row.role in ("formula", "composition")]
-    best = [
-        min((row for row in torch_rows if row.shape == shape), key=lambda row: row.median_ms)
-        for shape in shapes_of(torch_rows)
-    ]
-    named = [replace(row, contestant="best torch", role="composition") for row in best]
-    return [*rows, *named]
+    return [*rows, *_fastest(rows, "best torch", "formula", "composition")]
 
 
 def _bold(rows: Sequence[Row], line: Line, low: Value, high: Value) -> Line:
@@ -145,9 +149,10 @@ def _awkward(panels: Any, rows: Sequence[Row], mine: str) -> None:
 
 
 def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
-    """Mixing and attention: time, and peak memory."""
+    """Mixing and attention, by its fastest kernel: time, and peak memory."""
     names = [mine, "fftn", "self-attention", "linear attention"]
-    chosen = [r for r in rows if r.part == "sublayer" and r.contestant in names]
+    others = [r for r in rows if r.part == "sublayer" and r.role != "attention"]
+    chosen = [*others, *_fastest(rows, "self-attention", "attention")]
     shapes = shapes_of(rows)
     times: Value = lambda row: row.median_ms  # noqa: E731
     memory: Value = lambda row: row.peak_mib or None  # noqa: E731

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fnet_kernels._bench import cuda, memory
-from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, Contestant
+from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, Contestant, best_of_ours, hold
 from fnet_kernels._bench.setting import Setting, Sublayer, reason
 from fnet_kernels._bench.shapes import label
 from fnet_kernels._bench.timing import Entries, Problem, prepared, ready, time_all
@@ -82,11 +82,6 @@ class Effort:
         return self.whole / self.rounds
 
 
-def best_of_ours(device: str) -> str:
-    """Name of our contestant as users get it: the best instruction set, or CUDA."""
-    return "ours cuda" if device == "cuda" else f"ours {torch.ops.fnet_kernels.cpu_isa()}"
-
-
 def study(
     found: Study,
     setting: Setting,
@@ -104,7 +99,7 @@ def study(
         ArithmeticError: a contestant computes something else than the float64 reference.
     """
     shape = label(setting.shape)
-    torch.ops.fnet_kernels.set_cpu_isa("auto")
+    hold()
     problem = Problem.cold(setting)
     wrap = problem.calls(direction)
     running: Entries = {}
@@ -129,9 +124,9 @@ def study(
         running |= {name: entry for name, entry in entries.items() if name in times}
     if not layers:
         found.miss("encoder layers", "left out by --layers", shape)
-    torch.ops.fnet_kernels.set_cpu_isa("auto")
     progress.step(f"{shape}: peak memory")
     peaks = _peaks(found, running, wrap, setting, direction)
+    hold()
     for name, (contestant, _) in running.items():
         found.rows.append(_row(setting, direction, contestant, times, peaks.get(name)))
 

@@ -8,9 +8,11 @@ Modules with parameters of their own, called as every contestant: (x, weight, bi
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from fnet_kernels._bench.setting import EPS, Setting, Sublayer
@@ -21,14 +23,19 @@ _LINFORMER_ROWS = 256  # k of the Linformer paper (arXiv 2006.04768), for length
 
 
 class _Attention(nn.Module):
-    """Self-attention; its LayerNorm is its own, weight and bias are not read."""
+    """Self-attention, by the kernel that torch chooses or by `backend` alone.
 
-    def __init__(self, hidden: int) -> None:
+    Its LayerNorm is its own: weight and bias are not read.
+    """
+
+    def __init__(self, hidden: int, backend: SDPBackend | None) -> None:
         super().__init__()
         self.attention = SelfAttention(hidden)
+        self.backend = backend
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        y: Tensor = self.attention(x)
+        with nullcontext() if self.backend is None else sdpa_kernel(self.backend):
+            y: Tensor = self.attention(x)
         return y
 
 
@@ -77,9 +84,9 @@ def placed(module: nn.Module, setting: Setting) -> nn.Module:
     return module.to(device=setting.device, dtype=setting.dtype)
 
 
-def attention_form(setting: Setting) -> Sublayer:
+def attention_form(setting: Setting, backend: SDPBackend | None = None) -> Sublayer:
     """BERT's sublayer: QKV in one product, SDPA, output projection, residual, LayerNorm."""
-    return placed(_Attention(setting.shape[2]), setting)
+    return placed(_Attention(setting.shape[2], backend), setting)
 
 
 def linear_attention_form(setting: Setting) -> Sublayer:

@@ -1,6 +1,6 @@
 """What turns contestants into comparable times: inputs, a check of the result, rounds.
 
-defines: Problem, PASSES, ready, prepared, time_all
+defines: Problem, Truth, definition, PASSES, ready, prepared, time_all
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -52,6 +53,13 @@ class Problem:
     def x(self) -> Tensor:
         """The first of the copies."""
         return self.xs[0]
+
+    @cached_property
+    def grads(self) -> tuple[Tensor, ...]:
+        """Gradients of the result, random and equal: as many as there are x, and as cold."""
+        grad = torch.randn(self.x.shape, generator=torch.Generator().manual_seed(1))
+        grad = grad.to(self.x.device, self.x.dtype)
+        return (grad, *(grad.clone() for _ in self.xs[1:]))
 
     @classmethod
     def random(
@@ -113,21 +121,68 @@ class Backward:
         affine = [t.detach().clone().requires_grad_() for t in (problem.weight, problem.bias)]
         own = list(function.parameters()) if isinstance(function, nn.Module) else []
         xs = [x.detach().requires_grad_() for x in problem.xs]
-        self.turn = itertools.cycle([(x, *affine, *own) for x in xs])
-        grad = torch.randn(problem.x.shape, generator=torch.Generator().manual_seed(1))
-        self.grad = grad.to(problem.x.device, problem.x.dtype)
+        turns = zip(xs, problem.grads, strict=True)
+        self.turn = itertools.cycle([((x, *affine, *own), grad) for x, grad in turns])
         self.leaves: tuple[Tensor, ...] = ()
+        self.grad: Tensor | None = None
         self.y: Tensor | None = None
 
     def before(self) -> None:
         """Run forward, and keep what backward needs."""
-        self.leaves = next(self.turn)
+        self.leaves, self.grad = next(self.turn)
         self.y = self.function(*self.leaves[:3])
 
     def __call__(self) -> tuple[Tensor, ...]:
         y, self.y = self.y, None
         assert y is not None
         return torch.autograd.grad(y, self.leaves, self.grad, allow_unused=True)
+
+
+def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What the mixing sublayer is: the reference, with the benchmark's eps."""
+    return reference.fused_fourier_mix(x, weight, bias, EPS)
+
+
+class Truth:
+    """What `exact` makes of a problem in float64: y, or with `backward` the gradient of x.
+
+    Made when it is first asked for, one sequence at a time: a complex transform is large.
+    """
+
+    def __init__(
+        self, problem: Problem, exact: Sublayer = definition, *, backward: bool = False
+    ) -> None:
+        self.inputs = (problem.x, problem.weight, problem.bias)
+        self.grad = problem.grads[0] if backward else None
+        self.exact = exact
+
+    def result(self, function: Sublayer) -> Tensor:
+        """The same by `function`, in the problem's dtype: what `check` holds against the truth."""
+        return _outcome(function, *self.inputs, self.grad)
+
+    def check(self, contestant: Contestant, result: Tensor) -> None:
+        """Raise `ArithmeticError` where `result` is another one than the dtype allows."""
+        error = float((result.double() - self.value).abs().max() / self.value.abs().max())
+        if not error <= max(TOLERANCE[result.dtype], contestant.tolerance or 0):
+            raise ArithmeticError(f"{contestant.name}: relative error {error:.1e}")
+
+    @cached_property
+    def value(self) -> Tensor:
+        """The truth, [batch, seq, hidden] in float64."""
+        x, weight, bias = (t.double() for t in self.inputs)
+        grads = [None] * len(x) if self.grad is None else self.grad.double().chunk(len(x))
+        each = zip(x.chunk(len(x)), grads, strict=True)
+        return torch.cat([_outcome(self.exact, row, weight, bias, grad) for row, grad in each])
+
+
+def _outcome(
+    function: Sublayer, x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None
+) -> Tensor:
+    """y, or where `grad` is given, that of y, the gradient of x."""
+    leaves = [t.detach().requires_grad_(grad is not None) for t in (x, weight, bias)]
+    with torch.set_grad_enabled(grad is not None):
+        y = function(*leaves)
+    return y if grad is None else torch.autograd.grad(y, leaves[0], grad)[0]
 
 
 def ready(
@@ -143,7 +198,7 @@ def ready(
     batch, seq, hidden = problem.x.shape
     device = problem.x.device.type
     setting = Setting((batch, seq, hidden), problem.x.dtype, device, backward)
-    exact: Tensor | None = None
+    truth = Truth(problem)
     present: Entries = {}
     absent: dict[str, str] = {}
     for contestant in contestants:
@@ -151,24 +206,14 @@ def ready(
             function = contestant.build(setting)
             if contestant.before is not None:
                 contestant.before()
-            y = problem.forward(function)() if contestant.role in SAME else None
+            y = truth.result(function) if contestant.role in SAME else None
         except Exception as failure:  # whatever it is: the others can still run
             absent[contestant.name] = reason(failure)
             continue
         if y is not None:
-            exact = _exact(problem) if exact is None else exact
-            error = float((y.double() - exact).abs().max() / exact.abs().max())
-            if not error <= max(TOLERANCE[setting.dtype], contestant.tolerance or 0):
-                raise ArithmeticError(f"{contestant.name}: relative error {error:.1e}")
+            truth.check(contestant, y)
         present[contestant.name] = (contestant, function)
     return present, absent
-
-
-def _exact(problem: Problem) -> Tensor:
-    """The reference in float64, one sequence at a time: its complex transform is large."""
-    weight, bias = problem.weight.double(), problem.bias.double()
-    rows = [reference.fused_fourier_mix(x.double(), weight, bias, EPS) for x in problem.x]
-    return torch.stack(rows)
 
 
 def time_all(

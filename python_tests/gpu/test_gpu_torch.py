@@ -11,6 +11,8 @@ from torch.library import opcheck
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from fnet_kernels._bench.contestants import CONTESTANTS, best_of_ours, hold
+from fnet_kernels._bench.timing import Problem, prepared, ready, time_all
 
 OPS = torch.ops.fnet_kernels
 SHAPES = [(2, 16, 64), (2, 6, 10)]  # our kernels; the general path
@@ -105,3 +107,24 @@ def test_a_tensor_elsewhere_is_refused() -> None:
     x = randn(2, 16, 64)
     with pytest.raises((TypeError, ValueError), match="weight"):
         fk.fused_fourier_mix(x, torch.ones(64, device="meta"))
+
+
+def test_the_benchmark_finds_its_contestants_here() -> None:
+    """Their results are right, and ours takes the path that its name says."""
+    field = [c for c in CONTESTANTS if device.type in c.devices and "compiled" not in c.name]
+    problem = Problem.random((2, 512, 64), torch.bfloat16, device.type)
+    needed = {best_of_ours(device.type), "fftn", "fold", "copy", "self-attention"}
+    if not REHEARSAL:
+        needed |= {"ours, cuFFT path", "self-attention, flash", "self-attention, memory-efficient"}
+    try:
+        entries, absent = ready(field, problem)
+        paths = {}
+        for name, (contestant, _) in entries.items():
+            prepared(contestant, None)()
+            paths[name] = fk.explain(problem.x).path
+        times = time_all(entries, problem.forward, 0, least=1, device=device.type, absent=absent)
+    finally:
+        hold()
+    assert needed <= times.keys(), absent
+    assert REHEARSAL or paths["ours cuda"] == "kernels"
+    assert REHEARSAL or paths["ours, cuFFT path"] == "general"
