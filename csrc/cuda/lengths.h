@@ -2,7 +2,8 @@
 // here.
 //
 // Smaller radices come first: the last stage has no twiddles. Odd factors come first of all, so
-// that what is left of the line is a power of two and its index arithmetic is shifts.
+// that what is left of the line is a power of two and its index arithmetic is shifts. Where that
+// order would spill a register, as in 8192 and 2560, another is taken.
 #pragma once
 
 #include "fft/defs.h"
@@ -97,12 +98,12 @@ inline constexpr SeqShape kSeqShapes[] = {
     {{1536, 24, {24, 8, 8}}, {8, 1, 1}, {4, 2, 2}},
     {{2048, 16, {8, 16, 16}}, {8, 1, 1}, {4, 2, 2}},
     {{2048, 16, {8, 16, 16}}, {4, 1, 1}, {}},
-    {{2560, 40, {10, 4, 8, 8}}, {8, 1, 1}, {4, 1, 1}},
+    {{2560, 40, {10, 8, 8, 4}}, {8, 1, 1}, {4, 1, 1}},
     {{2560, 40, {10, 4, 8, 8}}, {4, 1, 1}, {}},
     {{3072, 24, {6, 8, 8, 8}}, {4, 1, 1}, {4, 1, 1}},
     {{4096, 32, {16, 16, 16}}, {4, 1, 1}, {4, 1, 1}},
     {{4096, 32, {16, 16, 16}}, {2, 1, 1}, {2, 1, 1}},
-    {{8192, 32, {4, 8, 16, 16}}, {2, 1, 1}, {2, 1, 1}},
+    {{8192, 32, {4, 16, 16, 8}}, {2, 1, 1}, {2, 1, 1}},
 };
 
 inline constexpr RowShape kRowShapes[] = {

@@ -42,7 +42,8 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   T* there_at = args.dx + sequence * K::kLength * args.hidden + (args.hidden - m - 2);
   T* edge_at = there_at + (first ? 2 : 1);
 
-  constexpr int kBatch = kPoints > 16 ? 4 : 2;  // points whose du is on its way at once
+  // Points whose du is on its way at once: few where the line takes over half of all registers.
+  constexpr int kBatch = kPoints > 16 && K::kThreads * kPoints <= 16384 ? 4 : 2;
   static_for<kPoints / kBatch>([&](auto batch) {
     Vec<T, 2> here[kBatch] = {}, there[kBatch] = {};
     T alone[kBatch] = {};
