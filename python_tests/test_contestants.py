@@ -16,7 +16,7 @@ from fnet_kernels._bench import contestants, plots, timing, transforms
 from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, Contestant
 from fnet_kernels._bench.plot_axes import Line
 from fnet_kernels._bench.report import tables
-from fnet_kernels._bench.setting import Absent, Setting
+from fnet_kernels._bench.setting import Absent, Setting, Sublayer
 from fnet_kernels._bench.study import Row, Study
 
 ON_CUDA = Setting((1, 4, 4), device="cuda")
@@ -110,6 +110,16 @@ def test_compiled_means_compiled_whole() -> None:
     assert "graph_break" in absent["broken"]
 
 
+FOLDS = (transforms.folded, transforms.folded_in_place)
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("shape", [(1, 1, 5), (2, 2, 2), (1, 3, 2), (2, 2, 3), (1, 9, 15)], ids=str)
+def test_the_folds_at_short_and_odd_lengths(shape: tuple[int, int, int], fold: Sublayer) -> None:
+    truth = timing.Truth(timing.Problem.random(shape))
+    truth.check(Contestant("fold", "composition", "", lambda setting: fold), truth.result(fold))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_gradients_are_held_against_the_truth(dtype: torch.dtype) -> None:
     def no_gradient(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -125,7 +135,7 @@ def test_gradients_are_held_against_the_truth(dtype: torch.dtype) -> None:
     problem = timing.Problem.random((2, 16, 24), dtype)
     forward, backward = timing.Truth(problem), timing.Truth(problem, backward=True)
     assert forward.value.shape == backward.value.shape == (2, 16, 24)
-    for function in (transforms.formula, transforms.half_spectrum, transforms.folded):
+    for function in (*FOLDS, transforms.formula, transforms.half_spectrum):
         for truth in (forward, backward):
             truth.check(contestant("right"), truth.result(function))
     forward.check(contestant("right so far"), forward.result(no_gradient))
