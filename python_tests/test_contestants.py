@@ -48,12 +48,14 @@ def test_our_path_is_chosen_before_each_call(monkeypatch: pytest.MonkeyPatch) ->
     said: list[str] = []
     build = SimpleNamespace(set_cpu_isa=said.append)
     monkeypatch.setattr(contestants, "operators", build)
+    monkeypatch.setattr(contestants, "DEVICES", ("cpu",))
     with pytest.raises(Absent):
         AROUND_CUFFT.build(ON_CUDA)
     contestants.hold()
     assert said == ["auto"], "a build that knows no paths is asked for none"
 
     build.set_cuda_path = said.append
+    monkeypatch.setattr(contestants, "DEVICES", ("cpu", "cuda"))
     assert AROUND_CUFFT.build(ON_CUDA) is contestants._fused
     ours = [c for c in (*CONTESTANTS, *LAYERS) if c.role == "ours" or c.name == "layer: ours"]
     assert len(ours) == 7

@@ -6,6 +6,10 @@
 
 namespace fnet {
 
+// Whether y and normalized are written past the caches: large, and whole cache lines a row. Not in
+// place: there the lines of y have been read already.
+bool streams_output(const MixArgs& args);
+
 // One call of mix, resolved: what every sequence of the batch shares.
 struct MixTask {
   const MixArgs* args;

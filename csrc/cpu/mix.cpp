@@ -73,14 +73,6 @@ void widen(DType dtype, const void* from, double missing, int64_t count, void* t
   });
 }
 
-// Whether y is written past the caches. Not in place: there its lines have been read already.
-bool streams(const MixArgs& args) {
-  const int64_t row = args.hidden * element_size(args.dtype);
-  const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kAlign == 0; };
-  return args.batch * args.seq * row >= stream_bytes() && row % kAlign == 0 && args.y != args.x &&
-         aligned(args.y) && aligned(args.normalized);
-}
-
 struct Range {
   int64_t begin, end;
 };
@@ -115,7 +107,8 @@ Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel,
   widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
 
   const auto run = [&](const auto& seq_plan, const auto& hidden_plan) {
-    const MixTask task{&args, seq_plan.get(), hidden_plan.get(), ws.weight, ws.bias, streams(args)};
+    const MixTask task{&args,     seq_plan.get(), hidden_plan.get(),
+                       ws.weight, ws.bias,        streams_output(args)};
     const int64_t block = 2 * kernels.width(args.dtype);
     const int64_t seq_blocks = (half_length(args.hidden) + block - 1) / block;
     const int64_t row_blocks = (half_length(args.seq) + block - 1) / block;
@@ -165,7 +158,7 @@ void mix_from_spectrum_cpu(const MixArgs& args, const void* spectrum, void* work
   const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
   widen(args.dtype, args.bias, 0, args.hidden, ws.bias);
-  const MixTask task{&args, nullptr, nullptr, ws.weight, ws.bias, streams(args)};
+  const MixTask task{&args, nullptr, nullptr, ws.weight, ws.bias, streams_output(args)};
   const int64_t pairs = half_length(args.seq);
   each_block(args.batch * pairs, parallel, [&](Range range, int slot) {
     for (int64_t i = range.begin; i < range.end;) {

@@ -6,7 +6,7 @@
 #include <cpuid.h>
 #endif
 
-#include "core/api.h"
+#include "cpu/kernels.h"
 
 namespace fnet {
 namespace {
@@ -48,6 +48,14 @@ int64_t stream_bytes() { return limit().load(std::memory_order_relaxed); }
 
 void set_stream_bytes(int64_t bytes) {
   limit().store(bytes > 0 ? bytes : usual_bytes(), std::memory_order_relaxed);
+}
+
+bool streams_output(const MixArgs& args) {
+  constexpr int64_t kLine = 64;
+  const int64_t row = args.hidden * element_size(args.dtype);
+  const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kLine == 0; };
+  return args.batch * args.seq * row >= stream_bytes() && row % kLine == 0 && args.y != args.x &&
+         aligned(args.y) && aligned(args.normalized);
 }
 
 }  // namespace fnet

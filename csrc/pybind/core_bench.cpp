@@ -105,9 +105,8 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   mix.epilogue = Epilogue::kNorm;
   mix.dtype = dtype;
   const auto seq_plan = line_plan<float>(seq), hidden_plan = line_plan<float>(hidden);
-  const bool past_caches =
-      hidden * element_size(dtype) % 64 == 0 && batch * bytes >= stream_bytes();
-  const MixTask task{&mix, seq_plan.get(), hidden_plan.get(), ones.data, dbias.data, past_caches};
+  const MixTask task{&mix,      seq_plan.get(), hidden_plan.get(),
+                     ones.data, dbias.data,     streams_output(mix)};
   NormGradArgs grad;
   grad.grad = x.data, grad.normalized = kept.data, grad.du_over_rstd = y.data;
   grad.rows = batch * seq, grad.hidden = hidden;

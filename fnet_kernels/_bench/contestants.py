@@ -80,7 +80,7 @@ def isas() -> list[str]:
 def hold(isa: str = "auto", path: str = "auto") -> None:
     """Hold our op to an instruction set on a CPU and to a path on CUDA; "auto": as users get it."""
     operators.set_cpu_isa(isa)
-    if hasattr(operators, "set_cuda_path"):  # a build with CUDA kernels
+    if "cuda" in DEVICES:
         operators.set_cuda_path(path)
 
 
@@ -104,13 +104,6 @@ def ours(isa: str) -> Contestant:
 def _on_cuda(setting: Setting) -> Sublayer:
     if "cuda" not in DEVICES:
         raise Absent(NO_CUDA)
-    return _fused
-
-
-def _around_cufft(setting: Setting) -> Sublayer:
-    """Our op on its general path, where there are kernels too."""
-    if not hasattr(operators, "set_cuda_path"):
-        raise Absent(NO_CUDA or "this build's op has no set_cuda_path")
     return _fused
 
 
@@ -160,7 +153,7 @@ CONTESTANTS: list[Contestant] = [
         "ours, cuFFT path",
         "ours",
         "fused_fourier_mix around cuFFT, as at lengths without kernels",
-        _around_cufft,
+        _on_cuda,
         partial(hold, path="general"),
         ("cuda",),
     ),
