@@ -177,7 +177,7 @@ def test_float16_sums_may_exceed_its_range() -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("seq", "hidden"), [(512, 96), (509, 96), (512, 98)])
 def test_outputs_past_the_caches(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -> None:
-    """Rows of whole cache lines are written past the caches where the output is large (streaming.cpp)."""
+    """Rows of whole cache lines go past the caches where the output is large (streaming.cpp)."""
     row = hidden * dtype.itemsize
     assert (row % 64 == 0) == (hidden == 96)
     assert torch.empty(2 * seq, row).data_ptr() % 64 == 0
