@@ -12,8 +12,7 @@ namespace fnet {
 namespace {
 
 // The last cache, as the processor describes it: leaf 4 of Intel's, 0x8000001D of AMD's, a
-// sub-leaf for each cache, and an empty one after the last (which a virtual machine may lack). 0: it
-// does not say.
+// sub-leaf for each cache, then an empty one (which a virtual machine may lack). 0: unknown.
 int64_t last_cache_bytes() {
   int64_t last = 0;
 #if defined(__x86_64__)
