@@ -6,6 +6,8 @@
     apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512")
+// GCC 12 means its own intrinsics, whose unused operands have no value.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #define FNET_ISA avx512
 #define FNET_WIDTH32 16

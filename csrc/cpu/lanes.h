@@ -15,16 +15,15 @@ namespace fnet::FNET_ISA {
 template <class R, int W>
 struct Lanes {
   typedef R Vector __attribute__((vector_size(sizeof(R) * W)));
+  // In memory, aligned as its numbers are. (memcpy may write over anything, for all that the
+  // compiler knows: every pointer and length would be loaded again after each store.)
+  typedef R InMemory __attribute__((vector_size(sizeof(R) * W), aligned(alignof(R))));
   static constexpr int kWidth = W;
   using Real = R;
   Vector v;
 
-  static FNET_FN Lanes load(const R* p) {
-    Lanes r;
-    memcpy(&r.v, p, sizeof(r.v));
-    return r;
-  }
-  FNET_FN void store(R* p) const { memcpy(p, &v, sizeof(v)); }
+  static FNET_FN Lanes load(const R* p) { return {*reinterpret_cast<const InMemory*>(p)}; }
+  FNET_FN void store(R* p) const { *reinterpret_cast<InMemory*>(p) = v; }
   static FNET_FN Lanes broadcast(R s) { return {Vector{} + s}; }
 
   friend FNET_FN Lanes operator+(Lanes a, Lanes b) { return {a.v + b.v}; }
@@ -57,6 +56,17 @@ FNET_FN Lanes<R, W> reverse_impl(Lanes<R, W> a, std::integer_sequence<int, I...>
 template <class R, int W>
 FNET_FN Lanes<R, W> reverse(Lanes<R, W> a) {
   return reverse_impl(a, std::make_integer_sequence<int, W>{});
+}
+
+template <class R, int W, int... I>
+FNET_FN Lanes<R, W> after_impl(R s, Lanes<R, W> a, std::integer_sequence<int, I...>) {
+  return shuffle<(I == 0 ? 0 : W + I - 1)...>(Lanes<R, W>::broadcast(s), a);
+}
+
+// s, then the lanes of a but the last.
+template <class R, int W>
+FNET_FN Lanes<R, W> after(R s, Lanes<R, W> a) {
+  return after_impl(s, a, std::make_integer_sequence<int, W>{});
 }
 
 // Sum over the lanes, always in the same order: by halves.

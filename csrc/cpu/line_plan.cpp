@@ -47,6 +47,7 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length) {
     }
     plan->position_storage[k] = int32_t(position);
   }
+  plan->position_storage.push_back(plan->position_storage[0]);  // -0
 
   plan->length = length;
   plan->stages = factors.count;

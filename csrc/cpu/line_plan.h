@@ -27,7 +27,7 @@ struct LinePlan {
   int stages;
   const Stage<R>* stage;
   const int32_t* entry;     // point n goes in at entry[n]
-  const int32_t* position;  // output k of the in-place transform comes out at position[k]
+  const int32_t* position;  // output k, up to k = length, the same as 0, comes out at position[k]
 };
 
 // The first stage's lines lie one place further apart than they are long: where their distance is a

@@ -97,13 +97,16 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
   const R rstd = reciprocal_std(squares.total(), R(d), out.eps);
   if (out.rstd) out.rstd[n] = rstd;
 
-  T* normalized = out.normalized ? out.normalized + n * d : nullptr;
-  sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
-    const auto v = normalize(load<at.width>(u + l), mean, rstd);
-    if (normalized) put<at.width, Streams>(normalized + l, v);
-    put<at.width, Streams>(y + l,
-                           v * load<at.width>(out.weight + l) + load<at.width>(out.bias + l));
-  });
+  const R *weight = out.weight, *bias = out.bias;
+  const auto write = [&](auto keeps, T* normalized) FNET_INLINE_LAMBDA {
+    sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+      const auto v = normalize(load<at.width>(u + l), mean, rstd);
+      if constexpr (keeps) put<at.width, Streams>(normalized + l, v);
+      put<at.width, Streams>(y + l, v * load<at.width>(weight + l) + load<at.width>(bias + l));
+    });
+  };
+  out.normalized ? write(std::true_type{}, out.normalized + n * d)
+                 : write(std::false_type{}, nullptr);
 }
 
 // Rows k .. k + count - 1 and their mirrors from the same `count` rows of r:

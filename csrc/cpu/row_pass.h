@@ -17,14 +17,17 @@ namespace fnet::FNET_ISA {
 template <int W, class R, class Get>
 FNET_FN void rows_from_line(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line,
                             const MixedRows<R>& rows, int64_t first_row, const Get& get) {
-  for (int64_t l = 0; l < plan.length; l += W) {
+  const auto turn = [&](int64_t l, auto full) FNET_INLINE_LAMBDA {
     Lanes<R, W> tile[W];
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
-      tile[i] = get(line[plan.position[least(l + i, plan.length - 1)]]);
+      tile[i] = get(line[plan.position[full ? l + i : least(l + i, plan.length - 1)]]);
     });
     transpose(tile);
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA { tile[i].store(rows.row(first_row + i) + l); });
-  }
+  };
+  int64_t l = 0;
+  for (; l + W <= plan.length; l += W) turn(l, std::true_type{});
+  if (l < plan.length) turn(l, std::false_type{});
 }
 
 // Point m of the line <- H_a[m] + i H_b[m] for bands a and b of G, all m of [0, hidden).

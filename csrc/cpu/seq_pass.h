@@ -4,6 +4,7 @@
 // after the transform  A_k = (Z_k + conj Z_{-k}) / 2  and  B_k = (Z_k - conj Z_{-k}) / 2i.
 #pragma once
 
+#include "cpu/caches.h"
 #include "cpu/line_fft.h"
 #include "cpu/spectrum.h"
 #include "cpu/storage.h"
@@ -20,124 +21,144 @@ struct SeqInput {
   const Compute<T>* weight;
 };
 
-// W columns of a row starting at m, going up; any m in [0, hidden), wrapping round.
-template <int W, class T>
-FNET_FN Lanes<Compute<T>, W> columns_up(const T* row, int64_t hidden, int64_t m) {
-  if (m + W <= hidden) return load<W>(row + m);
-  Compute<T> lane[W];
-  for (int i = 0; i < W; ++i) lane[i] = load_scalar(row[(m + i) % hidden]);
-  return Lanes<Compute<T>, W>::load(lane);
-}
-
-// The mirror columns -m, -(m + 1), ..., going down.
-template <int W, class T>
-FNET_FN Lanes<Compute<T>, W> columns_down(const T* row, int64_t hidden, int64_t m) {
-  if (m > 0 && m + W <= hidden + 1) return reverse(load<W>(row + hidden - m - (W - 1)));
-  Compute<T> lane[W + 1];
-  if (m == 0 && W <= hidden) {  // every sequence's first columns: 0, then the row's end
-    lane[0] = load_scalar(row[0]);
-    reverse(load<W>(row + hidden - W)).store(lane + 1);
-  } else {
-    for (int i = 0; i < W; ++i) lane[i] = load_scalar(row[mirror((m + i) % hidden, hidden)]);
-  }
-  return Lanes<Compute<T>, W>::load(lane);
-}
-
-template <class V>
-struct ColumnPair {
-  Complex<V> a, b;
-};
-
-// Twice A_k and B_k; the halves are in the weights.
-template <class V>
-FNET_FN ColumnPair<V> unpack_pair(Complex<V> z, Complex<V> mirrored) {
-  return {{z.re + mirrored.re, z.im - mirrored.im}, {z.im + mirrored.im, mirrored.re - z.re}};
-}
-
-// m modulo hidden, without the division that only the last blocks of a narrow x need.
-FNET_FN int64_t wrap(int64_t m, int64_t hidden) { return m < hidden ? m : m % hidden; }
-
 // Neighbouring blocks are folded together, up to this many columns and while their lines fit in a
-// quarter of an L2: rows of x are then read in longer runs. Longer ones still read faster, but
-// their lines then come back from further away: 64 columns took a tenth more of the pass.
+// quarter of the second cache: rows of x are then read in longer runs. Longer ones still read
+// faster, but their lines then come back from further away.
 constexpr int64_t kRunColumns = 32;
-constexpr int64_t kGroupBytes = 256 * 1024;
 
-// Rows of x are fetched this far ahead of the fold. They lie a row's length apart, which no
-// hardware prefetcher follows, and the fold's instructions fill the reorder window before it holds
-// enough loads: a third of the op's time in 16 bits, a tenth in float32. Into the second cache
-// only: rows of a power of two share a few sets of the first.
+// Rows of x are fetched this far ahead of the fold: they lie a row's length apart, which no
+// hardware prefetcher follows. Into the second cache only: rows of a power of two share a few sets
+// of the first.
 constexpr int64_t kRowsAhead = 32, kCacheLine = 64;
 
-// Tells the second cache that the `bytes` from p on are needed soon: every line of them, since one
-// that is left out is waited for each time. p may point anywhere.
-FNET_FN void fetch_early(const void* p, int64_t bytes) {
-  const intptr_t begin = reinterpret_cast<intptr_t>(p);
-  for (intptr_t line = begin & -kCacheLine; line < begin + bytes; line += kCacheLine)
-    __builtin_prefetch(reinterpret_cast<const void*>(line), 0, 2);
+// Tells the second cache that `Bytes` from p on are needed soon (but for the last line of those
+// that are not aligned). p may point anywhere.
+template <int64_t Bytes>
+FNET_FN void fetch_early(const void* p) {
+  static_for<(Bytes + kCacheLine - 1) / kCacheLine>([&](auto i) FNET_INLINE_LAMBDA {
+    __builtin_prefetch(static_cast<const char*>(p) + i * kCacheLine, 0, 2);
+  });
 }
 
 template <class V>
 FNET_FN int64_t group_size(int64_t seq) {
-  const int64_t fitting = kGroupBytes / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
+  constexpr int64_t kUsual = 1 << 20;
+  const int64_t cache = second_cache_bytes() > 0 ? second_cache_bytes() : kUsual;
+  const int64_t fitting = cache / 4 / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
   return fitting < 1 ? 1 : least(fitting, kRunColumns / (2 * V::kWidth));
 }
 
-// Point n of line i <- columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g, for i < count.
-template <int W, class T>
-void fold_blocks(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
-                 int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
-  const int64_t seq = plan.length, run = count * 2 * W;
+// Point n of line i <- columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g, for i < count, where
+// none of the columns nor of their mirrors wraps round: but for column 0, which is its own mirror
+// and whose block comes alone (First).
+template <int W, bool First, class T>
+void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+                   int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
+  constexpr int64_t kBytes = 2 * W * sizeof(T);
+  const int64_t seq = plan.length, stride = in.row_stride, extent = line_extent(seq);
   for (int64_t n = 0; n < seq; ++n) {
-    const int64_t minus_n = mirror(n, seq);
-    const T* row = in.x + n * in.row_stride;
-    const T* mirror_row = in.x + minus_n * in.row_stride;
+    const int64_t minus_n = mirror(n, seq), ahead = n + kRowsAhead < seq ? kRowsAhead * stride : 0;
     const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
-    const auto fold = [&](int64_t m) FNET_INLINE_LAMBDA {
-      return columns_up<W>(row, hidden, m) * w + columns_down<W>(mirror_row, hidden, m) * mirror_w;
-    };
-    if (n + kRowsAhead < seq) {
-      fetch_early(row + kRowsAhead * in.row_stride + m0, run * int64_t(sizeof(T)));
-      fetch_early(in.x + (seq - n - kRowsAhead) * in.row_stride + (hidden - m0 - run + 1),
-                  run * int64_t(sizeof(T)));
-    }
-    Complex<Lanes<Compute<T>, W>>* point = lines + plan.entry[n];
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t m = m0 + i * 2 * W;
-      point[i * line_extent(seq)] = {fold(wrap(m, hidden)), fold(wrap(m + W, hidden))};
+    const T* mirror_row = in.x + minus_n * stride;
+    const T* up = in.x + n * stride + m0;                  // columns m0 to m0 + 2W - 1
+    const T* down = mirror_row + hidden - m0 - 2 * W + 1;  // -(m0 + 2W - 1) to -m0
+    auto* point = lines + plan.entry[n];
+    fetch_early<1>(down + 2 * W - 1 - ahead);
+    for (int64_t i = 0; i < count; ++i, up += 2 * W, down -= 2 * W, point += extent) {
+      fetch_early<kBytes>(up + ahead), fetch_early<kBytes>(down - ahead);
+      const auto near = [&]() FNET_INLINE_LAMBDA {
+        if constexpr (First)
+          return after(load_scalar(mirror_row[0]), reverse(load<W>(down + W - 1)));
+        else
+          return reverse(load<W>(down + W));
+      };
+      *point = {load<W>(up) * w + near() * mirror_w,
+                load<W>(up + W) * w + reverse(load<W>(down)) * mirror_w};
     }
   }
 }
 
+// W columns of a row from m on, wrapping round, and their mirror columns, one by one.
+template <int W, class T>
+FNET_FN Lanes<Compute<T>, W> wrapped_columns(const T* row, int64_t hidden, int64_t m, bool up) {
+  Compute<T> lane[W];
+  m %= hidden;
+  for (int i = 0; i < W; ++i, m = m + 1 < hidden ? m + 1 : 0)
+    lane[i] = load_scalar(row[up ? m : mirror(m, hidden)]);
+  return Lanes<Compute<T>, W>::load(lane);
+}
+
+// The same for the last blocks of a narrow x.
+template <int W, class T>
+void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+                  int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
+  for (int64_t n = 0; n < plan.length; ++n) {
+    const int64_t minus_n = mirror(n, plan.length);
+    const auto fold = [&](int64_t m) {
+      return wrapped_columns<W>(in.x + n * in.row_stride, hidden, m, true) * in.weight[n] +
+             wrapped_columns<W>(in.x + minus_n * in.row_stride, hidden, m, false) *
+                 in.weight[minus_n];
+    };
+    auto* point = lines + plan.entry[n];
+    for (int64_t i = 0; i < count; ++i, point += line_extent(plan.length))
+      *point = {fold(m0 + i * 2 * W), fold(m0 + i * 2 * W + W)};
+  }
+}
+
+template <int W, class T>
+void fold_blocks(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+                 int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
+  if (m0 + count * 2 * W > hidden) return fold_wrapped<W>(in, plan, hidden, m0, count, lines);
+  if (m0 == 0) {
+    fold_straight<W, true>(in, plan, hidden, 0, 1, lines);
+    m0 += 2 * W, --count, lines += line_extent(plan.length);
+  }
+  if (count > 0) fold_straight<W, false>(in, plan, hidden, m0, count, lines);
+}
+
+// W rows k of what `combine` makes of Z_k and Z_{-k}, turned, to `count` columns of G.
+template <int W, class R, class Combine>
+FNET_FN void put_columns(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int64_t k0,
+                         bool whole, int count, R* to, const Combine& combine) {
+  const int32_t* position = plan.position + k0;
+  const int32_t* mirror_position = plan.position + plan.length - k0;
+  Lanes<R, W> row[W];
+  static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
+    const int64_t k = whole ? i : least<int64_t>(i, half_length(plan.length) - 1 - k0);
+    row[i] = combine(line[position[k]], line[mirror_position[-k]]);
+  });
+  transpose(row);
+  static_for<W>([&](auto c) FNET_INLINE_LAMBDA {
+    if (whole || c < count) row[c].store(to + c * 2 * W);
+  });
+}
+
 // Takes the transformed line apart, W rows k at a time, and turns them: lanes become rows of G.
+// Real and imaginary parts of A and B one after another, so that each tile stays in registers.
 template <int W, class R>
 void unpack_block(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int64_t hidden,
                   int64_t m0, R* G) {
-  using V = Lanes<R, W>;
-  const int64_t seq = plan.length;
-  const SpectrumLayout layout{seq, hidden, W};
+  using Z = Complex<Lanes<R, W>>;
+  const SpectrumLayout layout{plan.length, hidden, W};
   const int64_t columns = layout.columns();
   const int in_a = int(least<int64_t>(W, columns - m0));
   const int in_b = int(least<int64_t>(W, columns - m0 - in_a));
-  for (int64_t band = 0; band < layout.bands(); ++band) {
-    V a_re[W], a_im[W], b_re[W], b_im[W];
-    static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
-      const int64_t k = least(band * W + i, layout.rows() - 1);
-      const ColumnPair<V> g =
-          unpack_pair(line[plan.position[k]], line[plan.position[mirror(k, seq)]]);
-      a_re[i] = g.a.re, a_im[i] = g.a.im, b_re[i] = g.b.re, b_im[i] = g.b.im;
-    });
-    transpose(a_re);
-    transpose(a_im);
-    R* to = G + layout.at(band, m0);
+  const auto unpack_band = [&](auto whole, int64_t band) FNET_INLINE_LAMBDA {
+    R* a = G + layout.at(band, m0);
+    R* b = a + 2 * W * W;
     // A long G is not in the second cache either, and stores wait for their lines as loads do.
-    fetch_early(to + layout.band_size(), (in_a + in_b) * 2 * W * int64_t(sizeof(R)));
-    for (int c = 0; c < in_a; ++c, to += 2 * W) a_re[c].store(to), a_im[c].store(to + W);
-    if (in_b == 0) continue;
-    transpose(b_re);
-    transpose(b_im);
-    for (int c = 0; c < in_b; ++c, to += 2 * W) b_re[c].store(to), b_im[c].store(to + W);
-  }
+    fetch_early<2 * W * 2 * W * sizeof(R)>(a + layout.band_size());
+    const auto put = [&](int count, R* to, const auto& combine) FNET_INLINE_LAMBDA {
+      put_columns<W>(plan, line, band * W, whole, count, to, combine);
+    };
+    put(in_a, a, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.re + m.re; });
+    put(in_b, b + W, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return m.re - z.re; });
+    put(in_a, a + W, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.im - m.im; });
+    put(in_b, b, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.im + m.im; });
+  };
+  const int64_t whole = in_b == W ? layout.rows() / W : 0;
+  for (int64_t band = 0; band < whole; ++band) unpack_band(std::true_type{}, band);
+  for (int64_t band = whole; band < layout.bands(); ++band) unpack_band(std::false_type{}, band);
 }
 
 // Blocks [begin, end) of columns through the transform into G; `lines` is scratch of group_size()

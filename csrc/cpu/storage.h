@@ -112,7 +112,8 @@ FNET_FN auto stored(Lanes<R, W> a) {
 template <int W, class T>
 FNET_FN void store(T* p, Lanes<Compute<T>, W> a) {
   const auto bits = stored<T>(a);
-  memcpy(p, &bits, sizeof(bits));
+  typedef decltype(stored<T>(a)) InMemory __attribute__((aligned(alignof(T))));
+  *reinterpret_cast<InMemory*>(p) = bits;
 }
 
 // As store(), but past the caches, for an output that they could not hold anyway: nothing is read

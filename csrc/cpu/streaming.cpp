@@ -2,34 +2,11 @@
 #include <algorithm>
 #include <atomic>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
+#include "cpu/caches.h"
 #include "cpu/kernels.h"
 
 namespace fnet {
 namespace {
-
-// The last cache, as the processor describes it: leaf 4 of Intel's, 0x8000001D of AMD's, a
-// sub-leaf for each cache, then an empty one (which a virtual machine may lack). 0: unknown.
-int64_t last_cache_bytes() {
-  int64_t last = 0;
-#if defined(__x86_64__)
-  constexpr unsigned kMostCaches = 8;
-  for (const unsigned leaf : {0x4u, 0x8000001du}) {
-    unsigned a, b, c, d;
-    for (unsigned cache = 0; cache < kMostCaches; ++cache) {
-      if (!__get_cpuid_count(leaf, cache, &a, &b, &c, &d) || (a & 31) == 0) break;
-      const int64_t ways = (b >> 22) + 1, partitions = (b >> 12 & 0x3ff) + 1,
-                    line = (b & 0xfff) + 1;
-      last = ways * partitions * line * (int64_t(c) + 1);
-    }
-    if (last > 0) break;
-  }
-#endif
-  return last;
-}
 
 // An output that the caches cannot hold pushes useful things out, and waits for lines that it then
 // overwrites. One that they can hold often lies where another tensor has just been freed: those

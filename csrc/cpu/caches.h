@@ -1,0 +1,12 @@
+// How large the caches are, as the processor says.
+#pragma once
+
+#include <cstdint>
+
+namespace fnet {
+
+// In bytes; 0 where it does not say.
+int64_t second_cache_bytes();
+int64_t last_cache_bytes();
+
+}  // namespace fnet
