@@ -6,6 +6,7 @@
 // -> r_a + i r_b.
 #pragma once
 
+#include "cpu/fetch.h"
 #include "cpu/line_fft.h"
 #include "cpu/row_epilogue.h"
 #include "cpu/spectrum.h"
@@ -30,11 +31,14 @@ FNET_FN void rows_from_line(const LinePlan<R>& plan, const Complex<Lanes<R, W>>*
   if (l < plan.length) turn(l, std::false_type{});
 }
 
-// Point m of the line <- H_a[m] + i H_b[m] for bands a and b of G, all m of [0, hidden).
-template <int W, class R>
-void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R, W>>* line) {
+// Point m of the line <- H_a[m] + i H_b[m] for bands a and b of G, all m of [0, hidden). Calls
+// meanwhile(m) for m = 0 .. hidden / 2.
+template <int W, class R, class Meanwhile>
+void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R, W>>* line,
+                const Meanwhile& meanwhile) {
   using V = Lanes<R, W>;
   for (int64_t m = 0; 2 * m <= plan.length; ++m, a += 2 * W, b += 2 * W) {
+    meanwhile(m);
     const V a_re = V::load(a), a_im = V::load(a + W), b_re = V::load(b), b_im = V::load(b + W);
     if (m > 0)
       line[plan.entry[plan.length - m]] = {a_re + b_im, b_re - a_im};  // conj H_a + i conj H_b
@@ -44,12 +48,14 @@ void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R
 
 // rows <- r for bands band and band + 1 of G, where they exist; line is scratch of
 // line_extent(length) places.
-template <int W, class R>
+template <int W, class R, class Meanwhile>
 void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const R* G, int64_t band,
-                    Complex<Lanes<R, W>>* line, const MixedRows<R>& rows) {
+                    Complex<Lanes<R, W>>* line, const MixedRows<R>& rows,
+                    const Meanwhile& meanwhile) {
   using V = Lanes<R, W>;
   const bool has_b = band + 1 < layout.bands();
-  pack_bands<W>(plan, G + layout.at(band, 0), G + layout.at(has_b ? band + 1 : band, 0), line);
+  pack_bands<W>(plan, G + layout.at(band, 0), G + layout.at(has_b ? band + 1 : band, 0), line,
+                meanwhile);
   line_fft(plan, line);
   rows_from_line<W>(plan, line, rows, 0,
                     [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.re; });
@@ -64,8 +70,17 @@ void row_block(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const 
                int64_t band, Complex<Lanes<Compute<T>, W>>* line, const MixedRows<Compute<T>>& rows,
                Compute<T>* u) {
   const SpectrumLayout layout{out.seq, out.hidden, W};
-  transform_rows<W>(plan, layout, G, band, line, rows);
   const int64_t k0 = band * W, count = least<int64_t>(2 * W, layout.rows() - k0);
+  // Meanwhile the rows of x that the epilogue adds come nearer: rows k0 to k0 + 2W - 1, and their
+  // mirrors.
+  const bool adds = out.epilogue != Epilogue::kMix;
+  const T* up = out.x + k0 * out.row_stride;
+  const T* down = out.x + (out.seq - k0 - 2 * W + 1) * out.row_stride;
+  transform_rows<W>(plan, layout, G, band, line, rows, [&](int64_t m) FNET_INLINE_LAMBDA {
+    if (!adds) return;
+    fetch_early<4 * W * sizeof(T)>(up + m * 4 * W);
+    fetch_early<4 * W * sizeof(T)>(down + m * 4 * W);
+  });
   finish_rows<W>(out, k0, count, rows, u);
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/caches.h"
+#include "cpu/fetch.h"
 #include "cpu/line_fft.h"
 #include "cpu/spectrum.h"
 #include "cpu/storage.h"
@@ -29,16 +30,7 @@ constexpr int64_t kRunColumns = 32;
 // Rows of x are fetched this far ahead of the fold: they lie a row's length apart, which no
 // hardware prefetcher follows. Into the second cache only: rows of a power of two share a few sets
 // of the first.
-constexpr int64_t kRowsAhead = 32, kCacheLine = 64;
-
-// Tells the second cache that `Bytes` from p on are needed soon (but for the last line of those
-// that are not aligned). p may point anywhere.
-template <int64_t Bytes>
-FNET_FN void fetch_early(const void* p) {
-  static_for<(Bytes + kCacheLine - 1) / kCacheLine>([&](auto i) FNET_INLINE_LAMBDA {
-    __builtin_prefetch(static_cast<const char*>(p) + i * kCacheLine, 0, 2);
-  });
-}
+constexpr int64_t kRowsAhead = 32;
 
 template <class V>
 FNET_FN int64_t group_size(int64_t seq) {
