@@ -6,6 +6,7 @@
 // -> r_a + i r_b.
 #pragma once
 
+#include "cpu/caches.h"
 #include "cpu/fetch.h"
 #include "cpu/line_fft.h"
 #include "cpu/row_epilogue.h"
@@ -72,12 +73,13 @@ void row_block(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const 
   const SpectrumLayout layout{out.seq, out.hidden, W};
   const int64_t k0 = band * W, count = least<int64_t>(2 * W, layout.rows() - k0);
   // Meanwhile the rows of x that the epilogue adds come nearer: rows k0 to k0 + 2W - 1, and their
-  // mirrors.
-  const bool adds = out.epilogue != Epilogue::kMix;
+  // mirrors. Not where the spectrum itself comes from further away: it would have to wait for them.
+  const bool fetches = out.epilogue != Epilogue::kMix &&
+                       layout.size() * int64_t(sizeof(Compute<T>)) <= second_cache_bytes();
   const T* up = out.x + k0 * out.row_stride;
   const T* down = out.x + (out.seq - k0 - 2 * W + 1) * out.row_stride;
   transform_rows<W>(plan, layout, G, band, line, rows, [&](int64_t m) FNET_INLINE_LAMBDA {
-    if (!adds) return;
+    if (!fetches) return;
     fetch_early<4 * W * sizeof(T)>(up + m * 4 * W);
     fetch_early<4 * W * sizeof(T)>(down + m * 4 * W);
   });
