@@ -155,7 +155,8 @@ def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
     chosen = [*others, *_fastest(rows, "self-attention", "attention")]
     shapes = shapes_of(rows)
     times: Value = lambda row: row.median_ms  # noqa: E731
-    memory: Value = lambda row: row.peak_mib or None  # noqa: E731
+    # Of tiny calls it is zero, or less where the process gives something back meanwhile.
+    memory: Value = lambda row: row.peak_mib if (row.peak_mib or 0) > 0 else None  # noqa: E731
     for axes, value in zip(panels, (times, memory), strict=True):
         lines = [_line(chosen, shapes, name, value) for name in names]
         if value is times:
