@@ -10,7 +10,7 @@ namespace fnet {
 namespace {
 
 struct Caches {
-  int64_t second = 0, last = 0;
+  int64_t second = 1 << 20, last = 0;
 };
 
 // Leaf 4 of Intel's processors, 0x8000001D of AMD's: a sub-leaf for each cache, then an empty one

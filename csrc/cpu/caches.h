@@ -5,8 +5,7 @@
 
 namespace fnet {
 
-// In bytes; 0 where it does not say.
-int64_t second_cache_bytes();
-int64_t last_cache_bytes();
+int64_t second_cache_bytes();  // 1 MB where it does not say
+int64_t last_cache_bytes();    // 0 where it does not
 
 }  // namespace fnet

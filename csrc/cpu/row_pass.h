@@ -19,10 +19,10 @@ namespace fnet::FNET_ISA {
 template <int W, class R, class Get>
 FNET_FN void rows_from_line(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line,
                             const MixedRows<R>& rows, int64_t first_row, const Get& get) {
-  const auto turn = [&](int64_t l, auto full) FNET_INLINE_LAMBDA {
+  const auto turn = [&](int64_t l, auto whole) FNET_INLINE_LAMBDA {
     Lanes<R, W> tile[W];
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
-      tile[i] = get(line[plan.position[full ? l + i : least(l + i, plan.length - 1)]]);
+      tile[i] = get(line[plan.position[whole ? l + i : least(l + i, plan.length - 1)]]);
     });
     transpose(tile);
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA { tile[i].store(rows.row(first_row + i) + l); });

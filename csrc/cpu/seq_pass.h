@@ -34,9 +34,8 @@ constexpr int64_t kRowsAhead = 32;
 
 template <class V>
 FNET_FN int64_t group_size(int64_t seq) {
-  constexpr int64_t kUsual = 1 << 20;
-  const int64_t cache = second_cache_bytes() > 0 ? second_cache_bytes() : kUsual;
-  const int64_t fitting = cache / 4 / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
+  const int64_t fitting =
+      second_cache_bytes() / 4 / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
   return fitting < 1 ? 1 : least(fitting, kRunColumns / (2 * V::kWidth));
 }
 
