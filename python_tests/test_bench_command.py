@@ -195,6 +195,19 @@ def test_one_that_is_slow_but_not_the_longest_runs_a_few_times() -> None:
     assert [len(t.seconds) for t in times.values()] == [timing.SELDOM]
 
 
+def test_a_peak_below_nothing_is_written_and_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def peaks(shape: Any, dtype: str, direction: str, names: list[str], threads: int) -> Any:
+        return {name: -24576 if name == MINE else 2**20 for name in names}
+
+    monkeypatch.setattr(memory, "peaks", peaks)
+    assert bench(tmp_path, "--device", "cpu") == 0
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert {row["peak_mib"] for row in rows if row["contestant"] == MINE} == {-24576 / 2**20}
+    assert (tmp_path / "bench_attention.png").exists()
+
+
 def test_nothing_is_dropped_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
