@@ -3,6 +3,7 @@
 
 #include "core/api.h"
 #include "core/layer_norm.h"
+#include "cpu/fetch.h"
 #include "cpu/storage.h"
 #include "cpu/sweep.h"
 
@@ -27,6 +28,8 @@ void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t 
 
     RowSum<R, W> sum_g, sum_gx;
     sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+      fetch_early<at.width * sizeof(T)>(grad + l + d);  // the next row
+      fetch_early<at.width * sizeof(T)>(normalized + l + d);
       const auto dy = load<at.width>(grad + l), xhat = load<at.width>(normalized + l);
       const auto g = dy * load<at.width>(weight + l);
       sum_g.add(at, g);

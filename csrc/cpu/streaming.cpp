@@ -13,7 +13,9 @@ namespace {
 // lines are there already, and so is the output when the next layer reads it.
 int64_t usual_bytes() {
   constexpr int64_t kLeast = 4 << 20;  // past the second caches at any rate
-  return std::max(kLeast, last_cache_bytes() / 8);
+  // A virtual machine is told of all of a cache that it shares with others: 480 MB for two cores.
+  constexpr int64_t kMost = 16 << 20;
+  return std::clamp(last_cache_bytes() / 8, kLeast, kMost);
 }
 
 std::atomic<int64_t>& limit() {

@@ -149,7 +149,7 @@ def test_outputs_past_the_caches(
 
 def test_the_last_cache_sets_what_is_streamed(stream_bytes: Callable[[int], None]) -> None:
     usual = core.stream_bytes()
-    assert usual >= 4 << 20
+    assert 4 << 20 <= usual <= 16 << 20
     stream_bytes(123)
     assert core.stream_bytes() == 123
     stream_bytes(0)
@@ -159,7 +159,7 @@ def test_the_last_cache_sets_what_is_streamed(stream_bytes: Callable[[int], None
     sizes = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
     if sizes and ("GenuineIntel" in processor or " topoext " in processor):  # what we ask knows it
         last = int(sizes[-1].read_text().strip().removesuffix("K")) << 10
-        assert usual == max(4 << 20, last // 8)
+        assert usual == min(max(4 << 20, last // 8), 16 << 20)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (200, 33), (9000, 4)])
