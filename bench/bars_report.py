@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bar import Bar, text
+from handover import handover_ns
 
 from fnet_kernels._bench import cores
 from fnet_kernels._table import table
@@ -30,13 +31,16 @@ class Report:
         self.isas = isas
         self.times: dict[str, dict[str, Any]] = {}
         self.cores: dict[str, float] = {}
+        self.handovers: dict[str, list[int | None]] = {}  # nanoseconds, before and after
         self.verdicts: list[dict[str, Any]] = []
         self.absent: dict[str, str] = {}
         self.patience = patience
 
     def take(self, what: str, measure: Callable[[], dict[str, Timing]]) -> dict[str, Timing]:
         """Run one comparison on two cores, keep its times, in milliseconds, and print them."""
+        before = handover_ns()
         times = self._on_two_cores(what, measure)
+        self.handovers[what] = [before, handover_ns()]
         rows = self.times[what] = {}
         for name, timing in times.items():
             low, middle, high = (1e3 * t for t in timing.quartiles)
@@ -46,7 +50,8 @@ class Report:
             [name, *(f"{row[k]:.2f}" for k in ("median_ms", "q1_ms", "q3_ms"))]
             for name, row in sorted(rows.items(), key=lambda item: item[1]["median_ms"])
         ]
-        heading = f"\n{what}: {self.cores[what]:.2f} cores"
+        apart = " and ".join(str(ns) for ns in self.handovers[what] if ns)
+        heading = f"\n{what}: {self.cores[what]:.2f} cores, {apart or '?'} ns there and back"
         print(f"{heading}\n{table(['', 'median ms', 'q1', 'q3'], cells)}", flush=True)
         return times
 
@@ -131,6 +136,7 @@ class Report:
             "absent": self.absent,
             "times": self.times,
             "cores": self.cores,
+            "handover_ns": self.handovers,
             "bars": self.verdicts,
         }
         path.parent.mkdir(parents=True, exist_ok=True)

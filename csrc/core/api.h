@@ -85,7 +85,7 @@ class Parallel {
   Run run_;
 };
 
-// Whether mix_cpu takes these lengths; otherwise the general path does.
+// Whether mix_part_cpu takes these lengths; otherwise the general path does.
 bool has_own_kernels(const MixArgs& args);
 
 // The kernels of one instruction set; active_kernels() are those in use (see set_cpu_isa). A caller
@@ -102,8 +102,9 @@ void set_stream_bytes(int64_t bytes);
 size_t mix_cpu_workspace(const MixArgs& args, int slots, const Kernels& = active_kernels());
 size_t norm_grad_cpu_workspace(const NormGradArgs& args);
 
-[[nodiscard]] Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel,
-                             const Kernels& = active_kernels());
+// Sequences [begin, end) of the batch, of which the caller may bring several parts in any order.
+[[nodiscard]] Status mix_part_cpu(const MixArgs& args, int64_t begin, int64_t end, void* workspace,
+                                  const Parallel& parallel, const Kernels& = active_kernels());
 
 // The gradient in parts, for a caller that wants du while it is in the caches: chunks [begin, end)
 // of norm_grad_chunks().count, each of so many rows, in any parts and order; last, the sums.
@@ -115,8 +116,8 @@ void norm_grad_part_cpu(const NormGradArgs& args, int64_t begin, int64_t end, vo
                         const Parallel& parallel);
 void norm_grad_sums_cpu(const NormGradArgs& args, void* workspace);
 
-// The general path, in two halves around a library's FFT, for lengths that mix_cpu does not take.
-// First: wide <- row_scale * x, contiguous in the compute type.
+// The general path, in two halves around a library's FFT, for lengths that mix_part_cpu does not
+// take. First: wide <- row_scale * x, contiguous in the compute type.
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
 // Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute
 // type, contiguous, to y by the kernels' own mirror and epilogue.

@@ -32,19 +32,22 @@ class Arena {
 
 void* offset(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
-// A spectrum G up to this size stays in its core's L2 between the passes. Larger ones would only
-// crowd each other out of the shared cache (and cost memory), so then all slots work on one
-// sequence at a time.
-constexpr int64_t kPrivateSpectrum = 2 << 20;
+// Whether each slot does whole sequences, with a spectrum G of its own, in place of a share of
+// every one: columns that one core has written are not another's rows then, which costs half of the
+// time where the cores have no cache in common. Up to this size G stays in its core's L2 between
+// the passes; larger ones are half of x in memory, so the batch must hold two sequences for each.
+bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes) {
+  constexpr int64_t kSmall = 2 << 20;
+  return args.batch >= (spectrum_bytes <= kSmall ? slots : 2 * slots);
+}
 
 struct MixWorkspace {
   void *weight, *bias;
   void* scratch;  // of slot 0; the next follow
   int64_t scratch_bytes;
-  void* G;  // of slot 0
+  void* G;  // of slot 0; the next follow where they are private
   int64_t spectrum_bytes;
-  int64_t
-      private_sequences;  // the first so many are done whole by one slot each, the others shared
+  bool private_spectra;
   size_t used;
 
   MixWorkspace(const MixArgs& args, int slots, const Kernels& kernels, void* base) {
@@ -56,8 +59,8 @@ struct MixWorkspace {
     scratch = arena.take(slots * scratch_bytes);
     const SpectrumLayout layout{args.seq, args.hidden, kernels.width(args.dtype)};
     spectrum_bytes = align(layout.size() * compute_size(args.dtype));
-    private_sequences = spectrum_bytes <= kPrivateSpectrum ? args.batch / slots * slots : 0;
-    const int spectra = !has_own_kernels(args) ? 0 : private_sequences > 0 ? slots : 1;
+    private_spectra = has_private_spectra(args, slots, spectrum_bytes);
+    const int spectra = !has_own_kernels(args) ? 0 : private_spectra ? slots : 1;
     G = arena.take(spectra * spectrum_bytes);
     used = arena.used();
   }
@@ -99,8 +102,8 @@ size_t mix_cpu_workspace(const MixArgs& args, int slots, const Kernels& kernels)
   return MixWorkspace(args, slots, kernels, nullptr).used;
 }
 
-Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel,
-               const Kernels& kernels) {
+Status mix_part_cpu(const MixArgs& args, int64_t begin, int64_t end, void* workspace,
+                    const Parallel& parallel, const Kernels& kernels) {
   if (!has_own_kernels(args)) return Status::kUnsupportedLength;
   const MixWorkspace ws(args, parallel.slots(), kernels, workspace);
   widen(args.dtype, args.weight, 1, args.hidden, ws.weight);
@@ -113,14 +116,17 @@ Status mix_cpu(const MixArgs& args, void* workspace, const Parallel& parallel,
     const int64_t seq_blocks = (half_length(args.hidden) + block - 1) / block;
     const int64_t row_blocks = (half_length(args.seq) + block - 1) / block;
     const auto scratch = [&](int slot) { return offset(ws.scratch, slot * ws.scratch_bytes); };
-    each_block(ws.private_sequences, parallel, [&](Range range, int slot) {
+    // As many for each slot; what is left over is shared by all.
+    const int slots = parallel.slots();
+    const int64_t whole = ws.private_spectra ? (end - begin) / slots * slots : 0;
+    each_block(whole, parallel, [&](Range range, int slot) {
       void* G = offset(ws.G, slot * ws.spectrum_bytes);
-      for (int64_t b = range.begin; b < range.end; ++b) {
+      for (int64_t b = begin + range.begin; b < begin + range.end; ++b) {
         kernels.seq_blocks(task, b, G, 0, seq_blocks, scratch(slot));
         kernels.row_blocks(task, b, G, 0, row_blocks, scratch(slot));
       }
     });
-    for (int64_t b = ws.private_sequences; b < args.batch; ++b) {
+    for (int64_t b = begin + whole; b < end; ++b) {
       each_block(seq_blocks, parallel, [&](Range range, int slot) {
         kernels.seq_blocks(task, b, ws.G, range.begin, range.end, scratch(slot));
       });

@@ -1,9 +1,10 @@
 // fnet_core_bench: the CPU kernels one by one, on one thread, for bench/passes.py; a copy with
-// streaming stores, for bench/stream.py.
+// streaming stores, for bench/stream.py; how far apart cores are, for bench/handover.py.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <new>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -44,6 +46,31 @@ double seconds(const F& body) {
   const auto start = std::chrono::steady_clock::now();
   body();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// How long a value takes to another core and back, in nanoseconds: some 50 where the cores have a
+// cache in common, several hundred where not. The fastest of a few tries, each of which the
+// scheduler may spoil. On one core it would take minutes.
+double handover_ns() {
+  constexpr int kTrips = 20000, kTries = 5;
+  double best = 1e9;
+  for (int i = 0; i < kTries; ++i) {
+    std::atomic<int> turn{0};
+    const auto wait_for = [&](int value) {
+      while (turn.load(std::memory_order_acquire) != value) {
+      }
+    };
+    std::thread other([&] {
+      for (int trip = 0; trip < kTrips; ++trip) wait_for(2 * trip + 1), turn = 2 * trip + 2;
+    });
+    turn = 1, wait_for(2);  // it is running
+    const double taken = seconds([&] {
+      for (int trip = 1; trip < kTrips; ++trip) turn = 2 * trip + 1, wait_for(2 * trip + 2);
+    });
+    other.join();
+    best = std::min(best, 1e9 * taken / (kTrips - 1));
+  }
+  return best;
 }
 
 // Copies past the caches, as the kernels store y: nothing is read of what `to` held. Both aligned
@@ -169,6 +196,7 @@ PYBIND11_MODULE(fnet_core_bench, m) {
       pybind11::call_guard<pybind11::gil_scoped_release>(), pybind11::arg("to"),
       pybind11::arg("from"), pybind11::arg("bytes"));
   m.def("streams", &streams);
+  m.def("handover_ns", &handover_ns, pybind11::call_guard<pybind11::gil_scoped_release>());
   m.def("set_isa", [](const std::string& name) { return fnet::set_cpu_isa(name.c_str()); });
   m.def("isas", [] { return std::string(fnet::cpu_isas()); });
 }

@@ -143,7 +143,7 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
   }
   if (spectrum)
     mix_from_spectrum_cpu(args, spectrum->data(), workspace.data(), threads(slots));
-  else if (mix_cpu(args, workspace.data(), threads(slots)) != Status::kOk)
+  else if (mix_part_cpu(args, 0, args.batch, workspace.data(), threads(slots)) != Status::kOk)
     throw py::value_error("unsupported length");
   check(y.intact() && normalized.intact() && workspace.intact());
   const std::vector<py::ssize_t> shape{args.batch, args.seq, args.hidden};

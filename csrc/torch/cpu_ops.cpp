@@ -53,11 +53,16 @@ struct Cpu {
   };
 
   static void mix(const MixArgs& args, const Tensor& like) {
-    const Parallel parallel = mix_parallel(args);
-    if (!has_own_kernels(args)) return mix_by_torch_fft(args, like, CpuHalves{parallel});
+    mix_part(args, 0, args.batch, mix_parallel(args), like);
+  }
+
+  static void mix_part(const MixArgs& args, int64_t begin, int64_t end, const Parallel& parallel,
+                       const Tensor& like) {
+    if (!has_own_kernels(args))
+      return mix_by_torch_fft(part_of(args, begin, end), like, CpuHalves{parallel});
     const Kernels& kernels = active_kernels();
     const Workspace workspace(mix_cpu_workspace(args, parallel.slots(), kernels));
-    const Status status = mix_cpu(args, workspace.data(), parallel, kernels);
+    const Status status = mix_part_cpu(args, begin, end, workspace.data(), parallel, kernels);
     STD_TORCH_CHECK(status == Status::kOk, "fourier_mix: kernels refused shape [", args.batch, ", ",
                     args.seq, ", ", args.hidden, "] with status ", int(status));
   }
@@ -66,22 +71,20 @@ struct Cpu {
   // ahead of them.
   static void backward(const NormGradArgs& norm, MixArgs args, const void* rstd,
                        const Tensor& like) {
-    const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
+    const Parallel parallel = mix_parallel(args);
     const Tensor workspace = new_bytes(like, norm_grad_cpu_workspace(norm));
-    const int64_t batch = args.batch, size = args.seq * args.hidden;
     const int64_t slice =
-        parallel.slots() * std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, size));
+        parallel.slots() *
+        std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, args.seq * args.hidden));
     const NormGradChunks chunks = norm_grad_chunks(norm);
+    args.row_scale = rstd;
     int64_t done = 0;
-    for (int64_t b = 0; b < batch; b += slice) {
-      args.batch = std::min(slice, batch - b);
-      const int64_t needed = ((b + args.batch) * args.seq + chunks.rows - 1) / chunks.rows;
+    for (int64_t begin = 0; begin < args.batch; begin += slice) {
+      const int64_t end = std::min(begin + slice, args.batch);
+      const int64_t needed = (end * args.seq + chunks.rows - 1) / chunks.rows;
       norm_grad_part_cpu(norm, done, needed, workspace.mutable_data_ptr(), parallel);
       done = needed;
-      args.y = advance(norm.du_over_rstd, b * size * element_size(args.dtype));
-      args.x = args.y;
-      args.row_scale = advance(rstd, b * args.seq * compute_size(args.dtype));
-      if (!is_empty(args)) mix(args, like);
+      if (!is_empty(args)) mix_part(args, begin, end, parallel, like);
     }
     norm_grad_sums_cpu(norm, workspace.mutable_data_ptr());
   }

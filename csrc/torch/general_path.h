@@ -52,18 +52,9 @@ Tensor wide_rows(const MixArgs& args, const Tensor& like, const Halves& halves) 
 // The op for any lengths, on the device of `like`; y may be x.
 template <class Halves>
 void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Halves& halves) {
-  const int64_t size = args.seq * args.hidden;
   const int64_t slice = general_path_slice(args);
-  const int64_t wide = compute_size(args.dtype), narrow = element_size(args.dtype);
   for (int64_t b = 0; b < args.batch; b += slice) {
-    MixArgs part = args;
-    part.batch = std::min(slice, args.batch - b);
-    part.x = advance(args.x, b * args.x_batch_stride * narrow);
-    part.y = advance(args.y, b * size * narrow);
-    part.normalized = advance(args.normalized, b * size * narrow);
-    part.row_scale = advance(args.row_scale, b * args.seq * wide);
-    part.rstd = advance(args.rstd, b * args.seq * wide);
-
+    const MixArgs part = part_of(args, b, std::min(b + slice, args.batch));
     const Tensor spectrum = rfft2_pairs(wide_rows(part, like, halves));
     const Tensor workspace = new_bytes(like, halves.workspace(part));
     halves.finish(part, spectrum.const_data_ptr(), workspace.mutable_data_ptr());

@@ -150,6 +150,20 @@ inline MixArgs mix_args(const Rows& in, DType dtype, double scale) {
   return args;
 }
 
+// Sequences [begin, end) of the batch alone.
+inline MixArgs part_of(const MixArgs& args, int64_t begin, int64_t end) {
+  const int64_t wide = compute_size(args.dtype), narrow = element_size(args.dtype);
+  const int64_t row = begin * args.seq, element = row * args.hidden;
+  MixArgs part = args;
+  part.batch = end - begin;
+  part.x = advance(args.x, begin * args.x_batch_stride * narrow);
+  part.y = advance(args.y, element * narrow);
+  part.normalized = advance(args.normalized, element * narrow);
+  part.row_scale = advance(args.row_scale, row * wide);
+  part.rstd = advance(args.rstd, row * wide);
+  return part;
+}
+
 inline bool is_empty(const MixArgs& args) { return args.batch * args.seq * args.hidden == 0; }
 
 }  // namespace fnet::binding

@@ -109,7 +109,7 @@ def test_strides_and_row_scale() -> None:
     assert_close(core.mix(x, epilogue=1, row_scale=scale)[0], scaled + transform(scaled), 1e-5)
 
 
-@pytest.mark.parametrize("shape", [(1, 40, 64), (5, 33, 24), (2, 7, 200)])
+@pytest.mark.parametrize("shape", [(1, 40, 64), (5, 33, 24), (2, 7, 200), (5, 2048, 520)])
 def test_slots_do_not_change_a_bit(shape: tuple[int, ...]) -> None:
     x = numbers(*shape).astype(np.float32)
     first = core.mix(x, epilogue=2)[0]
