@@ -4,9 +4,10 @@ One process, interleaved rounds, medians and quartiles, every call on another co
 it does while it works and a table of bar, measured, pass or fail last; writes everything to
 <cpu>-bars.json in build/bench, or with --keep in bench/results.
 
-The bars are for two cores. On a shared machine two threads may have to share one for a while: what
-two threads do of pure arithmetic is measured before and after each comparison, which is put off or
-taken again, for at most --patience seconds in all, until that is near twice what one does.
+The bars are for two cores with a cache in common. On a shared machine two threads may have to share
+one core for a while, or be on chiplets apart: what two threads do of pure arithmetic, and how long
+a value takes to the other core and back, is measured before and after each comparison, which is put
+off or taken again, for at most --patience seconds in all, until it has had two such cores.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from folders import add_out
 from promises import BACKWARD, BF16, FLOOR, FORMULA, MEMORY, PROMISES, STEP, THREADS, TORCH
 from stream import STREAMING
 
-from fnet_kernels._bench import cores, machine, memory
+from fnet_kernels._bench import machine, memory
 from fnet_kernels._bench.contestants import CONTESTANTS, Contestant, isas, ours
 from fnet_kernels._bench.pages import huge, pages
 from fnet_kernels._bench.setting import Setting
@@ -187,9 +188,9 @@ def main() -> int:
     for name, reason in report.absent.items():
         print(f"absent: {name}: {reason}")
     print(f"\n{report.summary()}")
-    for what, count in report.cores.items():
-        if not cores.enough(count, 2):
-            print(f"NOTE: {what} had {count:.2f} cores, not two")
+    for what in report.cores:
+        if not report.undisturbed(what):
+            print(f"NOTE: not two cores with a cache in common: {what}, {report.on(what)}")
     path = args.out / f"{machine.slug()}-bars.json"
     about = {c.name: {"role": c.role, "about": c.about} for c in FIELD}
     report.write(path, machine=facts, contestants=about, memory=memory_ratios)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bar import Bar, text
-from handover import handover_ns
+from handover import handover_ns, near
 
 from fnet_kernels._bench import cores
 from fnet_kernels._table import table
@@ -38,9 +38,7 @@ class Report:
 
     def take(self, what: str, measure: Callable[[], dict[str, Timing]]) -> dict[str, Timing]:
         """Run one comparison on two cores, keep its times, in milliseconds, and print them."""
-        before = handover_ns()
         times = self._on_two_cores(what, measure)
-        self.handovers[what] = [before, handover_ns()]
         rows = self.times[what] = {}
         for name, timing in times.items():
             low, middle, high = (1e3 * t for t in timing.quartiles)
@@ -50,8 +48,7 @@ class Report:
             [name, *(f"{row[k]:.2f}" for k in ("median_ms", "q1_ms", "q3_ms"))]
             for name, row in sorted(rows.items(), key=lambda item: item[1]["median_ms"])
         ]
-        apart = " and ".join(str(ns) for ns in self.handovers[what] if ns)
-        heading = f"\n{what}: {self.cores[what]:.2f} cores, {apart or '?'} ns there and back"
+        heading = f"\n{what}: {self.on(what)}"
         print(f"{heading}\n{table(['', 'median ms', 'q1', 'q3'], cells)}", flush=True)
         return times
 
@@ -61,14 +58,25 @@ class Report:
         while True:
             start = time.perf_counter()
             self.cores[what] = cores.given(2)
-            if self.patience <= 0 or cores.enough(self.cores[what], 2):
+            self.handovers[what] = [handover_ns()]
+            if self.patience <= 0 or self.undisturbed(what):
                 times = measure()
                 self.cores[what] = min(self.cores[what], cores.given(2))
-                if self.patience <= 0 or cores.enough(self.cores[what], 2):
+                self.handovers[what].append(handover_ns())
+                if self.patience <= 0 or self.undisturbed(what):
                     return times
-            print(f"{what}: only {self.cores[what]:.2f} cores, again", flush=True)
+            print(f"{what}: {self.on(what)}, again", flush=True)
             time.sleep(2)
             self.patience -= time.perf_counter() - start
+
+    def undisturbed(self, what: str) -> bool:
+        """Whether that comparison had two cores, and these a cache in common."""
+        return cores.enough(self.cores[what], 2) and all(map(near, self.handovers[what]))
+
+    def on(self, what: str) -> str:
+        """What it ran on, in words."""
+        apart = " and ".join(str(ns) for ns in self.handovers[what] if ns)
+        return f"{self.cores[what]:.2f} cores" + (f", {apart} ns there and back" if apart else "")
 
     def faster(
         self, bar: Bar, times: dict[str, Timing], rival: str, shape: str, against: str = ""

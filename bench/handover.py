@@ -1,10 +1,10 @@
 """How far apart the cores are: nanoseconds for a value to go to another core and back.
 
-defines: handover_ns
+defines: handover_ns, near
 
-Some 50 where two cores have a cache in common, over 300 where they are on different chiplets, which
-a host may decide anew every minute: sequences that both work on then take half as long again. From
-fnet_core_bench, which CMake builds (`make core`).
+Some 50 to 150 where two cores have a cache in common, over 300 where they are on different
+chiplets, which a host may decide anew every minute: sequences that both work on then take up to
+1.6 times as long. From fnet_core_bench, which CMake builds (`make core`).
 """
 
 from __future__ import annotations
@@ -22,3 +22,8 @@ def handover_ns() -> int | None:
     except ImportError:
         return None
     return round(module.handover_ns())
+
+
+def near(ns: int | None) -> bool:
+    """Whether cores that far apart have a cache in common; where unknown, it is taken as given."""
+    return ns is None or ns < 250

@@ -102,6 +102,9 @@ void set_stream_bytes(int64_t bytes);
 size_t mix_cpu_workspace(const MixArgs& args, int slots, const Kernels& = active_kernels());
 size_t norm_grad_cpu_workspace(const NormGradArgs& args);
 
+// So many sequences are in work at a time: one in each slot, or one that all share.
+int mix_cpu_sequences(const MixArgs& args, int slots, const Kernels& = active_kernels());
+
 // Sequences [begin, end) of the batch, of which the caller may bring several parts in any order.
 [[nodiscard]] Status mix_part_cpu(const MixArgs& args, int64_t begin, int64_t end, void* workspace,
                                   const Parallel& parallel, const Kernels& = active_kernels());

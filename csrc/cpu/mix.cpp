@@ -102,6 +102,10 @@ size_t mix_cpu_workspace(const MixArgs& args, int slots, const Kernels& kernels)
   return MixWorkspace(args, slots, kernels, nullptr).used;
 }
 
+int mix_cpu_sequences(const MixArgs& args, int slots, const Kernels& kernels) {
+  return MixWorkspace(args, slots, kernels, nullptr).private_spectra ? slots : 1;
+}
+
 Status mix_part_cpu(const MixArgs& args, int64_t begin, int64_t end, void* workspace,
                     const Parallel& parallel, const Kernels& kernels) {
   if (!has_own_kernels(args)) return Status::kUnsupportedLength;

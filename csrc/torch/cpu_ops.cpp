@@ -74,7 +74,7 @@ struct Cpu {
     const Parallel parallel = mix_parallel(args);
     const Tensor workspace = new_bytes(like, norm_grad_cpu_workspace(norm));
     const int64_t slice =
-        parallel.slots() *
+        mix_cpu_sequences(args, parallel.slots()) *
         std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, args.seq * args.hidden));
     const NormGradChunks chunks = norm_grad_chunks(norm);
     args.row_scale = rstd;
