@@ -94,7 +94,7 @@ struct Kernels;
 const Kernels& active_kernels();
 
 // Outputs of so many bytes and more are written past the caches: by default an eighth of the last
-// cache, and 4 MB at least. Setting 0 brings the default back.
+// cache, but 4 MB at least and 16 MB at most. Setting 0 brings the default back.
 int64_t stream_bytes();
 void set_stream_bytes(int64_t bytes);
 

@@ -33,9 +33,9 @@ class Arena {
 void* offset(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
 // Whether each slot does whole sequences, with a spectrum G of its own, in place of a share of
-// every one: columns that one core has written are not another's rows then, which costs half of the
-// time where the cores have no cache in common. Up to this size G stays in its core's L2 between
-// the passes; larger ones are half of x in memory, so the batch must hold two sequences for each.
+// every one: then no core waits for what another has written, which takes half as long again where
+// they have no cache in common. A small G stays in its core's L2 between the passes as well. Each
+// is half of a sequence, so large ones ask for two sequences a slot: they are half of x at most.
 bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes) {
   constexpr int64_t kSmall = 2 << 20;
   return args.batch >= (spectrum_bytes <= kSmall ? slots : 2 * slots);
