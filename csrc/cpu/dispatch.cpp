@@ -64,7 +64,7 @@ const char* cpu_isas() {
   static const std::string names = [] {
     std::string list;
     each_candidate([&](const Kernels& kernels) {
-      list += (list.empty() ? "" : ",") + std::string(kernels.name);
+      list.append(list.empty() ? "" : ",").append(kernels.name);
       return false;
     });
     return list;
