@@ -42,9 +42,14 @@ def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
-    """For many small calls: a pool that waits for its turn on a busy machine costs far more."""
+def threads_restored() -> Iterator[None]:
+    """For tests that set torch's number of threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread(threads_restored: None) -> None:
+    """For many small calls: a pool that waits for its turn on a busy machine costs far more."""
+    torch.set_num_threads(1)

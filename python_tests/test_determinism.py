@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
 
 from fnet_kernels import fused_fourier_mix
-
-
-@pytest.fixture
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def results(x: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
@@ -26,7 +17,7 @@ def results(x: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
     return [y.detach(), *torch.autograd.grad(y, leaves, grad)]
 
 
-@pytest.mark.usefixtures("_threads")
+@pytest.mark.usefixtures("threads_restored")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(
     "shape",

@@ -33,20 +33,17 @@ def test_a_workspace_serves_larger_and_smaller_shapes() -> None:
         assert error < 1e-10 * x.numel()
 
 
+@pytest.mark.usefixtures("threads_restored")
 def test_it_is_at_most_half_of_x() -> None:
     """Although each thread has a spectrum of its own, half a sequence, where there are enough."""
-    before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        for seq, hidden in ((2048, 768), (4096, 1024)):
-            x = 4 * seq * hidden
-            for batch in range(2, 10):
-                needed = torch.ops.fnet_kernels.workspace_bytes(batch, seq, hidden, torch.float32)
-                spectra = 2 if batch >= 4 else 1
-                assert spectra * x / 2 < needed < (spectra + 1) * x / 2
-                assert needed < batch * x / 2
-    finally:
-        torch.set_num_threads(before)
+    for seq, hidden in ((2048, 768), (4096, 1024)):
+        x = 4 * seq * hidden
+        for batch in range(2, 10):
+            needed = torch.ops.fnet_kernels.workspace_bytes(batch, seq, hidden, torch.float32)
+            spectra = 2 if batch >= 4 else 1
+            assert spectra * x / 2 < needed < (spectra + 1) * x / 2
+            assert needed < batch * x / 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory from /proc")
