@@ -35,14 +35,14 @@ Slices slices_of(const MixArgs& args, const CudaDevice& device) {
   };
   visit_seq_shape<T>(args.seq, device.shared_bytes, [&](auto i) {
     using K = SeqBlock<T, i>;
-    fill(K::kTile.fft_blocks, K::kSharedBytes, K::tiles(args.hidden));
+    fill(K::kTile.fft_blocks, K::kSharedBytes, 2 * K::tiles(args.hidden));
   });
   visit_row_shape(args.hidden, device.shared_bytes, [&](auto i) {
     using K = RowBlock<i>;
     fill(kRowShapes[i].template blocks<T>().fft, K::kSharedBytes, K::blocks(1, args.seq));
   });
 
-  constexpr int64_t kMostOfAGrid = 65535;  // of its second dimension
+  constexpr int64_t kMostOfAGrid = 65535;  // of its third dimension
   const int64_t slice = std::min(std::max(cached, enough), kMostOfAGrid);
   int64_t count = (args.batch + slice - 1) / slice;
   // The spectrum of all is a little more than half of x in fp32, which is the promise. What few
@@ -72,5 +72,26 @@ GradBlocks grad_blocks(const MixArgs& args, int64_t batch, const CudaDevice& dev
   });
   return found;
 }
+
+// What the backward keeps beside its output, for its largest slice: where each part begins, in
+// bytes. The spectrum is the first.
+struct GradWorkspace {
+  int64_t tiles = 0;  // of seq_grad
+  int64_t edges = 0, partials = 0, ready = 0, bytes = 0;
+
+  template <class T>
+  static GradWorkspace of(const MixArgs& args, bool sums, const CudaDevice& device) {
+    const int64_t batch = slices_of<T>(args, device).largest();
+    GradWorkspace found;
+    visit_seq_shape<T>(args.seq, device.shared_bytes,
+                       [&](auto i) { found.tiles = SeqBlock<T, i>::tiles(args.hidden); });
+    const int64_t blocks = sums ? grad_blocks<T>(args, batch, device).count : 0;
+    found.edges = batch * spectrum_bytes(args);
+    found.partials = found.edges + batch * found.tiles * args.seq * int64_t(sizeof(float));
+    found.ready = found.partials + blocks * 2 * args.hidden * int64_t(sizeof(float));
+    found.bytes = found.ready + batch * 2 * found.tiles * int64_t(sizeof(unsigned));
+    return found;
+  }
+};
 
 }  // namespace fnet
