@@ -12,7 +12,7 @@ import torch
 
 import fnet_kernels
 
-# (batch, seq, hidden): two, three and four stages along each axis, then the general path.
+# (batch, seq, hidden): every number of stages along each axis, then the general path.
 SHAPES = [
     (3, 16, 64),
     (2, 384, 128),

@@ -17,16 +17,16 @@ constexpr int resident_blocks(int blocks, int shared_bytes, const CudaDevice& de
   return std::clamp((device.shared_bytes + 1024) / (shared_bytes + 1024), 1, blocks);
 }
 
-// Along seq: `kLines` neighbouring pairs of columns, each a line of kLength complex numbers.
+// Along seq: `kLines` neighbouring pairs of columns, each a line of kLength complex numbers, which
+// are every second row.
 template <class T, int Shape>
 struct SeqBlock {
   static constexpr LineShape kLine = kSeqShapes[Shape].line;
   static constexpr SeqTile kTile = kSeqShapes[Shape].template tile<T>();
-  static constexpr int kLength = kLine.length, kLines = kTile.lines;
-  static constexpr int kThreads = kLines * kLine.threads();
+  static constexpr int kSeq = kSeqShapes[Shape].seq(), kLength = kLine.length;
+  static constexpr int kLines = kTile.lines, kThreads = kLines * kLine.threads();
   static constexpr int kSharedBytes = tile_size<kLine, kLines>() * int(sizeof(Complex<float>));
-  // seq_grad has one line for each end of a tile.
-  static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0 && kLines >= 2);
+  static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0);
 
   static int tiles(int64_t hidden) {
     return int((spectrum_lines(int(hidden)) + kLines - 1) / kLines);
@@ -48,9 +48,8 @@ struct RowBlock {
   static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
   static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLanes && kRadix % 2 == 0);
 
-  // Blocks for a batch of sequences, whose rows come two and two with their mirror images.
   static int64_t blocks(int64_t batch, int64_t seq) {
-    return (batch * ((seq / 2 + 2) / 2) + kLines - 1) / kLines;
+    return (batch * row_lines(seq) + kLines - 1) / kLines;
   }
 };
 
@@ -80,7 +79,7 @@ bool visit_seq_shape(int64_t length, int64_t shared_bytes, const F& body) {
       [&](auto i) {
         if constexpr (kSeqShapes[i].template tile<T>().lines > 0) {
           using K = SeqBlock<T, i>;
-          if (length != K::kLength || K::kSharedBytes > shared_bytes) return false;
+          if (length != K::kSeq || K::kSharedBytes > shared_bytes) return false;
           body(i);
           return true;
         }

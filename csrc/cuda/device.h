@@ -6,6 +6,7 @@
 //   FNET_DEVICE                                 a function that only kernels call
 //   threadIdx, blockIdx, blockDim, gridDim      as in CUDA
 //   sync_threads(), sync_warp()                 barriers; all threads of the block, of the warp
+//   announce(flag), await(flag)                 between blocks; all threads of either
 //   recomputed(v)                               v; what follows from it is not kept from before
 //   shuffle, shuffle_xor, shuffle_down          whole warps; no order of memory accesses is implied
 //   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes an access
@@ -18,6 +19,11 @@
 // Rules: blocks are whole warps; a barrier or a shuffle is reached by every thread of its block or
 // warp, at the same call; memory is touched through these functions only. `where` is never given,
 // except by a helper that passes on its caller's.
+//
+// A block that awaits a flag, 0 until another has announced it, finds what that had written before.
+// Only blocks of smaller blockIdx.x (equal y, z) may be awaited, and the launch says `in_order`:
+// devices begin blocks in the order of their indices, and one that has begun comes to its end
+// whatever waits for it.
 #pragma once
 
 #include <cstddef>

@@ -22,6 +22,18 @@ struct Site {
 FNET_DEVICE void sync_threads(Site = {}) { __syncthreads(); }
 FNET_DEVICE void sync_warp(Site = {}) { __syncwarp(); }
 
+// The barriers make one thread's release and acquire those of its block.
+FNET_DEVICE void announce(unsigned* flag, Site = {}) {
+  __syncthreads();
+  if (threadIdx.x == 0) asm volatile("st.release.gpu.u32 [%0], 1;" ::"l"(flag) : "memory");
+}
+FNET_DEVICE void await(const unsigned* flag, Site = {}) {
+  unsigned announced = threadIdx.x > 0;
+  while (!announced)
+    asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(announced) : "l"(flag) : "memory");
+  __syncthreads();
+}
+
 FNET_DEVICE int recomputed(int v) {
   asm volatile("" : "+r"(v));
   return v;
@@ -107,6 +119,7 @@ struct LaunchConfig {
   dim3 grid = 1, block = 1;
   size_t shared_bytes = 0;
   void* stream = nullptr;  // a cudaStream_t
+  bool in_order = false;   // devices begin blocks so in any case
 };
 
 namespace detail {

@@ -6,17 +6,23 @@
 
 namespace fnet {
 
-// The first kernel: fold x with its mirror image and transform columns along seq.
+// The first kernel: fold x with its mirror image and transform columns along seq, even rows (p = 0)
+// and odd ones (p = 1) apart.
 //
-//   F[k, j] = sum_n (g[n, 2j] + i g[n, 2j + 1]) w_N^{kn},  g[n, m] = x[n, m] + x[-n, -m],
+//   F[p, k, j] = w_N^{pk} sum_i (g[2i + p, 2j] + i g[2i + p, 2j + 1]) w_{N/2}^{ki},
+//   g[n, m] = x[n, m] + x[-n, -m],
 //
-// for k = 0..N-1 and j = 0..d/4: two real columns in one complex line. Their spectra come apart in
-// the second kernel, where both F[k] and F[-k] are at hand.
+// for k = 0..N/2-1 and j = 0..d/4: two real columns in one complex line. The last butterflies,
+//
+//   F[k] = F[0, k] + F[1, k],  F[k + N/2] = F[0, k] - F[1, k],
+//
+// are the second kernel's, where the spectra of the two columns come apart as well: they need rows
+// -k beside rows k. A line of N/2 numbers leaves room for whole sectors of x in a block.
 template <class T>
 struct SeqFftArgs {
   const T* x;
   int64_t batch_stride, row_stride;
-  Complex<float>* spectrum;  // [batch, seq, pitch]
+  Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
   int64_t batch;
   int seq, hidden, pitch;
 };
@@ -25,10 +31,12 @@ struct SeqFftArgs {
 constexpr int spectrum_lines(int hidden) { return hidden / 4 + 1; }
 constexpr int spectrum_pitch(int hidden) { return (spectrum_lines(hidden) + 3) / 4 * 4; }
 
-// The second: from the packed spectrum to rows of y.
+// The second: from the packed spectrum to rows of y. A line takes rows k and k + N/2, k = 0..N/4,
+// and gives their mirror images, too.
+constexpr int row_lines(int64_t seq) { return int(seq / 4) + 1; }
 template <class T>
 struct RowFftArgs {
-  const Complex<float>* spectrum;
+  const Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
   int64_t batch;
   int seq, hidden, pitch;
 
@@ -45,29 +53,36 @@ struct RowFftArgs {
 // The backward of LayerNorm(x + scale M(x)) goes the other way round: rows first, while they are
 // at hand for LayerNorm's gradient, then columns. dx = du + scale M(du): M is its own adjoint.
 
-// The first kernel of the backward: du, its fold, and the transform along hidden, packed as above:
+// The first kernel of the backward: du, its fold, the transform along hidden, packed as above, and
+// the first butterflies along seq:
 //
-//   F[n, j] = H[n, 2j] + i H[n, 2j + 1],  H[n, m] = 2 sum_l g[n, l] w_d^{lm}.
+//   F[p, n, j] = H[n, 2j] + i H[n, 2j + 1] + (-1)^p (H[n + N/2, 2j] + i H[n + N/2, 2j + 1]),
+//   H[n, m] = 2 sum_l g[n, l] w_d^{lm},  n = 0..N/2-1.
 template <class T>
 struct RowGradArgs {
   const T *grad, *normalized;  // [batch, seq, hidden]
   const float* rstd;           // [batch, seq]
   const T* weight;             // [hidden], or null
   T* du;                       // [batch, seq, hidden]
-  Complex<float>* spectrum;    // [batch, seq, pitch]
+  Complex<float>* spectrum;    // [batch, 2, seq / 2, pitch]
   float* partials;             // [blocks, 2, hidden]: sums for dweight and dbias; or null
   bool first;                  // whether partials are written, or added to
   int64_t batch, blocks;
   int turns;  // lines that each thread takes, one after another
   int seq, hidden, pitch;
+  unsigned* ready;  // [readies]: becomes 0, for seq_grad
+  int64_t readies;
 };
 
-// The second: the transform along seq, and du added.
+// The second: the rest of the transform along seq, w_N^{pn} first, and du added. dx[2k + p] is of
+// F[p] alone.
 template <class T>
 struct SeqGradArgs {
-  const Complex<float>* spectrum;
-  float scale;  // counts du folded and unpacked: a quarter of the user's
-  T* dx;        // [batch, seq, hidden]: du becomes dx
+  const Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
+  float* edges;                    // [batch, 2, tiles, seq / 2]: the first column of each tile
+  unsigned* ready;                 // [batch, 2, tiles]: whether it is there; 0 before
+  float scale;                     // counts du folded and unpacked: a quarter of the user's
+  T* dx;                           // [batch, seq, hidden]: du becomes dx
   int64_t batch;
   int seq, hidden, pitch;
 };

@@ -3,7 +3,7 @@
 //
 // Smaller radices come first: the last stage has no twiddles. Odd factors come first of all, so
 // that what is left of the line is a power of two and its index arithmetic is shifts. Where that
-// order would spill a register, as in 8192 and 2560, another is taken.
+// order would spill a register another is taken.
 #pragma once
 
 #include "fft/defs.h"
@@ -25,24 +25,25 @@ struct LineShape {
   }
 };
 
-// A block of the kernels along seq transforms `lines` neighbouring pairs of columns at once: 8
-// pairs of 16-bit numbers, or 4 of 32, are a 32-byte sector of each row. So many blocks of seq_fft
-// and of seq_grad are on a multiprocessor together: the compiler shares its 65,536 registers out
-// among them. More, and a thread would spill.
+// A block of the kernels along seq transforms `lines` neighbouring pairs of columns at once, their
+// even rows or their odd ones: 8 pairs of 16-bit numbers, or 4 of 32, are a 32-byte sector of each
+// row. So many blocks of seq_fft and of seq_grad are on a multiprocessor together: the compiler
+// shares its 65,536 registers out among them. More, and a thread would spill.
 struct SeqTile {
   int lines = 0, fft_blocks = 0, grad_blocks = 0;  // lines 0: none
 };
 
-// A length in 16-bit storage, and in 32. Of several shapes of one length the first is taken whose
-// block the device has shared memory for: 227 KB on data-centre devices, 99 on others, where 8192
-// has none.
+// A length in 16-bit storage, and in 32; a line is half of it. Of several shapes of one length the
+// first is taken whose block the device has shared memory for: 227 KB on data-centre devices, 99 on
+// others.
 //
-// From 3072 on no block is whole sectors wide in 16 bits: 8 pairs of columns are 24,576 points and
-// more, of which 512 threads hold 48 each, and have 128 registers, two of them for a point.
+// At 8192 no block is a whole sector wide in 16 bits: 8 lines of 4096 are 65,536 registers, all
+// there are.
 struct SeqShape {
   LineShape line;
   SeqTile narrow, wide;
 
+  constexpr int seq() const { return 2 * line.length; }
   template <class T>
   constexpr const SeqTile& tile() const {
     return sizeof(T) == 4 ? wide : narrow;
@@ -73,8 +74,8 @@ constexpr int row_block_lines(const LineShape& line) {
 // -DFNET_FEW_LENGTHS: a build that only checks the code (sanitizers, mutants) takes one of a kind.
 #if defined(FNET_FEW_LENGTHS)
 inline constexpr SeqShape kSeqShapes[] = {
-    {{16, 4, {4, 4}}, {32, 8, 8}, {32, 6, 6}},
-    {{384, 24, {6, 8, 8}}, {8, 4, 4}, {8, 4, 4}},
+    {{8, 2, {2, 2, 2}}, {8, 16, 16}, {8, 16, 16}},
+    {{192, 24, {24, 8}}, {8, 8, 8}, {8, 8, 8}},
 };
 inline constexpr RowShape kRowShapes[] = {
     {{64, 8, {4, 4, 4}}, {5, 4}, {4, 4}},
@@ -84,40 +85,39 @@ inline constexpr RowShape kRowShapes[] = {
 #else
 
 inline constexpr SeqShape kSeqShapes[] = {
+    {{8, 2, {2, 2, 2}}, {8, 16, 16}, {8, 16, 16}},
     {{16, 4, {4, 4}}, {32, 8, 8}, {32, 6, 6}},
     {{32, 8, {4, 8}}, {32, 8, 8}, {32, 6, 6}},
     {{64, 8, {8, 8}}, {16, 8, 8}, {16, 6, 6}},
-    {{128, 16, {8, 16}}, {16, 8, 8}, {16, 6, 8}},
-    {{256, 16, {16, 16}}, {8, 8, 8}, {8, 6, 8}},
+    {{128, 16, {8, 16}}, {16, 8, 6}, {16, 5, 6}},
+    {{192, 24, {24, 8}}, {8, 8, 8}, {8, 8, 8}},
+    {{256, 16, {16, 16}}, {8, 8, 8}, {8, 6, 6}},
+    {{320, 20, {20, 4, 4}}, {8, 6, 5}, {8, 5, 4}},
     {{384, 24, {6, 8, 8}}, {8, 4, 4}, {8, 4, 4}},
-    {{512, 16, {8, 8, 8}}, {8, 4, 4}, {8, 3, 4}},
+    {{512, 16, {8, 8, 8}}, {8, 4, 4}, {8, 3, 3}},
     {{640, 40, {10, 8, 8}}, {8, 3, 3}, {8, 2, 3}},
     {{768, 24, {12, 8, 8}}, {8, 2, 2}, {8, 2, 2}},
-    {{1024, 16, {8, 8, 16}}, {8, 2, 2}, {4, 4, 4}},
+    {{1024, 16, {8, 8, 16}}, {8, 2, 2}, {4, 4, 3}},
     {{1280, 40, {20, 8, 8}}, {8, 1, 1}, {4, 2, 2}},
     {{1536, 24, {24, 8, 8}}, {8, 1, 1}, {4, 2, 2}},
-    {{2048, 16, {8, 16, 16}}, {8, 1, 1}, {4, 2, 2}},
+    {{2048, 16, {8, 16, 16}}, {8, 1, 1}, {4, 2, 1}},
     {{2048, 16, {8, 16, 16}}, {4, 1, 1}, {}},
-    {{2560, 40, {10, 8, 8, 4}}, {8, 1, 1}, {4, 1, 1}},
-    {{2560, 40, {10, 4, 8, 8}}, {4, 1, 1}, {}},
-    {{3072, 24, {6, 8, 8, 8}}, {4, 1, 1}, {4, 1, 1}},
     {{4096, 32, {16, 16, 16}}, {4, 1, 1}, {4, 1, 1}},
     {{4096, 32, {16, 16, 16}}, {2, 1, 1}, {2, 1, 1}},
-    {{8192, 32, {4, 16, 16, 8}}, {2, 1, 1}, {2, 1, 1}},
 };
 
 inline constexpr RowShape kRowShapes[] = {
     {{64, 8, {4, 4, 4}}, {5, 4}, {4, 4}},        {{128, 16, {8, 16}}, {5, 4}, {4, 4}},
     {{256, 16, {8, 4, 8}}, {5, 4}, {3, 4}},      {{384, 24, {12, 4, 8}}, {4, 4}, {4, 3}},
-    {{512, 16, {8, 4, 16}}, {5, 4}, {4, 4}},     {{640, 40, {20, 4, 8}}, {3, 2}, {3, 2}},
-    {{768, 24, {12, 8, 8}}, {4, 4}, {4, 3}},     {{1024, 16, {8, 8, 16}}, {4, 4}, {4, 4}},
-    {{1280, 40, {20, 8, 8}}, {3, 2}, {3, 2}},    {{1536, 24, {12, 4, 4, 8}}, {4, 3}, {4, 3}},
+    {{512, 16, {8, 4, 16}}, {4, 4}, {4, 4}},     {{640, 40, {20, 4, 8}}, {3, 2}, {3, 2}},
+    {{768, 24, {12, 8, 8}}, {4, 4}, {3, 3}},     {{1024, 16, {8, 8, 16}}, {4, 4}, {4, 4}},
+    {{1280, 40, {20, 8, 8}}, {3, 2}, {2, 2}},    {{1536, 24, {12, 4, 4, 8}}, {4, 3}, {4, 3}},
     {{2048, 16, {8, 16, 16}}, {4, 4}, {4, 4}},   {{2560, 40, {20, 4, 4, 8}}, {3, 2}, {3, 2}},
     {{3072, 24, {12, 4, 8, 8}}, {4, 3}, {4, 3}}, {{4096, 16, {8, 8, 8, 8}}, {2, 2}, {2, 2}},
 };
 #endif
 
-constexpr int length_of(const SeqShape& shape) { return shape.line.length; }
+constexpr int length_of(const SeqShape& shape) { return shape.seq(); }
 constexpr int length_of(const RowShape& shape) { return shape.line.length; }
 
 }  // namespace fnet

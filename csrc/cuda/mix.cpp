@@ -63,14 +63,15 @@ Status status_of(int error, const CudaQueue& queue) {
 template <class T>
 int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* workspace,
                          const CudaQueue& queue) {
-  const Slices slices = slices_of<T>(args, queue.device);
-  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
-  const GradBlocks blocks = grad_blocks<T>(args, slices.largest(), queue.device);
-  auto* spectrum = static_cast<Complex<float>*>(workspace);
   const bool sums = norm.dweight || norm.dbias;
-  auto* partials = sums ? reinterpret_cast<float*>(static_cast<char*>(workspace) +
-                                                   slices.largest() * spectrum_bytes(args))
-                        : nullptr;
+  const auto plan = grad_plan<T>(args, sums, queue.device);
+  const Slices& slices = plan.slices;
+  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
+  const auto place = [&](int64_t offset) { return static_cast<char*>(workspace) + offset; };
+  auto* spectrum = static_cast<Complex<float>*>(workspace);
+  auto* edges = reinterpret_cast<float*>(place(plan.edges));
+  auto* partials = sums ? reinterpret_cast<float*>(place(plan.partials)) : nullptr;
+  auto* ready = reinterpret_cast<unsigned*>(place(plan.ready));
   for (int64_t i = 0; i < slices.count; ++i) {
     const int64_t b = slices.begin(i), batch = slices.size(i);
     const int64_t rows = b * args.seq, elements = rows * args.hidden;
@@ -83,12 +84,14 @@ int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* wo
     first.spectrum = spectrum;
     first.partials = partials;
     first.first = b == 0;
-    first.batch = batch, first.blocks = blocks.count, first.turns = blocks.turns;
+    first.batch = batch, first.blocks = plan.blocks.count, first.turns = plan.blocks.turns;
     first.seq = seq, first.hidden = hidden, first.pitch = pitch;
+    first.ready = ready, first.readies = batch * 2 * plan.tiles;
     if (const int error = launch_row_grad(first, queue)) return error;
 
     SeqGradArgs<T> second;
     second.spectrum = spectrum;
+    second.edges = edges, second.ready = ready;
     second.scale = float(args.scale / 4);
     second.dx = first.du;
     second.batch = batch;
@@ -96,8 +99,9 @@ int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* wo
     if (const int error = launch_seq_grad(second, queue)) return error;
   }
   if (!sums) return 0;
-  return launch_add_chunks<T>(partials, blocks.count, args.hidden, static_cast<T*>(norm.dweight),
-                              static_cast<T*>(norm.dbias), queue.stream);
+  return launch_add_chunks<T>(partials, plan.blocks.count, args.hidden,
+                              static_cast<T*>(norm.dweight), static_cast<T*>(norm.dbias),
+                              queue.stream);
 }
 
 // body(T{}) for the dtypes that have kernels of their own.
@@ -160,15 +164,13 @@ Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue) {
 
 size_t norm_mix_grad_cuda_workspace(const NormGradArgs& norm, const MixArgs& args,
                                     const CudaDevice& device) {
-  size_t bytes = mix_cuda_workspace(args, device);
-  if (bytes == 0 || !(norm.dweight || norm.dbias)) return bytes;
+  if (!has_cuda_kernels(args, device)) return 0;
+  int64_t bytes = 0;
   visit_own_dtype(args.dtype, [&](auto t) {
-    using T = decltype(t);
-    const int64_t blocks = grad_blocks<T>(args, slices_of<T>(args, device).largest(), device).count;
-    bytes += size_t(blocks * 2 * args.hidden) * sizeof(float);
+    bytes = grad_plan<decltype(t)>(args, norm.dweight || norm.dbias, device).bytes;
     return Status::kOk;
   });
-  return bytes;
+  return size_t(bytes);
 }
 
 Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, void* workspace,

@@ -1,13 +1,17 @@
 // launch_row_fft, defined: see kernels.h.
 //
-// A line takes two rows k1, k2 of the spectrum and gives up to four rows of y: k1, k2 and their
-// mirror images. With G[k, m] the transform of column m,
+// A line takes the spectrum's rows k1 = k and k2 = k + N/2 and gives up to four rows of y: these
+// and their mirror images. With G[k, m] the transform of column m,
 //
 //   2 G[k, 2j] = F[k, j] + conj F[-k, j],   2i G[k, 2j + 1] = F[k, j] - conj F[-k, j],
 //   r[k, l] = sum_m G[k, m] w_d^{lm},       G[k, -m] = conj G[k, m],
 //
 // so r is real, and the transform of G[k1] + i G[k2] is r[k1] + i r[k2]. Output row k is r[k, l],
 // row -k is r[k, -l].
+//
+// Rows k1 and k2 are F[0, k] and F[1, k], added and subtracted. Rows -k1 and -k2 come alike from
+// row N/2 - k, with the signs exchanged, since it is -k2; but from row 0 if k is 0, where it is
+// -k1.
 #pragma once
 
 #include "core/layer_norm.h"
@@ -22,9 +26,11 @@ namespace fnet {
 // those for b. So thread b > 0 transforms row k1 and row k2 apart and combines them into
 // butterflies b and -b. Thread 0 has both rows in one for b = 0, and both in one for b = C / 2,
 // where -b is b.
+//
+// F: F[0] and F[1] of row k, then of its image. sign: of the image's F[1] in row -k1.
 template <int Shape>
 FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
-                             const Complex<float>* const (&F)[4]) {
+                             const Complex<float>* const (&F)[4], float sign) {
   using K = RowLine<Shape>;
   using Point = Complex<float>;
   constexpr int R = K::kRadix, C = K::kColumns;
@@ -33,21 +39,24 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
   const int minus_b = first ? C / 2 : C - b;
   const bool odd = b % 2 != 0;  // of m too, and of -m
 
-  // 2 G[row, m]
-  const auto spectrum = [&](auto row, int m) {
-    const Point f = load_global<Cache::kReadOnly>(F[2 * row] + m / 2);
-    const Point g = load_global<Cache::kReadOnly>(F[2 * row + 1] + m / 2);
-    const Point sum = f + conj(g), turned = mul_minus_i(f - conj(g));
-    return Point{odd ? turned.re : sum.re, odd ? turned.im : sum.im};
+  // 2 G[k1, m] and 2 G[k2, m]
+  const auto spectrum = [&](int m) {
+    Point part[2];  // of F[0] and of F[1]
+    static_for<2>([&](auto p) {
+      const Point f = load_global<Cache::kReadOnly>(F[p] + m / 2);
+      Point g = load_global<Cache::kReadOnly>(F[2 + p] + m / 2);
+      if (p == 1) g = {g.re * sign, g.im * sign};
+      const Point sum = f + conj(g), turned = mul_minus_i(f - conj(g));
+      part[p] = {odd ? turned.re : sum.re, odd ? turned.im : sum.im};
+    });
+    return std::pair{part[0] + part[1], part[0] - part[1]};
   };
-  using Row1 = std::integral_constant<int, 0>;
-  using Row2 = std::integral_constant<int, 1>;
 
   Point z[2][R];  // butterfly 0 and 1
   static_for<R / 2>([&](auto a) {
     if constexpr (a > 0) sync_warp();  // bounds the loads in flight, hence registers
-    const Point p1 = spectrum(Row1{}, b + C * a), p2 = spectrum(Row2{}, b + C * a);
-    const Point q1 = spectrum(Row1{}, minus_b + C * a), q2 = spectrum(Row2{}, minus_b + C * a);
+    const auto [p1, p2] = spectrum(b + C * a);
+    const auto [q1, q2] = spectrum(minus_b + C * a);
     if (first) {
       z[0][a] = plus_i(p1, p2);
       if constexpr (a > 0) z[0][R - a] = plus_i(conj(p1), conj(p2));
@@ -60,7 +69,10 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
       z[1][R - 1 - a] = conj(q2);
     }
   });
-  if (first) z[0][R / 2] = plus_i(spectrum(Row1{}, C * R / 2), spectrum(Row2{}, C * R / 2));
+  if (first) {
+    const auto [p1, p2] = spectrum(C * R / 2);
+    z[0][R / 2] = plus_i(p1, p2);
+  }
 
   Dft<R>::run(z[0]);
   Dft<R>::run(z[1]);
@@ -201,20 +213,19 @@ void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowLine<Shape>;
   using Out = RowOutput<T, Shape>;
   const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
-  const int rows = args.seq / 2 + 1, pairs = (rows + 1) / 2;
-  const int64_t all = args.batch * pairs;
+  const int half = args.seq / 2, lines = row_lines(args.seq);
+  const int64_t all = args.batch * lines;
   const int64_t given = int64_t(blockIdx.x) * K::kLines + slot;
   const int64_t index = given < all ? given : all - 1;
-  const int64_t b = index / pairs;
-  const int k1 = 2 * int(index % pairs), k2 = k1 + 1 < rows ? k1 + 1 : k1;
-  const int minus_k1 = mirror(k1, args.seq), minus_k2 = mirror(k2, args.seq);
+  const int64_t b = index / lines;
+  const int k = int(index % lines);
 
   const Complex<float>* F = args.spectrum + b * args.seq * args.pitch;
-  const Complex<float>* const in[4] = {
-      F + int64_t(k1) * args.pitch, F + int64_t(minus_k1) * args.pitch,
-      F + int64_t(k2) * args.pitch, F + int64_t(minus_k2) * args.pitch};
+  const auto row = [&](int n) { return F + int64_t(n) * args.pitch; };
+  const int image = mirror(k, half);
+  const Complex<float>* const in[4] = {row(k), row(half + k), row(image), row(half + image)};
   const typename K::Fft fft{shared_memory<Complex<float>>() + slot * K::kTile, lane, 0};
-  first_stage<Shape>(fft, in);
+  first_stage<Shape>(fft, in, k == 0 ? 1.0f : -1.0f);
   Complex<float> z[K::kPoints];
   fft.template finish<1>(z);
 
@@ -233,8 +244,9 @@ void row_fft_kernel(RowFftArgs<T> args) {
                     lane};
   Out out{args, sum, lane};
   const bool live = given < all;
-  out.finish_pair(rows_at, b, k1, live);
-  out.finish_pair(rows_at + K::kLength, b, k2, live && k2 != k1);
+  out.finish_pair(rows_at, b, k, live);
+  const bool apart = k + half != mirror(k, args.seq);  // row N/4 is its own pair
+  out.finish_pair(rows_at + K::kLength, b, k + half, live && apart);
 }
 
 template <class T>

@@ -1,8 +1,8 @@
 // launch_row_grad, defined: see kernels.h.
 //
-// A line takes the gradients of up to four rows, k1, k2 and their mirror images, through LayerNorm,
-// folds each with its image, and transforms the two sums in one: with Z the transform of
-// g[k1] + i g[k2],
+// A line takes the gradients of up to four rows, k1 = k, k2 = k + N/2 and their mirror images,
+// through LayerNorm, folds each with its image, and transforms the two sums in one: with Z the
+// transform of g[k1] + i g[k2],
 //
 //   2 H[k1, m] = Z[m] + conj Z[-m],   2i H[k2, m] = Z[m] - conj Z[-m],   H[-k, m] = conj H[k, m].
 #pragma once
@@ -122,7 +122,8 @@ struct RowGradient {
   }
 };
 
-// Rows of the packed spectrum from Z in shared memory; out: of k1, -k1, k2, -k2, or null.
+// Rows of the packed spectrum from Z in shared memory; out: F[0] and F[1] of row k, then of its
+// image, -k2, or null.
 template <int Shape>
 FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane,
                                 Complex<float>* const (&out)[4]) {
@@ -132,10 +133,12 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane,
   const auto write = [&](int j, Point a, Point b, Point minus_a, Point minus_b) {
     const Point a1 = a + conj(minus_a), a2 = mul_minus_i(a - conj(minus_a));
     const Point b1 = b + conj(minus_b), b2 = mul_minus_i(b - conj(minus_b));
-    if (out[0]) store_global(out[0] + j, plus_i(a1, b1));
-    if (out[1]) store_global(out[1] + j, plus_i(conj(a1), conj(b1)));
-    if (out[2]) store_global(out[2] + j, plus_i(a2, b2));
-    if (out[3]) store_global(out[3] + j, plus_i(conj(a2), conj(b2)));
+    const Point a_sum = a1 + a2, a_difference = a1 - a2;
+    const Point b_sum = b1 + b2, b_difference = b1 - b2;
+    if (out[0]) store_global(out[0] + j, plus_i(a_sum, b_sum));
+    if (out[1]) store_global(out[1] + j, plus_i(a_difference, b_difference));
+    if (out[2]) store_global(out[2] + j, plus_i(conj(a_sum), conj(b_sum)));
+    if (out[3]) store_global(out[3] + j, plus_i(conj(a2 - a1), conj(b2 - b1)));
   };
   const int thread = int(threadIdx.x) % kWarp;
   static_for<K::kPoints / 4>([&](auto i) {
@@ -176,8 +179,11 @@ void row_grad_kernel(RowGradArgs<T> args) {
   using K = RowLine<Shape>;
   constexpr int kTotals = RowGradBlock<Shape>::kTotals;
   const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
-  const int rows = args.seq / 2 + 1, pairs = (rows + 1) / 2;
-  const int64_t all = args.batch * pairs;
+  const int half = args.seq / 2, lines = row_lines(args.seq);
+  const int64_t all = args.batch * lines;
+  for (int64_t i = int64_t(blockIdx.x) * K::kThreads + threadIdx.x; i < args.readies;
+       i += args.blocks * K::kThreads)
+    store_global(args.ready + i, 0);
 
   const int tile = slot * K::kTile * int(sizeof(Complex<float>));
   const auto places = shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>)));
@@ -188,24 +194,24 @@ void row_grad_kernel(RowGradArgs<T> args) {
     const int64_t given = (turn * args.blocks + int64_t(blockIdx.x)) * K::kLines + slot;
     const bool live = given < all;
     const int64_t index = live ? given : all - 1;
-    const int64_t b = index / pairs * args.seq;
-    const int k1 = 2 * int(index % pairs), k2 = k1 + 1 < rows ? k1 + 1 : k1;
-    const bool wanted[] = {live, live && k2 != k1};
+    const int64_t b = index / lines * args.seq;
+    const int k = int(index % lines);
+    const bool apart = k + half != mirror(k, args.seq);  // row N/4 is its own pair
     RowSum<Shape> sum{places + slot * K::kSums * K::kWarps, lane};
     const typename K::Fft fft{shared_memory<Complex<float>>(tile), recomputed(lane), 0};
     fft.sync();  // the totals are clear, the last turn's spectrum is read
 
     for (int i = 0; i < 2; ++i) {
       const RowGradient<T, Shape> gradient{args, totals + slot * kTotals, recomputed(lane)};
-      const int k = k1 + (k2 - k1) * i, minus_k = mirror(k, args.seq);
-      const bool mine = i == 0 ? wanted[0] : wanted[1];
+      const int n = k + half * i, minus_n = mirror(n, args.seq);
+      const bool mine = live && (i == 0 || apart);
       float du[K::kPoints];
       // The image goes through the second row's place, which is not taken yet.
       const auto plane = shared_memory<float>(tile), image = plane + K::kLength;
-      gradient.row(b + minus_k, mine && minus_k != k, sum, du);
+      gradient.row(b + minus_n, mine && minus_n != n, sum, du);
       gradient.put(image, du);
       fft.sync();
-      gradient.row(b + k, mine, sum, du);
+      gradient.row(b + n, mine, sum, du);
       gradient.add_mirrored(image, du);
       fft.sync();
       gradient.put(plane + i * K::kLength, du);
@@ -225,12 +231,12 @@ void row_grad_kernel(RowGradArgs<T> args) {
     static_for<K::kPoints>([&](auto i) { fft.tile.store(K::Fft::frequency(fft.lane, i), z[i]); });
     fft.sync();
 
-    const int minus_k1 = mirror(k1, args.seq), minus_k2 = mirror(k2, args.seq);
-    const auto out = [&](int k, bool is_wanted) {
-      return is_wanted ? args.spectrum + (b + k) * args.pitch : nullptr;
+    const int image = mirror(k, half);
+    const auto out = [&](int n, bool is_wanted) {
+      return is_wanted ? args.spectrum + (b + n) * args.pitch : nullptr;
     };
-    Complex<float>* const to[] = {out(k1, wanted[0]), out(minus_k1, wanted[0] && minus_k1 != k1),
-                                  out(k2, wanted[1]), out(minus_k2, wanted[1] && minus_k2 != k2)};
+    Complex<float>* const to[] = {out(k, live), out(half + k, live), out(image, live && image != k),
+                                  out(half + image, live && image != k)};
     write_spectrum<Shape>(fft.tile, fft.lane, to);
   }
 

@@ -15,6 +15,9 @@ struct SeqLine : SeqBlock<T, Shape> {
     using First = LineStage<K::kLine, 0>;
     return q % First::kButterflies * First::kRadix + q / First::kButterflies;
   }
+  static dim3 grid(int64_t batch, int64_t hidden) {
+    return dim3(unsigned(K::tiles(hidden)), 2, unsigned(batch));
+  }
 };
 
 }  // namespace fnet

@@ -35,14 +35,14 @@ Slices slices_of(const MixArgs& args, const CudaDevice& device) {
   };
   visit_seq_shape<T>(args.seq, device.shared_bytes, [&](auto i) {
     using K = SeqBlock<T, i>;
-    fill(K::kTile.fft_blocks, K::kSharedBytes, K::tiles(args.hidden));
+    fill(K::kTile.fft_blocks, K::kSharedBytes, 2 * K::tiles(args.hidden));
   });
   visit_row_shape(args.hidden, device.shared_bytes, [&](auto i) {
     using K = RowBlock<i>;
     fill(kRowShapes[i].template blocks<T>().fft, K::kSharedBytes, K::blocks(1, args.seq));
   });
 
-  constexpr int64_t kMostOfAGrid = 65535;  // of its second dimension
+  constexpr int64_t kMostOfAGrid = 65535;  // of its third dimension
   const int64_t slice = std::min(std::max(cached, enough), kMostOfAGrid);
   int64_t count = (args.batch + slice - 1) / slice;
   // The spectrum of all is a little more than half of x in fp32, which is the promise. What few
@@ -71,6 +71,30 @@ GradBlocks grad_blocks(const MixArgs& args, int64_t batch, const CudaDevice& dev
     found.count = (all + found.turns - 1) / found.turns;
   });
   return found;
+}
+
+// How the backward goes about a batch, and what it keeps beside its output for the largest slice:
+// where each part begins, in bytes. The spectrum is the first.
+struct GradPlan {
+  Slices slices{};
+  GradBlocks blocks;
+  int64_t tiles = 0;  // of seq_grad
+  int64_t edges = 0, partials = 0, ready = 0, bytes = 0;
+};
+template <class T>
+GradPlan grad_plan(const MixArgs& args, bool sums, const CudaDevice& device) {
+  GradPlan plan;
+  plan.slices = slices_of<T>(args, device);
+  const int64_t batch = plan.slices.largest();
+  plan.blocks = grad_blocks<T>(args, batch, device);
+  visit_seq_shape<T>(args.seq, device.shared_bytes,
+                     [&](auto i) { plan.tiles = SeqBlock<T, i>::tiles(args.hidden); });
+  const int64_t partials = sums ? plan.blocks.count * 2 * args.hidden : 0;
+  plan.edges = batch * spectrum_bytes(args);
+  plan.partials = plan.edges + batch * plan.tiles * args.seq * int64_t(sizeof(float));
+  plan.ready = plan.partials + partials * int64_t(sizeof(float));
+  plan.bytes = plan.ready + batch * 2 * plan.tiles * int64_t(sizeof(unsigned));
+  return plan;
 }
 
 }  // namespace fnet

@@ -23,6 +23,15 @@ inline void sync_warp(Site where = Site::current()) {
   host_cuda::Launch::current().sync_warp(where);
 }
 
+inline void announce(unsigned* flag, Site where = Site::current()) {
+  sync_threads(where);
+  if (host_cuda::Launch::current().first()) host_cuda::Launch::current().announce(flag, where);
+}
+inline void await(const unsigned* flag, Site where = Site::current()) {
+  if (host_cuda::Launch::current().first()) host_cuda::Launch::current().await(flag, where);
+  sync_threads(where);
+}
+
 inline int recomputed(int v) { return v; }
 
 template <class T>

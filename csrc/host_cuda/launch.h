@@ -1,4 +1,5 @@
-// Runs the blocks of a kernel one after another, in random order, each thread as a fiber.
+// Runs the blocks of a kernel one after another, each thread as a fiber; in random order, unless
+// they await each other.
 #pragma once
 
 #include <map>
@@ -16,8 +17,9 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host_cuda {
 
-// A constant is not written by anyone while the kernel runs.
-enum class Touch { kRead, kConstantRead, kWrite };
+// A constant is not written by anyone while the kernel runs. Flags order what is done before and
+// after, and themselves.
+enum class Touch { kRead, kConstantRead, kWrite, kFlag };
 
 class Launch {
  public:
@@ -31,7 +33,10 @@ class Launch {
   void show(const char* name, const void* p, size_t bytes);
   void sync_threads(const Place& place) { wait(Wait::kBlock, place); }
   void sync_warp(const Place& place) { wait(Wait::kWarp, place); }
+  void announce(unsigned* flag, const Place& place);
+  void await(const unsigned* flag, const Place& place);
   uint64_t shuffle(uint64_t value, int source_lane, const Place& place);
+  bool first() const { return thread_ == 0; }
   int lane() const { return thread_ % 32; }
   unsigned char* shared_base() { return reinterpret_cast<unsigned char*>(shared_.data); }
 
@@ -72,6 +77,8 @@ class Launch {
   std::vector<unsigned> ready_;
   std::vector<uint32_t> warp_synced_;
   uint32_t launch_began_, block_began_ = 0, block_synced_ = 0;
+  std::map<const unsigned*, Acquired> announced_;
+  std::vector<Acquired> acquired_;  // by this block
   int thread_ = 0;
   bool stuck_ = false;
   std::map<std::pair<std::string, std::string>, size_t> error_index_;

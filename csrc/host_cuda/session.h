@@ -27,6 +27,7 @@ struct LaunchConfig {
   dim3 grid = 1, block = 1;
   size_t shared_bytes = 0;
   void* stream = nullptr;
+  bool in_order = false;  // blocks run so, not in random order
 };
 
 namespace host_cuda {
@@ -48,7 +49,8 @@ struct Access {
 };
 
 // kind: "out of range", "misaligned", "read-only", "uninitialised", "race", "not constant",
-// "divergence", "configuration". The text is of the first of `count` occurrences at one place.
+// "divergence", "deadlock", "configuration". The text is of the first of `count` occurrences at one
+// place.
 struct Error {
   std::string kind, where, text;
   uint64_t count = 0;

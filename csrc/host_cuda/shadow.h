@@ -3,21 +3,30 @@
 //
 // Time is counted in phases: it advances whenever a barrier lets threads go. An access made at time
 // t happened before one by thread u if a barrier that u passed let go at a time > t: one of u's
-// whole block, or, if the earlier one was by u's warp, one of that warp.
+// whole block, or, if the earlier one was by u's warp, one of that warp. Of another block's
+// accesses those happened before that it made before it announced a flag, if u passed a barrier
+// since its block awaited it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <span>
 
 namespace fnet::host_cuda {
+
+// What a block has done that another has awaited: times [from, to), awaited at time `since`.
+struct Acquired {
+  uint32_t from, to, since;
+};
 
 // When and by whom an access is made.
 struct Moment {
   uint32_t now, launch_began, block_began, block_synced, warp_synced;
   uint16_t thread;
   uint16_t site;  // passed through, for messages
+  std::span<const Acquired> acquired;
 };
 
 class Shadow {
@@ -74,13 +83,18 @@ class Shadow {
   bool of_other_block(const Mark& mark, const Moment& m) const {
     return mark.thread == kManyBlocks || mark.time < m.block_began;
   }
+  static bool acquired(uint32_t time, const Moment& m) {
+    for (const Acquired& a : m.acquired)
+      if (a.from <= time && time < a.to && a.since < m.block_synced) return true;
+    return false;
+  }
   static bool of_warp(const Mark& mark, int warp) {
     return one_thread(mark.thread) ? mark.thread / 32 == warp : mark.thread == kWarpOfMany + warp;
   }
 
   bool ordered(const Mark& mark, const Moment& m) const {
     if (forgotten(mark, m)) return true;
-    if (of_other_block(mark, m)) return false;
+    if (of_other_block(mark, m)) return mark.thread != kManyBlocks && acquired(mark.time, m);
     return mark.time < m.block_synced || mark.thread == m.thread ||
            (mark.time < m.warp_synced && of_warp(mark, m.thread / 32));
   }

@@ -68,7 +68,7 @@ def _listed(table: str, pattern: str) -> list[int]:
 
 def listed_pairs() -> list[tuple[int, int]]:
     """(seq, hidden): each length that has a kernel, with a short, a common and a long partner."""
-    seqs = _listed("kSeqShapes", r"\{\{(\d+), \d+, \{")
+    seqs = [2 * line for line in _listed("kSeqShapes", r"\{\{(\d+), \d+, \{")]
     hiddens = _listed("kRowShapes", r"\{(\d+), \d+, \{")
     assert {16, 512, 8192} <= set(seqs), seqs
     assert {64, 768, 4096} <= set(hiddens), hiddens
