@@ -21,7 +21,8 @@ RUN := PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 EXTENSION := fnet_kernels/_C.abi3.so
 CXX_FILES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 CORE_TESTS := $(wildcard python_tests/core)
-CMAKE := $(shell test -x $(ENV)/bin/cmake && echo $(ENV)/bin/cmake || echo cmake)
+# Looked for when it is called: `make test` from nothing makes .venv first.
+CMAKE = $(shell test -x $(ENV)/bin/cmake && echo $(ENV)/bin/cmake || echo cmake)
 ifndef VENV
 PACKAGES := .venv/packages
 endif

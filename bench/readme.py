@@ -248,8 +248,8 @@ def cuda_block(report: dict[str, Any]) -> str:
         f"Counted without a GPU (`make kernel-report`): forward at 512 x 768 moves {forward[0]} "
         f"bytes an element in bfloat16 and {forward[1]}\nin float32, backward {backward[0]} and "
         f"{backward[1]}, all levels of memory counted alike, against {_FORMULA_BYTES} of the "
-        "formula's forward; up to 4096 tokens\nevery global access but that of x's mirrored columns "
-        f"moves whole sectors, and {conflicts}."
+        "formula's forward; up to 4096 tokens\nevery global access but that of x's mirrored "
+        f"columns moves whole sectors, and {conflicts}."
     )
 
 

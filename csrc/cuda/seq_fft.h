@@ -43,22 +43,23 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const T* there_at = x + mirror(row, K::kSeq) * stride + (args.hidden - m - 2);
   const int64_t step = 2 * K::Fft::kLanes * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
-  constexpr SeqLoads kLoads = seq_loads<T, Shape>();
+  constexpr int kBatch = seq_loads<T, Shape>().batch;
+  constexpr Cache kAs = seq_loads<T, Shape>().cache;
   Complex<float> z[K::kLine.points];
   static_for<K::kLine.points>([&](auto q) {
     // Bounds how many loads the compiler keeps in flight, hence registers.
-    if constexpr (q > 0 && q % kLoads.batch == 0) sync_warp();
+    if constexpr (q > 0 && q % kBatch == 0) sync_warp();
     Complex<float> here = {0, 0}, there = {0, 0};  // there: columns -m, -m-1
     float further = 0;                             // column -m-2
     if (inside) {
-      const auto pair = load_global<2, kLoads.cache>(here_at);
-      const auto mirrored = load_global<2, kLoads.cache>(there_at);
+      const auto pair = load_global<2, kAs>(here_at);
+      const auto mirrored = load_global<2, kAs>(there_at);
       here = {load_scalar(pair[0]), load_scalar(pair[1])};
       there.im = load_scalar(mirrored[1]);
       further = load_scalar(mirrored[0]);
     }
     there.re = shuffle(further, int(threadIdx.x) % kWarp - 1);
-    if (line == 0) there.re = load_scalar(load_global<kLoads.cache>(there_at + to_edge));
+    if (line == 0) there.re = load_scalar(load_global<kAs>(there_at + to_edge));
     z[K::slot_of(q)] = here + there;
     here_at += step;
     // Row 0 is its own mirror image; from there on it is row N.
