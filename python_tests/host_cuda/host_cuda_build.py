@@ -51,7 +51,7 @@ template <> int launch_row_grad(const RowGradArgs<Float16>&, const CudaQueue&) {
 """
 
 
-def mutant(folder: Path, edits: Iterable[tuple[str, str, str]]) -> ModuleType:
+def compiled(folder: Path, edits: Iterable[tuple[str, str, str]]) -> Path:
     """fnet_cuda_test in float32 alone, for few lengths, built in `folder` from an edited copy.
 
     An edit is (file below csrc, what stands there once, what shall stand there instead). The module
@@ -88,7 +88,12 @@ def mutant(folder: Path, edits: Iterable[tuple[str, str, str]]) -> ModuleType:
         + ["-o", library, unity],
         check=True,
     )
-    spec = importlib.util.spec_from_file_location(folder.name, library)
+    return library
+
+
+def loaded(library: Path) -> ModuleType:
+    """The module that `compiled` has built."""
+    spec = importlib.util.spec_from_file_location(library.stem, library)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
