@@ -8,7 +8,7 @@ namespace fnet {
 // N sums at once. Uses the first N * threads / 32 numbers of shared memory, which must be free.
 template <int N, class R>
 FNET_DEVICE void block_sum(R (&v)[N], Site where = Site::current()) {
-  const int warps = int(blockDim.x) / kWarp, warp = int(threadIdx.x) / kWarp;
+  const int warps = int(blockDim.x) / kWarp, warp = thread_index() / kWarp;
   const auto places = shared_memory<R>();
   for (int i = 0; i < N; ++i) {
     for (int mask = kWarp / 2; mask > 0; mask /= 2) v[i] += shuffle_xor(v[i], mask, where);

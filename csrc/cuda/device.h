@@ -88,12 +88,10 @@ FNET_DEVICE Vec<T, N> rounded(const float (&u)[N]) {
   return out;
 }
 
-// table.at[i].
-template <class Table>
-FNET_DEVICE auto load_table(const Table& table, int i, Site where = Site::current()) {
-  using Entry = std::remove_cvref_t<decltype(table.at[0])>;
-  return detail::bits_as<Entry>(
-      native::read_table<sizeof(Entry)>(&table, sizeof(Table), table.at + i, where));
+// *p, of table.at.
+template <class Table, class Entry>
+FNET_DEVICE Entry load_table(const Table& table, const Entry* p, Site where = Site::current()) {
+  return detail::bits_as<Entry>(native::read_table<sizeof(Entry)>(&table, sizeof(Table), p, where));
 }
 
 // A view of shared memory as elements of T, counted from the view's beginning.

@@ -34,9 +34,24 @@ FNET_DEVICE void await(const unsigned* flag, Site = {}) {
   __syncthreads();
 }
 
+// Without a sign, division by a power of two is a shift, and an index needs no sign extension.
+FNET_DEVICE int natural(int v) {
+  __builtin_assume(v >= 0);
+  return v;
+}
+FNET_DEVICE int thread_index() { return natural(int(threadIdx.x)); }
+FNET_DEVICE int block_index() { return natural(int(blockIdx.x)); }
+
 FNET_DEVICE int recomputed(int v) {
   asm volatile("" : "+r"(v));
-  return v;
+  return natural(v);
+}
+// Of global memory, which the compiler still knows.
+template <class T>
+FNET_DEVICE T* recomputed(T* p) {
+  size_t at = __cvta_generic_to_global(p);
+  asm("" : "+l"(at));
+  return static_cast<T*>(__cvta_global_to_generic(at));
 }
 
 template <class T>

@@ -40,9 +40,10 @@ struct LineFft {
   static FNET_DEVICE void butterfly(Point (&z)[S.radix[I]], int c) {
     using Stage = LineStage<S, I>;
     Dft<Stage::kRadix>::run(z);
-    if constexpr (!Stage::kLast)
-      static_for<Stage::kRadix - 1>(
-          [&](auto p) { z[p + 1] = z[p + 1] * twiddle<Stage::kRadix, Stage::kColumns>(p + 1, c); });
+    if constexpr (!Stage::kLast) {
+      const Twiddles<Stage::kRadix, Stage::kColumns> w(c);
+      static_for<Stage::kRadix - 1>([&](auto p) { z[p + 1] = z[p + 1] * w(p + 1); });
+    }
   }
 
   template <int I>
@@ -101,7 +102,7 @@ struct LineFft {
   }
 
   // The frequency of register i of the last stage's output.
-  static FNET_DEVICE int frequency(int lane, int i) {
+  static FNET_FN constexpr int frequency(int lane, int i) {
     constexpr int R = S.radix[S.stages() - 1];
     return lane + kLanes * (i / R) + S.length / R * (i % R);
   }

@@ -32,9 +32,9 @@ void norm_grad_kernel(NormGradTask<T> task) {
   const T* grad = task.grad + begin * d;
   const T* normalized = task.normalized + begin * d;
   const auto stats = shared_memory<R>();  // of each row: two means, and the factor of du
-  const int lane = int(threadIdx.x) % kWarp;
+  const int lane = thread_index() % kWarp;
 
-  for (int n = int(threadIdx.x) / kWarp; n < rows; n += kThreads / kWarp) {
+  for (int n = thread_index() / kWarp; n < rows; n += kThreads / kWarp) {
     R sum_g = 0, sum_gx = 0;
     for (int64_t l = lane * W; l < d; l += kWarp * W) {
       const auto dy = load_global<W>(grad + n * d + l);
@@ -94,7 +94,7 @@ FNET_KERNEL_BOUNDS(kSumThreads, 1)
 void add_chunks_kernel(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
                        T* dbias) {
   using R = Compute<T>;
-  const int lane = int(threadIdx.x) % kWarp, group = int(threadIdx.x) / kWarp;
+  const int lane = thread_index() % kWarp, group = thread_index() / kWarp;
   const int64_t l = int64_t(blockIdx.x) * kWarp + lane;
   T* to = blockIdx.y == 0 ? dweight : dbias;
   if (!to) return;

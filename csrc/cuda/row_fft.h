@@ -39,24 +39,29 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
   const int minus_b = first ? C / 2 : C - b;
   const bool odd = b % 2 != 0;  // of m too, and of -m
 
-  // 2 G[k1, m] and 2 G[k2, m]
-  const auto spectrum = [&](int m) {
+  // 2 G[k1, m] and 2 G[k2, m], m = b or -b for a = 0 and C further for each a.
+  const auto spectrum = [&](const Point* const(&at)[4], auto a) {
     Point part[2];  // of F[0] and of F[1]
     static_for<2>([&](auto p) {
-      const Point f = load_global<Cache::kReadOnly>(F[p] + m / 2);
-      Point g = load_global<Cache::kReadOnly>(F[2 + p] + m / 2);
+      const Point f = load_global<Cache::kReadOnly>(at[p] + a * (C / 2));
+      Point g = load_global<Cache::kReadOnly>(at[2 + p] + a * (C / 2));
       if (p == 1) g = {g.re * sign, g.im * sign};
       const Point sum = f + conj(g), turned = mul_minus_i(f - conj(g));
       part[p] = {odd ? turned.re : sum.re, odd ? turned.im : sum.im};
     });
     return std::pair{part[0] + part[1], part[0] - part[1]};
   };
+  const Point *at_b[4], *at_minus_b[4];
+  static_for<4>([&](auto i) {
+    at_b[i] = F[i] + b / 2;
+    at_minus_b[i] = F[i] + minus_b / 2;
+  });
 
   Point z[2][R];  // butterfly 0 and 1
   static_for<R / 2>([&](auto a) {
     if constexpr (a > 0) sync_warp();  // bounds the loads in flight, hence registers
-    const auto [p1, p2] = spectrum(b + C * a);
-    const auto [q1, q2] = spectrum(minus_b + C * a);
+    const auto [p1, p2] = spectrum(at_b, a);
+    const auto [q1, q2] = spectrum(at_minus_b, a);
     if (first) {
       z[0][a] = plus_i(p1, p2);
       if constexpr (a > 0) z[0][R - a] = plus_i(conj(p1), conj(p2));
@@ -70,16 +75,16 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
     }
   });
   if (first) {
-    const auto [p1, p2] = spectrum(C * R / 2);
+    const auto [p1, p2] = spectrum(at_b, std::integral_constant<int, R / 2>{});
     z[0][R / 2] = plus_i(p1, p2);
   }
 
   Dft<R>::run(z[0]);
   Dft<R>::run(z[1]);
+  const Twiddles<R, C> twiddle(first ? C / 2 : b);
   static_for<R - 1>([&](auto i) {
     constexpr int p = i + 1;
-    const Point w = twiddle<R, C>(p, first ? C / 2 : b);
-    const Point turned = z[0][p] * w;
+    const Point w = twiddle(p), turned = z[0][p] * w;
     z[0][p] = {first ? z[0][p].re : turned.re, first ? z[0][p].im : turned.im};
     z[1][p] = z[1][p] * w;
   });
@@ -117,7 +122,7 @@ struct RowOutput {
     });
     // The vectors of row -k are those of r turned round and moved on by one: each needs the first
     // number of the next thread's.
-    const int thread = int(threadIdx.x) % kWarp;
+    const int thread = thread_index() % kWarp;
     const bool last = thread == kWarp - 1 || lane == K::kLanes - 1;
     static_for<kVectors>([&](auto v) {
       const int l = (lane + K::kLanes * v + 1) * W;
@@ -212,7 +217,7 @@ FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template bloc
 void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowLine<Shape>;
   using Out = RowOutput<T, Shape>;
-  const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
+  const int lane = thread_index() % K::kLanes, slot = thread_index() / K::kLanes;
   const int half = args.seq / 2, lines = row_lines(args.seq);
   const int64_t all = args.batch * lines;
   const int64_t given = int64_t(blockIdx.x) * K::kLines + slot;

@@ -84,7 +84,7 @@ struct RowGradient {
       row[i + 1] += four[3], row[i + 2] += four[2], row[i + 3] += four[1];
       first[i / 4] = four[0];
     });
-    const int thread = int(threadIdx.x) % kWarp;
+    const int thread = thread_index() % kWarp;
     const bool alone = thread == 0 || lane == 0;
     each_four([&](auto i, int l) {
       if constexpr (i % kWidth > 0) {
@@ -140,7 +140,7 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane,
     if (out[2]) store_global(out[2] + j, plus_i(conj(a_sum), conj(b_sum)));
     if (out[3]) store_global(out[3] + j, plus_i(conj(a2 - a1), conj(b2 - b1)));
   };
-  const int thread = int(threadIdx.x) % kWarp;
+  const int thread = thread_index() % kWarp;
   static_for<K::kPoints / 4>([&](auto i) {
     sync_warp();  // bounds the loads in flight, hence registers
     const int j = lane + K::kLanes * i;
@@ -161,7 +161,7 @@ template <class T, int Shape>
 FNET_DEVICE void write_totals(const RowGradArgs<T>& args, Shared<float> totals) {
   using K = RowGradBlock<Shape>;
   float* to = args.partials + int64_t(blockIdx.x) * K::kTotals;
-  for (int l = int(threadIdx.x) * 4; l < K::kTotals; l += K::kThreads * 4) {
+  for (int l = thread_index() * 4; l < K::kTotals; l += K::kThreads * 4) {
     Vec<float, 4> total = {};
     if (!args.first) total = load_global<4>(to + l);
     const int at = l < K::kLength ? swizzled(l) : K::kLength + swizzled(l - K::kLength);
@@ -178,7 +178,7 @@ FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template bloc
 void row_grad_kernel(RowGradArgs<T> args) {
   using K = RowLine<Shape>;
   constexpr int kTotals = RowGradBlock<Shape>::kTotals;
-  const int lane = int(threadIdx.x) % K::kLanes, slot = int(threadIdx.x) / K::kLanes;
+  const int lane = thread_index() % K::kLanes, slot = thread_index() / K::kLanes;
   const int half = args.seq / 2, lines = row_lines(args.seq);
   const int64_t all = args.batch * lines;
   for (int64_t i = int64_t(blockIdx.x) * K::kThreads + threadIdx.x; i < args.readies;

@@ -15,78 +15,101 @@
 
 namespace fnet {
 
+template <int I>
+inline constexpr std::integral_constant<int, I> constant{};
+
 template <class T, int Shape>
 FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.grad_blocks))
 void seq_grad_kernel(SeqGradArgs<T> args) {
   using K = SeqLine<T, Shape>;
   constexpr int kPoints = K::kLine.points, kLanes = K::Fft::kLanes;
-  const int line = int(threadIdx.x) % K::kLines, lane = int(threadIdx.x) / K::kLines;
-  const int tiles = int(gridDim.x), tile = tiles - 1 - int(blockIdx.x);
-  const int column = tile * K::kLines + line, m = 2 * column;
-  const int odd = int(blockIdx.y);
-  const int64_t sequence = blockIdx.z, half = 2 * sequence + odd;
+  const int tiles = int(gridDim.x), odd = int(blockIdx.y);
+  const int64_t half = 2 * int64_t(blockIdx.z) + odd;
+  const auto tile = [&] { return tiles - 1 - recomputed(block_index()); };
 
   Complex<float> z[kPoints];
   {
-    const bool inside = column < spectrum_lines(args.hidden);
-    const Complex<float>* F = args.spectrum + (half * K::kLength + lane) * args.pitch + column;
+    const auto [shared, lane, line] = K::fft();
+    const int column = tile() * K::kLines + line, last = spectrum_lines(args.hidden) - 1;
+    const Complex<float>* F = args.spectrum + (half * K::kLength + lane) * args.pitch +
+                              (column < last ? column : last);  // beyond it, that line again
+    const unsigned pitch = unsigned(args.pitch) * sizeof(Complex<float>);
     static_for<kPoints>([&](auto q) {
-      Complex<float> point = {0, 0};
-      if (inside) point = load_global<Cache::kReadOnly>(F);
-      if (odd) point = point * twiddle<2, K::kLength>(1, lane + kLanes * q);
-      z[K::slot_of(q)] = point;
-      F += kLanes * args.pitch;
+      z[K::slot_of(q)] = load_global<Cache::kReadOnly>(rows_on(F, pitch, kLanes * q));
     });
+    const Twiddles<2, K::kLength> w(lane);
+    if (odd)
+      static_for<kPoints>(
+          [&](auto q) { z[K::slot_of(q)] = z[K::slot_of(q)] * w(1, kLanes * q); });
   }
-  const typename K::Fft fft{shared_memory<Complex<float>>(), lane, line};
-  fft.template finish<0>(z);
+  K::fft().template finish<0>(z);
 
   // A lane has the same rows in the same registers whatever the tile, so edges lie in that order.
-  const auto edge = [&](int t) { return args.edges + (half * tiles + t) * K::kLength + 2 * lane; };
+  const auto edge = [&](int t) {
+    return args.edges + (half * tiles + t) * K::kLength + 2 * K::fft().lane;
+  };
   const auto ready = [&](int t) { return args.ready + half * tiles + t; };
-  if (line == 0)
+  if (K::fft().line == 0) {
+    float* to = edge(tile());
     static_for<kPoints / 2>([&](auto i) {
-      store_global(edge(tile) + 2 * kLanes * i, Vec<float, 2>{z[2 * i].re, z[2 * i + 1].re});
+      store_global(to + 2 * kLanes * i, Vec<float, 2>{z[2 * i].re, z[2 * i + 1].re});
     });
-  announce(ready(tile));
+  }
+  announce(ready(tile()));
 
-  // Points whose du is on its way at once: few where the line takes over half of all registers.
-  constexpr int kBatch = kPoints > 16 && K::kThreads * kPoints <= 16384 ? 4 : 2;
-  // Adds z to a pair of columns, given where it is in row 0 and which row frequency k belongs to.
-  T* dx = args.dx + sequence * K::kSeq * args.hidden;
-  const bool wanted = m < args.hidden / 2;  // column d / 2 is an image alone
-  const auto add = [&](T* pair, const auto& row_of) {
+  // Points whose du is on its way at once.
+  constexpr int kBatch = K::at_once(K::kTile.grad_blocks, 2);
+  // Adds z to pairs of columns, that of register i at pair_of(first, i), where `last` is the
+  // column furthest from the tile's first... 
+  const unsigned row_bytes = unsigned(args.hidden) * sizeof(T);
+  const auto add = [&](T* first, bool wanted, const auto& pair_of) {
     static_for<kPoints / kBatch>([&](auto batch) {
       Vec<T, 2> du[kBatch] = {};
-      int at[kBatch];  // within the sequence: less than 2^31
+      T* again = recomputed(first);  // an address takes fewer registers to compute than to keep
       static_for<kBatch>([&](auto i) {
-        at[i] = row_of(2 * K::Fft::frequency(lane, batch * kBatch + i) + odd) * args.hidden;
-        if (wanted) du[i] = load_global<2>(pair + at[i]);
+        if (wanted) du[i] = load_global<2>(pair_of(first, constant<batch * kBatch + i>));
       });
       static_for<kBatch>([&](auto i) {
         const Complex<float> r = z[batch * kBatch + i];
         store_scalar(du[i][0], load_scalar(du[i][0]) + args.scale * r.re);
         store_scalar(du[i][1], load_scalar(du[i][1]) + args.scale * r.im);
-        if (wanted) store_global(pair + at[i], du[i]);
+        if (wanted) store_global(pair_of(again, constant<batch * kBatch + i>), du[i]);
       });
     });
   };
-  add(dx + m, [](int k) { return k; });
+  T* dx = args.dx + int64_t(blockIdx.z) * K::kSeq * args.hidden;
+  {
+    const auto [shared, lane, line] = K::fft();
+    const int m = 2 * (tile() * K::kLines + line), row = 2 * lane + odd;
+    // Column d / 2 is an image alone.
+    add(dx + row * args.hidden + m, m < args.hidden / 2, [&](T* first, auto i) {
+      return rows_on(first, row_bytes, 2 * K::Fft::frequency(0, i));
+    });
+  }
 
-  const int next_tile = recomputed(tile + 1);
-  const bool to_next_tile = line == K::kLines - 1 && next_tile < tiles;
+  const int next_tile = tile() + 1;
   if (next_tile < tiles) await(ready(next_tile));
+  const auto [shared, lane, line] = K::fft();
+  const bool to_next_tile = line == K::kLines - 1 && next_tile < tiles;
+  const float* from = edge(next_tile);
   static_for<kPoints / 2>([&](auto i) {
     if constexpr (i % kBatch == 0) sync_warp();  // bounds the loads in flight, hence registers
     Vec<float, 2> next = {};
-    if (to_next_tile) next = load_global<2>(edge(next_tile) + 2 * kLanes * i);
+    if (to_next_tile) next = load_global<2>(from + 2 * kLanes * i);
     static_for<2>([&](auto e) {
       float& left = z[2 * i + e].re;
-      const float neighbour = shuffle(left, int(threadIdx.x) % kWarp + 1);
+      const float neighbour = shuffle(left, thread_index() % kWarp + 1);
       left = to_next_tile ? next[e] : neighbour;
     });
   });
-  add(dx + (args.hidden - m - 2), [](int k) { return mirror(k, K::kSeq); });
+  // Counted from the last register's row. Row 0 is its own mirror image.
+  constexpr int kLast = K::Fft::frequency(0, kPoints - 1);
+  const int m = 2 * (tile() * K::kLines + line), row = 2 * lane + odd;
+  const int last = K::kSeq - row - 2 * kLast;
+  add(dx + (last + 1) * args.hidden - m - 2, m < args.hidden / 2, [&](T* first, auto i) {
+    T* pair = rows_on(first, row_bytes, 2 * (kLast - K::Fft::frequency(0, i)));
+    return i == 0 && row == 0 ? pair - K::kSeq * args.hidden : pair;
+  });
 }
 
 template <class T>

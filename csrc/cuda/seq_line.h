@@ -6,6 +6,13 @@
 
 namespace fnet {
 
+// Where p points, n rows of so many bytes further on: one multiplication, 64 bits wide.
+template <class T>
+FNET_DEVICE T* rows_on(T* p, unsigned row_bytes, int n) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(p) + uint64_t(row_bytes) * unsigned(n));
+}
+
 template <class T, int Shape>
 struct SeqLine : SeqBlock<T, Shape> {
   using K = SeqBlock<T, Shape>;
@@ -14,6 +21,20 @@ struct SeqLine : SeqBlock<T, Shape> {
   static constexpr int slot_of(int q) {
     using First = LineStage<K::kLine, 0>;
     return q % First::kButterflies * First::kRadix + q / First::kButterflies;
+  }
+  // This thread's part, found anew: it takes no registers from what came before.
+  static FNET_DEVICE Fft fft() {
+    const int t = recomputed(thread_index());
+    return {shared_memory<Complex<float>>(), t / K::kLines, t % K::kLines};
+  }
+  // For how many points a thread may ask memory at once, where a point on its way takes so many
+  // registers more than its two: as many as leave the addresses theirs.
+  static constexpr int at_once(int blocks, int registers) {
+    constexpr int kAddresses = 28, kPoints = K::kLine.points;
+    const int all = 65536 / (K::kThreads * blocks) / 8 * 8;
+    int batch = kPoints;
+    while (kPoints % batch > 0 || batch * registers > all - 2 * kPoints - kAddresses) --batch;
+    return batch;
   }
   static dim3 grid(int64_t batch, int64_t hidden) {
     return dim3(unsigned(K::tiles(hidden)), 2, unsigned(batch));

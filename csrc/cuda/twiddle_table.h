@@ -40,10 +40,17 @@ struct alignas(128) TwiddleTable {
 template <int Radix, int Columns>
 FNET_TABLE constexpr TwiddleTable<Radix, Columns> kTwiddles{};
 
-// w^(c p), for p > 0.
+// w^((c + more) p), for p > 0: one address, and distances that are constants.
 template <int Radix, int Columns>
-FNET_DEVICE Complex<float> twiddle(int p, int c, Site where = Site::current()) {
-  return load_table(kTwiddles<Radix, Columns>, (p - 1) * Columns + c, where);
-}
+class Twiddles {
+ public:
+  explicit FNET_DEVICE Twiddles(int c) : at_(kTwiddles<Radix, Columns>.at + c) {}
+  FNET_DEVICE Complex<float> operator()(int p, int more = 0, Site where = Site::current()) const {
+    return load_table(kTwiddles<Radix, Columns>, at_ + (p - 1) * Columns + more, where);
+  }
+
+ private:
+  const Complex<float>* at_;
+};
 
 }  // namespace fnet

@@ -32,7 +32,13 @@ inline void await(const unsigned* flag, Site where = Site::current()) {
   sync_threads(where);
 }
 
-inline int recomputed(int v) { return v; }
+inline int natural(int v) { return v; }
+inline int thread_index() { return int(threadIdx.x); }
+inline int block_index() { return int(blockIdx.x); }
+template <class T>
+T recomputed(T v) {
+  return v;
+}
 
 template <class T>
 T shuffle(T value, int lane, Site where = Site::current()) {
