@@ -118,7 +118,12 @@ FNET_FN void store_scalar(Float16& to, float v) {
 #endif
 }
 
-// Two neighbours: in 16 bits one instruction of a GPU.
+// Two neighbours at once: in 16 bits fewer instructions of a GPU.
+template <class T, class R>
+FNET_FN void load_two(const T* from, R& a, R& b) {
+  a = load_scalar(from[0]);
+  b = load_scalar(from[1]);
+}
 template <class T, class R>
 FNET_FN void store_two(T* to, R a, R b) {
   store_scalar(to[0], a);
@@ -126,6 +131,12 @@ FNET_FN void store_two(T* to, R a, R b) {
 }
 
 #if defined(__CUDA_ARCH__)
+FNET_FN void load_two(const BFloat16* from, float& a, float& b) {
+  uint32_t two;
+  memcpy(&two, from, sizeof(two));
+  a = detail::bits_as<float>(two << 16);
+  b = detail::bits_as<float>(two & 0xffff0000u);
+}
 FNET_FN void store_two(BFloat16* to, float a, float b) {
   uint32_t two;  // the first operand is the upper half
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));

@@ -80,7 +80,13 @@ FNET_DEVICE void store_global(T* p, const std::type_identity_t<T>& value,
   native::write_global<C>(p, detail::bits_as<native::Word<sizeof(T)>>(value), where);
 }
 
-// N computed numbers as they are stored.
+// N stored numbers as they are computed with, and back.
+template <class T, int N>
+FNET_DEVICE Vec<float, N> widened(const Vec<T, N>& v) {
+  Vec<float, N> out;
+  static_for<N / 2>([&](auto i) { load_two(v.v + 2 * i, out[2 * i], out[2 * i + 1]); });
+  return out;
+}
 template <class T, int N>
 FNET_DEVICE Vec<T, N> rounded(const float (&u)[N]) {
   Vec<T, N> out;

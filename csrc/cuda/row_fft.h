@@ -75,7 +75,7 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
     }
   });
   if (first) {
-    const auto [p1, p2] = spectrum(at_b, std::integral_constant<int, R / 2>{});
+    const auto [p1, p2] = spectrum(at_b, constant<R / 2>);
     z[0][R / 2] = plus_i(p1, p2);
   }
 
@@ -114,9 +114,11 @@ struct RowOutput {
   FNET_DEVICE void finish_pair(Shared<float> r_at, int64_t b, int k, bool wanted) {
     constexpr int W = kWidth;
     float r[K::kPoints], m[K::kPoints];
+    const int first = swizzled(lane * W);
     static_for<kVectors>([&](auto v) {
       static_for<W / 4>([&](auto i) {
-        const auto four = r_at.template load<4>(swizzled((lane + K::kLanes * v) * W + 4 * i));
+        constexpr int C = K::kLanes * W * v + 4 * i;
+        const auto four = r_at.template load<4>(swizzled_on<K::kLanes * W, C>(first));
         static_for<4>([&](auto e) { r[v * W + 4 * i + e] = four[e]; });
       });
     });
@@ -161,11 +163,10 @@ struct RowOutput {
       constexpr bool kEarly = sizeof(T) == 2 && K::kWarps == 0;
       constexpr Cache kAs = kEarly ? Cache::kReadOnly : Cache::kDefault;
       static_for<kVectors>([&](auto v) {
-        V in = {};
-        if (wanted) in = load_global<kWidth, kAs>(x + column<Mirrored>(v));
+        const auto in = widened(load_global<kWidth, kAs>(x + column<Mirrored>(v)));
         static_for<kWidth>([&](auto e) {
           constexpr int i = v * kWidth + e;
-          u[i] = load_scalar(in[e]) + r[i] * args.scale;
+          u[i] = in[e] + r[i] * args.scale;
         });
       });
     }
@@ -195,12 +196,12 @@ struct RowOutput {
       Numbers& out = numbers(v);
       if (normalized && wanted) write(normalized + at, out);
       if (args.weight) {
-        const V w = load_global<kWidth, Cache::kReadOnly>(args.weight + at);
-        static_for<kWidth>([&](auto e) { out[e] *= load_scalar(w[e]); });
+        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.weight + at));
+        static_for<kWidth>([&](auto e) { out[e] *= w[e]; });
       }
       if (args.bias) {
-        const V w = load_global<kWidth, Cache::kReadOnly>(args.bias + at);
-        static_for<kWidth>([&](auto e) { out[e] += load_scalar(w[e]); });
+        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.bias + at));
+        static_for<kWidth>([&](auto e) { out[e] += w[e]; });
       }
       if (wanted) write(y + at, out);
     });
@@ -237,8 +238,9 @@ void row_fft_kernel(RowFftArgs<T> args) {
   // r[k1], then r[k2]: floats now.
   const auto rows_at = shared_memory<float>(slot * K::kTile * int(sizeof(Complex<float>)));
   fft.sync();
+  const int first = swizzled(lane);
   static_for<K::kPoints>([&](auto i) {
-    const int l = swizzled(K::Fft::frequency(lane, i));
+    const int l = swizzled_on<K::kLanes, K::Fft::frequency(0, i)>(first);
     rows_at.store(l, z[i].re);
     rows_at.store(K::kLength + l, z[i].im);
   });

@@ -43,35 +43,40 @@ struct RowGradient {
     });
     float total_g = 0, total_gx = 0;
     static_for<kVectors>([&](auto v) {
-      V weight;
-      if (args.weight) weight = load_global<kWidth, Cache::kReadOnly>(args.weight + column(v));
+      auto g = widened(dy[v]);
+      const auto x = widened(xhat[v]);
+      if (args.weight) {
+        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.weight + column(v)));
+        static_for<kWidth>([&](auto e) { g[e] *= w[e]; });
+      }
       static_for<kWidth>([&](auto e) {
-        const float g = load_scalar(dy[v][e]) * (args.weight ? load_scalar(weight[e]) : 1.0f);
-        total_g += g;
-        total_gx += g * load_scalar(xhat[v][e]);
-        du[v * kWidth + e] = g;
+        total_g += g[e];
+        total_gx += g[e] * x[e];
+        du[v * kWidth + e] = g[e];
       });
     });
-    // Times 1 / kLength, 384 and 768 spill in bfloat16.
-    const float mean_g = sum(total_g) / K::kLength, mean_gx = sum(total_gx) / K::kLength;
+    constexpr float kInverse = 1.0f / K::kLength;
+    const float mean_g = sum(total_g) * kInverse, mean_gx = sum(total_gx) * kInverse;
     const float rstd = load_global(args.rstd + row);
     static_for<kVectors>([&](auto v) {
       sync_warp();  // bounds the loads in flight, hence registers
-      V out;
+      const auto x = widened(xhat[v]);
+      float out[kWidth];
       static_for<kWidth>([&](auto e) {
         constexpr int i = v * kWidth + e;
-        du[i] = norm_gradient(du[i], load_scalar(xhat[v][e]), mean_g, mean_gx) * rstd;
-        store_scalar(out[e], du[i]);
+        du[i] = out[e] = norm_gradient(du[i], x[e], mean_g, mean_gx) * rstd;
       });
-      if (wanted) store_global(args.du + row * K::kLength + column(v), out);
-      if (wanted && args.partials) add(column(v), dy[v], xhat[v]);
+      if (wanted) store_global(args.du + row * K::kLength + column(v), rounded<T>(out));
+      if (wanted && args.partials) add(v, widened(dy[v]), x);
     });
   }
 
   // A row of floats, as the threads hold it, to shared memory.
   FNET_DEVICE void put(Shared<float> to, const float (&row)[K::kPoints]) const {
-    each_four([&](auto i, int l) {
-      to.template store<4>(swizzled(l), {row[i], row[i + 1], row[i + 2], row[i + 3]});
+    const int first = swizzled(lane * kWidth);
+    static_for<K::kPoints / 4>([&](auto q) {
+      constexpr int i = 4 * q;
+      to.template store<4>(place<i>(first), {row[i], row[i + 1], row[i + 2], row[i + 3]});
     });
   }
 
@@ -79,42 +84,45 @@ struct RowGradient {
   // is the next vector's first number, which the thread before has read.
   FNET_DEVICE void add_mirrored(Shared<float> from, float (&row)[K::kPoints]) const {
     float first[K::kPoints / 4];
-    each_four([&](auto i, int l) {
-      const auto four = from.template load<4>(swizzled(K::kLength - 4 - l));
+    const int first_turned = swizzled((K::kLanes - 1 - lane) * kWidth);
+    static_for<K::kPoints / 4>([&](auto q) {
+      constexpr int i = 4 * q;
+      const auto four = from.template load<4>(place<K::kPoints - 4 - i>(first_turned));
       row[i + 1] += four[3], row[i + 2] += four[2], row[i + 3] += four[1];
       first[i / 4] = four[0];
     });
     const int thread = thread_index() % kWarp;
     const bool alone = thread == 0 || lane == 0;
-    each_four([&](auto i, int l) {
+    static_for<K::kPoints / 4>([&](auto q) {
+      constexpr int i = 4 * q;
       if constexpr (i % kWidth > 0) {
         row[i] += first[i / 4 - 1];
       } else {
         float before = shuffle(first[(i + kWidth) / 4 - 1], thread - 1);
-        if (alone) before = from.load(swizzled(mirror(l, K::kLength)));
+        if (alone) before = from.load(swizzled(mirror(column(i / kWidth), K::kLength)));
         row[i] += before;
       }
     });
   }
 
  private:
-  // body(i, l) for each four of this thread's numbers: registers i.. are columns l..
-  template <class F>
-  FNET_DEVICE void each_four(const F& body) const {
-    static_for<K::kPoints / 4>([&](auto q) {
-      constexpr int i = 4 * q;
-      body(std::integral_constant<int, i>{}, column(i / kWidth) + i % kWidth);
-    });
+  // Where register i and the next three lie, from where register 0 does.
+  template <int I>
+  static FNET_FN constexpr int place(int first) {
+    constexpr int kRange = K::kLanes * kWidth;
+    return swizzled_on<kRange, I / kWidth * kRange + I % kWidth>(first);
   }
 
-  FNET_DEVICE void add(int l, const V& dy, const V& xhat) const {
+  // dweight and dbias of vector v.
+  template <class I>
+  FNET_DEVICE void add(I v, const Vec<float, kWidth>& dy, const Vec<float, kWidth>& xhat) const {
+    const int first = swizzled(lane * kWidth);
     static_for<kWidth / 4>([&](auto q) {
-      const int at = swizzled(l + 4 * q);
+      const int at = place<v * kWidth + 4 * q>(first);
       auto dweight = totals.template load<4>(at), dbias = totals.template load<4>(K::kLength + at);
       static_for<4>([&](auto e) {
-        const float g = load_scalar(dy[4 * q + e]);
-        dweight[e] += g * load_scalar(xhat[4 * q + e]);
-        dbias[e] += g;
+        dweight[e] += dy[4 * q + e] * xhat[4 * q + e];
+        dbias[e] += dy[4 * q + e];
       });
       totals.template store<4>(at, dweight);
       totals.template store<4>(K::kLength + at, dbias);
@@ -122,11 +130,11 @@ struct RowGradient {
   }
 };
 
-// Rows of the packed spectrum from Z in shared memory; out: F[0] and F[1] of row k, then of its
-// image, -k2, or null.
+// Rows of the packed spectrum from Z in shared memory. out: F[0] and F[1] of row k, if `live`, then
+// of its image, -k2, if that is another.
 template <int Shape>
-FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane,
-                                Complex<float>* const (&out)[4]) {
+FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane, Complex<float>* const (&out)[4],
+                                bool live, bool another) {
   using K = RowLine<Shape>;
   using Point = Complex<float>;
   // Columns 2j and 2j + 1 of H, from those and the mirrored ones of Z.
@@ -135,10 +143,14 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane,
     const Point b1 = b + conj(minus_b), b2 = mul_minus_i(b - conj(minus_b));
     const Point a_sum = a1 + a2, a_difference = a1 - a2;
     const Point b_sum = b1 + b2, b_difference = b1 - b2;
-    if (out[0]) store_global(out[0] + j, plus_i(a_sum, b_sum));
-    if (out[1]) store_global(out[1] + j, plus_i(a_difference, b_difference));
-    if (out[2]) store_global(out[2] + j, plus_i(conj(a_sum), conj(b_sum)));
-    if (out[3]) store_global(out[3] + j, plus_i(conj(a2 - a1), conj(b2 - b1)));
+    if (live) {
+      store_global(out[0] + j, plus_i(a_sum, b_sum));
+      store_global(out[1] + j, plus_i(a_difference, b_difference));
+    }
+    if (another) {
+      store_global(out[2] + j, plus_i(conj(a_sum), conj(b_sum)));
+      store_global(out[3] + j, plus_i(conj(a2 - a1), conj(b2 - b1)));
+    }
   };
   const int thread = thread_index() % kWarp;
   static_for<K::kPoints / 4>([&](auto i) {
@@ -220,9 +232,10 @@ void row_grad_kernel(RowGradArgs<T> args) {
 
     Complex<float> z[K::kPoints];
     const auto plane = shared_memory<float>(tile);
+    const int first = swizzled(fft.lane);
     static_for<K::kPoints>([&](auto i) {
-      constexpr int R = K::kRadix;
-      const int l = swizzled(fft.lane + K::kLanes * (i / R) + K::kColumns * (i % R));
+      constexpr int R = K::kRadix, C = K::kLanes * (i / R) + K::kColumns * (i % R);
+      const int l = swizzled_on<K::kLanes, C>(first);
       z[i] = {plane.load(l), plane.load(K::kLength + l)};
     });
     fft.sync();
@@ -232,12 +245,9 @@ void row_grad_kernel(RowGradArgs<T> args) {
     fft.sync();
 
     const int image = mirror(k, half);
-    const auto out = [&](int n, bool is_wanted) {
-      return is_wanted ? args.spectrum + (b + n) * args.pitch : nullptr;
-    };
-    Complex<float>* const to[] = {out(k, live), out(half + k, live), out(image, live && image != k),
-                                  out(half + image, live && image != k)};
-    write_spectrum<Shape>(fft.tile, fft.lane, to);
+    const auto out = [&](int n) { return args.spectrum + (b + n) * args.pitch; };
+    Complex<float>* const to[] = {out(k), out(half + k), out(image), out(half + image)};
+    write_spectrum<Shape>(fft.tile, fft.lane, to, live, live && image != k);
   }
 
   if (!args.partials) return;

@@ -35,9 +35,14 @@ struct RowSum {
 // Where element l of a row lies while it passes between the order of the transform and that of
 // memory: such that neither threads at neighbours nor threads at 16 bytes of their own run meet in
 // a bank.
-FNET_FN constexpr int swizzled(int l) {
-  const int unit = l / 4;
-  return (unit ^ (unit / 8 % 8)) * 4 + l % 4;
+FNET_FN constexpr int swizzled(int l) { return l ^ l / 32 % 8 * 4; }
+
+// swizzled(l + C) from swizzled(l), for l < Range, a power of two, and a C that has none of l's
+// bits: exclusive or of both, of which only the lowest bits of C are not an addition.
+template <int Range, int C>
+FNET_FN constexpr int swizzled_on(int at) {
+  constexpr int kUnit = Range < 32 ? 32 : Range;
+  return (at ^ swizzled(C) % kUnit) + C / kUnit * kUnit;
 }
 
 }  // namespace fnet

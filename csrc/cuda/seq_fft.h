@@ -35,12 +35,11 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     if constexpr (q > 0 && q % kBatch == 0) sync_warp();
     // Row 0 is its own mirror image.
     const T* image_at = q == 0 && row == 0 ? there_at - K::kSeq * stride : there_at;
-    const auto pair = load_global<2, kAs>(here_at);
-    const auto image = load_global<2, kAs>(image_at);  // columns -m-2, -m-1
-    float minus_m = shuffle(load_scalar(image[0]), thread_index() % kWarp - 1);
+    const auto pair = widened(load_global<2, kAs>(here_at));
+    const auto image = widened(load_global<2, kAs>(image_at));  // columns -m-2, -m-1
+    float minus_m = shuffle(image[0], thread_index() % kWarp - 1);
     if (line == 0) minus_m = load_scalar(load_global<kAs>(image_at + to_edge));
-    z[K::slot_of(q)] = {load_scalar(pair[0]) + minus_m,
-                        load_scalar(pair[1]) + load_scalar(image[1])};
+    z[K::slot_of(q)] = {pair[0] + minus_m, pair[1] + image[1]};
     here_at = recomputed(here_at + step);
     there_at = recomputed(there_at - step);
   });

@@ -15,9 +15,6 @@
 
 namespace fnet {
 
-template <int I>
-inline constexpr std::integral_constant<int, I> constant{};
-
 template <class T, int Shape>
 FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.grad_blocks))
 void seq_grad_kernel(SeqGradArgs<T> args) {
@@ -39,8 +36,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
     });
     const Twiddles<2, K::kLength> w(lane);
     if (odd)
-      static_for<kPoints>(
-          [&](auto q) { z[K::slot_of(q)] = z[K::slot_of(q)] * w(1, kLanes * q); });
+      static_for<kPoints>([&](auto q) { z[K::slot_of(q)] = z[K::slot_of(q)] * w(1, kLanes * q); });
   }
   K::fft().template finish<0>(z);
 
@@ -60,7 +56,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   // Points whose du is on its way at once.
   constexpr int kBatch = K::at_once(K::kTile.grad_blocks, 2);
   // Adds z to pairs of columns, that of register i at pair_of(first, i), where `last` is the
-  // column furthest from the tile's first... 
+  // column furthest from the tile's first...
   const unsigned row_bytes = unsigned(args.hidden) * sizeof(T);
   const auto add = [&](T* first, bool wanted, const auto& pair_of) {
     static_for<kPoints / kBatch>([&](auto batch) {
@@ -71,9 +67,9 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
       });
       static_for<kBatch>([&](auto i) {
         const Complex<float> r = z[batch * kBatch + i];
-        store_scalar(du[i][0], load_scalar(du[i][0]) + args.scale * r.re);
-        store_scalar(du[i][1], load_scalar(du[i][1]) + args.scale * r.im);
-        if (wanted) store_global(pair_of(again, constant<batch * kBatch + i>), du[i]);
+        const auto d = widened(du[i]);
+        const float sum[] = {d[0] + args.scale * r.re, d[1] + args.scale * r.im};
+        if (wanted) store_global(pair_of(again, constant<batch * kBatch + i>), rounded<T>(sum));
       });
     });
   };
@@ -82,9 +78,8 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
     const auto [shared, lane, line] = K::fft();
     const int m = 2 * (tile() * K::kLines + line), row = 2 * lane + odd;
     // Column d / 2 is an image alone.
-    add(dx + row * args.hidden + m, m < args.hidden / 2, [&](T* first, auto i) {
-      return rows_on(first, row_bytes, 2 * K::Fft::frequency(0, i));
-    });
+    add(dx + row * args.hidden + m, m < args.hidden / 2,
+        [&](T* first, auto i) { return rows_on(first, row_bytes, 2 * K::Fft::frequency(0, i)); });
   }
 
   const int next_tile = tile() + 1;

@@ -18,6 +18,10 @@
 
 namespace fnet {
 
+// A constant that is an argument.
+template <int I>
+inline constexpr std::integral_constant<int, I> constant{};
+
 template <class F, int... I>
 FNET_FN void static_for_impl(const F& body, std::integer_sequence<int, I...>) {
   (body(std::integral_constant<int, I>{}), ...);
