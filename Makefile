@@ -10,6 +10,7 @@ CONSTRAINTS ?= constraints.txt
 WHEEL_TORCH ?= 2.11.0 2.14.1
 CUDA_ARCHS ?= 8.0;9.0
 NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
+SASS_PACKAGES := 'nvidia-cuda-cuobjdump==13.*' 'nvidia-cuda-nvdisasm==13.*'
 CXX ?= c++
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -90,6 +91,7 @@ cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is
 	  $(RUN) setup.py -q build_ext --inplace
 
 kernel-report: install core ## what the CUDA kernels cost, counted and compiled; ARGS=--check compares
+	@command -v cuobjdump >/dev/null || $(PY) -m pip install -q $(SASS_PACKAGES)
 	PYTHONPATH=build/cmake/release $(PY) tools/kernel_report.py $(ARGS)
 
 # With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.

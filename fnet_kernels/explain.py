@@ -176,9 +176,10 @@ def _cuda_plan(
         return _Plan(obstacle, (), (), f"{name}, cuFFT", workspace)
     slices, points, threads, pairs, row_points, row_threads, stages, *radices = plan
     runs_on = (
-        f"{name}; {slices} slice{'s' * (slices != 1)} of the batch; seq_fft: {2 * pairs} columns a"
-        f" block of {threads} threads, {points} points a thread; row_fft: 2 rows and their mirror"
-        f" images a line of {row_threads} threads, {row_points} points a thread"
+        f"{name}; {slices} slice{'s' * (slices != 1)} of the batch; seq_fft: every second row of"
+        f" {2 * pairs} columns a block of {threads} threads, {points} points a thread; row_fft: 2"
+        f" rows and their mirror images a line of {row_threads} threads, {row_points} points a"
+        " thread"
     )
     return _Plan("", tuple(radices[:stages]), tuple(radices[stages:]), runs_on, workspace)
 

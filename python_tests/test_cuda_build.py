@@ -203,10 +203,11 @@ print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
     )
     for part in (
         "path       kernels",
-        "512 = 8 * 8 * 8",
+        "512 = 16 * 16 * 2",
         "768 = 12 * 8 * 8",
-        "2 slices of the batch; seq_fft: 16 columns a block of 256 threads, 16 points a thread",
-        "seq_fft: 4 columns a block of 256 threads, 32 points a thread",
+        "2 slices of the batch; seq_fft: every second row of 16 columns a block of 128 threads, 16"
+        " points a thread",
+        "seq_fft: every second row of 8 columns a block of 512 threads, 16 points a thread",
         "torch.fft, for the kernels' blocks need 65 KB of shared memory, of which this device has"
         " 64 KB",
         "row_fft: 2 rows and their mirror images a line of 32 threads, 24 points a thread",

@@ -2,8 +2,8 @@
 
 Two witnesses. host_cuda runs the kernels on the CPU and counts what their warps ask of memory:
 bytes, 32-byte sectors, shared-memory wavefronts, barriers. nvcc compiles them and says registers
-and spills, from which the occupancy follows. The table is printed; bench/results/kernel_report.json
-holds the figures.
+and spills, from which the occupancy follows; cuobjdump shows how many instructions they are. The
+table is printed; bench/results/kernel_report.json holds the figures.
 
     python tools/kernel_report.py           # print, and write the JSON
     python tools/kernel_report.py --check   # print; exit 1 where a bar is missed, a figure worse
@@ -17,7 +17,11 @@ import argparse
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import sysconfig
+from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -138,9 +142,10 @@ def audit() -> dict[str, Figures]:
     return found
 
 
+ENTRY = re.compile(r"Compiling entry function '(\S+)' for 'sm_(\d+)'")
 MANGLED = re.compile(
-    r"Compiling entry function '\S*?\d(?P<name>[a-z_]+)_kernelI(?P<type>f|d|NS_8BFloat16E|"
-    r"NS_7Float16E)(?:Li(?P<number>\d+)E)?\S* for 'sm_(?P<architecture>\d+)'"
+    r"\S*?\d(?P<name>[a-z_]+)_kernelI(?P<type>f|d|NS_8BFloat16E|NS_7Float16E)"
+    r"(?:Li(?P<number>\d+)E)?"
 )
 TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float16E": "float16"}
 
@@ -162,20 +167,24 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     for name, log in zip(names, logs, strict=True):
         if "warning" in log:
             raise SystemExit(f"{name}:\n{log}")
+    counts = instructions(objects)
     found: dict[str, dict[str, Figures]] = {a: {} for a in ARCHITECTURES}
     for entry in "".join(logs).split("ptxas info    : ")[1:]:
-        match = MANGLED.match(entry)
-        if match:
-            name = match["name"]
+        compiling = ENTRY.match(entry)
+        match = MANGLED.match(compiling[1]) if compiling else None
+        if compiling and match:
+            name, architecture = match["name"], compiling[2]
             threads, shared = (1024, 8192) if name == "add_chunks" else (128, 0)
-            parts = [TYPES[match["type"]]]
+            parts, elements = [TYPES[match["type"]]], 0
             if name in blocks[parts[0]]:
-                lines, threads, shared, _ = blocks[parts[0]][name][int(match["number"])]
+                lines, threads, shared, _, elements = blocks[parts[0]][name][int(match["number"])]
                 parts.append(lines)
             elif match["number"]:
                 parts.append(f"{match['number']} wide")
-            architecture = match["architecture"]
             figures = {"threads": threads, "shared": shared}
+            if elements:
+                count = counts[architecture, compiling[1]]
+                figures["instructions_per_element"] = round(count / elements, 2)
             found[architecture][f"{name}<{', '.join(parts)}>"] = figures
         spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
         if spilled:
@@ -187,6 +196,30 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
             figures["registers"] = int(used[1])
             figures["occupancy"] = occupancy(figures, architecture)
     return {a: dict(sorted(kernels.items())) for a, kernels in found.items()}
+
+
+def instructions(objects: list[str]) -> Counter[tuple[str, str]]:
+    """How many each kernel is, by architecture and mangled name: as written, each loop once."""
+    packages = Path(sysconfig.get_path("purelib"), "nvidia").glob("cu[0-9]*/bin/cuobjdump")
+    tool = shutil.which("cuobjdump") or next(map(str, sorted(packages)), None)
+    if tool is None:
+        raise SystemExit("there is no cuobjdump: pip install nvidia-cuda-cuobjdump and -nvdisasm")
+    path = f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}"  # it calls nvdisasm
+    counts: Counter[tuple[str, str]] = Counter()
+    architecture = name = ""
+    for file in objects:
+        command = [tool, "-sass", file]
+        listing = subprocess.run(
+            command, env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True
+        )
+        for line in listing.stdout.splitlines():
+            if match := re.match(r"\s*code for sm_(\d+)", line):
+                architecture = match[1]
+            elif match := re.match(r"\s*Function : (\S+)", line):
+                name = match[1]
+            elif re.match(r"\s*/\*[0-9a-f]{4,}\*/", line):
+                counts[architecture, name] += 1
+    return counts
 
 
 def occupancy(kernel: Figures, architecture: str) -> float:
@@ -267,11 +300,13 @@ def show(report: Figures) -> None:
                 name,
                 *(str(f[key]) for key in ("threads", "registers", "spill_bytes", "shared")),
                 f"{100 * f['occupancy']:.0f} %",
+                str(f.get("instructions_per_element", "")),
             ]
             for name, f in kernels.items()
         ]
         print(f"\nsm_{architecture}")
-        print(table(["kernel", "threads", "registers", "spilled", "shared", "occupancy"], rows))
+        head = ["kernel", "threads", "registers", "spilled", "shared", "occupancy"]
+        print(table([*head, "instructions/elem"], rows))
         few = [
             name.split("<")[0] for name, f in kernels.items() if f["occupancy"] < LEAST_OCCUPANCY
         ]

@@ -137,6 +137,14 @@ FNET_FN void load_two(const BFloat16* from, float& a, float& b) {
   a = detail::bits_as<float>(two << 16);
   b = detail::bits_as<float>(two & 0xffff0000u);
 }
+FNET_FN void load_two(const Float16* from, float& a, float& b) {
+  uint32_t two;
+  memcpy(&two, from, sizeof(two));
+  asm("{ .reg .b16 lower, upper; mov.b32 {lower, upper}, %2;"
+      " cvt.f32.f16 %0, lower; cvt.f32.f16 %1, upper; }"
+      : "=f"(a), "=f"(b)
+      : "r"(two));
+}
 FNET_FN void store_two(BFloat16* to, float a, float b) {
   uint32_t two;  // the first operand is the upper half
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));

@@ -71,13 +71,13 @@ bool any_index(const F& body, std::index_sequence<I...>) {
 
 }  // namespace detail
 
-// body(integral_constant I) for the first shape of that length that T has and whose block takes no
-// more shared memory than that; false when there is none.
-template <class T, class F>
+// body(integral_constant I) for the first shape of that length that the kernel has for T and whose
+// block takes no more shared memory than that; false when there is none.
+template <class T, SeqKernel Kernel, class F>
 bool visit_seq_shape(int64_t length, int64_t shared_bytes, const F& body) {
   return detail::any_index(
       [&](auto i) {
-        if constexpr (kSeqShapes[i].template tile<T>().lines > 0) {
+        if constexpr (kSeqShapes[i].template tile<T>().blocks(Kernel) > 0) {
           using K = SeqBlock<T, i>;
           if (length != K::kSeq || K::kSharedBytes > shared_bytes) return false;
           body(i);

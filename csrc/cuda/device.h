@@ -7,7 +7,9 @@
 //   threadIdx, blockIdx, blockDim, gridDim      as in CUDA
 //   sync_threads(), sync_warp()                 barriers; all threads of the block, of the warp
 //   announce(flag), await(flag)                 between blocks; all threads of either
-//   recomputed(v)                               v; what follows from it is not kept from before
+//   thread_index(), block_index()               threadIdx.x and blockIdx.x, signed
+//   recomputed(v)                               v, an index or a pointer to global memory; what
+//                                               follows from it is not kept from before
 //   shuffle, shuffle_xor, shuffle_down          whole warps; no order of memory accesses is implied
 //   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes an access
 //   FNET_TABLE constexpr Table t{}; load_table  constants `at[kSize]` that live with the kernels

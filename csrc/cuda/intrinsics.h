@@ -34,7 +34,8 @@ FNET_DEVICE void await(const unsigned* flag, Site = {}) {
   __syncthreads();
 }
 
-// Without a sign, division by a power of two is a shift, and an index needs no sign extension.
+// Where it is known that there is no sign, division by a power of two is a shift, and an index
+// needs no extension to 64 bits.
 FNET_DEVICE int natural(int v) {
   __builtin_assume(v >= 0);
   return v;

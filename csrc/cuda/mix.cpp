@@ -129,8 +129,11 @@ Slices own_slices(const MixArgs& args, const CudaDevice& device) {
 bool has_cuda_kernels(const MixArgs& args, const CudaDevice& device) {
   const auto any = [](auto) {};
   return visit_own_dtype(args.dtype, [&](auto t) {
-           return visit_seq_shape<decltype(t)>(args.seq, device.shared_bytes, any) &&
-                          visit_row_shape(args.hidden, device.shared_bytes, any)
+           using T = decltype(t);
+           const int64_t most = device.shared_bytes;
+           return visit_seq_shape<T, SeqKernel::kFft>(args.seq, most, any) &&
+                          visit_seq_shape<T, SeqKernel::kGrad>(args.seq, most, any) &&
+                          visit_row_shape(args.hidden, most, any)
                       ? Status::kOk
                       : Status::kUnsupportedLength;
          }) == Status::kOk;

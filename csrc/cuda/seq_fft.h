@@ -3,7 +3,6 @@
 
 #include "cuda/kernels.h"
 #include "cuda/seq_line.h"
-#include "fft/mirror.h"
 
 namespace fnet {
 
@@ -48,7 +47,7 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   fft.template finish<0>(z);
 
   if (odd) {
-    const Twiddles<2, K::kLength> w(fft.lane);
+    const Twiddles<2, K::kLength> w(K::fft().lane);
     static_for<K::kLine.points>([&](auto i) { z[i] = z[i] * w(1, K::Fft::frequency(0, i)); });
   }
   const int j = block_index() * K::kLines + fft.line;
@@ -63,7 +62,7 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
 template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
-  visit_seq_shape<T>(args.seq, queue.device.shared_bytes, [&](auto shape) {
+  visit_seq_shape<T, SeqKernel::kFft>(args.seq, queue.device.shared_bytes, [&](auto shape) {
     using K = SeqLine<T, shape>;
     status = launch<seq_fft_kernel<T, shape>>({.name = "seq_fft",
                                                .grid = K::grid(args.batch, args.hidden),

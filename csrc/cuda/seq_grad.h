@@ -11,7 +11,6 @@
 
 #include "cuda/kernels.h"
 #include "cuda/seq_line.h"
-#include "fft/mirror.h"
 
 namespace fnet {
 
@@ -22,6 +21,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   constexpr int kPoints = K::kLine.points, kLanes = K::Fft::kLanes;
   const int tiles = int(gridDim.x), odd = int(blockIdx.y);
   const int64_t half = 2 * int64_t(blockIdx.z) + odd;
+  // Found anew where it is wanted, as K::fft() is.
   const auto tile = [&] { return tiles - 1 - recomputed(block_index()); };
 
   Complex<float> z[kPoints];
@@ -34,9 +34,10 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
     static_for<kPoints>([&](auto q) {
       z[K::slot_of(q)] = load_global<Cache::kReadOnly>(rows_on(F, pitch, kLanes * q));
     });
-    const Twiddles<2, K::kLength> w(lane);
-    if (odd)
-      static_for<kPoints>([&](auto q) { z[K::slot_of(q)] = z[K::slot_of(q)] * w(1, kLanes * q); });
+  }
+  if (odd) {
+    const Twiddles<2, K::kLength> w(K::fft().lane);
+    static_for<kPoints>([&](auto q) { z[K::slot_of(q)] = z[K::slot_of(q)] * w(1, kLanes * q); });
   }
   K::fft().template finish<0>(z);
 
@@ -53,10 +54,8 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   }
   announce(ready(tile()));
 
-  // Points whose du is on its way at once.
+  // Adds register i of z to the pair of columns at pair_of(first, i).
   constexpr int kBatch = K::at_once(K::kTile.grad_blocks, 2);
-  // Adds z to pairs of columns, that of register i at pair_of(first, i), where `last` is the
-  // column furthest from the tile's first...
   const unsigned row_bytes = unsigned(args.hidden) * sizeof(T);
   const auto add = [&](T* first, bool wanted, const auto& pair_of) {
     static_for<kPoints / kBatch>([&](auto batch) {
@@ -110,7 +109,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
 template <class T>
 int launch_seq_grad(const SeqGradArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
-  visit_seq_shape<T>(args.seq, queue.device.shared_bytes, [&](auto shape) {
+  visit_seq_shape<T, SeqKernel::kGrad>(args.seq, queue.device.shared_bytes, [&](auto shape) {
     using K = SeqLine<T, shape>;
     status = launch<seq_grad_kernel<T, shape>>({.name = "seq_grad",
                                                 .grid = K::grid(args.batch, args.hidden),

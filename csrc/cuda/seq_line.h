@@ -27,13 +27,14 @@ struct SeqLine : SeqBlock<T, Shape> {
     const int t = recomputed(thread_index());
     return {shared_memory<Complex<float>>(), t / K::kLines, t % K::kLines};
   }
-  // For how many points a thread may ask memory at once, where a point on its way takes so many
-  // registers more than its two: as many as leave the addresses theirs.
+  // For how many points a thread asks memory at once, where a point on its way takes so many
+  // registers beside its own two: as many as leave the addresses theirs, and no more than 12.
   static constexpr int at_once(int blocks, int registers) {
     constexpr int kAddresses = 28, kPoints = K::kLine.points;
     const int all = 65536 / (K::kThreads * blocks) / 8 * 8;
-    int batch = kPoints;
-    while (kPoints % batch > 0 || batch * registers > all - 2 * kPoints - kAddresses) --batch;
+    int batch = least(kPoints, 12);
+    while (batch > 1 && (kPoints % batch || batch * registers > all - 2 * kPoints - kAddresses))
+      --batch;
     return batch;
   }
   static dim3 grid(int64_t batch, int64_t hidden) {

@@ -33,7 +33,7 @@ Slices slices_of(const MixArgs& args, const CudaDevice& device) {
     const int64_t all = int64_t(device.processors) * resident_blocks(blocks, shared_bytes, device);
     enough = std::max(enough, (all + of_a_sequence - 1) / of_a_sequence);
   };
-  visit_seq_shape<T>(args.seq, device.shared_bytes, [&](auto i) {
+  visit_seq_shape<T, SeqKernel::kFft>(args.seq, device.shared_bytes, [&](auto i) {
     using K = SeqBlock<T, i>;
     fill(K::kTile.fft_blocks, K::kSharedBytes, 2 * K::tiles(args.hidden));
   });
@@ -87,8 +87,9 @@ GradPlan grad_plan(const MixArgs& args, bool sums, const CudaDevice& device) {
   plan.slices = slices_of<T>(args, device);
   const int64_t batch = plan.slices.largest();
   plan.blocks = grad_blocks<T>(args, batch, device);
-  visit_seq_shape<T>(args.seq, device.shared_bytes,
-                     [&](auto i) { plan.tiles = SeqBlock<T, i>::tiles(args.hidden); });
+  visit_seq_shape<T, SeqKernel::kGrad>(args.seq, device.shared_bytes, [&](auto i) {
+    plan.tiles = SeqBlock<T, i>::tiles(args.hidden);
+  });
   const int64_t partials = sums ? plan.blocks.count * 2 * args.hidden : 0;
   plan.edges = batch * spectrum_bytes(args);
   plan.partials = plan.edges + batch * plan.tiles * args.seq * int64_t(sizeof(float));

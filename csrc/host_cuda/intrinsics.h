@@ -32,7 +32,6 @@ inline void await(const unsigned* flag, Site where = Site::current()) {
   sync_threads(where);
 }
 
-inline int natural(int v) { return v; }
 inline int thread_index() { return int(threadIdx.x); }
 inline int block_index() { return int(blockIdx.x); }
 template <class T>

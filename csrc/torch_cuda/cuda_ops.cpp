@@ -101,7 +101,7 @@ int64_t least_shared_bytes(int64_t seq, int64_t hidden) {
   constexpr int64_t kAny = int64_t(1) << 30;
   int64_t least = 0, of_rows = 0;
   // The last shape of a length is the smallest.
-  for (int64_t limit = kAny; visit_seq_shape<T>(seq, limit, [&](auto i) {
+  for (int64_t limit = kAny; visit_seq_shape<T, SeqKernel::kFft>(seq, limit, [&](auto i) {
          least = SeqBlock<T, i>::kSharedBytes;
          limit = least - 1;
        });) {
@@ -113,8 +113,8 @@ int64_t least_shared_bytes(int64_t seq, int64_t hidden) {
 // How a device takes a shape: the workspace of a call in bytes; then, without kernels, the shared
 // memory of a block that would be needed, or 0, or -1 after set_cuda_path. With kernels: the slices
 // of the batch; of seq_fft the points of a thread, threads of a block, column pairs of a block; of
-// row_fft the points of a thread and the threads of a line; the number of radices of seq, those,
-// and those of hidden.
+// row_fft the points of a thread and the threads of a line; the number of radices of seq, those, of
+// which the last is row_fft's, and those of hidden.
 template <class T>
 std::vector<int64_t> plan_of(const MixArgs& args, const CudaDevice& device) {
   if (!takes_kernels(args, device)) {
@@ -131,13 +131,14 @@ std::vector<int64_t> plan_of(const MixArgs& args, const CudaDevice& device) {
   const auto append_radices = [&](const LineShape& line) {
     plan.insert(plan.end(), line.radix, line.radix + line.stages());
   };
-  visit_seq_shape<T>(args.seq, device.shared_bytes, [&](auto i) {
+  visit_seq_shape<T, SeqKernel::kFft>(args.seq, device.shared_bytes, [&](auto i) {
     using Seq = SeqBlock<T, i>;
     append({Seq::kLine.points, Seq::kThreads, Seq::kLines});
     visit_row_shape(args.hidden, device.shared_bytes, [&](auto k) {
       using Row = RowBlock<k>;
-      append({Row::kPoints, Row::kLanes, Seq::kLine.stages()});
+      append({Row::kPoints, Row::kLanes, Seq::kLine.stages() + 1});
       append_radices(Seq::kLine);
+      append({2});
       append_radices(Row::kLine);
     });
   });

@@ -40,7 +40,7 @@ def test_a_zeroed_or_perturbed_output_is_caught() -> None:
 #: (file below csrc, what stands there once, what a mutant has in its place)
 Edit = tuple[str, str, str]
 BARRIER = "    if constexpr (I > 0) {\n      sync();\n      take_all<I>(z);"
-ANNOUNCE, EDGE = "  announce(ready(tile));\n", "  if (line == 0)\n"
+ANNOUNCE, EDGE = "  announce(ready(tile()));\n", "  if (K::fft().line == 0) {\n"
 AWAIT = "  if (next_tile < tiles) await(ready(next_tile));\n"
 
 
@@ -55,8 +55,8 @@ MUTANTS: dict[str, list[Edit]] = {
         ("cuda/seq_fft.h", "? 2 - args.hidden : 2;", "? 1 - args.hidden : 1;"),
         (
             "cuda/row_grad.h",
-            "swizzled(K::kLength - 4 - l)",
-            "swizzled((2 * K::kLength - 8 - l) % K::kLength)",
+            "place<K::kPoints - 4 - i>",
+            "place<(2 * K::kPoints - 8 - i) % K::kPoints>",
         ),
     ],
     "mirror_of_what_is_written": [
@@ -65,14 +65,18 @@ MUTANTS: dict[str, list[Edit]] = {
             "const int minus_k = mirror(k, args.seq);",
             "const int minus_k = mirror(k, args.seq) - (k > 0);",
         ),
-        ("cuda/seq_grad.h", "return mirror(k, K::kSeq);", "return mirror(k, K::kSeq) - (k > 0);"),
+        (
+            "cuda/seq_grad.h",
+            "last = K::kSeq - row - 2 * kLast;",
+            "last = K::kSeq - row - 2 * kLast - (row > 0);",
+        ),
     ],
     "nothing_awaited": [("cuda/seq_grad.h", AWAIT, "")],
     "wrong_tile_awaited": [
         ("cuda/seq_grad.h", AWAIT, AWAIT.replace("(next_tile))", "(next_tile - 2))"))
     ],
     "tiles_in_wrong_order": [
-        ("cuda/seq_grad.h", "tile = tiles - 1 - int(blockIdx.x)", "tile = int(blockIdx.x)")
+        ("cuda/seq_grad.h", "return tiles - 1 - recomputed(", "return recomputed(")
     ],
     "announced_too_early": [
         ("cuda/seq_grad.h", ANNOUNCE, ""),

@@ -203,20 +203,21 @@ std::vector<int> lengths() {
 }
 
 // What a block of each kernel is, by index in the list: its name, threads, shared bytes, blocks
-// that the compiler leaves registers for.
-using Block = std::tuple<std::string, int, int, int>;
+// that the compiler leaves registers for, and elements of x that a thread takes: each point is two,
+// and as many are their mirror images.
+using Block = std::tuple<std::string, int, int, int, int>;
 
 template <class T, bool Grad>
 std::vector<Block> seq_blocks() {
   std::vector<Block> all;
   const auto add = [&](auto i) {
     if constexpr (kSeqShapes[i].template tile<T>().lines == 0) {
-      all.emplace_back("", 0, 0, 0);
+      all.emplace_back("", 0, 0, 0, 0);
     } else {
       using K = SeqBlock<T, i>;
-      const std::string name = std::to_string(K::kLength) + " x " + std::to_string(K::kLines);
+      const std::string name = std::to_string(K::kSeq) + " x " + std::to_string(K::kLines);
       all.emplace_back(name, K::kThreads, K::kSharedBytes,
-                       Grad ? K::kTile.grad_blocks : K::kTile.fft_blocks);
+                       Grad ? K::kTile.grad_blocks : K::kTile.fft_blocks, 4 * K::kLine.points);
     }
     return false;
   };
@@ -232,7 +233,7 @@ std::vector<Block> row_blocks() {
     const RowBlocks blocks = kRowShapes[i].template blocks<T>();
     all.emplace_back(std::to_string(K::kLength), K::kThreads,
                      Grad ? RowGradBlock<i>::kSharedBytes : K::kSharedBytes,
-                     Grad ? blocks.grad : blocks.fft);
+                     Grad ? blocks.grad : blocks.fft, 4 * K::kPoints);
     return false;
   };
   detail::any_index(add, std::make_index_sequence<std::size(kRowShapes)>{});
