@@ -91,7 +91,8 @@ cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is
 	  $(RUN) setup.py -q build_ext --inplace
 
 kernel-report: install core ## what the CUDA kernels cost, counted and compiled; ARGS=--check compares
-	@command -v cuobjdump >/dev/null || $(PY) -m pip install -q $(SASS_PACKAGES)
+	$(if $(wildcard $(ENV)/lib/python3*/site-packages/nvidia/cu*/bin/cuobjdump),,\
+	  @command -v cuobjdump >/dev/null || $(PY) -m pip install -q $(SASS_PACKAGES))
 	PYTHONPATH=build/cmake/release $(PY) tools/kernel_report.py $(ARGS)
 
 # With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.

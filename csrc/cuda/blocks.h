@@ -11,8 +11,14 @@
 
 namespace fnet {
 
+// Whether the largest multiprocessor has the shared memory for so many blocks, of which 1 KB each
+// is the system's: registers that the compiler saves for more are saved in vain.
+constexpr bool fit(int blocks, int shared_bytes) {
+  return blocks * (shared_bytes + 1024) <= 228 << 10;
+}
+
 // Blocks on a multiprocessor together, of those that its registers are enough for: its shared
-// memory is 1 KB more than a block may have, and 1 KB of each block is the system's.
+// memory is 1 KB more than a block may have.
 constexpr int resident_blocks(int blocks, int shared_bytes, const CudaDevice& device) {
   return std::clamp((device.shared_bytes + 1024) / (shared_bytes + 1024), 1, blocks);
 }

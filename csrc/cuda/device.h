@@ -24,8 +24,8 @@
 //
 // A block that awaits a flag, 0 until another has announced it, finds what that had written before.
 // Only blocks of smaller blockIdx.x (equal y, z) may be awaited, and the launch says `in_order`:
-// devices begin blocks in the order of their indices, and one that has begun comes to its end
-// whatever waits for it.
+// devices begin blocks in the order of their indices (which CUDA does not promise, but look-backs
+// everywhere rely on), and one that has begun comes to its end whatever waits for it.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// device.h's words as nvcc knows them: nothing here costs an instruction.
+// device.h's words as nvcc knows them: none costs an instruction more than CUDA's own.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -47,7 +47,7 @@ FNET_DEVICE int recomputed(int v) {
   asm volatile("" : "+r"(v));
   return natural(v);
 }
-// Of global memory, which the compiler still knows.
+// Of global memory, which the compiler still knows. It may take two of one pointer for one.
 template <class T>
 FNET_DEVICE T* recomputed(T* p) {
   size_t at = __cvta_generic_to_global(p);

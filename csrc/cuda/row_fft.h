@@ -103,7 +103,6 @@ template <class T, int Shape>
 struct RowOutput {
   using K = RowLine<Shape>;
   static constexpr int kWidth = 16 / int(sizeof(T)), kVectors = K::kPoints / kWidth;
-  using V = Vec<T, kWidth>;
   static_assert(K::kPoints % kWidth == 0);
 
   const RowFftArgs<T>& args;
@@ -217,6 +216,7 @@ template <class T, int Shape>
 FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template blocks<T>().fft))
 void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowLine<Shape>;
+  static_assert(fit(kRowShapes[Shape].template blocks<T>().fft, K::kSharedBytes));
   using Out = RowOutput<T, Shape>;
   const int lane = thread_index() % K::kLanes, slot = thread_index() / K::kLanes;
   const int half = args.seq / 2, lines = row_lines(args.seq);

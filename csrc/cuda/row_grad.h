@@ -189,6 +189,8 @@ template <class T, int Shape>
 FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template blocks<T>().grad))
 void row_grad_kernel(RowGradArgs<T> args) {
   using K = RowLine<Shape>;
+  static_assert(
+      fit(kRowShapes[Shape].template blocks<T>().grad, RowGradBlock<Shape>::kSharedBytes));
   constexpr int kTotals = RowGradBlock<Shape>::kTotals;
   const int lane = thread_index() % K::kLanes, slot = thread_index() / K::kLanes;
   const int half = args.seq / 2, lines = row_lines(args.seq);

@@ -41,6 +41,7 @@ FNET_FN constexpr int swizzled(int l) { return l ^ l / 32 % 8 * 4; }
 // bits: exclusive or of both, of which only the lowest bits of C are not an addition.
 template <int Range, int C>
 FNET_FN constexpr int swizzled_on(int at) {
+  static_assert((Range & (Range - 1)) == 0);
   constexpr int kUnit = Range < 32 ? 32 : Range;
   return (at ^ swizzled(C) % kUnit) + C / kUnit * kUnit;
 }

@@ -10,9 +10,10 @@ template <class T, int Shape>
 FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.fft_blocks))
 void seq_fft_kernel(SeqFftArgs<T> args) {
   using K = SeqLine<T, Shape>;
+  static_assert(fit(K::kTile.fft_blocks, K::kSharedBytes));
   const int line = thread_index() % K::kLines, lane = thread_index() / K::kLines;
-  const int column = block_index() * K::kLines + line, last = spectrum_lines(args.hidden) - 1;
-  const int m = 2 * (column < last ? column : last);  // beyond the last line, that line again
+  // Beyond the last line, that line again.
+  const int m = 2 * least(block_index() * K::kLines + line, spectrum_lines(args.hidden) - 1);
   const int odd = int(blockIdx.y);
   const int64_t sequence = blockIdx.z, stride = args.row_stride;
   const T* x = args.x + sequence * args.batch_stride;

@@ -1,12 +1,13 @@
 // launch_seq_grad, defined: see kernels.h.
 //
 // The transform along seq of a line H[n, m] + i H[n, m + 1] is r[k, m] + i r[k, m + 1], real rows
-// of columns m and m + 1, which are also those of columns -m and -m - 1, upside down.
+// of columns m and m + 1, which are also those of columns -m and -m - 1, upside down. A block has
+// F[0] or F[1], and hence even rows or odd ones.
 //
 // Columns lie in aligned pairs (m, m + 1), but their images in pairs (-m - 2, -m - 1): of the
 // former the next line has the numbers, as column m + 2. The last line of a tile has them from the
 // next tile, whose block began before and leaves its first column in args.edges. So each sector of
-// dx is changed by one block, whole.
+// dx that a tile has whole is changed by one block.
 #pragma once
 
 #include "cuda/kernels.h"
@@ -18,6 +19,7 @@ template <class T, int Shape>
 FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.grad_blocks))
 void seq_grad_kernel(SeqGradArgs<T> args) {
   using K = SeqLine<T, Shape>;
+  static_assert(fit(K::kTile.grad_blocks, K::kSharedBytes));
   constexpr int kPoints = K::kLine.points, kLanes = K::Fft::kLanes;
   const int tiles = int(gridDim.x), odd = int(blockIdx.y);
   const int64_t half = 2 * int64_t(blockIdx.z) + odd;
@@ -27,9 +29,9 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   Complex<float> z[kPoints];
   {
     const auto [shared, lane, line] = K::fft();
-    const int column = tile() * K::kLines + line, last = spectrum_lines(args.hidden) - 1;
-    const Complex<float>* F = args.spectrum + (half * K::kLength + lane) * args.pitch +
-                              (column < last ? column : last);  // beyond it, that line again
+    // Beyond the last line, that line again.
+    const int column = least(tile() * K::kLines + line, spectrum_lines(args.hidden) - 1);
+    const Complex<float>* F = args.spectrum + (half * K::kLength + lane) * args.pitch + column;
     const unsigned pitch = unsigned(args.pitch) * sizeof(Complex<float>);
     static_for<kPoints>([&](auto q) {
       z[K::slot_of(q)] = load_global<Cache::kReadOnly>(rows_on(F, pitch, kLanes * q));

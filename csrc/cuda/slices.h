@@ -20,8 +20,8 @@ struct Slices {
 };
 
 // Few enough sequences at a time that the second kernel finds in the second-level cache what the
-// first has read and written, yet enough that either kernel gives every multiprocessor all the
-// blocks that it holds.
+// first has read and written, yet enough that either kernel of the forward gives every
+// multiprocessor all the blocks that it holds.
 template <class T>
 Slices slices_of(const MixArgs& args, const CudaDevice& device) {
   // x, spectrum and y in half of the cache.

@@ -94,20 +94,30 @@ struct Cuda {
   }
 };
 
+constexpr int64_t kAnySharedBytes = int64_t(1) << 30;
+
+// Shared memory of the smallest block that a kernel along seq has for that length, or 0.
+template <class T, SeqKernel Kernel>
+int64_t least_of_seq(int64_t seq) {
+  int64_t least = 0, limit = kAnySharedBytes;
+  while (visit_seq_shape<T, Kernel>(seq, limit, [&](auto i) {
+    least = SeqBlock<T, i>::kSharedBytes;
+    limit = least - 1;
+  })) {
+  }
+  return least;
+}
+
 // Bytes of shared memory that a device must give a block for these lengths; 0 where no device's
 // would do.
 template <class T>
 int64_t least_shared_bytes(int64_t seq, int64_t hidden) {
-  constexpr int64_t kAny = int64_t(1) << 30;
-  int64_t least = 0, of_rows = 0;
-  // The last shape of a length is the smallest.
-  for (int64_t limit = kAny; visit_seq_shape<T, SeqKernel::kFft>(seq, limit, [&](auto i) {
-         least = SeqBlock<T, i>::kSharedBytes;
-         limit = least - 1;
-       });) {
-  }
-  visit_row_shape(hidden, kAny, [&](auto i) { of_rows = RowGradBlock<i>::kSharedBytes; });
-  return least && of_rows ? std::max(least, of_rows) : 0;
+  const int64_t of_columns =
+      std::max(least_of_seq<T, SeqKernel::kFft>(seq), least_of_seq<T, SeqKernel::kGrad>(seq));
+  int64_t of_rows = 0;
+  visit_row_shape(hidden, kAnySharedBytes,
+                  [&](auto i) { of_rows = RowGradBlock<i>::kSharedBytes; });
+  return of_columns && of_rows ? std::max(of_columns, of_rows) : 0;
 }
 
 // How a device takes a shape: the workspace of a call in bytes; then, without kernels, the shared

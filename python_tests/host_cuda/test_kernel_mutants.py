@@ -55,8 +55,8 @@ MUTANTS: dict[str, list[Edit]] = {
         ("cuda/seq_fft.h", "? 2 - args.hidden : 2;", "? 1 - args.hidden : 1;"),
         (
             "cuda/row_grad.h",
-            "place<K::kPoints - 4 - i>",
-            "place<(2 * K::kPoints - 8 - i) % K::kPoints>",
+            "row[i + 1] += four[3], row[i + 2] += four[2], row[i + 3] += four[1];",
+            "row[i + 1] += four[2], row[i + 2] += four[1], row[i + 3] += four[0];",
         ),
     ],
     "mirror_of_what_is_written": [
@@ -74,6 +74,13 @@ MUTANTS: dict[str, list[Edit]] = {
     "nothing_awaited": [("cuda/seq_grad.h", AWAIT, "")],
     "wrong_tile_awaited": [
         ("cuda/seq_grad.h", AWAIT, AWAIT.replace("(next_tile))", "(next_tile - 2))"))
+    ],
+    "next_but_one_awaited": [
+        (
+            "cuda/seq_grad.h",
+            AWAIT,
+            AWAIT.replace("(next_tile))", "(least(next_tile + 1, tiles - 1)))"),
+        )
     ],
     "tiles_in_wrong_order": [
         ("cuda/seq_grad.h", "return tiles - 1 - recomputed(", "return recomputed(")
@@ -132,6 +139,7 @@ def test_a_mirror_off_by_one_is_caught(mutants: dict[str, Future[Path]], name: s
     [
         ("nothing_awaited", "race"),
         ("wrong_tile_awaited", "deadlock"),
+        ("next_but_one_awaited", "race"),
         ("tiles_in_wrong_order", "deadlock"),
         ("announced_too_early", "race"),
         ("flag_not_cleared", "uninitialised"),

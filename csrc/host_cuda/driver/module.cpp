@@ -207,17 +207,17 @@ std::vector<int> lengths() {
 // and as many are their mirror images.
 using Block = std::tuple<std::string, int, int, int, int>;
 
-template <class T, bool Grad>
+template <class T, SeqKernel Kernel>
 std::vector<Block> seq_blocks() {
   std::vector<Block> all;
   const auto add = [&](auto i) {
-    if constexpr (kSeqShapes[i].template tile<T>().lines == 0) {
+    if constexpr (kSeqShapes[i].template tile<T>().blocks(Kernel) == 0) {
       all.emplace_back("", 0, 0, 0, 0);
     } else {
       using K = SeqBlock<T, i>;
       const std::string name = std::to_string(K::kSeq) + " x " + std::to_string(K::kLines);
-      all.emplace_back(name, K::kThreads, K::kSharedBytes,
-                       Grad ? K::kTile.grad_blocks : K::kTile.fft_blocks, 4 * K::kLine.points);
+      all.emplace_back(name, K::kThreads, K::kSharedBytes, K::kTile.blocks(Kernel),
+                       4 * K::kLine.points);
     }
     return false;
   };
@@ -242,8 +242,8 @@ std::vector<Block> row_blocks() {
 
 template <class T>
 std::map<std::string, std::vector<Block>> all_blocks() {
-  return {{"seq_fft", seq_blocks<T, false>()},
-          {"seq_grad", seq_blocks<T, true>()},
+  return {{"seq_fft", seq_blocks<T, SeqKernel::kFft>()},
+          {"seq_grad", seq_blocks<T, SeqKernel::kGrad>()},
           {"row_fft", row_blocks<T, false>()},
           {"row_grad", row_blocks<T, true>()}};
 }
