@@ -222,7 +222,7 @@ def instructions(objects: list[str]) -> Counter[tuple[str, str]]:
                 architecture = match[1]
             elif match := re.match(r"\s*Function : (\S+)", line):
                 name = match[1]
-            elif re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(?!NOP)", line):
+            elif re.match(r"\s*/\*[0-9a-f]{4,}\*/", line):
                 counts[architecture, name] += 1
     return counts
 

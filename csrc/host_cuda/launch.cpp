@@ -196,17 +196,21 @@ void Launch::announce(unsigned* flag, const Place& place) {
     error("uninitialised", host_cuda::text_of(place),
           "a flag that is not 0 before it is announced");
   *flag = 1;
-  announced_[flag] = {block_began_, session_.clock_, 0};
+  announced_[flag] = {{block_began_, session_.clock_, 0}, blockIdx};
 }
 
 void Launch::await(const unsigned* flag, const Place& place) {
   if (!access(false, flag, sizeof(*flag), Touch::kFlag, place)) return;
   const auto found = announced_.find(flag);
-  if (found == announced_.end()) {
-    error("deadlock", host_cuda::text_of(place), "a flag that no earlier block has announced");
+  const auto may_be_awaited = [](dim3 by) {
+    return by.x < blockIdx.x && by.y == blockIdx.y && by.z == blockIdx.z;
+  };
+  if (found == announced_.end() || !may_be_awaited(found->second.by)) {
+    error("deadlock", host_cuda::text_of(place),
+          "a flag that no block before, of equal blockIdx.y and z, has announced");
     return;
   }
-  acquired_.push_back(found->second);
+  acquired_.push_back(found->second.done);
   acquired_.back().since = session_.clock_;
 }
 

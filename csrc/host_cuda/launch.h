@@ -77,7 +77,11 @@ class Launch {
   std::vector<unsigned> ready_;
   std::vector<uint32_t> warp_synced_;
   uint32_t launch_began_, block_began_ = 0, block_synced_ = 0;
-  std::map<const unsigned*, Acquired> announced_;
+  struct Announced {
+    Acquired done;
+    dim3 by;  // blockIdx
+  };
+  std::map<const unsigned*, Announced> announced_;
   std::vector<Acquired> acquired_;  // by this block
   int thread_ = 0;
   bool stuck_ = false;

@@ -207,6 +207,22 @@ def test_blocks_share_no_bytes_that_they_write(kernels: ModuleType) -> None:
         assert kinds(kernels.overlapping_blocks(True, seed)[1]) == set()
 
 
+def test_a_block_finds_what_the_one_it_awaits_has_announced(kernels: ModuleType) -> None:
+    y, report, status = kernels.relay(0)
+    assert (status, report["errors"]) == (0, [])
+    np.testing.assert_array_equal(y, np.broadcast_to(np.arange(1, 5)[:, None], y.shape))
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [(1, "race"), (2, "deadlock"), (3, "deadlock"), (4, "race"), (5, "race"), (6, "uninitialised")],
+)
+def test_blocks_that_await_wrongly(kernels: ModuleType, how: int, kind: str) -> None:
+    _, report, status = kernels.relay(how)
+    assert status != 0
+    assert kind in kinds(report)
+
+
 @pytest.mark.parametrize("how", range(4))
 def test_what_is_read_as_constant_is_not_written(kernels: ModuleType, how: int) -> None:
     _, report, status = kernels.constant_reads(how)

@@ -21,6 +21,9 @@ int warp_barrier_for_block(float* y);
 int out_of_range(const float* x, float* y, int n, int what);
 int uninitialised(float* y);
 int overlapping_blocks(float* y, bool read_only);
+// 0: right; 1: none awaited; 2: a later one; 3: one of another row; 4: read before; 5: written
+// after; 6: flags not cleared
+int relay(float* y, unsigned* flags, int how);
 int misaligned(const float* x, float* y);
 int constant_reads(float* y, int how);  // 0, 1: before, after its write; 2: streaming; 3: no write
 int wrong_launch(int threads, int64_t shared_bytes);
