@@ -122,8 +122,8 @@ clean: ## remove what was built, but not .venv
 
 # Rewritten only when it changes, as it does with TORCH= or CONSTRAINTS=.
 .venv/constraints.txt: FORCE | .venv/bin/python
-	@sed '$(if $(TORCH),s/^torch==.*/torch==$(TORCH)/)' $(CONSTRAINTS) > $@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@new=$@.$$$$; sed '$(if $(TORCH),s/^torch==.*/torch==$(TORCH)/)' $(CONSTRAINTS) > $$new; \
+	  cmp -s $$new $@ && rm $$new || mv $$new $@
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
