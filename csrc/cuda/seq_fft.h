@@ -64,13 +64,8 @@ template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
   visit_seq_shape<T, SeqKernel::kFft>(args.seq, queue.device.shared_bytes, [&](auto shape) {
-    using K = SeqLine<T, shape>;
-    status = launch<seq_fft_kernel<T, shape>>({.name = "seq_fft",
-                                               .grid = K::grid(args.batch, args.hidden),
-                                               .block = dim3(K::kThreads),
-                                               .shared_bytes = size_t(K::kSharedBytes),
-                                               .stream = queue.stream},
-                                              args);
+    const auto config = SeqLine<T, shape>::config("seq_fft", args, queue);
+    status = launch<seq_fft_kernel<T, shape>>(config, args);
   });
   return status;
 }

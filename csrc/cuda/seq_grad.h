@@ -112,14 +112,9 @@ template <class T>
 int launch_seq_grad(const SeqGradArgs<T>& args, const CudaQueue& queue) {
   int status = 0;
   visit_seq_shape<T, SeqKernel::kGrad>(args.seq, queue.device.shared_bytes, [&](auto shape) {
-    using K = SeqLine<T, shape>;
-    status = launch<seq_grad_kernel<T, shape>>({.name = "seq_grad",
-                                                .grid = K::grid(args.batch, args.hidden),
-                                                .block = dim3(K::kThreads),
-                                                .shared_bytes = size_t(K::kSharedBytes),
-                                                .stream = queue.stream,
-                                                .in_order = true},
-                                               args);
+    auto config = SeqLine<T, shape>::config("seq_grad", args, queue);
+    config.in_order = true;
+    status = launch<seq_grad_kernel<T, shape>>(config, args);
   });
   return status;
 }

@@ -37,8 +37,14 @@ struct SeqLine : SeqBlock<T, Shape> {
       --batch;
     return batch;
   }
-  static dim3 grid(int64_t batch, int64_t hidden) {
-    return dim3(unsigned(K::tiles(hidden)), 2, unsigned(batch));
+  // How either kernel along seq is launched: a block for each tile of the even and of the odd rows.
+  template <class Args>
+  static LaunchConfig config(const char* name, const Args& args, const CudaQueue& queue) {
+    return {.name = name,
+            .grid = dim3(unsigned(K::tiles(args.hidden)), 2, unsigned(args.batch)),
+            .block = dim3(K::kThreads),
+            .shared_bytes = size_t(K::kSharedBytes),
+            .stream = queue.stream};
   }
 };
 
