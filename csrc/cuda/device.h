@@ -7,6 +7,7 @@
 //   threadIdx, blockIdx, blockDim, gridDim      as in CUDA
 //   sync_threads(), sync_warp()                 barriers; all threads of the block, of the warp
 //   announce(flag), await(flag)                 between blocks; all threads of either
+//   trap()                                      the launch fails
 //   thread_index(), block_index()               threadIdx.x and blockIdx.x, signed
 //   recomputed(v)                               v, an index or a pointer to global memory; what
 //                                               follows from it is not kept from before
@@ -25,7 +26,10 @@
 // A block that awaits a flag, 0 until another has announced it, finds what that had written before.
 // Only blocks of smaller blockIdx.x (equal y, z) may be awaited, and the launch says `in_order`:
 // devices begin blocks in the order of their indices (which CUDA does not promise, but look-backs
-// everywhere rely on), and one that has begun comes to its end whatever waits for it.
+// everywhere rely on), and one that has begun comes to its end whatever waits for it. A flag that
+// nobody sets is a bug: after some ten seconds await gives up and is false in one thread. A kernel
+// then traps, so that the call fails in place of a process that never returns. It does so last of
+// all: nvcc 13 spills in every kernel that traps where many registers are live.
 #pragma once
 
 #include <cstddef>

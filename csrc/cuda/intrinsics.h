@@ -27,12 +27,18 @@ FNET_DEVICE void announce(unsigned* flag, Site = {}) {
   __syncthreads();
   if (threadIdx.x == 0) asm volatile("st.release.gpu.u32 [%0], 1;" ::"l"(flag) : "memory");
 }
-FNET_DEVICE void await(const unsigned* flag, Site = {}) {
+[[nodiscard]] FNET_DEVICE bool await(const unsigned* flag, Site = {}) {
+  constexpr unsigned kMaxPolls = 1u << 24;
   unsigned announced = threadIdx.x > 0;
-  while (!announced)
+  unsigned polls = announced ? 0 : kMaxPolls;
+  while (polls) {
     asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(announced) : "l"(flag) : "memory");
+    polls = announced ? 0 : polls - 1;
+  }
   __syncthreads();
+  return announced;
 }
+FNET_DEVICE void trap() { __trap(); }
 
 // Where it is known that there is no sign, division by a power of two is a shift, and an index
 // needs no extension to 64 bits.
@@ -157,21 +163,26 @@ cudaError_t allow_shared_memory(size_t bytes) {
 }
 
 template <class... P, class... A>
-void start(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
-  kernel<<<config.grid, config.block, config.shared_bytes,
-           static_cast<cudaStream_t>(config.stream)>>>(static_cast<P>(std::forward<A>(args))...);
+cudaError_t start(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
+  cudaLaunchConfig_t launch = {};
+  launch.gridDim = config.grid;
+  launch.blockDim = config.block;
+  launch.dynamicSmemBytes = config.shared_bytes;
+  launch.stream = static_cast<cudaStream_t>(config.stream);
+  return cudaLaunchKernelEx(&launch, kernel, std::forward<A>(args)...);
 }
 
 }  // namespace detail
 
-// Returns before the kernel has run. A kernel always asks for the same shared memory. What went
-// wrong is returned and not left behind: torch would take it for its own.
+// Returns before the kernel has run. A kernel always asks for the same shared memory. An error of
+// ours is returned and removed from the runtime, where torch would take it for its own; an error
+// that another library has left there stays.
 template <auto kKernel, class... A>
 int launch(const LaunchConfig& config, A&&... args) {
-  const cudaError_t refused = detail::allow_shared_memory<kKernel>(config.shared_bytes);
-  if (refused == cudaSuccess) detail::start(config, kKernel, std::forward<A>(args)...);
-  const cudaError_t last = cudaGetLastError();
-  return refused != cudaSuccess ? refused : last;
+  cudaError_t error = detail::allow_shared_memory<kKernel>(config.shared_bytes);
+  if (error == cudaSuccess) error = detail::start(config, kKernel, std::forward<A>(args)...);
+  if (error != cudaSuccess) cudaGetLastError();
+  return error;
 }
 
 }  // namespace fnet

@@ -57,7 +57,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   announce(ready(tile()));
 
   // Adds register i of z to the pair of columns at pair_of(first, i).
-  constexpr int kBatch = K::at_once(K::kTile.grad_blocks, 2);
+  constexpr int kBatch = K::at_once(K::kTile.grad_blocks, sizeof(T) == 4 ? 1 : 0);
   const unsigned row_bytes = unsigned(args.hidden) * sizeof(T);
   const auto add = [&](T* first, bool wanted, const auto& pair_of) {
     static_for<kPoints / kBatch>([&](auto batch) {
@@ -84,7 +84,8 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   }
 
   const int next_tile = tile() + 1;
-  if (next_tile < tiles) await(ready(next_tile));
+  bool in_time = true;
+  if (next_tile < tiles) in_time = await(ready(next_tile));
   const auto [shared, lane, line] = K::fft();
   const bool to_next_tile = line == K::kLines - 1 && next_tile < tiles;
   const float* from = edge(next_tile);
@@ -106,6 +107,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
     T* pair = rows_on(first, row_bytes, 2 * (kLast - K::Fft::frequency(0, i)));
     return i == 0 && row == 0 ? pair - K::kSeq * args.hidden : pair;
   });
+  if (!in_time) trap();
 }
 
 template <class T>

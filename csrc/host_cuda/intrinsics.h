@@ -27,10 +27,13 @@ inline void announce(unsigned* flag, Site where = Site::current()) {
   sync_threads(where);
   if (host_cuda::Launch::current().first()) host_cuda::Launch::current().announce(flag, where);
 }
-inline void await(const unsigned* flag, Site where = Site::current()) {
+// Of a flag that is not announced the launch reports a deadlock, and the block goes on.
+inline bool await(const unsigned* flag, Site where = Site::current()) {
   if (host_cuda::Launch::current().first()) host_cuda::Launch::current().await(flag, where);
   sync_threads(where);
+  return true;
 }
+inline void trap() {}
 
 inline int thread_index() { return int(threadIdx.x); }
 inline int block_index() { return int(blockIdx.x); }

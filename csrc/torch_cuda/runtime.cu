@@ -6,17 +6,17 @@ namespace fnet::cuda {
 
 CudaDevice current_device() {
   int device = 0;
-  const bool known = cudaGetDevice(&device) == cudaSuccess;
+  bool failed = cudaGetDevice(&device) != cudaSuccess;
   const auto ask = [&](cudaDeviceAttr what, int otherwise) {
     int value = 0;
-    const bool told = known && cudaDeviceGetAttribute(&value, what, device) == cudaSuccess;
-    return told && value > 0 ? value : otherwise;
+    if (!failed) failed = cudaDeviceGetAttribute(&value, what, device) != cudaSuccess;
+    return !failed && value > 0 ? value : otherwise;
   };
   CudaDevice found;
   found.processors = ask(cudaDevAttrMultiProcessorCount, 16);
   found.shared_bytes = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin, 48 << 10);
   found.l2_bytes = ask(cudaDevAttrL2CacheSize, 4 << 20);
-  cudaGetLastError();  // not ours to leave behind
+  if (failed) cudaGetLastError();  // of our queries; an error that another library left stays
   return found;
 }
 

@@ -41,7 +41,7 @@ def test_a_zeroed_or_perturbed_output_is_caught() -> None:
 Edit = tuple[str, str, str]
 BARRIER = "    if constexpr (I > 0) {\n      sync();\n      take_all<I>(z);"
 ANNOUNCE, EDGE = "  announce(ready(tile()));\n", "  if (K::fft().line == 0) {\n"
-AWAIT = "  if (next_tile < tiles) await(ready(next_tile));\n"
+AWAIT = "  if (next_tile < tiles) in_time = await(ready(next_tile));\n"
 
 
 def barrier_kept(where: str) -> Edit:

@@ -155,16 +155,18 @@ FNET_KERNEL void relay_kernel(float* y, unsigned* flags, int how) {
   float* mine = y + (row * blocks + b) * kWarp + thread_index();
   unsigned* flag = flags + row * blocks + b;
   float sum = 0;
+  bool in_time = true;
   if (b > 0) {
     if (how == 4) sum = load_global(mine - kWarp);
-    if (how == 2) await(b + 1 < blocks ? flag + 1 : flag);
-    if (how == 3) await(flags + (1 - row) * blocks + b - 1);
-    if (how == 0 || how > 3) await(flag - 1);
+    if (how == 2) in_time = await(b + 1 < blocks ? flag + 1 : flag);
+    if (how == 3) in_time = await(flags + (1 - row) * blocks + b - 1);
+    if (how == 0 || how > 3) in_time = await(flag - 1);
     if (how != 4) sum = load_global(mine - kWarp);
   }
   if (how != 5) store_global(mine, sum + 1);
   announce(flag);
   if (how == 5) store_global(mine, sum + 1);
+  if (!in_time) trap();
 }
 
 // Reads through the read-only cache what the launch writes, or does not.
