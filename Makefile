@@ -4,11 +4,13 @@
 #   TORCH=2.14.1          another torch than constraints.txt names
 #   CONSTRAINTS=file      another constraints.txt
 #   WHEEL_TORCH='2.12.0'  the torches that wheel-check runs the wheel with
+#   GPU_TORCH=2.11.0      the torch of the GPU machine, for gpu-bundle
 #   CUDA_ARCHS='8.0;9.0'  the compute capabilities that cuda-build compiles for
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 WHEEL_TORCH ?= 2.11.0 2.14.1
 CUDA_ARCHS ?= 8.0;9.0
+GPU_TORCH ?= 2.11.0
 NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
 SASS_PACKAGES := 'nvidia-cuda-cuobjdump==13.*' 'nvidia-cuda-nvdisasm==13.*'
 CXX ?= c++
@@ -29,7 +31,7 @@ PACKAGES := .venv/packages
 endif
 
 .PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
-  bench-regression bench-instructions gpu-check wheel-check clean FORCE
+  bench-regression bench-instructions gpu-check gpu-bundle wheel-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -96,8 +98,14 @@ kernel-report: install core ## what the CUDA kernels cost, counted and compiled;
 	PYTHONPATH=build/cmake/release $(PY) tools/kernel_report.py $(ARGS)
 
 # With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.
-gpu-check: ## on a machine with a GPU, offline: build, test, sanitize, measure; under 10 minutes
+gpu-check: ## on a machine with a GPU, offline: smoke, tests, times, profile; under 10 minutes
 	$(if $(VENV),$(PY),$(PYTHON)) tools/gpu_check.py $(ARGS)
+
+# Compiled beside the torch of the GPU machine, GPU_TORCH, in an environment of its own.
+gpu-bundle: ## build what gpu-check needs beforehand, with variants for A/B, into gpu-bundle/
+	@test -x build/gpu-bundle/env/bin/python || $(PYTHON) -m venv build/gpu-bundle/env
+	build/gpu-bundle/env/bin/python -m pip install -q torch==$(GPU_TORCH) setuptools ninja
+	MAX_JOBS=$(JOBS) build/gpu-bundle/env/bin/python tools/gpu_bundle.py $(ARGS)
 
 wheel-check: install ## build the wheel and run it under other torches, WHEEL_TORCH
 	rm -rf build/wheel build/lib*
@@ -110,7 +118,7 @@ wheel-check: install ## build the wheel and run it under other torches, WHEEL_TO
 	done
 
 clean: ## remove what was built, but not .venv
-	rm -rf build dist *.egg-info fnet_kernels/*.so
+	rm -rf build dist gpu-bundle *.egg-info fnet_kernels/*.so
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

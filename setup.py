@@ -5,7 +5,8 @@ Metadata: pyproject.toml.
 LibTorch stable ABI and CPython limited API: one build runs with torch 2.11 or newer and Python 3.10
 or newer. MAX_JOBS, CXX, CFLAGS and LDFLAGS are honoured; for CUDA also
 
-    FNET_CUDA=auto|0|1    auto: CUDA kernels where torch and an nvcc of its CUDA are there;
+    FNET_CUDA=auto|0|1    auto: CUDA kernels where torch and an nvcc of its CUDA are there; what
+                          keeps them from being built is printed, and the CPU part is built;
                           0: none; 1: it is an error when they cannot be built
     TORCH_CUDA_ARCH_LIST  compute capabilities, `8.0;9.0+PTX`; else the GPU that is here, else all
     CUDA_HOME             the toolkit; else that of the nvcc in PATH, else pip's packages
@@ -92,19 +93,28 @@ class Build(BuildExtension):
         self.build_temp = str(ROOT / "build" / "objects")
 
     def build_extensions(self) -> None:
-        for extension in self.extensions:
+        for extension in list(self.extensions):
             if extension.name == CUDA_MODULE:
-                extension.extra_objects = self.cuda_objects()
+                objects = self.cuda_objects()
+                if objects is None:
+                    self.extensions.remove(extension)
+                else:
+                    extension.extra_objects = objects
         super().build_extensions()
 
-    def cuda_objects(self) -> list[str]:
-        """What nvcc makes of the CUDA sources."""
+    def cuda_objects(self) -> list[str] | None:
+        """What nvcc makes of the CUDA sources; None where it cannot, and none need be made."""
         assert TOOLKIT is not None
         cuda, headers = sources("cuda/*.cu", "torch_cuda/*.cu"), sources("**/*.h")
         folder = Path(self.build_temp, "cuda")
         try:
             return fnet_nvcc.compile_all(TOOLKIT, cuda, headers, ROOT / "csrc", folder, local_gpu())
-        except (ValueError, RuntimeError) as error:
+        except (fnet_nvcc.NoArchitecture, RuntimeError) as error:
+            if os.environ.get("FNET_CUDA") == "1":
+                stop(f"FNET_CUDA=1, but {error}")
+            print(f"fnet_kernels: no CUDA kernels in this build: {error}", flush=True)
+            return None
+        except ValueError as error:
             stop(str(error))
 
 

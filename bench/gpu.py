@@ -4,6 +4,12 @@ Every contestant's result is held against float64 first. Then each is captured a
 a ring of inputs that together exceed the second-level cache several times, and the graphs are
 replayed in interleaved rounds between CUDA events: cold caches, no launch overhead for anyone,
 medians and quartiles. Prints a table of bars last and writes results/<gpu>.json after every part.
+
+    python bench/gpu.py                         every part, in this process
+    python bench/gpu.py --part "forward bf16"   some parts; their figures join those in the file
+    python bench/gpu.py --merge a.json b.json   the figures of several runs as one file
+
+A part that kills its process stands in the file as one that began and did not end.
 """
 
 from __future__ import annotations
@@ -13,14 +19,16 @@ import copy
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from bar import Bar
 from folders import RESULTS
 from gpu_device import Call, Cuda, Device, Host, Tensors
-from gpu_report import Report
+from gpu_report import Report, merge
 from torch import Tensor, nn
 
 from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
@@ -53,9 +61,11 @@ ATTENTIONS = [c.name for c in CONTESTANTS if c.role == "attention"]
 #: Who is compared with ours. Other ways to write the formula, and matrix products, cost more time.
 RIVALS = [
     *("ours, cuFFT path", "fftn", "fftn compiled", "rfft2 + mirror", "rfft2 + mirror compiled"),
-    *("fold", "fold compiled", "layer_norm(x + x)", "copy", *ATTENTIONS),
-    "CuPy",  # last: its own allocator may spoil a capture
+    *("fold", "fold compiled", "layer_norm(x + x)", "copy", "copy by a kernel", *ATTENTIONS),
+    "CuPy",  # launched, not captured: its launches count
 ]
+#: Whichever is the faster is the roofline.
+COPIES = ("copy", "copy by a kernel")
 #: What a comparison is worth nothing without. Measured first; only these may end a part.
 NEEDED = [*map(best_of_ours, ("cpu", "cuda")), "copy", "layer: ours", "layer: LayerNorm(x)"]
 #: The share of the time that has to be left for it to be compiled, where that is not 0.
@@ -112,8 +122,9 @@ def race(
     kept = []  # the results: memory of the graphs, not to be handed to others
     for name, (contestant, function) in entries.items():
         prepared(contestant, None)()
+        calls = around(problem, function, backward)
         try:
-            replays[name], result = device.capture(around(problem, function, backward))
+            replays[name], result = device.capture(calls) if contestant.captures else (calls, [])
         except Exception as failure:
             if name in NEEDED:
                 raise
@@ -130,6 +141,11 @@ def race(
             if done >= 0:
                 taken[name].append(spent / len(problem.xs))
     return {name: Timing(tuple(spent)) for name, spent in taken.items()}
+
+
+def fastest(times: dict[str, Timing], names: Iterable[str]) -> str:
+    """That of the names, of those that were timed, whose median is the least."""
+    return min((name for name in names if name in times), key=lambda name: times[name].median)
 
 
 def exact(contestant: Contestant, function: nn.Module) -> nn.Module:
@@ -187,12 +203,13 @@ def forward(report: Report, what: str, setting: Setting, device: Device) -> None
         for bar, rival in ((FORMULA, "fftn"), (COMPILED, "fftn compiled")):
             if rival in times:
                 report.hold(bar, times[rival].over(times[ours]), where=where, against=rival)
-        report.hold(ROOFLINE, times[ours].over(times["copy"]), where=where, against="copy")
+        copy = fastest(times, COPIES)
+        report.hold(ROOFLINE, times[ours].over(times[copy]), where=where, against=copy)
     kernels = [name for name in ATTENTIONS if name in times]
     for seq, bar in ATTENTION.items():
         here = setting.shape in (BASE, LONG) and setting.shape[1] == seq
         if kernels and (here or device.rehearsal):
-            rival = min(kernels, key=lambda name: times[name].median)
+            rival = fastest(times, kernels)
             report.hold(bar, times[rival].over(times[ours]), where=where, against=rival)
 
 
@@ -207,7 +224,7 @@ def step(report: Report, what: str, setting: Setting, device: Device) -> None:
 def general_path(report: Report, what: str, setting: Setting, device: Device) -> None:
     """A length without kernels of ours: what the path around cuFFT gains over the formula."""
     ours = best_of_ours(device.type)
-    field = chosen(ours, "fftn", "rfft2 + mirror", "copy")
+    field = chosen(ours, "fftn", "rfft2 + mirror", *COPIES)
     times = compare(report, what, field, setting, device)
     report.times(what, times, ours, 2 * setting.bytes_of_x)
 
@@ -246,41 +263,84 @@ def kernels(report: Report, what: str, setting: Setting, device: Device) -> None
         print(table([case, "launches", "us"], rows[:12]), flush=True)
 
 
-def run(report: Report, device: Device) -> None:
-    """Every part, those with bars first."""
-    shapes = REHEARSED if device.rehearsal else SHAPES
-    base = shapes[:1]
-    bf16, fp32 = DTYPES
+def first_times(report: Report, what: str, setting: Setting, device: Device) -> None:
+    """Ours beside a copy, and nothing that could go wrong: forward, then forward and backward."""
+    ours = best_of_ours(device.type)
+    times = compare(report, what, chosen(ours, *COPIES), setting, device)
+    report.times(what, times, ours, None if setting.backward else 2 * setting.bytes_of_x)
 
-    def each(name: str, part: Callable[..., None], shapes: list[Shape], dtype: torch.dtype) -> None:
-        for shape in shapes:
-            setting = Setting(shape, dtype, device.type, part is step)
-            what = f"{name}, {place(setting)}"
-            report.part(what, lambda what=what, s=setting: part(report, what, s, device))
 
-    each("memory", memory, shapes, bf16)
-    each("memory", memory, shapes, fp32)
-    each("forward", forward, shapes[:2], bf16)
-    each("encoder layer", layer, base, bf16)
-    each("kernels", kernels, base, bf16)
-    each("kernels", kernels, base, fp32)
-    each("forward", forward, base, fp32)
-    each("forward + backward", step, base, bf16)
-    each("forward", forward, shapes[2:], bf16)
-    each("general path", general_path, [(2, 17, 64) if device.rehearsal else UNLISTED], bf16)
-    each("forward + backward", step, base, fp32)
-    each("forward", forward, shapes[1:], fp32)
-    each("forward + backward", step, shapes[1:], bf16)
-    each("forward + backward", step, shapes[1:], fp32)
+Measure = Callable[[Report, str, Setting, Device], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured, how it is called, and on what."""
+
+    measure: Measure
+    name: str
+    shape: Shape
+    dtype: torch.dtype
+    backward: bool = False
+
+
+def cases_of(
+    measure: Measure, name: str, shapes: Iterable[Shape], *dtypes: torch.dtype
+) -> list[Case]:
+    return [Case(measure, name, s, d, measure is step) for d in dtypes for s in shapes]
+
+
+_BF16, _FP32 = DTYPES
+#: What --part takes, in the order of worth: forward before backward before memory.
+PARTS: dict[str, list[Case]] = {
+    "first times": [
+        Case(first_times, "first times", BASE, _BF16),
+        Case(first_times, "first times, forward + backward", BASE, _BF16, True),
+    ],
+    "forward bf16": cases_of(forward, "forward", [BASE], _BF16),
+    "forward bf16 long": cases_of(forward, "forward", [LONG], _BF16),
+    "layer bf16": cases_of(layer, "encoder layer", [BASE], _BF16),
+    "step bf16": cases_of(step, "forward + backward", [BASE], _BF16),
+    "step bf16 long": cases_of(step, "forward + backward", [LONG], _BF16),
+    "kernels": cases_of(kernels, "kernels", [BASE], _BF16, _FP32),
+    "forward fp32": cases_of(forward, "forward", [BASE, LONG], _FP32),
+    "step fp32": cases_of(step, "forward + backward", [BASE, LONG], _FP32),
+    "general path": cases_of(general_path, "general path", [UNLISTED], _BF16),
+    "forward, other shapes": cases_of(forward, "forward", SHAPES[2:], _BF16, _FP32),
+    "step, other shapes": cases_of(step, "forward + backward", SHAPES[2:], _BF16, _FP32),
+    "memory": cases_of(memory, "memory", SHAPES, _BF16, _FP32),
+}
+
+
+def run(report: Report, device: Device, parts: Iterable[str]) -> None:
+    """The parts, at tiny shapes in a rehearsal."""
+    done: set[str] = set()
+    for case in (case for part in parts for case in PARTS[part]):
+        shape = case.shape
+        if device.rehearsal:
+            shape = (2, 17, 64) if case.shape == UNLISTED else REHEARSED[0]
+        setting = Setting(shape, case.dtype, device.type, case.backward)
+        what = f"{case.name}, {place(setting)}"
+        if what not in done:  # a rehearsal has one shape for many
+            measure = partial(case.measure, report, what, setting, device)
+            report.part(what, measure)
+        done.add(what)
 
 
 def main() -> int:
     """Exit status 0 when everything ran and every bar is kept; in a rehearsal, when it ran."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0, help="no part starts after these")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=900.0, help="no case starts after these")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON")
     parser.add_argument("--rehearse", action="store_true", help="tiny shapes on the CPU")
+    parser.add_argument("--part", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--merge", nargs="+", type=Path, metavar="FILE", help="measure nothing")
     args = parser.parse_args()
+    if args.merge:
+        print(merge(args.merge, args.out))
+        return 0
     if not args.rehearse and not torch.cuda.is_available():
         print("there is no CUDA device here; --rehearse runs on the CPU")
         return 2
@@ -288,12 +348,14 @@ def main() -> int:
     if device.rehearsal:  # compiling would take longer than all the rest
         torch.compiler.set_stance("force_eager")
     path = args.out / f"{device.slug()}.json"
-    report = Report(device, path, args.seconds, PROMISES)
+    report = Report(device, path, args.seconds, PROMISES, resume=bool(args.part))
     print(json.dumps({k: report.content[k] for k in ("machine", "state_at_start")}, indent=1))
-    run(report, device)
+    run(report, device, args.part or PARTS)
     report.content["state_at_end"] = device.state()
     report.write()
     print(f"\n{report.summary()}\nwritten: {path}")
+    if args.part:  # a part answers for itself: whether a target is kept is for the whole
+        return int(report.failed)
     return int(report.failed or bool(report.unmeasured) or not (device.rehearsal or report.kept))
 
 

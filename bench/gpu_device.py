@@ -115,9 +115,12 @@ class Cuda:
             for _ in range(2 if warm_up else 0):
                 call()
         torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = call()
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph):
+                result = call()
+        finally:  # torch 2.11 stays on the stream of a capture that failed
+            torch.cuda.set_stream(stream)
         return graph.replay, result
 
     def extra_bytes(self, call: Call) -> int:

@@ -1,6 +1,6 @@
 """What gpu.py has measured: parts of the work, times, absences, bars; on disk after every part.
 
-defines: Report
+defines: Report, merge
 """
 
 from __future__ import annotations
@@ -28,8 +28,15 @@ class Report:
     """What was measured, what was not and why."""
 
     def __init__(
-        self, device: Device, path: Path, seconds: float, promises: Sequence[Bar] = ()
+        self,
+        device: Device,
+        path: Path,
+        seconds: float,
+        promises: Sequence[Bar] = (),
+        *,
+        resume: bool = False,
     ) -> None:
+        """`resume`: what the file holds of the same device and versions is kept and added to."""
         self.path = path
         self.promises = promises
         self.seconds = seconds
@@ -44,10 +51,13 @@ class Report:
             "times": {},
             "kernels": {},
             "memory": {},
+            "models": {},
             "absent": {},
             "not_run": {},
             "bars": [],
         }
+        if resume and path.exists():
+            self.content = _joined(json.loads(path.read_text()), self.content)
 
     @property
     def left(self) -> float:
@@ -60,8 +70,12 @@ class Report:
         if self.left < 0:
             self.not_run(what, "no time left")
         else:
+            # What kills this process leaves these words in the file.
+            self.content["not_run"][what] = "began and did not end"
+            self.write()
             try:
                 run()
+                del self.content["not_run"][what]
             except Exception as error:  # the other parts still have something to say
                 traceback.print_exc(file=sys.stdout)
                 self.failed = True
@@ -80,7 +94,8 @@ class Report:
         self, bar: Bar, ratio: tuple[float, float, float], *, where: str, against: str
     ) -> None:
         """Hold a ratio (first quartile, median, third) against a bar."""
-        self.content["bars"].append(bar.verdict(ratio, where=where, against=against))
+        verdict = bar.verdict(ratio, where=where, against=against)
+        self.content["bars"] = _with(self.content["bars"], [verdict])
 
     def times(
         self, what: str, times: Mapping[str, Timing], ours: str, moved: int | None = None
@@ -107,7 +122,9 @@ class Report:
     def write(self) -> None:
         """Everything so far as JSON."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.content, indent=1) + "\n")
+        new = self.path.with_suffix(".new")  # never half a file, whenever the process ends
+        new.write_text(json.dumps(self.content, indent=1) + "\n")
+        new.replace(self.path)
 
     @property
     def unmeasured(self) -> list[str]:
@@ -137,3 +154,49 @@ class Report:
         heads = ["bar", "where", "against", "limit", "measured", ""]
         lines += ["", table(heads, rows, left=3)]
         return "\n".join([*lines, *(f"not measured: {name}" for name in self.unmeasured)])
+
+
+#: What has to agree before figures stand in one file.
+_SAME = ("name", "capability", "torch", "fnet_kernels")
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The figures of both; of what both have measured, those of `new`.
+
+    Raises:
+        ValueError: they were taken on different devices or versions.
+    """
+    for key in _SAME:
+        if old["machine"].get(key) != new["machine"].get(key):
+            raise ValueError(
+                f"figures of different machines do not join: {key} is "
+                f"{old['machine'].get(key)} and {new['machine'].get(key)}"
+            )
+    joined = {**old, **new}
+    for key in ("times", "kernels", "memory", "models", "absent", "not_run"):
+        joined[key] = {**old.get(key, {}), **new[key]}
+    for what in list(joined["not_run"]):  # it ran another time
+        if any(what in joined[key] for key in ("times", "memory", "models")):
+            del joined["not_run"][what]
+    joined["bars"] = _with(old["bars"], new["bars"])
+    return joined
+
+
+def _with(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All verdicts; the last one where a bar was held twice at the same place."""
+    again = {(v["bar"], v["where"]) for v in new}
+    return [v for v in old if (v["bar"], v["where"]) not in again] + new
+
+
+def merge(files: Sequence[Path], folder: Path) -> Path:
+    """Write the figures of several runs on one kind of device as one file; its path.
+
+    Raises:
+        ValueError: they were taken on different devices or versions.
+    """
+    content = json.loads(files[0].read_text())
+    for file in files[1:]:
+        content = _joined(content, json.loads(file.read_text()))
+    path = folder / files[0].name
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return path

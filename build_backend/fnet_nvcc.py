@@ -1,6 +1,6 @@
 """Compiles CUDA sources with nvcc, against any torch: one built for CUDA is not needed for that.
 
-defines: Toolkit, find_toolkit, compile_all
+defines: Toolkit, find_toolkit, compile_all, NoArchitecture
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Xptxas", "-v"]
 FLAGS += ["-Xcompiler", "-fPIC,-fvisibility=hidden"]
 #: What a wheel for everyone is compiled for, as far as nvcc knows them; PTX of the last.
 ARCHITECTURES = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
+#: The first capability that converts bfloat16, as the kernels do.
+OLDEST = (8, 0)
+
+
+class NoArchitecture(ValueError):
+    """Nothing that was asked for can be compiled here."""
 
 
 @dataclass(frozen=True)
@@ -84,27 +90,44 @@ def nvcc_version(nvcc: str) -> tuple[int, int] | None:
 def architectures(nvcc: str, local: str | None) -> list[str]:
     """-gencode flags: of TORCH_CUDA_ARCH_LIST, else of the GPU here, else of all that nvcc knows.
 
+    Capabilities below 8.0, and those that nvcc does not know, are left out, which is printed:
+    images for many libraries name them all.
+
     Raises:
+        NoArchitecture: nothing is left.
         ValueError: TORCH_CUDA_ARCH_LIST holds something else than `8.0` or `9.0+PTX`.
     """
+    done = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True)
+    known = {word for word in done.stdout.split() if word.startswith("compute_")}
     given = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").replace(",", " ").split()
     if not given and local:
         given = [local]
     if not given:
-        done = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True)
-        given = [a for a in ARCHITECTURES if f"compute_{a.replace('.', '')}" in done.stdout.split()]
-        given[-1] += "+PTX"
-    flags = []
+        given = [a for a in ARCHITECTURES if f"compute_{a.replace('.', '')}" in known]
+        given[-1:] = [f"{a}+PTX" for a in given[-1:]]
+    flags, left_out = [], []
     for name in given:
-        match = re.fullmatch(r"(\d+)\.(\d)(a?)(\+PTX)?", name)
+        match = re.fullmatch(r"(\d+)\.(\d)([af]?)(\+PTX)?", name)
         if not match:
             raise ValueError(
                 f"TORCH_CUDA_ARCH_LIST: expected capabilities like 8.0 or 9.0+PTX, got {name}"
             )
-        number = match[1] + match[2] + match[3]
+        number = match[1] + match[2]
+        old = (int(match[1]), int(match[2])) < OLDEST
+        if old or (known and f"compute_{number}" not in known):
+            left_out.append(f"{name} ({'below 8.0' if old else 'unknown to nvcc'})")
+            continue
+        number += match[3]
         flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
         if match[4]:
             flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+    if not flags:
+        asked = ", ".join(left_out) or "no capability of 8.0 or newer"
+        raise NoArchitecture(
+            f"CUDA kernels need compute capability 8.0 or newer that nvcc knows, got {asked}"
+        )
+    if left_out:
+        print(f"fnet_kernels: left out of the CUDA kernels: {', '.join(left_out)}", flush=True)
     return flags
 
 

@@ -118,6 +118,88 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         codes()
 
 
+def test_what_is_too_old_or_unknown_is_left_out_in_one_line(
+    nvcc_module: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    listed = tmp_path / "nvcc"
+    listed.write_text("#!/bin/sh\necho compute_75 compute_80 compute_90\n")
+    listed.chmod(0o755)
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "5.2 7.5+PTX 8.0 9.0+PTX 13.0")
+    flags = nvcc_module.architectures(str(listed), None)
+    assert [f.split(",code=")[1] for f in flags] == ["sm_80", "sm_90", "compute_90"]
+    assert capsys.readouterr().out == (
+        "fnet_kernels: left out of the CUDA kernels: 5.2 (below 8.0), 7.5+PTX (below 8.0), "
+        "13.0 (unknown to nvcc)\n"
+    )
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "7.5")
+    with pytest.raises(
+        nvcc_module.NoArchitecture, match=r"8\.0 or newer .* got 7\.5 \(below 8\.0\)"
+    ):
+        nvcc_module.architectures(str(listed), None)
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
+    with pytest.raises(nvcc_module.NoArchitecture, match=r"got 7\.5"):
+        nvcc_module.architectures(str(listed), "7.5")
+    listed.write_text("#!/bin/sh\necho compute_75\n")
+    with pytest.raises(nvcc_module.NoArchitecture, match="no capability"):
+        nvcc_module.architectures(str(listed), None)
+
+
+#: setup.py up to the compilation: prints the extensions that would be built.
+BUILD = """
+import setuptools, sys, torch
+torch.version.cuda = "13.0"
+given = {}
+setuptools.setup = lambda **options: given.update(options)
+scope = {"__file__": sys.argv[1], "__name__": "setup"}
+exec(compile(open("setup.py").read(), "setup.py", "exec"), scope)
+scope["BuildExtension"].build_extensions = lambda self: print([e.name for e in self.extensions])
+build = given["cmdclass"]["build_ext"](setuptools.Distribution())
+build.build_temp, build.extensions = sys.argv[2], given["ext_modules"]
+build.build_extensions()
+"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "capabilities", "says"),
+    [
+        ("auto", "7.5", "CUDA kernels need compute capability 8.0 or newer that nvcc knows, got"),
+        ("auto", "8.0", "nvcc does not compile csrc/cuda/"),
+        ("1", "7.5", "FNET_CUDA=1, but CUDA kernels need compute capability 8.0 or newer"),
+        ("1", "8.0", "FNET_CUDA=1, but nvcc does not compile csrc/cuda/"),
+        ("auto", "Hopper", "TORCH_CUDA_ARCH_LIST: expected capabilities like 8.0 or 9.0+PTX"),
+    ],
+)
+def test_the_cpu_part_is_built_whatever_nvcc_says(
+    wanted: str, capabilities: str, says: str, tmp_path: Path
+) -> None:
+    home = fake_nvcc(tmp_path, "13.0")
+    nvcc = home / "bin" / "nvcc"
+    cannot = 'for w; do case $w in *.cu) echo "no such thing" >&2; exit 1;; esac; done\n'
+    nvcc.write_text(nvcc.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{cannot}"))
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(ROOT / "setup.py"), str(tmp_path / "objects")],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CUDA_HOME": str(home),
+            "FNET_CUDA": wanted,
+            "TORCH_CUDA_ARCH_LIST": capabilities,
+        },
+        text=True,
+        capture_output=True,
+    )
+    if wanted == "auto" and capabilities != "Hopper":
+        assert done.returncode == 0, done.stderr
+        assert f"fnet_kernels: no CUDA kernels in this build: {says}" in done.stdout
+        assert done.stdout.rstrip().endswith("['fnet_kernels._C']")
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"fnet_kernels: {says}")
+
+
 @pytest.fixture
 def nvcc_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "build_backend"))
@@ -149,7 +231,9 @@ def test_objects_of_a_failed_build_are_not_kept(
 ) -> None:
     nvcc = tmp_path / "nvcc"
     nvcc.write_text(
-        "#!/bin/sh\nfor w; do last=$w; done\ncase $last in *b.o) exit 1;; esac\n"
+        "#!/bin/sh\nfor w; do last=$w; done\n"
+        "case $1 in --list-gpu-arch) echo compute_80 compute_90; exit;; esac\n"
+        "case $last in *b.o) exit 1;; esac\n"
         'echo "$TORCH_CUDA_ARCH_LIST" > "$last"\n'
     )
     nvcc.chmod(0o755)

@@ -1,33 +1,39 @@
-"""`make gpu-check`: build for the GPU that is here, test, sanitize and measure. Offline, no root.
+"""`make gpu-check`: what a machine with a GPU can tell, in steps that survive each other.
 
-Uses the torch that this Python has. Builds in a copy of the tree under build/gpu-check, which a
-second run builds upon. A step that fails does not stop those after it (only without a build there
-is nothing to run); each has a limit of time, and all together take less than ten minutes. Logs,
-figures and summary.json go to $OUT if that is set, else to build/gpu-check. Exit status 0: all
-passed.
+Offline, no root, with the torch that this Python has. Each step is one process or several, each
+with its own limit, so that a hang, a crash or a lost device costs that process alone. The order is
+by worth: does it run and is it right (smoke), tests, times, whole models, profile, variants,
+sanitizers. docs/gpu-run.md says how to read the results.
+
+    python tools/gpu_check.py                         everything, in less than --seconds
+    python tools/gpu_check.py --only smoke bench      some steps
+    python tools/gpu_check.py --prebuilt gpu-bundle   with modules that `make gpu-bundle` built
+    python tools/gpu_check.py --rehearse              on the CPU, at tiny sizes
+
+$OUT (else build/gpu-check/out) receives at most eight files: summary.json, <gpu>.json (every time
+and target), <gpu>-variants.json, two profiles and logs.tar.gz. The summary is printed last, in
+under 12,000 characters. Exit status 0: every part passed.
 """
 
 from __future__ import annotations
 
 import argparse
 import filecmp
+import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+
+from gpu_step import ABSENT, FAIL, INJECTED, PASS, Check, Part, Step, line
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "build" / "gpu-check" / "tree"
-TOTAL = 575.0  # seconds
 NOT_SOURCES = {".git", ".venv", "build", "dist", "__pycache__", ".pytest_cache", ".ruff_cache"}
-PASS, FAIL, ABSENT = "pass", "FAIL", "absent"
+PRINTED = 11_500  # characters of the summary
 
 PROBE = """
 import json, torch
@@ -37,69 +43,19 @@ if torch.cuda.is_available():
     found["device"] = torch.cuda.get_device_name()
 print(json.dumps(found))
 """
+LOADS = """
+from fnet_kernels._library import DEVICES, NO_CUDA
+assert "cuda" in DEVICES, NO_CUDA
+"""
 
 
-@dataclass(frozen=True)
-class Step:
-    """A part of the check. `least`: the seconds that the steps before it must leave; `most`: the
-    seconds that it may take whatever is left."""
-
-    name: str
-    least: float
-    run: Callable[[Check, float], tuple[str, str]]  # seconds allowed -> verdict, remark
-    shown: int = 12  # last lines of the log to print
-    most: float = TOTAL
-    beside: bool = False  # runs together with the step before
+def python(name: str, *words: str, limit: float, **more: object) -> Part:
+    """A part that this Python runs."""
+    return Part(name, [sys.executable, *words], limit, **more)  # type: ignore[arg-type]
 
 
-class Check:
-    """Where things are, and how a command is run and logged."""
-
-    def __init__(self, rehearse: bool) -> None:
-        self.rehearse = rehearse
-        self.out = Path(os.environ.get("OUT") or TREE.parent)
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.machine: dict[str, str] = {}
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(TREE), os.environ.get("PYTHONPATH")])),
-            "PYTHONUNBUFFERED": "1",
-            "FNET_CUDA": "0" if rehearse else "1",
-            "FNET_GPU_TESTS": "rehearse" if rehearse else "require",
-        }
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        self.environment.setdefault("MAX_JOBS", str(cores or os.cpu_count() or 1))
-
-    def log(self, name: str) -> Path:
-        return self.out / f"{name}.log"
-
-    def command(
-        self, name: str, words: list[str], limit: float, **variables: str
-    ) -> tuple[int | None, str]:
-        """Run `words` in the tree, logged; the exit status (None: out of time) and a remark."""
-        with self.log(name).open("a") as log:
-            print("$", *words, file=log, flush=True)
-            child = subprocess.Popen(
-                words,
-                cwd=TREE,
-                env=self.environment | variables,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that what it started ends with it
-            )
-            try:
-                status = child.wait(max(limit, 1.0))
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                return None, f"stopped after {limit:.0f} s"
-        return status, f"exit status {status}" if status else ""
-
-    def python(self, name: str, *words: str, limit: float, **variables: str) -> tuple[str, str]:
-        """The same with this Python: verdict and remark."""
-        status, remark = self.command(name, [sys.executable, *words], limit, **variables)
-        return (FAIL if status else PASS) if status is not None else FAIL, remark
+def rehearsed(check: Check) -> list[str]:
+    return ["--rehearse"] if check.rehearse else []
 
 
 def update_tree() -> None:
@@ -109,6 +65,7 @@ def update_tree() -> None:
         found = set()
         for folder, names, files in os.walk(root):
             names[:] = [n for n in names if n not in NOT_SOURCES and not n.endswith(".egg-info")]
+            names[:] = [n for n in names if not n.startswith("gpu-bundle")]
             found |= {Path(folder, file).relative_to(root) for file in files}
         return {path for path in found if path.suffix != ".so"}
 
@@ -124,169 +81,306 @@ def update_tree() -> None:
             shutil.copyfile(ROOT / path, target)
 
 
-def build(check: Check, limit: float) -> tuple[str, str]:
-    """The extensions in a copy of the tree, for the architecture that is here."""
+def prepare(check: Check) -> str:
+    """Copy the tree, ask for the device; why nothing can run, or ""."""
     update_tree()
-    probe = subprocess.run(
-        [sys.executable, "-c", PROBE], capture_output=True, text=True, check=False, cwd=TREE
-    )
+    words = [sys.executable, "-c", PROBE]
+    try:
+        probe = subprocess.run(words, capture_output=True, text=True, cwd=TREE, timeout=120)
+    except subprocess.TimeoutExpired:
+        return "torch does not answer within 120 s"
     if probe.returncode:
-        return FAIL, f"{sys.executable} has no torch: {probe.stderr.strip().splitlines()[-1]}"
+        return f"{sys.executable} has no torch: {probe.stderr.strip().splitlines()[-1]}"
     check.machine = json.loads(probe.stdout.splitlines()[-1])
     print(f"   {check.machine}", flush=True)
+    if not check.rehearse and "capability" not in check.machine:
+        return "torch finds no CUDA device"
+    check.environment["TORCH_CUDA_ARCH_LIST"] = check.machine.get("capability", "")
+    return ""
+
+
+def build(check: Check) -> list[Part]:
+    """The extensions: those that were brought along, or else built for the device that is here."""
+    package = TREE / "fnet_kernels"
     if check.rehearse:  # what is built already, and a setup.py that starts without pyproject.toml
-        for extension in (ROOT / "fnet_kernels").glob("*.so"):
-            shutil.copy2(extension, TREE / "fnet_kernels")
-        return check.python("build", "setup.py", "build_ext", "--help", limit=limit)
-    if "capability" not in check.machine:
-        return FAIL, "torch finds no CUDA device"
-    check.environment["TORCH_CUDA_ARCH_LIST"] = check.machine["capability"]
-    return check.python("build", "setup.py", "build_ext", "--inplace", limit=limit)
+        copy_modules(ROOT / "fnet_kernels", package)
+        return [python("setup.py starts", "setup.py", "build_ext", "--help", limit=120)]
+    if check.prebuilt:
+        copy_modules(check.prebuilt, package)
+        return [python("prebuilt modules load", "-c", LOADS, limit=60)]
+    return [python("setup.py", "setup.py", "build_ext", "--inplace", limit=300)]
 
 
-def tests(check: Check, limit: float) -> tuple[str, str]:
-    """python_tests/gpu; that they are skipped is an error here."""
-    words = ["-m", "pytest", "python_tests/gpu", "-v", "-rfE", "--tb=short", "--durations=10"]
-    return check.python("tests", *words, "-p", "no:cacheprovider", limit=limit)
+def copy_modules(source: Path, package: Path) -> None:
+    """The compiled modules of one folder into another."""
+    for module in source.glob("*.abi3.so"):
+        shutil.copy2(module, package)
 
 
-def find_sanitizer() -> str | None:
-    """compute-sanitizer on PATH, in CUDA_HOME, beside nvcc, or in the usual place."""
+def smoke(check: Check) -> list[Part]:
+    """Does each kernel run, is it right; then how fast, beside a copy."""
+    parts = []
+    for name in ("forward", "training", "backward", "general"):
+        words = ["tools/gpu_smoke.py", name, *rehearsed(check)]
+        # 20 s of work each, which the script itself ends; the rest is for imports.
+        parts.append(python(name, *words, limit=60, backward=name == "backward"))
+    return [*parts, bench_part(check, "first times", 60)]
+
+
+TEST_FILES = {
+    "accuracy": ["test_gpu_accuracy.py", "-k", "not gradient"],
+    "inputs": ["test_gpu_inputs.py", "-k", "not gradient"],
+    "gradients": ["test_gpu_accuracy.py", "test_gpu_inputs.py", "-k", "gradient"],
+    "torch": ["test_gpu_torch.py"],
+    "streams": ["test_gpu_streams.py"],
+}
+
+
+def tests(check: Check) -> list[Part]:
+    """python_tests/gpu, a process for each file; that they are skipped is an error here."""
+    options = ["-rfE", "--tb=short", "--durations=5", "-p", "no:cacheprovider", "-q"]
+    parts = []
+    for name, words in TEST_FILES.items():
+        words = [f"python_tests/gpu/{w}" if w.endswith(".py") else w for w in words]
+        forward = name in ("accuracy", "inputs")
+        parts.append(
+            python(name, "-m", "pytest", *words, *options, limit=180, backward=not forward)
+        )
+    return parts
+
+
+#: The parts of bench/gpu.py in their order, forward before backward before memory, and the seconds
+#: that each may take.
+BENCH_PARTS = {
+    "forward bf16": 90,
+    "forward bf16 long": 90,
+    "layer bf16": 60,
+    "step bf16": 90,
+    "step bf16 long": 90,
+    "kernels": 40,
+    "forward fp32": 60,
+    "step fp32": 60,
+    "general path": 40,
+    "forward, other shapes": 120,
+    "step, other shapes": 150,
+    "memory": 60,
+}
+
+
+def bench_part(check: Check, name: str, limit: float, backward: bool = False) -> Part:
+    """One part of bench/gpu.py; its figures join the JSON of the parts before."""
+    words = ["bench/gpu.py", "--part", name, "--out", str(check.out), *rehearsed(check)]
+    words += ["--seconds", f"{limit - 15:.0f}"]
+    return python(name, *words, limit=limit, backward=backward)
+
+
+def bench(check: Check) -> list[Part]:
+    """Times against all rivals, and the targets."""
+    backward = ("layer", "step", "kernels", "memory")
+    return [
+        bench_part(check, name, limit, name.startswith(backward))
+        for name, limit in BENCH_PARTS.items()
+    ]
+
+
+MODEL_PARTS = ("inference eager", "inference compiled", "training eager", "training compiled")
+
+
+def models(check: Check) -> list[Part]:
+    """FNet-Base and BERT-Base of transformers, stock and patched."""
+    if importlib.util.find_spec("transformers") is None:
+        return [Part("models", None, 0, remark="there is no transformers here")]
+    parts = []
+    for name in MODEL_PARTS:
+        words = ["bench/gpu_models.py", *name.split(), "--out", str(check.out), *rehearsed(check)]
+        parts.append(python(name, *words, limit=150, backward=name.startswith("training")))
+    return parts
+
+
+def find_tool(name: str) -> str | None:
+    """A tool of the CUDA toolkit: on PATH, in CUDA_HOME, beside nvcc, or in the usual place."""
     homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
     nvcc = shutil.which("nvcc")
     homes += [str(Path(nvcc).resolve().parent.parent)] if nvcc else []
-    folders = [
-        str(Path(home, part)) for home in homes if home for part in ("bin", "compute-sanitizer")
-    ]
-    return shutil.which("compute-sanitizer") or shutil.which(
-        "compute-sanitizer", path=os.pathsep.join(folders)
-    )
+    folders = [str(Path(home, part)) for home in homes if home for part in ("bin", name)]
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
+
+
+WORKLOAD = "tools/gpu_workload.py"
+
+
+def profile(check: Check) -> list[Part]:
+    """Hardware counters of every kernel of a forward and a backward, by ncu."""
+    ncu = find_tool("ncu")
+    parts = []
+    for shape in ("32x512x768", "4x4096x768"):
+        workload = [sys.executable, WORKLOAD, "--shape", shape, "--dtype", "bfloat16"]
+        if check.rehearse:
+            command = [*workload, "--rehearse"]
+        elif ncu is None:
+            return [Part("ncu", None, 0, remark="there is no ncu on PATH or beside nvcc")]
+        else:
+            command = [ncu, "--set", "full", "--clock-control", "none", "-f", "-o"]
+            command += [str(check.out / f"profile-{shape}"), "--kernel-name-base", "demangled"]
+            command += ["--kernel-name", "regex:fnet", "--launch-count", "16", *workload]
+        parts.append(Part(shape, command, 90, backward=True))
+    return parts
+
+
+ROUNDS = 3  # of all variants, in turn, so that a drift of the clocks shows as spread
+
+
+def variants(check: Check) -> list[Part]:
+    """Modules built with one change each, timed in turn on the same card."""
+    names = ["as built"]
+    if check.prebuilt:
+        names += sorted(p.name for p in (check.prebuilt / "variants").glob("*") if p.is_dir())
+    if len(names) == 1 and not check.rehearse:
+        return [Part("variants", None, 0, remark="there is no bundle with variants (--prebuilt)")]
+    parts = []
+    for number in range(1 if check.rehearse else ROUNDS):
+        for name in names:
+            tree = variant_tree(check, name)
+            path = os.pathsep.join([str(tree), str(TREE), check.environment["PYTHONPATH"]])
+            words = ["tools/gpu_variant.py", name, "--out", str(check.out), *rehearsed(check)]
+            variables = {"PYTHONPATH": path}
+            label = f"{name} {number + 1}"
+            parts.append(python(label, *words, limit=60, variables=variables, backward=True))
+    return parts
+
+
+def variant_tree(check: Check, name: str) -> Path:
+    """A folder whose fnet_kernels is that of the tree, with the variant's CUDA module."""
+    if name == "as built":
+        return TREE
+    assert check.prebuilt is not None
+    tree = TREE.parent / "variants" / name
+    if not tree.exists():
+        shutil.copytree(TREE / "fnet_kernels", tree / "fnet_kernels")
+    copy_modules(check.prebuilt / "variants" / name, tree / "fnet_kernels")
+    return tree
 
 
 #: Each tensor an allocation of its own: an access outside of it is then seen.
 UNCACHED = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-#: compute-sanitizer watches our kernels alone.
-OURS = ("--kernel-name", "kns=fnet")
 FOUND = 9  # the exit status that says that a tool found something
 
 
-def sanitizer(tool: str, *options: str, script: tuple[str, ...] = ()) -> Step:
-    """One of compute-sanitizer's tools over tools/gpu_sanitize.py."""
+def sanitize(check: Check) -> list[Part]:
+    """compute-sanitizer's tools, one after another, over our kernels at small shapes."""
+    if check.rehearse:
+        return [python("memcheck", WORKLOAD, "--rehearse", limit=120, variables=UNCACHED)]
+    tool = find_tool("compute-sanitizer")
+    if tool is None:
+        return [Part("tools", None, 0, remark="there is no compute-sanitizer on PATH or by nvcc")]
 
-    def run(check: Check, limit: float) -> tuple[str, str]:
-        if check.rehearse:
-            if tool != "memcheck":
-                return PASS, "rehearsed with memcheck"
-            return check.python(tool, SCRIPT, "--rehearse", limit=limit, **UNCACHED)
-        found = find_sanitizer()
-        if found is None:
-            return ABSENT, "there is no compute-sanitizer on PATH, in CUDA_HOME or beside nvcc"
-        words = [found, "--tool", tool, "--error-exitcode", str(FOUND), "--launch-timeout", "60"]
-        words += [*OURS, *options, sys.executable, SCRIPT]
-        if tool == "initcheck":  # a filter that matches no kernel would find nothing in any tool
-            status, _ = check.command(tool, [*words, "--control"], limit / 2, **UNCACHED)
-            if status != FOUND:
-                return FAIL, f"an unwritten x was not found: exit status {status}"
-        status, remark = check.command(tool, [*words, *script], limit, **UNCACHED)
-        return (PASS if status == 0 else FAIL), remark
+    def part(name: str, options: list[str], script: list[str], status: int = 0) -> Part:
+        words = [tool, "--tool", name.split()[0], "--error-exitcode", str(FOUND)]
+        words += ["--launch-timeout", "60", "--kernel-name", "kns=fnet", *options]
+        words += [sys.executable, WORKLOAD, *script]
+        return Part(name, words, 120, UNCACHED, backward=True, status=status)
 
-    return Step(tool, 60, run, shown=4, most=240, beside=True)
-
-
-SCRIPT = "tools/gpu_sanitize.py"
-
-
-def bench(check: Check, limit: float) -> tuple[str, str]:
-    """bench/gpu.py; its JSON is kept beside the logs and in bench/results."""
-    words = ["bench/gpu.py", "--out", str(check.out), "--seconds", f"{max(limit - 45, 30):.0f}"]
-    words += ["--rehearse"] * check.rehearse
-    started = time.time()
-    verdict, remark = check.python("bench", *words, limit=limit)
-    for path in check.out.glob("*.json"):
-        if path.stat().st_mtime < started:
-            continue
-        bars = json.loads(path.read_text()).get("bars", [])
-        remark += f"; {sum(bar['pass'] for bar in bars)} of {len(bars)} bars kept"
-        if not check.rehearse:
-            shutil.copy2(path, ROOT / "bench" / "results")
-    return verdict, remark.removeprefix("; ")
+    return [
+        part("memcheck", ["--report-api-errors", "no"], []),
+        part("racecheck", ["--racecheck-detect-level", "error"], []),
+        # A filter that matches no kernel would find nothing: an unwritten x has to be found.
+        part("initcheck control", [], ["--control"], status=FOUND),
+        # What kernels that are not watched have written counts as unwritten: cuFFT is left out.
+        part("initcheck", [], ["--own"]),
+        part("synccheck", [], []),
+    ]
 
 
 STEPS = [
-    Step("build", 120, build, shown=3),
-    Step("tests", 90, tests),
-    sanitizer("memcheck", "--report-api-errors", "no"),
-    sanitizer("racecheck"),
-    # What kernels that are not watched have written counts as unwritten: cuFFT's are left out.
-    sanitizer("initcheck", script=("--own",)),
-    Step("bench", 120, bench, shown=60),
+    Step("build", 300, build),
+    Step("smoke", 180, smoke),
+    Step("test", 360, tests),
+    Step("bench", 600, bench),
+    Step("models", 400, models),
+    Step("profile", 180, profile),
+    Step("variants", 360, variants),
+    Step("sanitize", 480, sanitize),
 ]
 
 
-def together(steps: list[Step]) -> list[list[Step]]:
-    """Steps in groups that run at the same time; the benchmark is alone."""
-    groups: list[list[Step]] = []
-    for step in steps:
-        if step.beside and groups and groups[-1][0].name != "build":
-            groups[-1].append(step)
-        else:
-            groups.append([step])
-    return groups
+def summary(check: Check) -> str:
+    """A row for each part, the targets, and what failed; in at most PRINTED characters."""
+    rows = [line(result) for result in check.results]
+    for path in sorted(check.out.glob("*.json")):
+        targets = json.loads(path.read_text()).get("bars", [])
+        for t in targets:
+            verdict = "kept" if t["pass"] else "MISSED"
+            rows.append(f"{t['bar']}: {t['measured']:.2f} ({t['limit']}) {verdict}, {t['where']}")
+    text = "\n".join(rows)
+    if len(text) > PRINTED:
+        text = f"{text[: PRINTED // 2]}\n...\n{text[-PRINTED // 2 :]}"
+    return text
 
 
-def main() -> int:
+def show_failures(check: Check, characters: int = 1500) -> None:
+    """The end of the log of each part that failed."""
+    for result in check.results:
+        log = check.log(result.step, result.part)
+        if result.verdict == FAIL and log.exists():
+            print(f"-- {result.step}: {result.part}")
+            print(log.read_bytes()[-characters:].decode(errors="replace"), flush=True)
+
+
+def keep(check: Check) -> None:
+    """What is known so far, on disk: summary.json, the logs, and the figures beside the results."""
+    (check.out / "summary.json").write_text(json.dumps(check.content(), indent=1) + "\n")
+    check.archive()
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny")
     names = [step.name for step in STEPS]
+    parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="STEP")
     parser.add_argument("--skip", nargs="+", choices=names, default=[], metavar="STEP")
-    args = parser.parse_args()
-    check = Check(args.rehearse)
-    end = time.monotonic() + TOTAL
-    results: dict[str, dict[str, str | float]] = {}
-    # A build that is there already takes seconds, and says what machine this is.
-    wanted = {"build", *args.only} - set(args.skip)
-    groups = together([step for step in STEPS if step.name in wanted])
+    parser.add_argument("--part", nargs="+", metavar="PART", help="these parts of the steps alone")
+    parser.add_argument("--seconds", type=float, default=575.0, help="no part runs after these")
+    parser.add_argument("--prebuilt", type=Path, help="the folder that `make gpu-bundle` made")
+    parser.add_argument(
+        "--inject",
+        nargs="+",
+        default=[],
+        metavar="STEP/PART=FAILURE",
+        help=f"in a rehearsal, a failure ({', '.join(INJECTED)}) in the place of a part",
+    )
+    return parser.parse_args()
 
-    def run(step: Step, left: float) -> None:
-        check.log(step.name).unlink(missing_ok=True)
-        started = time.monotonic()
-        try:
-            verdict, remark = step.run(check, min(left, step.most))
-        except Exception as error:  # the other steps still have something to say
-            verdict, remark = FAIL, f"{type(error).__name__}: {error}"
-        seconds = round(time.monotonic() - started, 1)
-        results[step.name] |= {"verdict": verdict, "remark": remark, "seconds": seconds}
 
-    for i, group in enumerate(groups):
-        print("==", *(step.name for step in group), flush=True)
-        if results.get("build", {"verdict": PASS})["verdict"] != PASS:
-            for step in group:
-                remark = "not run: there is no build"
-                results[step.name] = {"verdict": FAIL, "remark": remark, "seconds": 0.0}
-        else:
-            later = sum(max(step.least for step in more) for more in groups[i + 1 :])
-            left = end - time.monotonic() - later
-            results |= {step.name: {} for step in group}  # in this order, whoever ends first
-            with ThreadPoolExecutor(len(group)) as pool:
-                list(pool.map(run, group, [left] * len(group)))
-        for step in group:
-            log, verdict = check.log(step.name), results[step.name]["verdict"]
-            if log.exists():
-                lines = log.read_text(errors="replace").splitlines()
-                shown = step.shown if verdict == PASS else max(step.shown, 40)
-                print("\n".join(lines[-shown:]))
-        content = {"rehearsal": check.rehearse, "machine": check.machine, "steps": results}
-        (check.out / "summary.json").write_text(json.dumps(content, indent=1) + "\n")
-
+def main() -> int:
+    args = parse()
+    out = Path(os.environ.get("OUT") or TREE.parent / "out")
+    check = Check(TREE, out, rehearse=args.rehearse, prebuilt=args.prebuilt)
+    check.injected = dict(item.rsplit("=", 1) for item in args.inject)
+    end = time.monotonic() + args.seconds
+    problem = prepare(check)
+    if problem:
+        print(f"nothing can run: {problem}")
+        return 2
+    # Modules that are there already take seconds, and are what everything else runs.
+    for step in [s for s in STEPS if s.name in {"build", *args.only} - set(args.skip)]:
+        if args.part and step.name != "build":
+            chosen = step.parts
+            step = Step(
+                step.name,
+                step.limit,
+                lambda check, chosen=chosen: [p for p in chosen(check) if p.name in args.part],
+            )
+        results = check.run_step(step, end - time.monotonic())
+        keep(check)
+        if step.name == "build" and any(r.verdict != PASS for r in results):
+            break
+    show_failures(check)
     print("\n== summary" + (" of a rehearsal: its figures mean nothing" if check.rehearse else ""))
-    for name, result in results.items():
-        line = f"{name:<10} {result['verdict']:<6} {result['seconds']:6.1f} s  {result['remark']}"
-        print(line.rstrip())
-    print(f"logs and figures: {check.out}")
-    return int(any(result["verdict"] != PASS for result in results.values()))
+    print(summary(check))
+    print(f"written: {check.out}")
+    return int(any(r.verdict not in (PASS, ABSENT) for r in check.results))
 
 
 if __name__ == "__main__":

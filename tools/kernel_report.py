@@ -2,8 +2,9 @@
 
 Two witnesses. host_cuda runs the kernels on the CPU and counts what their warps ask of memory:
 bytes, 32-byte sectors, shared-memory wavefronts, barriers. nvcc compiles them and says registers
-and spills, from which the occupancy follows; cuobjdump shows how many instructions they are. The
-table is printed; bench/results/kernel_report.json holds the figures.
+and spills, from which the occupancy follows; cuobjdump shows how many instructions they are, and
+how many loads of dx seq_grad issues before it waits for the first. The table is printed;
+bench/results/kernel_report.json holds the figures.
 
     python tools/kernel_report.py           # print, and write the JSON
     python tools/kernel_report.py --check   # print; exit 1 where a bar is missed, a figure worse
@@ -21,7 +22,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,9 @@ MOST_SECTORS = {
 }
 MOST_WAVEFRONTS, MOST_AT_A_SITE = 1.2, 2.0
 LEAST_OCCUPANCY = 0.5
+#: seq_grad keeps 32 bytes of dx in flight a thread: 8 pairs of 16 bits, 4 of 32. At these lengths a
+#: thread has fewer points.
+MOST_POINTS = {16: 2, 32: 4}
 #: Registers are the limit of nearly all: a complex point is two.
 REASONS = {
     "seq_fft": "a thread holds 16 to 40 points and loads 1 to 12 of them at a time (4 to 16 bytes "
@@ -167,7 +170,7 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     for name, log in zip(names, logs, strict=True):
         if "warning" in log:
             raise SystemExit(f"{name}:\n{log}")
-    counts = instructions(objects)
+    listings = sass(objects)
     found: dict[str, dict[str, Figures]] = {a: {} for a in ARCHITECTURES}
     for entry in "".join(logs).split("ptxas info    : ")[1:]:
         compiling = ENTRY.match(entry)
@@ -183,10 +186,13 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
                 parts.append(f"{match['number']} wide")
             figures = {"threads": threads, "shared": shared}
             if elements:
-                count = counts[architecture, compiling[1]]
-                if count == 0:
+                listing = listings.get((architecture, compiling[1]))
+                if not listing:
                     raise SystemExit(f"cuobjdump shows nothing of {compiling[1]}")
-                figures["instructions_per_element"] = round(count / elements, 2)
+                figures["instructions_per_element"] = round(len(listing) / elements, 2)
+                if name == "seq_grad":
+                    figures["loads_in_flight"] = loads_in_flight(listing)
+                    figures["traps"] = sum("BPT.TRAP" in line for line in listing)
             found[architecture][f"{name}<{', '.join(parts)}>"] = figures
         spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
         if spilled:
@@ -200,8 +206,8 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     return {a: dict(sorted(kernels.items())) for a, kernels in found.items()}
 
 
-def instructions(objects: list[str]) -> Counter[tuple[str, str]]:
-    """How many each kernel is, by architecture and mangled name: as written.
+def sass(objects: list[str]) -> dict[tuple[str, str], list[str]]:
+    """The instructions of each kernel, by architecture and mangled name: as written.
 
     row_grad runs half of its own twice, and no kernel runs all of its epilogues.
     """
@@ -210,21 +216,39 @@ def instructions(objects: list[str]) -> Counter[tuple[str, str]]:
     if tool is None:
         raise SystemExit("there is no cuobjdump: pip install nvidia-cuda-cuobjdump and -nvdisasm")
     path = f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}"  # it calls nvdisasm
-    counts: Counter[tuple[str, str]] = Counter()
-    architecture = name = ""
+    found: dict[tuple[str, str], list[str]] = {}
+    architecture, listing = "", []
     for file in objects:
         command = [tool, "-sass", file]
-        listing = subprocess.run(
+        output = subprocess.run(
             command, env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True
         )
-        for line in listing.stdout.splitlines():
+        for line in output.stdout.splitlines():
             if match := re.match(r"\s*code for sm_(\d+)", line):
                 architecture = match[1]
             elif match := re.match(r"\s*Function : (\S+)", line):
-                name = match[1]
-            elif re.match(r"\s*/\*[0-9a-f]{4,}\*/", line):
-                counts[architecture, name] += 1
-    return counts
+                listing = found[architecture, match[1]] = []
+            elif match := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s*([^;]*);", line):
+                listing.append(match[1].strip())
+    return found
+
+
+def loads_in_flight(listing: list[str]) -> float:
+    """Loads of dx that a thread of seq_grad issues before it waits for the first: the mean length
+    of a burst between stores, over the direct columns, which end where the next tile is awaited."""
+    bursts, length = [], 0
+    for line in listing:
+        opcode = line.split()[1] if line.startswith("@") else line.split()[0]
+        if opcode.startswith("LD.") and "STRONG" in opcode:
+            break
+        if opcode.startswith("LDG") and "CONSTANT" not in opcode:
+            length += 1
+        elif opcode.startswith("STG") and length:
+            bursts.append(length)
+            length = 0
+    if not bursts:
+        raise SystemExit("seq_grad loads nothing before it awaits: its listing has changed")
+    return round(sum(bursts) / len(bursts), 2)
 
 
 def occupancy(kernel: Figures, architecture: str) -> float:
@@ -267,6 +291,11 @@ def misses(report: Figures) -> list[str]:
             hold(f"{where}: spilled bytes", figures["spill_bytes"], 0)
             # An array that is indexed at run time lies in local memory, without a spill.
             hold(f"{where}: stack frame", figures["stack_bytes"], 0)
+            if "loads_in_flight" in figures:
+                seq = int(name.split(", ")[1].split(" ")[0])
+                least = min(4 if "float32" in name else 8, MOST_POINTS.get(seq, 8))
+                hold(f"{where}: loads in flight, below", -figures["loads_in_flight"], -least)
+                hold(f"{where}: kernels without a trap", 1 - figures["traps"], 0)
     return found
 
 
@@ -277,7 +306,8 @@ def worse(new: Any, old: Any, where: str = "") -> list[str]:
         both = (w for key in new if key in old for w in worse(new[key], old[key], f"{where}/{key}"))
         return [*gone, *both]
     if isinstance(new, (int, float)) and not where.endswith(("/registers", "/threads", "/shared")):
-        fell = new < old - 1e-9 if where.endswith("/occupancy") else new > old + 1e-9
+        better_high = where.endswith(("/occupancy", "/loads_in_flight"))
+        fell = new < old - 1e-9 if better_high else new > old + 1e-9
         return [f"{where[1:]}: {new:g}, was {old:g}"] if fell else []
     return []
 
@@ -306,12 +336,13 @@ def show(report: Figures) -> None:
                 *(str(f[key]) for key in ("threads", "registers", "spill_bytes", "shared")),
                 f"{100 * f['occupancy']:.0f} %",
                 str(f.get("instructions_per_element", "")),
+                str(f.get("loads_in_flight", "")),
             ]
             for name, f in kernels.items()
         ]
         print(f"\nsm_{architecture}")
         head = ["kernel", "threads", "registers", "spilled", "shared", "occupancy"]
-        print(table([*head, "instructions written/elem"], rows))
+        print(table([*head, "instructions written/elem", "dx loads"], rows))
         few = [
             name.split("<")[0] for name, f in kernels.items() if f["occupancy"] < LEAST_OCCUPANCY
         ]

@@ -43,7 +43,8 @@ struct SeqTile {
 // others.
 //
 // At 8192 no block is a whole sector wide in 16 bits: 8 lines of 4096 are 65,536 registers, all
-// there are. In 32 bits seq_fft would spill with 16 points a thread there, seq_grad with 32.
+// there are. In 32 bits the two kernels have shapes of their own at 4096 and 8192: with the other's
+// radices or points either would spill.
 struct SeqShape {
   LineShape line;
   SeqTile narrow, wide;
@@ -105,8 +106,9 @@ inline constexpr SeqShape kSeqShapes[] = {
     {{1024, 16, {8, 16, 8}}, {8, 2, 2}, {4, 3, 4}},
     {{1280, 40, {20, 8, 8}}, {8, 1, 1}, {4, 3, 2}},
     {{1536, 24, {24, 8, 8}}, {8, 1, 1}, {4, 2, 2}},
-    {{2048, 16, {16, 8, 16}}, {8, 1, 1}, {4, 2, 2}},
+    {{2048, 16, {8, 16, 16}}, {8, 1, 1}, {4, 2, 0}},
     {{2048, 16, {8, 16, 16}}, {4, 2, 2}, {}},
+    {{2048, 16, {16, 8, 16}}, {}, {4, 0, 2}},
     {{4096, 16, {16, 16, 16}}, {4, 1, 1}, {4, 0, 1}},
     {{4096, 16, {16, 16, 16}}, {2, 2, 2}, {2, 0, 2}},
     {{4096, 32, {16, 16, 16}}, {}, {4, 1, 0}},

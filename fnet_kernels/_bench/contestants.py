@@ -10,7 +10,7 @@ what stands in the mixing sublayer's place in other models. One that cannot run 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -22,6 +22,7 @@ from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer
 from fnet_kernels._bench.sublayers import attention_form, layer_form, linear_attention_form
 from fnet_kernels._bench.transforms import (
     Copy,
+    KernelCopy,
     Matmul,
     cupy_form,
     fftw_form,
@@ -47,6 +48,7 @@ class Contestant:
     bound), "attention" (self-attention, by whichever kernel), "linear attention" or "layer" (a
     whole encoder layer). `make` returns the function to time, or raises `Absent`. `before` runs
     untimed before each call. `tolerance` is for one that computes in a narrower dtype than x has.
+    `captures`: a CUDA graph can hold it. A library with an allocator of its own cannot be captured.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Contestant:
     before: Callable[[], None] | None = None
     devices: tuple[str, ...] = ("cpu", "cuda")
     tolerance: float | None = None
+    captures: bool = True
 
     def build(self, setting: Setting) -> Sublayer:
         """What `make` returns; `Absent` on a device that this contestant does not know."""
@@ -170,9 +173,10 @@ CONTESTANTS: list[Contestant] = [
     _matmul("matmul bf16", torch.bfloat16, tolerance=3e-2),
     _form("SciPy", "library", scipy_form, "cpu"),
     _form("FFTW", "library", fftw_form, "cpu"),
-    _form("CuPy", "library", cupy_form, "cuda"),
+    replace(_form("CuPy", "library", cupy_form, "cuda"), captures=False),
     Contestant("layer_norm(x + x)", "floor", "the sublayer without mixing", lambda s: _no_mixing),
     Contestant("copy", "floor", "x into memory that is kept: one read, one write", Copy),
+    Contestant("copy by a kernel", "floor", "the same, elementwise", KernelCopy, devices=("cuda",)),
     _form("self-attention", "attention", attention_form),
     # the kernel is torch's choice above; on CUDA the fastest counts
     _attention("flash", SDPBackend.FLASH_ATTENTION),

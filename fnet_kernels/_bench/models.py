@@ -1,6 +1,6 @@
 """Whole models: FNet-Base and -Large against BERT-Base and -Large of Hugging Face transformers.
 
-defines: SIZES, KINDS, PASSES, calls, compare, model_table
+defines: SIZES, KINDS, PASSES, build, passes, calls, compare, model_table
 
 Random weights, no pre-training heads, no dropout, all parameters in one dtype. A training step is
 forward, backward and AdamW; the loss is the mean square of the last hidden states.
@@ -29,10 +29,11 @@ KINDS = ("BERT", "FNet", "FNet ours")
 PASSES = ("inference", "training step")
 
 
-def _model(kind: str, size: str, positions: int) -> Any:
+def build(kind: str, sizes: dict[str, int], positions: int) -> Any:
+    """A model of one of the KINDS, stock: `patch_fnet` makes "FNet ours" of it."""
     from transformers import BertConfig, BertModel, FNetConfig, FNetModel
 
-    shape: dict[str, Any] = {**SIZES[size], "max_position_embeddings": max(512, positions)}
+    shape: dict[str, Any] = {**sizes, "max_position_embeddings": max(512, positions)}
     torch.manual_seed(0)
     if kind == "BERT":
         shape |= {"attn_implementation": "sdpa", "attention_probs_dropout_prob": 0.0}
@@ -45,7 +46,7 @@ def _model(kind: str, size: str, positions: int) -> Any:
     return FNetModel(FNetConfig(**shape, hidden_dropout_prob=0.0))
 
 
-def _calls(
+def passes(
     model: Any, batch: int, seq: int, device: str, dtype: torch.dtype
 ) -> dict[str, Callable[[], Any]]:
     """Inference, and a training step, of `model` on random tokens, [batch, seq]."""
@@ -73,10 +74,10 @@ def calls(
 ) -> dict[str, Callable[[], Any]]:
     """{pass: call} of the model `name`, say "FNet ours-Base", each run once already."""
     kind, _, size = name.rpartition("-")
-    model = _model(kind, size, seq)
+    model = build(kind, SIZES[size], seq)
     if kind == "FNet ours":
         hf.patch_fnet(model)
-    made = _calls(model, batch, seq, device, dtype)
+    made = passes(model, batch, seq, device, dtype)
     for call in made.values():
         call()
     return made
@@ -87,7 +88,7 @@ def compare(
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Times and peak memory of the three models of one size: rows, and what is absent and why."""
     try:
-        bert, fnet = _model("BERT", size, seq), _model("FNet", size, seq)
+        bert, fnet = build("BERT", SIZES[size], seq), build("FNet", SIZES[size], seq)
     except ImportError:
         return [], {f"models-{size}": "transformers is not installed"}
     absent = {} if device in DEVICES else {"FNet ours": NO_CUDA}
@@ -99,7 +100,7 @@ def compare(
         if kind in absent:
             continue
         try:
-            made[kind] = _calls(models[kind], batch, seq, device, dtype)
+            made[kind] = passes(models[kind], batch, seq, device, dtype)
             before.get(kind, lambda: None)()
             made[kind]["inference"]()
         except Exception as error:  # out of memory, or a dtype that stock FNet refuses

@@ -1,5 +1,6 @@
-"""Forward and backward at small shapes, for compute-sanitizer: each way our kernels are built.
+"""Forwards and backwards for tools that watch our kernels: compute-sanitizer and ncu.
 
+Without --shape: small shapes, one for each way our kernels are built, each with three dtypes.
 Inputs are made on the host and copied, so that the tools know every byte of them as written
 whatever kernels they are told to watch.
 """
@@ -12,28 +13,20 @@ import torch
 
 import fnet_kernels
 
-# (batch, seq, hidden): every number of stages along each axis, then the general path.
+# (batch, seq, hidden): one, two and three stages along each axis, a line of several warps, 8192
+# with its own tile, and the general path last.
 SHAPES = [
     (3, 16, 64),
-    (2, 384, 128),
     (1, 512, 768),
-    (1, 1536, 64),
-    (1, 2048, 64),
     (1, 2560, 64),
-    (1, 4096, 64),
     (1, 8192, 64),
-    (2, 16, 256),
-    (2, 16, 384),
-    (2, 16, 512),
-    (2, 16, 640),
-    (1, 16, 1280),
-    (1, 16, 4096),
+    (2, 16, 4096),
     (2, 17, 10),
 ]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
-def run(shape: tuple[int, int, int], dtype: torch.dtype, device: str) -> None:
+def run(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
     """One forward without gradients, one with, one backward; the results come back finite."""
     sizes = (shape, shape[-1:], shape[-1:], shape)
     x, weight, bias, grad = (torch.randn(size).to(dtype).to(device) for size in sizes)
@@ -50,6 +43,8 @@ def main() -> None:
     parser.add_argument("--rehearse", action="store_true", help="on the CPU")
     parser.add_argument("--own", action="store_true", help="not what cuFFT has a part in")
     parser.add_argument("--control", action="store_true", help="one error: x is never written")
+    parser.add_argument("--shape", help="this one alone, say 32x512x768")
+    parser.add_argument("--dtype", choices=[str(d).removeprefix("torch.") for d in DTYPES])
     args = parser.parse_args()
     device = "cpu" if args.rehearse else "cuda"
     torch.manual_seed(0)
@@ -57,8 +52,13 @@ def main() -> None:
         x = torch.empty(1, 16, 64, device=device)
         fnet_kernels.fourier_mix(x).cpu()
         return
-    for shape in SHAPES[:-1] if args.own else SHAPES:
-        for dtype in DTYPES:
+    shapes: list[tuple[int, ...]] = list(SHAPES[:-1] if args.own else SHAPES)
+    if args.shape:
+        shapes = [tuple(map(int, args.shape.split("x")))]
+    if args.rehearse:
+        shapes = [(1, 16, 64), (2, 17, 10)]
+    for shape in shapes:
+        for dtype in [getattr(torch, args.dtype)] if args.dtype else DTYPES:
             run(shape, dtype, device)
         print(f"{'x'.join(map(str, shape))}: done", flush=True)
 

@@ -1,0 +1,33 @@
+// A program against a pretended CUDA runtime that has an error pending, as another library leaves
+// one: launches and queries of ours must neither report it nor clear it. Prints a line per case.
+#include <cstdio>
+
+#include "cuda/device.h"
+#include "torch_cuda/runtime.h"
+
+extern int last_error, launch_status, query_status;  // of pretended_runtime.cpp
+
+namespace fnet {
+
+FNET_KERNEL void nothing_kernel(float* y) { store_global(y, 0.0f); }
+
+void report(const char* what, int pending, int status_of_launch, int status_of_query) {
+  launch_status = status_of_launch;
+  query_status = status_of_query;
+  last_error = pending;
+  float y = 0;
+  const int launched = launch<nothing_kernel>(LaunchConfig{.name = "nothing"}, &y);
+  const int after_launch = last_error;
+  last_error = pending;
+  const int processors = cuda::current_device().processors;
+  std::printf("%s: launch %d, pending %d; %d processors, pending %d\n", what, launched,
+              after_launch, processors, last_error);
+}
+
+}  // namespace fnet
+
+int main() {
+  fnet::report("all well", 0, 0, 0);
+  fnet::report("another's error", 719, 0, 0);
+  fnet::report("ours", 0, 98, 101);
+}

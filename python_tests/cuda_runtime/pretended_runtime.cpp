@@ -1,0 +1,51 @@
+// A CUDA runtime of a few calls, whose results a test sets. As in CUDA's own, a call that fails
+// leaves its error for cudaGetLastError, and one that succeeds leaves what was there.
+int last_error = 0, launch_status = 0, query_status = 0;
+
+namespace {
+
+int failed(int status) {
+  if (status) last_error = status;
+  return status;
+}
+
+}  // namespace
+
+extern "C" {
+int cudaGetLastError() {
+  const int error = last_error;
+  last_error = 0;
+  return error;
+}
+int cudaGetDevice(int* device) {
+  *device = 0;
+  return failed(query_status);
+}
+int cudaDeviceGetAttribute(int* value, int, int) {
+  *value = 64;
+  return failed(query_status);
+}
+int cudaLaunchKernelExC(const void*, const void*, void**) { return failed(launch_status); }
+int cudaFuncSetAttribute(const void*, int, int) { return 0; }
+const char* cudaGetErrorString(int) { return ""; }
+
+// What nvcc's code for the host calls before main, and where a kernel's address is taken.
+void** __cudaRegisterFatBinary(void*) {
+  static void* handle;
+  return &handle;
+}
+void __cudaRegisterFatBinaryEnd(void**) {}
+void __cudaUnregisterFatBinary(void**) {}
+void __cudaRegisterFunction(void**, const char*, char*, const char*, int, void*, void*, void*,
+                            void*, int*) {}
+char __cudaInitModule(void**) { return 0; }
+int __cudaGetKernel(void** kernel, const void* entry) {
+  *kernel = const_cast<void*>(entry);
+  return 0;
+}
+int __cudaLaunchKernel(void*, unsigned long, unsigned long, unsigned long, unsigned long, void**,
+                       unsigned long, void*) {
+  return failed(launch_status);
+}
+int __cudaPopCallConfiguration(void*, void*, void*, void*) { return 0; }
+}

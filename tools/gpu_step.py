@@ -1,0 +1,211 @@
+"""Commands that survive each other: each a process of its own, with limits of time and of output.
+
+defines: Part, Result, Step, Check, PASS, FAIL, ABSENT, SKIPPED
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO
+
+PASS, FAIL, ABSENT, SKIPPED = "pass", "FAIL", "absent", "skipped"
+HEAD = TAIL = 256 << 10  # bytes of a part's output that its log keeps, from either end
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of a step.
+
+    `command` is what runs; None says in `remark` why nothing can. `limit` is in seconds.
+    `backward`: it runs the kernels of the backward pass, so it is skipped once these have hung.
+    `status` is the exit status of success.
+    """
+
+    name: str
+    command: Sequence[str] | None
+    limit: float
+    variables: Mapping[str, str] = field(default_factory=dict)
+    backward: bool = False
+    status: int = 0
+    remark: str = ""
+
+
+@dataclass
+class Result:
+    """What became of a part."""
+
+    step: str
+    part: str
+    verdict: str
+    seconds: float = 0.0
+    remark: str = ""
+    hung: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """A named group of parts. `parts` is called when the step's turn comes."""
+
+    name: str
+    limit: float  # seconds for all of its parts
+    parts: Callable[[Check], Sequence[Part]]
+
+
+class Check:
+    """Where things are, how a part is run and logged, and what has become of every part so far."""
+
+    def __init__(
+        self, tree: Path, out: Path, *, rehearse: bool = False, prebuilt: Path | None = None
+    ) -> None:
+        self.tree, self.out = tree, out
+        self.rehearse, self.prebuilt = rehearse, prebuilt
+        self.logs = tree.parent / "logs"
+        self.machine: dict[str, str] = {}
+        self.results: list[Result] = []
+        self.injected: dict[str, str] = {}
+        for folder in (self.out, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")])),
+            "PYTHONUNBUFFERED": "1",
+            "FNET_CUDA": "0" if rehearse else "1",
+            "FNET_GPU_TESTS": "rehearse" if rehearse else "require",
+        }
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        self.environment.setdefault("MAX_JOBS", str(cores or os.cpu_count() or 1))
+
+    @property
+    def backward_hangs(self) -> bool:
+        """Whether the smoke test of the backward pass had no end."""
+        return any(r.hung and r.step == "smoke" and r.part == "backward" for r in self.results)
+
+    def log(self, step: str, part: str) -> Path:
+        return self.logs / f"{step}-{part}.log".replace(" ", "-").replace(",", "")
+
+    def run_step(self, step: Step, limit: float) -> list[Result]:
+        """Run the parts one after another; whatever happens to one, the next one runs."""
+        end = time.monotonic() + min(step.limit, limit)
+        results = []
+        try:
+            parts = step.parts(self)
+        except Exception as error:  # the other steps still have something to say
+            parts = [Part("parts", None, 0, remark=f"{type(error).__name__}: {error}")]
+        for part in parts:
+            result = self.run_part(step.name, part, end - time.monotonic())
+            results.append(result)
+            self.results.append(result)
+            print(line(result), flush=True)
+        return results
+
+    def run_part(self, step: str, part: Part, left: float) -> Result:
+        """Run one part within its limit and what is left of the step's."""
+        if part.command is None:
+            verdict = ABSENT if part.remark.startswith("there is no") else FAIL
+            return Result(step, part.name, verdict, remark=part.remark)
+        if part.backward and self.backward_hangs:
+            return Result(step, part.name, SKIPPED, remark="the backward pass hung in the smoke")
+        if left < 1:
+            return Result(step, part.name, SKIPPED, remark="the step's time is over")
+        command = self._injection(f"{step}/{part.name}") or part.command
+        started = time.monotonic()
+        try:
+            status = self._run(command, self.log(step, part.name), min(part.limit, left), part)
+        except OSError as error:
+            return Result(step, part.name, FAIL, remark=f"{type(error).__name__}: {error}")
+        seconds = round(time.monotonic() - started, 1)
+        if status is None:
+            remark = f"stopped after {min(part.limit, left):.0f} s"
+            return Result(step, part.name, FAIL, seconds, remark, hung=True)
+        verdict = PASS if status == part.status else FAIL
+        remark = "" if verdict == PASS else f"exit status {status}"
+        return Result(step, part.name, verdict, seconds, remark)
+
+    def _run(self, command: Sequence[str], log: Path, limit: float, part: Part) -> int | None:
+        """The exit status; None when it ran out of time and was killed."""
+        child = subprocess.Popen(
+            command,
+            cwd=self.tree,
+            env=self.environment | dict(part.variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that what it started ends with it
+        )
+        assert child.stdout is not None
+        reader = threading.Thread(target=_keep_ends, args=(child.stdout, log, command), daemon=True)
+        reader.start()
+        status: int | None = None
+        try:
+            status = child.wait(max(limit, 1.0))
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            try:  # a process that waits for a lost device may not die: the others go on
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                print(f"process {child.pid} cannot be killed", flush=True)
+        reader.join(5)  # a grandchild may hold the pipe for ever
+        return status
+
+    def _injection(self, place: str) -> list[str] | None:
+        """The failure that a rehearsal puts in the place of a part: crash, hang or flood."""
+        failure = self.injected.get(place) if self.rehearse else None
+        return [sys.executable, "-c", INJECTED[failure]] if failure else None
+
+    def archive(self) -> None:
+        """All logs as one file in `out`."""
+        with tarfile.open(self.out / "logs.tar.gz", "w:gz") as tar:
+            for path in sorted(self.logs.glob("*.log")):
+                tar.add(path, path.name)
+
+    def content(self) -> dict[str, object]:
+        """What summary.json holds."""
+        results = [asdict(result) for result in self.results]
+        return {"rehearsal": self.rehearse, "machine": self.machine, "results": results}
+
+
+INJECTED = {
+    "crash": "import os; print('about to crash', flush=True); os.abort()",
+    "hang": "import time; print('about to hang', flush=True); time.sleep(1e6)",
+    "flood": "for i in range(2_000_000): print('a line that nobody wants', i)",
+}
+
+
+def line(result: Result) -> str:
+    """A row of the summary."""
+    name = f"{result.step}: {result.part}"
+    row = f"{name:<44.44} {result.verdict:<7} {result.seconds:6.1f} s  {result.remark[:120]}"
+    return row.rstrip()
+
+
+def _keep_ends(stream: IO[bytes], log: Path, command: Sequence[str]) -> None:
+    """Write the output to `log`, the first HEAD bytes as they come and the last TAIL at the end."""
+    head, lost = HEAD, 0
+    tail: deque[bytes] = deque()
+    held = 0
+    with log.open("wb") as file:
+        file.write(f"$ {' '.join(command)}\n".encode())
+        while chunk := os.read(stream.fileno(), 1 << 16):
+            now, chunk = chunk[:head], chunk[head:]
+            file.write(now)
+            file.flush()
+            head -= len(now)
+            if chunk:
+                tail.append(chunk)
+                held += len(chunk)
+                while held - len(tail[0]) >= TAIL:
+                    held -= len(tail[0])
+                    lost += len(tail.popleft())
+        if lost:
+            file.write(f"\n... {lost} bytes are left out ...\n".encode())
+        file.writelines(tail)

@@ -1,0 +1,69 @@
+"""Times of the module that this process loads, beside a copy: one entry in <gpu>-variants.json.
+
+Variants are modules built with one change each (tools/gpu_bundle.py). A process can load one of
+them, so that gpu_check.py runs this script for each in turn, several rounds on one card. Each run
+adds its medians to the file: microseconds of forward and of forward and backward, and both over
+the copy of the same run, which cancels most of what differs between runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "bench"))
+
+import gpu  # noqa: E402
+from gpu_device import Cuda, Device, Host  # noqa: E402
+from gpu_report import Report  # noqa: E402
+
+from fnet_kernels._bench.contestants import best_of_ours  # noqa: E402
+from fnet_kernels._bench.setting import Setting  # noqa: E402
+
+
+def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
+    """{"32x512x768 forward": {"us", "over_copy", "spread"}}, and so on."""
+    report = Report(device, folder / "unused.json", 60.0)
+    ours = best_of_ours(device.type)
+    found = {}
+    shapes = gpu.REHEARSED if device.rehearsal else (gpu.BASE, gpu.LONG)
+    for shape in shapes:
+        for backward in (False, True):
+            setting = Setting(shape, torch.bfloat16, device.type, backward)
+            rivals = gpu.chosen(ours, *gpu.COPIES)
+            timing = gpu.compare(report, "variant", rivals, setting, device)
+            copy = gpu.fastest(timing, gpu.COPIES)
+            low, middle, high = timing[ours].quartiles
+            what = f"{gpu.place(setting)} {'forward + backward' if backward else 'forward'}"
+            found[what] = {
+                "us": 1e6 * middle,
+                "spread": (high - low) / middle,
+                "over_copy": timing[ours].over(timing[copy])[1],
+            }
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="of the variant, in the file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the JSON")
+    parser.add_argument("--rehearse", action="store_true", help="on the CPU, at a tiny shape")
+    args = parser.parse_args()
+    device: Device = Host() if args.rehearse else Cuda()
+    path = args.out / f"{device.slug()}-variants.json"
+    runs = json.loads(path.read_text()) if path.exists() else {"machine": device.facts()}
+    found = times(device, args.out)
+    runs.setdefault("variants", {}).setdefault(args.name, []).append(found)
+    path.write_text(json.dumps(runs, indent=1) + "\n")
+    for what, row in found.items():
+        print(f"{args.name}: {what}: {row['us']:.1f} us, {row['over_copy']:.2f} x copy")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
