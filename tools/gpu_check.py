@@ -350,6 +350,9 @@ def parse() -> argparse.Namespace:
         metavar="STEP/PART=FAILURE",
         help=f"in a rehearsal, a failure ({', '.join(INJECTED)}) in the place of a part",
     )
+    parser.add_argument(
+        "--hang-limit", type=float, help="seconds after which an injected hang ends"
+    )
     return parser.parse_args()
 
 
@@ -358,6 +361,7 @@ def main() -> int:
     out = Path(os.environ.get("OUT") or TREE.parent / "out")
     check = Check(TREE, out, rehearse=args.rehearse, prebuilt=args.prebuilt)
     check.injected = dict(item.rsplit("=", 1) for item in args.inject)
+    check.hang_limit = args.hang_limit
     end = time.monotonic() + args.seconds
     problem = prepare(check)
     if problem:

@@ -73,8 +73,11 @@ class Check:
         self.machine: dict[str, str] = {}
         self.results: list[Result] = []
         self.injected: dict[str, str] = {}
+        self.hang_limit: float | None = None  # of an injected hang, which is known to have no end
         for folder in (self.out, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
+        for log in self.logs.glob("*.log"):
+            log.unlink()
         self.environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")])),
@@ -117,15 +120,17 @@ class Check:
             return Result(step, part.name, SKIPPED, remark="the backward pass hung in the smoke")
         if left < 1:
             return Result(step, part.name, SKIPPED, remark="the step's time is over")
-        command = self._injection(f"{step}/{part.name}") or part.command
+        failure = self.injected.get(f"{step}/{part.name}") if self.rehearse else None
+        command = [sys.executable, "-c", INJECTED[failure]] if failure else part.command
+        limit = min(part.limit, left, (failure and self.hang_limit) or part.limit)
         started = time.monotonic()
         try:
-            status = self._run(command, self.log(step, part.name), min(part.limit, left), part)
+            status = self._run(command, self.log(step, part.name), limit, part)
         except OSError as error:
             return Result(step, part.name, FAIL, remark=f"{type(error).__name__}: {error}")
         seconds = round(time.monotonic() - started, 1)
         if status is None:
-            remark = f"stopped after {min(part.limit, left):.0f} s"
+            remark = f"stopped after {limit:.0f} s"
             return Result(step, part.name, FAIL, seconds, remark, hung=True)
         verdict = PASS if status == part.status else FAIL
         remark = "" if verdict == PASS else f"exit status {status}"
@@ -156,11 +161,6 @@ class Check:
                 print(f"process {child.pid} cannot be killed", flush=True)
         reader.join(5)  # a grandchild may hold the pipe for ever
         return status
-
-    def _injection(self, place: str) -> list[str] | None:
-        """The failure that a rehearsal puts in the place of a part: crash, hang or flood."""
-        failure = self.injected.get(place) if self.rehearse else None
-        return [sys.executable, "-c", INJECTED[failure]] if failure else None
 
     def archive(self) -> None:
         """All logs as one file in `out`."""
