@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
 
 import gpu
 from gpu_device import Host
-from gpu_report import Report
+from gpu_report import Report, merge
 
 MINE = best_of_ours("cpu")
 SETTING = Setting((2, 16, 64))
@@ -41,6 +42,12 @@ def report(device: Host, tmp_path: Path) -> Report:
     return Report(device, tmp_path / "report.json", 600.0, gpu.PROMISES)
 
 
+def note(report: Report, what: str, ratio: float) -> None:
+    """As a part of the memory does: a figure, and a bar held at that place."""
+    report.content["memory"][what] = {"case": ratio}
+    report.hold(gpu.MEMORY, (ratio,) * 3, where=what, against="case")
+
+
 def rival(name: str, function: Callable[..., Tensor], **more: Any) -> Contestant:
     return Contestant(name, "composition", "", lambda setting: function, **more)
 
@@ -58,7 +65,7 @@ def test_the_bars_are_those_of_the_design() -> None:
 
 
 def test_every_name_is_one_of_the_list() -> None:
-    assert len(gpu.chosen(*gpu.RIVALS)) == len(gpu.RIVALS) == 14
+    assert len(gpu.chosen(*gpu.RIVALS)) == len(gpu.RIVALS) == 15
     known = {c.name for c in (*contestants.CONTESTANTS, *LAYERS)}
     assert set(gpu.NEEDED) - known <= {MINE, "ours cuda"}
     assert set(gpu.SPARE) < set(gpu.RIVALS)
@@ -152,6 +159,80 @@ def test_what_is_held_is_held_while_it_is_captured(report: Report, device: Host)
     gpu.compare(report, "what", [*field, *gpu.chosen("copy", MINE)], SETTING, Captures())
     assert set(seen) == {"a"}
     assert not report.content["absent"]
+
+
+def test_what_cannot_be_captured_is_timed_outside_of_captures(report: Report, device: Host) -> None:
+    captured: list[str] = []
+
+    class Captures(Host):
+        def capture(self, call: Any, warm_up: bool = True) -> Any:
+            captured.append("captured")
+            return super().capture(call, warm_up)
+
+    field = [rival("library", transforms.formula, captures=False), *gpu.chosen("copy", MINE)]
+    times = gpu.compare(report, "what", field, SETTING, Captures())
+    assert times.keys() == {"library", "copy", MINE}
+    assert len(captured) == 2
+    assert [c.name for c in contestants.CONTESTANTS if not c.captures] == ["CuPy"]
+
+
+def test_the_faster_copy_counts(
+    report: Report, device: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {MINE: 3.0, "copy": 2.0, "copy by a kernel": 1.0, "fftn": 9.0}
+    times = {name: Timing((s, s)) for name, s in seconds.items()}
+    monkeypatch.setattr(gpu, "compare", lambda *args: times)
+    gpu.forward(report, "what", Setting(gpu.BASE, torch.bfloat16), device)
+    (verdict,) = [v for v in report.content["bars"] if v["bar"] == gpu.ROOFLINE.name]
+    assert (verdict["against"], verdict["measured"]) == ("copy by a kernel", 3.0)
+
+
+def test_figures_of_parts_join_one_file(device: Host, tmp_path: Path) -> None:
+    path = tmp_path / "rehearsal.json"
+    first = Report(device, path, 600.0, gpu.PROMISES)
+    first.part("memory, 2x16x64 bf16", lambda: note(first, "memory, 2x16x64 bf16", 0.7))
+    second = Report(device, path, 600.0, gpu.PROMISES, resume=True)
+    second.part("memory, 2x16x64 fp32", lambda: note(second, "memory, 2x16x64 fp32", 0.2))
+    third = Report(device, path, 600.0, gpu.PROMISES, resume=True)
+    third.part("memory, 2x16x64 bf16", lambda: note(third, "memory, 2x16x64 bf16", 0.3))
+    found = json.loads(path.read_text())
+    assert {v["where"]: v["measured"] for v in found["bars"]} == {
+        "memory, 2x16x64 fp32": 0.2,
+        "memory, 2x16x64 bf16": 0.3,
+    }
+    assert found["memory"].keys() == {"memory, 2x16x64 bf16", "memory, 2x16x64 fp32"}
+    assert not found["not_run"]
+
+
+def test_a_part_that_kills_its_process_stands_in_the_file(device: Host, tmp_path: Path) -> None:
+    path = tmp_path / "rehearsal.json"
+    report = Report(device, path, 600.0)
+
+    def dies() -> None:
+        raise KeyboardInterrupt  # as little caught as an abort
+
+    with pytest.raises(KeyboardInterrupt):
+        report.part("what", dies)
+    assert json.loads(path.read_text())["not_run"] == {"what": "began and did not end"}
+    again = Report(device, path, 600.0, resume=True)
+    again.part("what", lambda: again.times("what", {MINE: Timing((1.0,))}, MINE))
+    assert json.loads(path.read_text())["not_run"] == {}
+
+
+def test_runs_on_one_kind_of_device_merge(device: Host, tmp_path: Path) -> None:
+    files = []
+    for number, dtype in enumerate(("bf16", "fp32")):
+        (tmp_path / str(number)).mkdir()
+        files.append(tmp_path / str(number) / "rehearsal.json")
+        one = Report(device, files[-1], 600.0)
+        one.part(dtype, lambda one=one, dtype=dtype: note(one, dtype, 0.5))
+    found = json.loads(merge(files, tmp_path).read_text())
+    assert found["memory"].keys() == {"bf16", "fp32"}
+    other = json.loads(files[1].read_text())
+    other["machine"]["torch"] = "1.0"
+    files[1].write_text(json.dumps(other))
+    with pytest.raises(ValueError, match=r"do not join: torch is .* and 1\.0"):
+        merge(files, tmp_path)
 
 
 def test_a_ring_is_used_whole(device: Host) -> None:

@@ -195,6 +195,21 @@ def test_the_smoke_test_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not gpu_smoke.check("backward", shape, dtype, "cpu")
 
 
+def test_a_test_that_hangs_ends_its_process(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_check, "TEST_LIMIT", 1)
+    (part, *_) = gpu_check.tests(check)
+    hangs = tmp_path / "test_hangs.py"
+    hangs.write_text("import time\n\ndef test_hangs():\n    time.sleep(60)\n")
+    command = [str(hangs) if word.endswith(".py") else word for word in part.command or ()]
+    result = check.run_part("test", Part("hangs", command, 40), 60)
+    assert result.verdict == FAIL
+    assert not result.hung
+    assert result.seconds < 20
+    assert "test_hangs.py" in check.log("test", "hangs").read_text()
+
+
 def test_the_copy_follows_the_tree_and_keeps_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def smoke(check: Check) -> list[Part]:
     return [*parts, bench_part(check, "first times", 60)]
 
 
+TEST_LIMIT = 90  # seconds of one test
 TEST_FILES = {
     "accuracy": ["test_gpu_accuracy.py", "-k", "not gradient"],
     "inputs": ["test_gpu_inputs.py", "-k", "not gradient"],
@@ -139,6 +140,10 @@ TEST_FILES = {
 def tests(check: Check) -> list[Part]:
     """python_tests/gpu, a process for each file; that they are skipped is an error here."""
     options = ["-rfE", "--tb=short", "--durations=5", "-p", "no:cacheprovider", "-q"]
+    # A test that waits for the device cannot be interrupted: where it is is printed, and pytest 9
+    # ends the process. An older one waits for the limit of the part.
+    options += ["-o", f"faulthandler_timeout={TEST_LIMIT}"]
+    options += ["-o", "faulthandler_exit_on_timeout=true"]
     parts = []
     for name, words in TEST_FILES.items():
         words = [f"python_tests/gpu/{w}" if w.endswith(".py") else w for w in words]
