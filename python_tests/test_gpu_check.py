@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -268,7 +269,7 @@ def test_a_bundle_is_loaded_in_place_of_a_build(
     (tree / "fnet_kernels" / "ops.py").write_text("")
     for folder, text in ((bundle, "base"), (bundle / "variants" / "other", "other")):
         folder.mkdir(parents=True)
-        (folder / "_C_cuda.abi3.so").write_text(text)
+        (folder / "_C_cuda.abi3.so.xz").write_bytes(lzma.compress(text.encode()))
     monkeypatch.setattr(gpu_check, "TREE", tree)
     check = Check(tree, tmp_path / "out", prebuilt=bundle)
     (part,) = gpu_check.build(check)

@@ -3,18 +3,20 @@
 Run with a Python whose torch is the GPU machine's (2.11 or newer: the ABI is stable). Builds for
 --arch in build/gpu-bundle/tree and writes
 
-    gpu-bundle/_C.abi3.so, _C_cuda.abi3.so       as built
-    gpu-bundle/variants/<name>/_C_cuda.abi3.so   with one change
-    gpu-bundle/bundle.json                       versions, architectures, sizes
+    gpu-bundle/_C.abi3.so.xz, _C_cuda.abi3.so.xz       as built
+    gpu-bundle/variants/<name>/_C_cuda.abi3.so.xz      with one change
+    gpu-bundle/bundle.json                             versions, architectures, sizes
 
-which `tools/gpu_check.py --prebuilt gpu-bundle` takes in place of a build. A variant is an edit of
-the source, given here as text that stands in it once, so that the kernels carry no switches.
+(a module is 12 MB, compressed 1.2), which `tools/gpu_check.py --prebuilt gpu-bundle` takes in place
+of a build. A variant is an edit of the source, given here as text that stands in it once, so that
+the kernels carry no switches.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -25,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "gpu-bundle"
 TREE = ROOT / "build" / "gpu-bundle" / "tree"
+CUDA = "_C_cuda.abi3.so"
 MOST = 40 << 20  # bytes of the bundle
 
 
@@ -94,6 +97,13 @@ def compile_only(objects: tuple[str, ...]) -> None:
             os.utime(path)
 
 
+def pack(name: str, folder: Path) -> None:
+    """A module of TREE, compressed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    module = (TREE / "fnet_kernels" / name).read_bytes()
+    (folder / f"{name}.xz").write_bytes(lzma.compress(module))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -107,26 +117,23 @@ def main() -> int:
         print(f"torch {torch.__version__} is built without CUDA: take the GPU machine's")
         return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
-    (FOLDER / "variants").mkdir(parents=True)
     for name in ("csrc", "build_backend", "fnet_kernels"):
         ignored = shutil.ignore_patterns("*.so", "__pycache__")
         shutil.copytree(ROOT / name, TREE / name, dirs_exist_ok=True, ignore=ignored)
     shutil.copy2(ROOT / "setup.py", TREE)
     build(args.arch)
-    for module in (TREE / "fnet_kernels").glob("*.abi3.so"):
-        shutil.copy2(module, FOLDER)
+    for module in ("_C.abi3.so", CUDA):
+        pack(module, FOLDER)
     for name in args.variants:
         variant = VARIANTS[name]
         path = TREE / "csrc" / variant.file
         path.write_text(edited(variant, (ROOT / "csrc" / variant.file).read_text()))
         compile_only(variant.objects)
         build(args.arch)
-        folder = FOLDER / "variants" / name
-        folder.mkdir()
-        shutil.copy2(TREE / "fnet_kernels" / "_C_cuda.abi3.so", folder)
+        pack(CUDA, FOLDER / "variants" / name)
         path.write_text((ROOT / "csrc" / variant.file).read_text())
         compile_only(variant.objects)
-    size = sum(path.stat().st_size for path in FOLDER.rglob("*.so"))
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*.xz"))
     content = {"torch": torch.__version__, "cuda": torch.version.cuda, "arch": args.arch}
     content |= {"variants": args.variants, "bytes": size}
     (FOLDER / "bundle.json").write_text(json.dumps(content, indent=1) + "\n")

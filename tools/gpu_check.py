@@ -21,6 +21,7 @@ import argparse
 import filecmp
 import importlib.util
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -112,9 +113,11 @@ def build(check: Check) -> list[Part]:
 
 
 def copy_modules(source: Path, package: Path) -> None:
-    """The compiled modules of one folder into another."""
+    """The compiled modules of one folder, which may be compressed, into another."""
     for module in source.glob("*.abi3.so"):
         shutil.copy2(module, package)
+    for module in source.glob("*.abi3.so.xz"):
+        (package / module.stem).write_bytes(lzma.decompress(module.read_bytes()))
 
 
 def smoke(check: Check) -> list[Part]:
@@ -181,7 +184,7 @@ def bench_part(check: Check, name: str, limit: float, backward: bool = False) ->
 
 def bench(check: Check) -> list[Part]:
     """Times against all rivals, and the targets."""
-    backward = ("layer", "step", "kernels", "memory")
+    backward = ("step", "kernels", "memory")
     return [
         bench_part(check, name, limit, name.startswith(backward))
         for name, limit in BENCH_PARTS.items()
