@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import fnet_kernels
 from fnet_kernels import hf, reference
 
 ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").exists())
@@ -64,6 +65,27 @@ def test_the_readme_computes_what_it_says(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(hf.patch_fnet(model).unchanged) == 2
     out = model.to(torch.bfloat16).eval()(torch.tensor([[1, 2, 3]]))
     assert out.last_hidden_state.dtype == torch.bfloat16
+
+
+#: Source paths that a document names: csrc/..., bench/..., and so on, and those relative to csrc.
+NAMED = re.compile(
+    r"`((?:csrc|fnet_kernels|bench|tools|docs|build_backend)/[\w./-]*|"
+    r"(?:core|fft|cpu|cuda|torch|testing|cuda_sim)/[\w./-]+)`"
+)
+
+
+@pytest.mark.skipif(
+    not (ROOT / "csrc/core/args.h").exists(), reason="documents describe the layout to come"
+)
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_named_sources_exist(name: str) -> None:
+    for path in NAMED.findall((ROOT / name).read_text()):
+        assert (ROOT / path).exists() or (ROOT / "csrc" / path).exists(), path
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {fnet_kernels.__version__}\n" in citation
 
 
 def anchors(path: Path) -> set[str]:
