@@ -12,8 +12,9 @@ import json
 import sys
 from pathlib import Path
 
-from figures import Machine, cuda_block, highlights, machine_section, speed
+from figures import cuda_block, highlights, machine_section, speed
 from folders import RESULTS
+from recorded import Machine
 
 ROOT = Path(__file__).parent.parent
 #: The machine of the README's table and plot; docs/benchmarks.md has all machines.
@@ -75,7 +76,8 @@ def main() -> int:
             stale.append(name)
             if not args.check:
                 path.write_text(after)
-    print(f"{'out of date' if args.check else 'updated'}: {', '.join(stale) or 'nothing'}")
+    said = "out of date" if args.check else "updated"
+    print(f"{said}: {', '.join(stale)}" if stale else "up to date")
     return int(args.check and bool(stale))
 
 

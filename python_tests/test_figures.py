@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import figures  # noqa: E402
 import readme  # noqa: E402
+from recorded import Machine  # noqa: E402
 
 FILES = sorted(readme.RESULTS.glob("*-bars.json"))
 
@@ -33,7 +34,7 @@ def test_the_documents_show_the_committed_results(name: str) -> None:
 def test_every_machine_is_shown() -> None:
     made = readme.blocks()
     for file in FILES:
-        name = figures.Machine.read(file).name
+        name = Machine.read(file).name
         assert name in made["speed"]
         assert f"### {name}" in made["figures"]
 
@@ -51,17 +52,17 @@ def test_other_results_make_other_figures() -> None:
     for v in changed["bars"]:
         target = next(t for t in figures.PROMISES if t.name == v["bar"])
         v["measured"] = 2 * target.limit if target.at_least else target.limit / 2
-    now = figures.machine_section(figures.Machine(changed))
+    now = figures.machine_section(Machine(changed))
     assert f"All {len(changed['bars'])} targets are met" in now
     assert "self-attention" not in now, "no sweep, no figure"
     assert "whole model" not in now, "no models, no figure"
     shape = changed["bars"][0]["shape"]
     missed = next(v for v in changed["bars"] if v["bar"] == figures.FORMULA.name)
     missed |= {"measured": 5.4, "room": {figures.ROOMS[1]: 3.25, figures.ROOMS[0]: 9.0}}
-    now = figures.machine_section(figures.Machine(changed))
+    now = figures.machine_section(Machine(changed))
     assert f"1 of {len(changed['bars'])} targets is missed" in now
     assert f"| 15 of 16 | 5.40 at {shape}, {missed['isa']} | 3.2 |" in now
-    assert "| 5.4x |" in figures.speed(figures.Machine(changed), [])
+    assert "| 5.4x |" in figures.speed(Machine(changed), [])
 
 
 def test_the_markers() -> None:
@@ -82,7 +83,7 @@ def test_attention_is_read_from_the_sweep() -> None:
         return [size | ours, size | rival | {"peak_mib": peak}]
 
     sweep = [*rows(512, 12.0, 30.0), *rows(2048, 20.0, 40.0), *rows(16384, 70.5, 50.0)]
-    text = figures.machine_section(figures.Machine(results(), sweep))
+    text = figures.machine_section(Machine(results(), sweep))
     assert "12.0 times our time and 3.0 times our memory at 512 tokens,\n70.5 times" in text
     assert "2048 tokens" not in text
 
@@ -97,11 +98,11 @@ def test_whole_models_are_compared_with_stock() -> None:
         row("FNet ours-Base", "float32", 320.0),
         row("FNet ours-Base", "bfloat16", 160.0),
     ]
-    machine = figures.Machine(results(), models=models)
+    machine = Machine(results(), models=models)
     assert "**2.5x faster FNet-Base**" in figures.highlights([machine])
     assert "the whole model gains 1.25x" in figures.highlights([machine])
     assert "patched float32 320 ms, patched bfloat16 160 ms." in figures.speed(machine, [])
-    without = figures.Machine(results(), models=models[:2])
+    without = Machine(results(), models=models[:2])
     assert "FNet-Base" not in figures.highlights([without]) + figures.speed(without, [])
 
 
