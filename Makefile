@@ -28,8 +28,8 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint docs cuda-build kernel-report bench bench-results \
-  bench-full bench-regression bench-instructions gpu-check wheel-check clean FORCE
+.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
+  bench-regression bench-instructions gpu-check wheel-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +59,7 @@ lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
 	$(ENV)/bin/mypy
 
+.PHONY: docs
 docs: $(PACKAGES) ## build the documentation site, strictly, into build/site
 	NO_MKDOCS_2_WARNING=1 $(ENV)/bin/mkdocs build --quiet --strict $(ARGS)
 
