@@ -54,9 +54,8 @@ class Machine:
     def name(self) -> str:
         """Processor with family and model."""
         cpu = self.facts["cpu"]
-        if "family" not in cpu:
-            return str(cpu["name"])
-        return f"{cpu['name']} (family {cpu['family']}, model {cpu.get('model')})"
+        name = str(cpu["name"]).replace("(R)", "")
+        return f"{name} (family {cpu['family']}, model {cpu['model']})" if "family" in cpu else name
 
     @property
     def load(self) -> float:
