@@ -61,6 +61,10 @@ lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
 	$(ENV)/bin/mypy
 
+.PHONY: docs
+docs: $(PACKAGES) ## build the documentation site, strictly, into build/site
+	NO_MKDOCS_2_WARNING=1 $(ENV)/bin/mkdocs build --quiet --strict $(ARGS)
+
 # What is measured goes to build/bench; KEEP=1 writes it to bench/results, where it can be committed.
 KEPT := $(if $(KEEP),--keep)
 BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)

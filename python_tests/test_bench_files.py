@@ -1,4 +1,4 @@
-"""What stands beside the benchmarks: the README's figures, the regression gate, the counts."""
+"""What stands beside the benchmarks: the regression gate, the counts, the recording."""
 
 from __future__ import annotations
 
@@ -18,69 +18,7 @@ sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "bench" / "regression")]
 
 import gate  # noqa: E402
 import instructions  # noqa: E402
-import readme  # noqa: E402
 import record  # noqa: E402
-
-FILES = sorted(readme.RESULTS.glob("*-bars.json"))
-RESULTS = json.loads(FILES[0].read_text())
-
-
-def test_the_readme_says_what_the_results_say() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert readme.updated(text, readme.made()) == text, "run python bench/readme.py"
-    assert text.count("Forward in float32 on ") == len(FILES), "every machine"
-
-
-def test_other_results_make_another_readme() -> None:
-    changed = json.loads(json.dumps(RESULTS))
-    for v in changed["bars"]:
-        bar = next(bar for bar in readme.PROMISES if bar.name == v["bar"])
-        v["measured"] = 2 * bar.limit if bar.at_least else bar.limit / 2
-    now = readme.block([readme.Machine(changed, [])])
-    assert f"All {len(changed['bars'])} bars that we set ourselves" in now
-    assert "self-attention" not in now, "no sweep, no figure"
-    assert "fresh pages" not in now, "the data do not say so"
-    shape = changed["bars"][0]["shape"]
-    missed = next(v for v in changed["bars"] if v["bar"] == readme.FORMULA.name)
-    missed |= {"measured": 5.4, "room": {readme.ROOMS[1]: 3.25, readme.ROOMS[0]: 9.0}}
-    now = readme.block([readme.Machine(changed, [])])
-    assert "1 are missed" in now
-    assert f", at worst 5.40 at {shape} on {missed['isa']}; an op as fast as eager " in now
-    assert "would reach 3.2 there" in now
-    assert f"| {shape.replace('x', ' x ')} | 5.4 (" in now
-
-
-def test_the_markers_of_the_readme() -> None:
-    with pytest.raises(ValueError, match="the README needs"):
-        readme.updated("no markers", {"cuda": ""})
-    begin, end = readme.MARKS["cuda"]
-    with pytest.raises(ValueError, match="stands before"):
-        readme.updated(f"{end}\n{begin}", {"cuda": ""})
-    text = readme.updated(f"a\n{begin}\nold\n{end}\nb", {"cuda": "new"})
-    assert text == f"a\n{begin}\nnew\n{end}\nb"
-
-
-def test_attention_is_read_from_the_sweep() -> None:
-    def rows(seq: int, over: float, peak: float) -> list[dict[str, object]]:
-        size = {"shape": f"1x{seq}x768", "seq": seq, "hidden": 768}
-        ours = {"contestant": "ours x", "role": "ours", "over_ours": 1, "peak_mib": 10.0}
-        rival = {"contestant": "self-attention", "role": "attention", "over_ours": over}
-        return [size | ours, size | rival | {"peak_mib": peak}]
-
-    sweep = [*rows(512, 12.0, 30.0), *rows(2048, 20.0, 40.0), *rows(16384, 70.5, 50.0)]
-    text = readme.block([readme.Machine(RESULTS, sweep)])
-    assert "12.0 times as long as ours and 3.0 times the memory at 512 tokens, 70.5 times" in text
-    assert "2048 tokens" not in text
-
-
-def test_cuda_figures_come_from_the_kernel_report() -> None:
-    report = json.loads((readme.RESULTS / "kernel_report.json").read_text())
-    assert "against 68 of the" in readme.cuda_block(report)
-    report["audit"]["seq_fft 512x768 bfloat16"]["bytes_per_element"] += 1
-    assert readme.cuda_block(report) != readme.made()["cuda"]
-    report["audit"]["row_fft 512x768 float32"]["sectors"]["y write"] = 2.0
-    with pytest.raises(ValueError, match="y write moves 2"):
-        readme.cuda_block(report)
 
 
 def test_the_gate_takes_the_quietest_part_of_the_rounds() -> None:

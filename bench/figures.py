@@ -1,0 +1,295 @@
+"""The figures of README.md and docs/benchmarks.md as Markdown, made from committed results.
+
+defines: highlights, speed, machine_section, cuda_block
+
+Every function reads JSON and returns text. No figure is typed by hand, and no sentence says more
+than the data do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bars_report import ROOMS
+from promises import BACKWARD, BF16, FLOOR, FORMULA, MEMORY, PROMISES, STEP, THREADS, TORCH
+from recorded import REUSED, Machine
+
+
+def span(values: Iterable[float], digits: int, unit: str = "") -> str:
+    """`least to most`, or one figure where both round to the same."""
+    values = list(values)
+    least, most = (f"{v:.{digits}f}" for v in (min(values), max(values)))
+    return (least if least == most else f"{least} to {most}") + unit
+
+
+def rows_of(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _sizes(shape: str) -> str:
+    return shape.replace("x", " x ")
+
+
+def highlights(machines: Sequence[Machine]) -> str:
+    """Three figures over all machines: speed, memory, a whole model."""
+    formula = span((r for m in machines for r in m.ratios(FORMULA)), 1, "x")
+    torch = span((r for m in machines for r in m.ratios(TORCH)), 1, "x")
+    count = f"{len(machines)} CPUs" if len(machines) > 1 else "1 CPU"
+    lines = [
+        f"- **{formula} faster** than the formula `layer_norm(x + fftn(x).real)`, and {torch} "
+        f"faster\n  than the best torch composition, compiled or eager (float32 forward, {count})."
+    ]
+    cases = [(case, v) for m in machines for of in m.memory.values() for case, v in of.items()]
+    if cases:
+        ours = max(v for case, v in cases if case.startswith("ours"))
+        theirs = max(v for case, v in cases if case.startswith("formula"))
+        lines.append(
+            f"- **At most {ours:.2f} times `x`** (in float32) of extra memory; "
+            f"the formula needs up to {theirs:.1f} times."
+        )
+    gains = [gain for m in machines if (gain := _model_gains(m))]
+    if gains:
+        same, half = (span((g[i] for g in gains), dot, "x") for i, dot in ((0, 2), (1, 1)))
+        lines.append(
+            f"- **{half} faster FNet-Base** of transformers: patched in bfloat16, which the stock "
+            f"model\n  refuses, against stock in float32. In float32 the whole model gains {same}."
+        )
+    return "\n".join(lines)
+
+
+def _model_gains(machine: Machine) -> tuple[float, float] | None:
+    """Stock FNet-Base in float32 over the patched one, in float32 and in bfloat16."""
+    stock = machine.model("FNet-Base", "float32")
+    patched = [machine.model("FNet ours-Base", dtype) for dtype in ("float32", "bfloat16")]
+    if stock is None or None in patched:
+        return None
+    same, half = (stock["median_ms"] / row["median_ms"] for row in patched if row)
+    return same, half
+
+
+def speed(machine: Machine, others: Sequence[Machine]) -> str:
+    """The README's table: one machine, its best instruction set, and one line on the others."""
+    isa = machine.isas[0]
+    heads = ["batch x seq x hidden", "ours", "formula", "best torch", "`layer_norm(x + x)`"]
+    rows = [
+        [
+            _sizes(shape),
+            f"{machine.milliseconds(shape, isa) or float('nan'):.2f} ms",
+            f"{machine.one(FORMULA, shape, isa)['measured']:.1f}x",
+            f"{machine.one(TORCH, shape, isa)['measured']:.1f}x",
+            f"{1 / machine.one(FLOOR, shape, isa)['measured']:.2f}x",
+        ]
+        for shape in machine.shapes
+    ]
+    lines = [_taken_on(machine)]
+    for other in others:
+        formula, torch = (span(other.ratios(target), 1, "x") for target in (FORMULA, TORCH))
+        lines.append(f"On {other.name}: formula {formula}, best torch {torch}.")
+    lines += filter(None, [_model_line(machine)])
+    return f"{rows_of(heads, rows)}\n\n" + "\n".join(lines)
+
+
+def _taken_on(machine: Machine) -> str:
+    busy = f"; load {machine.load:.1f}, not idle" if machine.load > 0.5 else ""
+    facts = machine.facts
+    return (
+        f"{machine.name}, {facts['threads']} threads, {machine.isas[0]}, "
+        f"torch {facts['versions']['torch']}, {facts['date'][:10]}{busy}."
+    )
+
+
+def _model_line(machine: Machine) -> str:
+    stock = machine.model("FNet-Base", "float32")
+    patched = [machine.model("FNet ours-Base", dtype) for dtype in ("float32", "bfloat16")]
+    if stock is None or None in patched:
+        return ""
+    same, half = (f"{row['median_ms']:.0f} ms" for row in patched if row)
+    return (
+        f"FNet-Base, {stock['batch']} x {stock['seq']}: stock float32 {stock['median_ms']:.0f} ms, "
+        f"patched float32 {same}, patched bfloat16 {half}."
+    )
+
+
+def machine_section(machine: Machine) -> str:
+    """Everything that was recorded of one machine, for docs/benchmarks.md."""
+    parts = [
+        f"### {machine.name}",
+        _conditions(machine),
+        _forward_table(machine),
+        _other_passes(machine),
+        _attention(machine),
+        _model_table(machine),
+        _targets(machine),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _conditions(machine: Machine) -> str:
+    pages = (
+        "Inputs are cold; large tensors of all contestants use huge pages."
+        if machine.facts.get("huge_pages")
+        else "All rounds use one x; other contestants evict part of it from the caches."
+    )
+    return f"{_taken_on(machine)}\n{pages}"
+
+
+def _forward_table(machine: Machine) -> str:
+    heads = ["forward, float32", "malloc", "ISA", "ours", "formula", "best torch", "which"]
+    rows = []
+    for shape in dict.fromkeys(v["shape"] for v in machine.of(FORMULA)):
+        for isa in machine.isas:
+            best = machine.one(TORCH, shape, isa)
+            time = machine.milliseconds(shape, isa)
+            rows.append(
+                [
+                    _sizes(shape.removesuffix(REUSED)),
+                    "keeps memory" if shape.endswith(REUSED) else "default",
+                    isa,
+                    f"{time:.2f} ms" if time else "",
+                    f"{machine.one(FORMULA, shape, isa)['measured']:.1f}x",
+                    f"{best['measured']:.1f}x",
+                    best.get("against", ""),
+                    f"{1 / machine.one(FLOOR, shape, isa)['measured']:.2f}x",
+                ]
+            )
+    return rows_of([*heads, "`layer_norm(x + x)`"], rows)
+
+
+def _other_passes(machine: Machine) -> str:
+    """Backward, training step, bfloat16, threads and memory, as far as they were measured."""
+    names = {
+        BACKWARD: "backward alone: formula's time / ours",
+        STEP: "forward and backward: formula's time / ours",
+        BF16: "forward: our bfloat16 time / our float32 time",
+        THREADS: "1 x 2048 x 768: time on one thread / on two",
+        MEMORY: "extra memory / `x` in float32, worst pass",
+    }
+    rows = []
+    for target, name in names.items():
+        measured = [machine.of(target, isa) for isa in machine.isas]
+        if any(measured):
+            spans = [span((v["measured"] for v in of), 2) if of else "" for of in measured]
+            rows.append([name, *spans])
+    return rows_of(["over the shapes above", *machine.isas], rows) if rows else ""
+
+
+def _attention(machine: Machine) -> str:
+    """Self-attention's sublayer over ours, at the ends of the sweep."""
+    rows = [r for r in machine.sweep if r["contestant"] == "self-attention" and r["over_ours"]]
+    rows = [r for r in rows if r["hidden"] == 768 and r["seq"] >= 512]
+    if not rows:
+        return ""
+    ours = {r["shape"]: r for r in machine.sweep if r["role"] == "ours" and r["over_ours"] == 1}
+    rows.sort(key=lambda row: int(row["seq"]))
+    texts = []
+    for row in {r["seq"]: r for r in (rows[0], rows[-1])}.values():
+        text = f"{row['over_ours']:.1f} times our time"
+        memory = (row["peak_mib"], ours.get(row["shape"], {}).get("peak_mib"))
+        if all(memory):
+            text += f" and {memory[0] / memory[1]:.1f} times our memory"
+        texts.append(f"{text} at {row['seq']} tokens")
+    listed = ",\n".join(texts)
+    return f"A self-attention sublayer (SDPA, same width) takes\n{listed}."
+
+
+def _model_table(machine: Machine) -> str:
+    if not machine.models:
+        return ""
+    rows = [
+        [
+            r["model"].replace("FNet ours", "FNet patched"),
+            r["dtype"],
+            r["pass"],
+            f"{r['median_ms']:.0f} ms",
+            f"{r['bert_over_this']:.2f}x" if r["bert_over_this"] else "",
+        ]
+        for r in machine.models
+    ]
+    heads = ["whole model", "dtype", "task", "median", "BERT's time / this"]
+    sizes = " and ".join(sorted({f"{r['batch']} x {r['seq']} tokens" for r in machine.models}))
+    least = min(r["rounds"] for r in machine.models)
+    note = f"Whole models of transformers, {sizes}, random weights; at least {least} rounds:"
+    return f"{note}\n\n{rows_of(heads, rows)}"
+
+
+def _shape(verdict: dict[str, Any]) -> str:
+    return str(verdict["shape"]).replace(REUSED, " (malloc keeps memory)")
+
+
+def _targets(machine: Machine) -> str:
+    """Every target: where it is met, and what `layer_norm(x + x)` would score where it is not."""
+    rows, total, missed = [], 0, 0
+    for target in PROMISES:
+        verdicts = machine.of(target)
+        if not verdicts:
+            continue
+        failed = [v for v in verdicts if not target.keeps(v["measured"])]
+        total, missed = total + len(verdicts), missed + len(failed)
+        worst = (min if target.at_least else max)(verdicts, key=lambda v: float(v["measured"]))
+        bounds = [v["room"][ROOMS[1]] for v in failed if ROOMS[1] in v.get("room", {})]
+        rows.append(
+            [
+                target.name,
+                str(target),
+                f"{len(verdicts) - len(failed)} of {len(verdicts)}",
+                f"{worst['measured']:.2f} at {_shape(worst)}, {worst['isa']}",
+                span(bounds, 1) if bounds else "",
+            ]
+        )
+    verb = "is" if missed == 1 else "are"
+    said = (
+        f"{missed} of {total} targets {verb} missed" if missed else f"All {total} targets are met"
+    )
+    heads = ["target", "limit", "met", "worst", "bound where missed"]
+    return (
+        f"{said}, counted by shape, instruction set and malloc setting:\n\n{rows_of(heads, rows)}"
+    )
+
+
+#: Bytes per element that the formula's forward moves in float32, operation by operation: cast to
+#: complex, FFT along hidden, FFT along seq, x + real part, LayerNorm.
+_FORMULA_BYTES = sum((4 + 8, 8 + 8, 8 + 8, 4 + 8 + 4, 4 + 4))
+_MIRRORED = "seq_fft x read"  # see kernel_report.py
+
+
+def cuda_block(report: dict[str, Any]) -> str:
+    """What is counted of the CUDA kernels without a GPU.
+
+    Raises:
+        ValueError: another access than that of mirrored columns moves more than whole sectors.
+    """
+    audit = report["audit"]
+
+    def moved(kernels: Sequence[str], dtype: str) -> str:
+        counts = (audit[f"{kernel} 512x768 {dtype}"]["bytes_per_element"] for kernel in kernels)
+        return f"{sum(counts):.1f}"
+
+    rows = [
+        [name, *(moved(kernels, dtype) for dtype in ("bfloat16", "float32"))]
+        for name, kernels in (
+            ("forward", ("seq_fft", "row_fft")),
+            ("backward", ("row_grad", "seq_grad")),
+        )
+    ]
+    rows.append(["the formula's forward", "", str(_FORMULA_BYTES)])
+    usual = {name: figures for name, figures in audit.items() if " 8192x" not in name}
+    for kernel, figures in usual.items():
+        for site, sectors in figures["sectors"].items():
+            name = f"{kernel.split()[0]} {site}"
+            if sectors > 1.1 and name != _MIRRORED:
+                raise ValueError(f"{kernel}: {site} moves {sectors:.2f} times its sectors")
+    worst = max(figures["worst_site"] for figures in audit.values())
+    conflicts = (
+        "shared memory is free of bank conflicts"
+        if worst <= 1
+        else f"the worst shared-memory access takes {worst:.1f} times its minimum of wavefronts"
+    )
+    heads = ["bytes per element, 512 x 768", "bfloat16", "float32"]
+    return (
+        f"{rows_of(heads, rows)}\n\n"
+        "L2 and DRAM traffic are counted together. Up to 4096 tokens every global access moves\n"
+        f"whole sectors, except the read of x's mirrored columns, and {conflicts}."
+    )

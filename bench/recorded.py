@@ -1,0 +1,90 @@
+"""All committed results of one machine, read from bench/results.
+
+defines: Machine, REUSED
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bar import Bar
+from promises import FORMULA
+
+#: Suffix of a shape that was timed with malloc keeping freed memory.
+REUSED = " (reused pages)"
+#: The figures of the benchmark command beside a machine's targets: forward sweep and models.
+_SWEEP, _MODELS, _MODELS_BF16 = "fp32-forward", "fp32-both", "bf16-forward"
+
+
+class Machine:
+    """All committed results of one machine."""
+
+    def __init__(
+        self,
+        targets: dict[str, Any],
+        sweep: Sequence[dict[str, Any]] = (),
+        models: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self.facts = targets["machine"]
+        self.verdicts: list[dict[str, Any]] = targets["bars"]
+        self.times: dict[str, Any] = targets.get("times", {})
+        self.memory: dict[str, dict[str, float]] = targets.get("memory", {})
+        self.sweep = sweep
+        self.models = models
+        self.isas = list(dict.fromkeys(v["isa"] for v in self.verdicts))
+        shapes = dict.fromkeys(v["shape"] for v in self.verdicts if v["bar"] == FORMULA.name)
+        self.shapes = [shape for shape in shapes if not shape.endswith(REUSED)]
+
+    @classmethod
+    def read(cls, path: Path) -> Machine:
+        """Read <cpu>-bars.json, and the files of the benchmark command beside it if they exist."""
+        slug = path.name.removesuffix("-bars.json")
+
+        def beside(folder: str, part: str) -> list[dict[str, Any]]:
+            file = path.parent / f"{slug}-{folder}" / "bench.json"
+            return json.loads(file.read_text())[part] if file.exists() else []
+
+        models = [*beside(_MODELS, "models"), *beside(_MODELS_BF16, "models")]
+        return cls(json.loads(path.read_text()), beside(_SWEEP, "rows"), models)
+
+    @property
+    def name(self) -> str:
+        """Processor with family and model."""
+        cpu = self.facts["cpu"]
+        name = str(cpu["name"]).replace("(R)", "")
+        return f"{name} (family {cpu['family']}, model {cpu['model']})" if "family" in cpu else name
+
+    @property
+    def load(self) -> float:
+        """Load average at the start of the run."""
+        return float((self.facts["load_at_start"] or [0.0])[0])
+
+    def of(self, target: Bar, isa: str | None = None) -> list[dict[str, Any]]:
+        """Every measurement for `target`, of one instruction set or of all."""
+        found = [v for v in self.verdicts if v["bar"] == target.name]
+        return [v for v in found if isa in (None, v["isa"])]
+
+    def one(self, target: Bar, shape: str, isa: str) -> dict[str, Any]:
+        """The measurement for `target` at one shape on one instruction set."""
+        found = [v for v in self.of(target, isa) if v["shape"] == shape]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} figures for {target.name} at {shape} on {isa}")
+        return found[0]
+
+    def ratios(self, target: Bar) -> list[float]:
+        """Ratios of the best instruction set at the shapes of the table."""
+        return [self.one(target, shape, self.isas[0])["measured"] for shape in self.shapes]
+
+    def milliseconds(self, shape: str, isa: str) -> float | None:
+        """Median time of our float32 forward pass."""
+        times = self.times.get(f"forward fp32 {shape}", {}).get(f"ours {isa}")
+        return times and float(times["median_ms"])
+
+    def model(self, name: str, dtype: str, task: str = "inference") -> dict[str, Any] | None:
+        """The row of one whole model."""
+        key = (name, dtype, task)
+        rows = (r for r in self.models if (r["model"], r["dtype"], r["pass"]) == key)
+        return next(rows, None)
