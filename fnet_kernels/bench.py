@@ -25,7 +25,7 @@ from fnet_kernels._bench.setting import Setting, reason
 from fnet_kernels._bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
 from fnet_kernels._bench.study import STEPS, Effort, Study, study
 from fnet_kernels._bench.timing import PASSES
-from fnet_kernels._library import DEVICES
+from fnet_kernels._ops.load import DEVICES
 from fnet_kernels._progress import Progress
 from fnet_kernels._table import table
 

@@ -28,7 +28,7 @@ def promised() -> set[str]:
 @pytest.fixture
 def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
     """For loops: every instruction set of this machine in turn, in use while the body runs."""
-    from fnet_kernels._library import operators
+    from fnet_kernels._ops.load import operators
 
     def each() -> Iterator[str]:
         for isa in operators.cpu_isas().split(","):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from fnet_kernels import fourier_mix, fused_fourier_mix, reference
-from fnet_kernels._library import operators
+from fnet_kernels._ops.load import operators
 
 Isas = Callable[[], Iterator[str]]
 Arguments = tuple[Tensor, Tensor, Tensor, float]

@@ -170,13 +170,6 @@ def test_the_compiler_is_read_from_the_extension() -> None:
     assert re.search(r"GCC|clang", instructions.compiler())
 
 
-def test_every_package_is_listed() -> None:
-    tomllib = pytest.importorskip("tomllib")  # Python 3.11
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    there = [path.parent for path in (ROOT / "fnet_kernels").rglob("__init__.py")]
-    assert sorted(listed) == sorted(".".join(p.relative_to(ROOT).parts) for p in there)
-
-
 def test_what_is_recorded_fits_in_half_an_hour(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

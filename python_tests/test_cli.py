@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import fnet_kernels
-from fnet_kernels import cli, doctor, ops
+from fnet_kernels import cli, functional
+from fnet_kernels.diagnostics import doctor
 
 ROOT = Path(fnet_kernels.__file__).parents[1]
 
@@ -118,8 +119,8 @@ def test_without_its_extension_the_package_names_the_cure(use: str) -> None:
 def test_doctor_finds_wrong_results(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = ops.fused_fourier_mix
-    monkeypatch.setattr(ops, "fused_fourier_mix", lambda *args: right(*args) * 1.1)
+    right = functional.fused_fourier_mix
+    monkeypatch.setattr(functional, "fused_fourier_mix", lambda *args: right(*args) * 1.1)
     assert cli.main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert out.count("[BROKEN]") == 2
@@ -128,17 +129,17 @@ def test_doctor_finds_wrong_results(
 
 
 def test_doctor_takes_nan_for_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = ops.fused_fourier_mix
-    monkeypatch.setattr(ops, "fused_fourier_mix", lambda *args: right(*args) * float("nan"))
+    right = functional.fused_fourier_mix
+    monkeypatch.setattr(functional, "fused_fourier_mix", lambda *args: right(*args) * float("nan"))
     assert [f.name for f in doctor.examine() if f.cure] == ["kernels path", "general path"]
 
 
 def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = types.ModuleType("fnet_kernels.demo")
+    command = types.ModuleType("fnet_kernels.demo.command")
     seen = []
     command.add_arguments = lambda parser: parser.add_argument("--seq")  # type: ignore[attr-defined]
     command.run = lambda args: seen.append(args.seq) or 3  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fnet_kernels.demo", command)
+    monkeypatch.setitem(sys.modules, "fnet_kernels.demo.command", command)
     assert cli.main(["demo", "--seq", "512"]) == 3
     assert seen == ["512"]
 
@@ -146,7 +147,7 @@ def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_command_that_does_not_import_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "fnet_kernels.demo", None)
+    monkeypatch.setitem(sys.modules, "fnet_kernels.demo.command", None)
     assert cli.main(["demo"]) == 1
     assert "fnet_kernels demo: " in capsys.readouterr().err
 

@@ -193,9 +193,9 @@ print(explain((2, 512, 768), dtype=torch.float64, device="cuda").why)
 torch.ops.fnet_kernels.set_cuda_path("general")
 print(explain((2, 512, 768), device="cuda").why)
 torch.ops.fnet_kernels.set_cuda_path("auto")
-sys.modules["fnet_kernels.explain"]._USUAL_DEVICE = (84, 99 << 10, 6 << 20)
+sys.modules["fnet_kernels.diagnostics.explain"]._USUAL_DEVICE = (84, 99 << 10, 6 << 20)
 print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda"))
-sys.modules["fnet_kernels.explain"]._USUAL_DEVICE = (40, 64 << 10, 4 << 20)
+sys.modules["fnet_kernels.diagnostics.explain"]._USUAL_DEVICE = (40, 64 << 10, 4 << 20)
 print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
 """
     done = subprocess.run(

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fnet_kernels import _demo_inputs as inputs
-from fnet_kernels import _demo_measure, _demo_model, demo, hf
+from fnet_kernels import hf
 from fnet_kernels._progress import Progress
+from fnet_kernels.demo import checkpoint as checkpoints
+from fnet_kernels.demo import command, inputs, measure
+from fnet_kernels.demo.attention import SelfAttention
 
 transformers = pytest.importorskip("transformers")
 
@@ -34,14 +36,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_SECONDS", 0.01)
-    monkeypatch.setattr(demo, "_TOKENS", 64)
+    monkeypatch.setattr(command, "_SECONDS", 0.01)
+    monkeypatch.setattr(command, "_TOKENS", 64)
 
 
 def run_demo(*words: str) -> int:
     parser = argparse.ArgumentParser()
-    demo.add_arguments(parser)
-    return demo.run(parser.parse_args(words))
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(words))
 
 
 def test_checkpoint_end_to_end(
@@ -59,7 +61,7 @@ def test_checkpoint_end_to_end(
     assert "--seq 700: the checkpoint has 512 positions, so 512 was run" in said
     for row in ("4 x 16", "1 x 512"):  # 64 tokens a forward here, at least one sequence
         assert row in said
-    for row in (*_demo_measure.NAMES, "bfloat16, stock:    raises: "):
+    for row in (*measure.NAMES, "bfloat16, stock:    raises: "):
         assert row in said
     assert (out / "fnet_demo.png").read_bytes().startswith(b"\x89PNG")
 
@@ -70,7 +72,7 @@ def test_without_a_checkpoint_it_says_random_and_brings_its_own_text(
     def config(positions: int) -> object:
         return tiny_config(max_position_embeddings=positions)
 
-    monkeypatch.setattr(_demo_model, "base_config", config)
+    monkeypatch.setattr(checkpoints, "base_config", config)
     assert run_demo("--seq", "520", "--out", str(tmp_path)) == 0
     said = capsys.readouterr().out
     assert "random weights" in said
@@ -80,14 +82,14 @@ def test_without_a_checkpoint_it_says_random_and_brings_its_own_text(
 
 
 def test_base_config_is_the_paper_s() -> None:
-    config = _demo_model.base_config(2048)
+    config = checkpoints.base_config(2048)
     assert (config.hidden_size, config.num_hidden_layers, config.intermediate_size) == (
         768,
         12,
         3072,
     )
     assert config.max_position_embeddings == 2048
-    assert _demo_model.base_config(16).max_position_embeddings == 512
+    assert checkpoints.base_config(16).max_position_embeddings == 512
 
 
 @pytest.mark.parametrize(
@@ -132,10 +134,10 @@ def test_an_unreachable_hub_is_named_at_once(monkeypatch: pytest.MonkeyPatch) ->
     def no_address(*_: object) -> None:
         raise OSError("no name service")
 
-    monkeypatch.setattr(_demo_model.socket, "getaddrinfo", no_address)
-    monkeypatch.setattr(_demo_model.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(checkpoints.socket, "getaddrinfo", no_address)
+    monkeypatch.setattr(checkpoints.urllib.request, "getproxies", dict)
     with pytest.raises(inputs.Unusable, match=r"nobody/nothing is not a folder.*out of reach"):
-        _demo_model.load("nobody/nothing", "text", 16)
+        checkpoints.load("nobody/nothing", "text", 16)
 
 
 def test_the_checkpoint_s_tokenizer_is_used(checkpoint: str, tmp_path: Path) -> None:
@@ -146,11 +148,11 @@ def test_the_checkpoint_s_tokenizer_is_used(checkpoint: str, tmp_path: Path) -> 
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
     fast.save_pretrained(tmp_path)
     transformers.FNetModel(tiny_config(vocab_size=50)).save_pretrained(tmp_path)
-    loaded = _demo_model.load(str(tmp_path), "mix the other tokens", 16)
+    loaded = checkpoints.load(str(tmp_path), "mix the other tokens", 16)
     assert loaded.ids == [1, 2, 0, 3]
     assert "tokenizer" in loaded.tokens
 
-    without = _demo_model.load(checkpoint, "mix", 16)
+    without = checkpoints.load(checkpoint, "mix", 16)
     assert without.ids == [byte + inputs.BYTE_OFFSET for byte in b"mix"]
     assert "bytes" in without.tokens
 
@@ -166,10 +168,10 @@ def what_torch_says_of_bf16() -> str | None:
 def test_measure_tells_a_patch_that_is_wrong(
     checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock = _demo_model.load(checkpoint, "text", 16).model
+    stock = checkpoints.load(checkpoint, "text", 16).model
     rows = inputs.token_rows(list(range(4, 200)), batch=2, seq=24)
-    quiet = Progress(_demo_measure.STEPS, io.StringIO())
-    right = _demo_measure.measure(stock, rows, quiet, 0.01)
+    quiet = Progress(measure.STEPS, io.StringIO())
+    right = measure.measure(stock, rows, quiet, 0.01)
     assert right.fp32.largest < 1e-4
     assert right.fp32.relative < 1e-5
     assert 0 < right.bf16.relative < 0.1
@@ -184,7 +186,7 @@ def test_measure_tells_a_patch_that_is_wrong(
 
     hf_patch = hf.patch_fnet
     monkeypatch.setattr(hf, "patch_fnet", patch_and_break)
-    wrong = _demo_measure.measure(stock, rows, quiet, 0.01)
+    wrong = measure.measure(stock, rows, quiet, 0.01)
     assert wrong.fp32.relative > 0.1
 
 
@@ -192,14 +194,14 @@ def test_agreement_is_over_all_layers() -> None:
     theirs = [torch.ones(2, 3), torch.full((2, 3), 2.0)]
     ours = copy.deepcopy(theirs)
     ours[1][0, 0] += 0.5
-    found = _demo_measure.Agreement.between(ours, theirs)
+    found = measure.Agreement.between(ours, theirs)
     assert found.largest == 0.5
     assert found.relative == pytest.approx((0.25 / 12) ** 0.5 / (30 / 12) ** 0.5)
 
 
 def test_shared_copy_shares_parameters_and_not_modules(checkpoint: str) -> None:
-    stock = _demo_model.load(checkpoint, "text", 16).model
-    twin = _demo_model.shared_copy(stock)
+    stock = checkpoints.load(checkpoint, "text", 16).model
+    twin = measure.shared_copy(stock)
     assert all(a is b for a, b in zip(stock.parameters(), twin.parameters(), strict=True))
     hf.patch_fnet(twin)
     assert not hf.unpatch_fnet(stock).changed
@@ -207,7 +209,7 @@ def test_shared_copy_shares_parameters_and_not_modules(checkpoint: str) -> None:
 
 @pytest.mark.parametrize(("hidden", "heads"), [(128, 2), (48, 1)])
 def test_self_attention_is_the_definition(hidden: int, heads: int) -> None:
-    layer = _demo_model.SelfAttention(hidden)
+    layer = SelfAttention(hidden)
     x = torch.randn(2, 5, hidden)
     q, k, v = layer.qkv(x).chunk(3, -1)
     parts: list[Tensor] = []

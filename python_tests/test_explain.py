@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fnet_kernels import explain
-from fnet_kernels._library import operators
+from fnet_kernels._ops.load import operators
 
 
 def test_kernels() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fnet_kernels._library import operators
+from fnet_kernels._ops.load import operators
 
 ISAS = operators.cpu_isas().split(",")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels import explain, fourier_mix, fused_fourier_mix
-from fnet_kernels._library import operators
+from fnet_kernels._ops.load import operators
 
 Isas = Callable[[], Iterator[str]]
 

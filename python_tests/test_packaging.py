@@ -13,7 +13,7 @@ import pytest
 from symbols import foreign_symbols, library_asking_for
 
 import fnet_kernels
-from fnet_kernels._library import extension
+from fnet_kernels._ops.load import extension
 
 ROOT = Path(__file__).parent.parent
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler here")

@@ -33,7 +33,7 @@ from fnet_kernels._bench.transforms import (
     scipy_form,
     two_ffts,
 )
-from fnet_kernels._library import DEVICES, NO_CUDA, operators
+from fnet_kernels._ops.load import DEVICES, NO_CUDA, operators
 
 SAME = ("ours", "formula", "composition", "matmul", "library")  # roles of the same mathematics
 

@@ -18,7 +18,7 @@ import torch
 from fnet_kernels import hf
 from fnet_kernels._bench import cuda, memory, paper
 from fnet_kernels._bench.setting import reason
-from fnet_kernels._library import DEVICES, NO_CUDA
+from fnet_kernels._ops.load import DEVICES, NO_CUDA
 from fnet_kernels._timing import interleave, wall_seconds
 
 SIZES: dict[str, dict[str, int]] = {

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels import fused_fourier_mix
-from fnet_kernels._library import DEVICES
+from fnet_kernels._ops.load import DEVICES
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.append(str(ROOT / "bench"))

@@ -1,12 +1,11 @@
-"""The demo's models: FNet from `transformers`, stock, and a BERT self-attention sublayer.
+"""The demo's model: FNet from `transformers`, with random weights or from a checkpoint.
 
-defines: Loaded, base_config, load, shared_copy, SelfAttention
+defines: Loaded, base_config, load
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -16,10 +15,9 @@ from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch import nn
 
-from fnet_kernels._demo_inputs import BYTE_VOCABULARY, Unusable, byte_ids
+from fnet_kernels.demo.inputs import BYTE_VOCABULARY, Unusable, byte_ids
 
 
 @dataclass(frozen=True)
@@ -142,32 +140,3 @@ def _quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def shared_copy(model: nn.Module) -> nn.Module:
-    """A copy of the modules around the very same parameters and buffers."""
-    kept = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in kept})
-
-
-class SelfAttention(nn.Module):
-    """BERT's attention sublayer: LayerNorm(x + W_o SDPA(W_q x, W_k x, W_v x)).
-
-    As in BERT-Base, heads are 64 wide (one head where hidden is no multiple of 64). Q, K and V
-    come from one matrix product, the fastest way to write it. x and y: [batch, seq, hidden].
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.heads = hidden // 64 if hidden % 64 == 0 else 1
-        self.qkv = nn.Linear(hidden, 3 * hidden)
-        self.projection = nn.Linear(hidden, hidden)
-        self.norm = nn.LayerNorm(hidden, eps=1e-12)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend within each sequence; nothing is masked."""
-        split = self.qkv(x).unflatten(-1, (3, self.heads, -1))
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(query, key, value)
-        y: Tensor = self.norm(x + self.projection(mixed.transpose(1, 2).flatten(2)))
-        return y

@@ -71,7 +71,7 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 2 FNet layers
     """
-    from fnet_kernels._hf_layer import (
+    from fnet_kernels.hf._layer import (
         FusedFNetFourierTransform,
         is_fused,
         reason_to_leave_alone,
@@ -114,7 +114,7 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 0 FNet layers, 2 already were
     """
-    from fnet_kernels._hf_layer import FNetFourierTransform, is_fused
+    from fnet_kernels.hf._layer import FNetFourierTransform, is_fused
 
     changed: list[str] = []
     unchanged: list[str] = []
@@ -128,7 +128,7 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
 
 
 def _fnet_layers(function: str, model: nn.Module) -> list[tuple[str, Any]]:
-    from fnet_kernels._hf_layer import FNetFourierTransform
+    from fnet_kernels.hf._layer import FNetFourierTransform
 
     if not isinstance(model, nn.Module):
         raise TypeError(f"{function}: model must be a torch.nn.Module, got {type(model).__name__}")

@@ -13,6 +13,11 @@ COMMANDS = {
     "demo": "run a transformers FNet on real text, stock and patched",
     "bench": "time the mixing against every other way; table, CSV, JSON and plots",
 }
+_MODULES = {
+    "doctor": "fnet_kernels.diagnostics.doctor",
+    "demo": "fnet_kernels.demo.command",
+    "bench": "fnet_kernels.bench",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="command", help="see below")
     command = parser.parse_args(argv[:1]).command
     try:
-        module = importlib.import_module(f"fnet_kernels.{command}")
+        module = importlib.import_module(_MODULES[command])
     except ImportError as error:
         print(f"fnet_kernels {command}: {error}", file=sys.stderr)
         return 1

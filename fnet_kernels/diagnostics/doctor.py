@@ -78,7 +78,7 @@ def _torch() -> Finding:
 
 def _extension() -> Finding:
     try:
-        from fnet_kernels._library import extension
+        from fnet_kernels._ops.load import extension
     except ImportError as error:
         reason, _, cure = str(error).partition("; ")
         return Finding("extension", reason, cure)
@@ -88,7 +88,7 @@ def _extension() -> Finding:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from fnet_kernels._library import NO_CUDA, REBUILD_CUDA, operators
+    from fnet_kernels._ops.load import NO_CUDA, REBUILD_CUDA, operators
 
     best, used = operators.cpu_isas(), operators.cpu_isa()
     wish = os.environ.get("FNET_CPU_ISA", used)
@@ -116,7 +116,7 @@ def _self_checks() -> Iterator[Finding]:
     """Forward and backward against the reference in float64, for each device, path and dtype."""
     import torch
 
-    from fnet_kernels._library import DEVICES
+    from fnet_kernels._ops.load import DEVICES
 
     for device in DEVICES:
         if device == "cuda" and not torch.cuda.is_available():
@@ -144,7 +144,7 @@ def _self_check(device: str, path: str, shape: tuple[int, ...]) -> Finding:
 
 
 def _library_cure() -> str:
-    from fnet_kernels._library import REBUILD
+    from fnet_kernels._ops.load import REBUILD
 
     return f"{REBUILD}; if that does not help, report it with this output"
 
@@ -153,7 +153,7 @@ def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:
     """Largest error of y and of the gradients, each relative to the largest true value."""
     import torch
 
-    from fnet_kernels import ops, reference
+    from fnet_kernels import functional, reference
 
     dtype = getattr(torch, dtype_name)
     generator = torch.Generator().manual_seed(0)
@@ -168,7 +168,7 @@ def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:
         y = mix(*inputs)
         return [y.detach(), *torch.autograd.grad(y, inputs, grad.to(to))]
 
-    ours = results(ops.fused_fourier_mix, dtype)
+    ours = results(functional.fused_fourier_mix, dtype)
     truth = results(reference.fused_fourier_mix, torch.float64)
     errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, truth, strict=True)]
     return max(errors, key=lambda error: float("inf") if error != error else error)  # NaN is worst
@@ -177,7 +177,7 @@ def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:
 def _transformers() -> Finding:
     try:
         version = importlib.import_module("transformers").__version__
-        importlib.import_module("fnet_kernels._hf_layer")
+        importlib.import_module("fnet_kernels.hf._layer")
     except ImportError as error:
         return Finding("transformers", f"not usable, so neither is fnet_kernels.hf ({error})")
     return Finding("transformers", f"{version}, hf.patch_fnet is available")

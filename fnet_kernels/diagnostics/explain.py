@@ -10,8 +10,8 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from fnet_kernels._checks import check_x, no_kernels
-from fnet_kernels._library import DEVICES, operators
+from fnet_kernels._ops.checks import check_x, no_kernels
+from fnet_kernels._ops.load import DEVICES, operators
 
 Path = Literal["kernels", "general", "empty"]
 

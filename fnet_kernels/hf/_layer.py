@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels._checks import autocasting
-from fnet_kernels.ops import fused_fourier_mix
+from fnet_kernels._ops.checks import autocasting
+from fnet_kernels.functional import fused_fourier_mix
 
 try:
     from transformers.models.fnet.modeling_fnet import (

@@ -17,20 +17,20 @@ from pathlib import Path
 
 import torch
 
-from fnet_kernels import _demo_measure as names
-from fnet_kernels._demo_chart import save_chart
-from fnet_kernels._demo_inputs import (
+from fnet_kernels._progress import Progress
+from fnet_kernels._table import table
+from fnet_kernels._timing import Timing
+from fnet_kernels.demo import measure as names
+from fnet_kernels.demo.chart import save_chart
+from fnet_kernels.demo.checkpoint import Loaded, load
+from fnet_kernels.demo.inputs import (
     Unusable,
     found_text,
     read_texts,
     sequence_lengths,
     token_rows,
 )
-from fnet_kernels._demo_measure import STEPS, Measured, measure
-from fnet_kernels._demo_model import Loaded, load
-from fnet_kernels._progress import Progress
-from fnet_kernels._table import table
-from fnet_kernels._timing import Timing
+from fnet_kernels.demo.measure import STEPS, Measured, measure
 
 CHART = "fnet_demo.png"
 _TOKENS = 2048  # per forward: as many sequences as fit, at least one

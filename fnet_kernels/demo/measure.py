@@ -1,6 +1,6 @@
 """What the demo measures at one length: agreement, bfloat16, times.
 
-defines: Agreement, Measured, measure
+defines: Agreement, Measured, measure, shared_copy
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels import hf
-from fnet_kernels._demo_model import SelfAttention, shared_copy
 from fnet_kernels._progress import Progress
 from fnet_kernels._timing import Timing, interleave
+from fnet_kernels.demo.attention import SelfAttention
 
 STOCK, PATCHED, PATCHED_BF16 = "stock fp32", "patched fp32", "patched bf16"
 ATTENTION, ATTENTION_BF16 = "BERT attention fp32", "BERT attention bf16"
@@ -58,6 +58,12 @@ class Measured:
     def shape(self) -> str:
         """`4 x 512` for 4 sequences of 512 tokens."""
         return f"{self.batch} x {self.seq}"
+
+
+def shared_copy(model: nn.Module) -> nn.Module:
+    """A copy of the modules around the very same parameters and buffers."""
+    kept = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in kept})
 
 
 def _hidden_states(model: nn.Module, rows: Tensor) -> tuple[Tensor, ...]:

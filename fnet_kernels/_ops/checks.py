@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fnet_kernels._library import DEVICES, NO_CUDA, REBUILD_CUDA
+from fnet_kernels._ops.load import DEVICES, NO_CUDA, REBUILD_CUDA
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only

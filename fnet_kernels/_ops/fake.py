@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-import fnet_kernels._library  # noqa: F401  (the operators must exist)
+import fnet_kernels._ops.load  # noqa: F401  (the operators must exist)
 
 
 def _like(x: Tensor) -> Tensor:

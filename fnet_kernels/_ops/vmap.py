@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._library import operators
+from fnet_kernels._ops.load import operators
 
 Dims = tuple[int | None, ...]
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 # Importing these registers the gradients, the fake kernels and the vmap rules.
-from fnet_kernels import _autograd, _fake, _vmap  # noqa: F401
-from fnet_kernels._autograd import mix, train, transformed
-from fnet_kernels._checks import autocasting, check_eps, check_number, check_vector, check_x
-from fnet_kernels._library import operators
+from fnet_kernels._ops import autograd, fake, vmap  # noqa: F401
+from fnet_kernels._ops.checks import autocasting, check_eps, check_number, check_vector, check_x
+from fnet_kernels._ops.functorch import train
+from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.mixing import mix, transformed
 
 # Looked up once: finding an overload by name costs as much as the checks below.
 _mix: Callable[..., Tensor] = operators.fourier_mix.default

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fnet_kernels import _demo_measure as names
-from fnet_kernels._demo_measure import Measured
 from fnet_kernels._timing import Timing
+from fnet_kernels.demo import measure as names
+from fnet_kernels.demo.measure import Measured
 
 _COLOURS = {
     names.STOCK: "#8c8c8c",
