@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bar import Bar
-from bars_report import ROOMS
-from folders import RESULTS
-from promises import BACKWARD, BF16, FLOOR, FORMULA, MEMORY, PROMISES, STEP, TORCH
+from bench.bars.bar import Bar
+from bench.bars.promises import BACKWARD, BF16, FLOOR, FORMULA, MEMORY, PROMISES, STEP, TORCH
+from bench.bars.report import ROOMS
+from bench.folders import RESULTS
 
 README = Path(__file__).parent.parent / "README.md"
 MARKS = {

@@ -12,18 +12,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import shapes
+from bench.bars import command as bars
+from bench.bars.bar import Bar
+from bench.bars.report import ROOMS, Report
+from bench.contestants import registry as contestants
+from bench.contestants import transforms
+from bench.contestants.streaming import STREAMING
+from bench.measure import machine, memory, timing
 from fnet_kernels import reference
-from fnet_kernels._bench import contestants, machine, memory, shapes, timing, transforms
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing, interleave
 
-BENCH = Path(__file__).parent.parent / "bench"
-sys.path.insert(0, str(BENCH))
-
-import bars  # noqa: E402
-from bar import Bar  # noqa: E402
-from bars_report import ROOMS, Report  # noqa: E402
-from stream import STREAMING  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -222,10 +223,9 @@ def test_bars_end_to_end(
 
 
 MEASURED = """
-import sys; sys.path.insert(0, sys.argv[1])
 import torch
-from fnet_kernels._bench.memory import extra
-from fnet_kernels._bench.pages import pages
+from bench.measure.memory import extra
+from bench.measure.pages import pages
 assert pages("returned")
 MIB = 1 << 20
 kept = []
@@ -244,7 +244,8 @@ print(extra(call) / MIB, extra(hoard) / MIB)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory.py reads /proc")
 def test_extra_memory_is_what_the_result_does_not_hold() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(BENCH.parent)],
+        [sys.executable, "-c", MEASURED],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

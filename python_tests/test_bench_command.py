@@ -1,4 +1,4 @@
-"""`python -m fnet_kernels bench`, on tiny shapes: files, absences, refusals, wrong results."""
+"""`python -m bench`, on tiny shapes: files, absences, refusals, wrong results."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 import torch
 
-from fnet_kernels import bench as bench_command
-from fnet_kernels import cli
-from fnet_kernels._bench import contestants, memory, models, paper, report, shapes, study, timing
-from fnet_kernels._bench.report import tables
-from fnet_kernels._bench.setting import Setting
-from fnet_kernels._bench.study import Row, Study
+from bench import command as bench_command
+from bench import shapes
+from bench.contestants import models as model_contestants
+from bench.contestants import registry as contestants
+from bench.contestants.setting import Setting
+from bench.measure import memory, models, study, timing
+from bench.measure.study import Row, Study
+from bench.report import paper
+from bench.report import tables as report
+from bench.report.tables import tables
 from fnet_kernels._timing import Timing
 
 EAGER = [c for c in contestants.CONTESTANTS if "compiled" not in c.name]
@@ -46,7 +50,7 @@ def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bench(out: Path, *words: str, shapes: str = "2x6x8,1x9x8") -> int:
-    return cli.main(["bench", "--shapes", shapes, "--seconds", "0", "--out", str(out), *words])
+    return bench_command.main(["--shapes", shapes, "--seconds", "0", "--out", str(out), *words])
 
 
 def test_forward_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +122,7 @@ def test_what_cannot_be_used_is_one_line(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert bench(tmp_path, "--device", "cuda") == 2
     assert capsys.readouterr().err == (
-        "fnet_kernels bench: error: --device cuda: torch sees no CUDA device here\n"
+        "bench: error: --device cuda: torch sees no CUDA device here\n"
     )
     (tmp_path / "file").touch()
     assert bench(tmp_path / "file") == 2
@@ -286,7 +290,7 @@ def test_backward_alone_gives_the_gradients_of_step() -> None:
 def test_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child: None) -> None:
     pytest.importorskip("transformers")
     tiny = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
-    monkeypatch.setattr(models, "SIZES", {"Base": tiny})
+    monkeypatch.setattr(model_contestants, "SIZES", {"Base": tiny})
     monkeypatch.setattr(
         memory, "model_peaks", lambda *args: {"inference": 1 << 20, "training step": 2 << 20}
     )
@@ -294,10 +298,10 @@ def test_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child:
     assert not absent
     found = {(r["model"], r["pass"]): r for r in rows}
     names = {"BERT-Base", "FNet-Base", "FNet ours-Base"}
-    assert found.keys() == {(name, what) for name in names for what in models.PASSES}
+    assert found.keys() == {(name, what) for name in names for what in model_contestants.PASSES}
     assert found["BERT-Base", "inference"]["bert_over_this"] == 1
     assert found["FNet-Base", "training step"]["peak_mib"] == 2
-    _, body = models.model_table(rows)
+    _, body = report.model_table(rows)
     reported = {(line[0], line[1]): line[6] for line in body}
     assert reported["FNet ours-Base", "training step"] == "169"
 
@@ -305,7 +309,7 @@ def test_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child:
 def test_whole_models_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers")
     tiny = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
-    monkeypatch.setattr(models, "SIZES", {"Base": tiny})
+    monkeypatch.setattr(model_contestants, "SIZES", {"Base": tiny})
     monkeypatch.setattr(memory, "model_peaks", lambda *args: "not in this test")
     rows, absent = models.compare("Base", 1, 8, "cpu", torch.bfloat16, 0.0)
     assert {row["dtype"] for row in rows} == {"bfloat16"}

@@ -11,15 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fnet_kernels import bench
+from bench import command, instructions, readme, record
+from bench.regression import gate
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "bench" / "regression")]
-
-import gate  # noqa: E402
-import instructions  # noqa: E402
-import readme  # noqa: E402
-import record  # noqa: E402
 
 FILES = sorted(readme.RESULTS.glob("*-bars.json"))
 RESULTS = json.loads(FILES[0].read_text())
@@ -27,7 +22,7 @@ RESULTS = json.loads(FILES[0].read_text())
 
 def test_the_readme_says_what_the_results_say() -> None:
     text = (ROOT / "README.md").read_text()
-    assert readme.updated(text, readme.made()) == text, "run python bench/readme.py"
+    assert readme.updated(text, readme.made()) == text, "run python -m bench.readme"
     assert text.count("Forward in float32 on ") == len(FILES), "every machine"
 
 
@@ -182,10 +177,10 @@ def test_what_is_recorded_fits_in_half_an_hour(
         "passes",
     ]
     for step in steps:  # every word is one that the command knows
-        if step.words[:3] == ("-m", "fnet_kernels", "bench"):
+        if step.words[:2] == ("-m", "bench"):
             parser = argparse.ArgumentParser()
-            bench.add_arguments(parser)
-            parser.parse_args(step.words[3:])
+            command.add_arguments(parser)
+            parser.parse_args(step.words[2:])
 
 
 def test_a_step_that_cannot_end_in_time_does_not_begin(

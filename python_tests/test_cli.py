@@ -152,6 +152,13 @@ def test_a_command_that_does_not_import_says_why(
     assert "fnet_kernels demo: " in capsys.readouterr().err
 
 
+def test_the_benchmark_says_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--seconds", "1"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "fnet_kernels bench: run `python -m bench` in the repository\n"
+
+
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["--help"])

@@ -12,12 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from fnet_kernels._bench import contestants, plots, timing, transforms
-from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, Contestant
-from fnet_kernels._bench.plot_axes import Line
-from fnet_kernels._bench.report import tables
-from fnet_kernels._bench.setting import Absent, Setting, Sublayer
-from fnet_kernels._bench.study import Row, Study
+from bench.contestants import registry as contestants
+from bench.contestants import transforms
+from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant
+from bench.contestants.setting import Absent, Setting, Sublayer
+from bench.measure import timing
+from bench.measure.study import Row, Study
+from bench.report import plots
+from bench.report.plot_axes import Line
+from bench.report.tables import tables
 
 ON_CUDA = Setting((1, 4, 4), device="cuda")
 AROUND_CUFFT = next(c for c in CONTESTANTS if c.name == "ours, cuFFT path")

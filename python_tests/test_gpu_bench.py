@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from fnet_kernels._bench import contestants, transforms
-from fnet_kernels._bench.contestants import LAYERS, Contestant, best_of_ours
-from fnet_kernels._bench.setting import Setting
+from bench.contestants import registry as contestants
+from bench.contestants import transforms
+from bench.contestants.registry import LAYERS, Contestant, best_of_ours
+from bench.contestants.setting import Setting
+from bench.gpu import command as gpu
+from bench.gpu.device import Host
+from bench.gpu.report import Report
 from fnet_kernels._timing import Timing
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
-
-import gpu
-from gpu_device import Host
-from gpu_report import Report
 
 MINE = best_of_ours("cpu")
 SETTING = Setting((2, 16, 64))

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fnet_kernels._bench.contestants import LAYERS, best_of_ours
+from bench.contestants.registry import LAYERS, best_of_ours
+from bench.gpu import command as gpu
+from tools import gpu_check
 
 ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT / "tools"), str(ROOT / "bench")]
-
-import gpu  # noqa: E402
-import gpu_check  # noqa: E402
 
 
 def test_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def project(tmp_path: Path) -> Path:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "build_backend", tmp_path / "build_backend")
-    (tmp_path / "fnet_kernels" / "_bench").mkdir(parents=True)
+    (tmp_path / "fnet_kernels").mkdir()
     shutil.copy(ROOT / "fnet_kernels" / "__init__.py", tmp_path / "fnet_kernels")
     return tmp_path
 

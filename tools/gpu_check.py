@@ -197,8 +197,8 @@ SCRIPT = "tools/gpu_sanitize.py"
 
 
 def bench(check: Check, limit: float) -> tuple[str, str]:
-    """bench/gpu.py; its JSON is kept beside the logs and in bench/results."""
-    words = ["bench/gpu.py", "--out", str(check.out), "--seconds", f"{max(limit - 45, 30):.0f}"]
+    """python -m bench.gpu; its JSON is kept beside the logs and in bench/results."""
+    words = ["-m", "bench.gpu", "--out", str(check.out), "--seconds", f"{max(limit - 45, 30):.0f}"]
     words += ["--rehearse"] * check.rehearse
     started = time.time()
     verdict, remark = check.python("bench", *words, limit=limit)

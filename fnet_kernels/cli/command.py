@@ -11,12 +11,10 @@ from collections.abc import Sequence
 COMMANDS = {
     "doctor": "check this installation: what was built, what runs, whether it is right",
     "demo": "run a transformers FNet on real text, stock and patched",
-    "bench": "time the mixing against every other way; table, CSV, JSON and plots",
 }
 _MODULES = {
     "doctor": "fnet_kernels.diagnostics.doctor",
     "demo": "fnet_kernels.demo.command",
-    "bench": "fnet_kernels.bench",
 }
 
 
@@ -35,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["bench"]:
+        print("fnet_kernels bench: run `python -m bench` in the repository", file=sys.stderr)
+        return 2
     parser = argparse.ArgumentParser(
         prog="python -m fnet_kernels",
         formatter_class=argparse.RawDescriptionHelpFormatter,

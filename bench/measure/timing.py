@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.contestants.registry import SAME, Contestant
+from bench.contestants.setting import EPS, Setting, Sublayer, reason
+from bench.contestants.transforms import Copy
+from bench.measure import cuda
+from bench.shapes import Shape
 from fnet_kernels import reference
-from fnet_kernels._bench import cuda
-from fnet_kernels._bench.contestants import SAME, Contestant
-from fnet_kernels._bench.setting import EPS, Setting, Sublayer, reason
-from fnet_kernels._bench.shapes import Shape
-from fnet_kernels._bench.transforms import Copy
 from fnet_kernels._timing import Timing, interleave, wall_seconds
 
 TOLERANCE = {  # max |error| over max |exact|

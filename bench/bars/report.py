@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bar import Bar, text
-from handover import handover_ns, near
-
-from fnet_kernels._bench import cores
+from bench.bars.bar import Bar, text
+from bench.measure import cores
+from bench.measure.handover import handover_ns, near
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing
 

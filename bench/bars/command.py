@@ -1,4 +1,4 @@
-"""The bars of this project, measured: `python bench/bars.py` (README.md beside this file).
+"""The bars of this project, measured: `python -m bench.bars` (see bench/README.md).
 
 One process, interleaved rounds, medians and quartiles, every call on another copy of x. Prints what
 it does while it works and a table of bar, measured, pass or fail last; writes everything to
@@ -21,18 +21,28 @@ from functools import partial
 from typing import Any
 
 import torch
-from bar import Bar
-from bars_report import Report
-from folders import add_out
-from promises import BACKWARD, BF16, FLOOR, FORMULA, MEMORY, PROMISES, STEP, THREADS, TORCH
-from stream import STREAMING
 
-from fnet_kernels._bench import machine, memory
-from fnet_kernels._bench.contestants import CONTESTANTS, Contestant, isas, ours
-from fnet_kernels._bench.pages import huge, pages
-from fnet_kernels._bench.setting import Setting
-from fnet_kernels._bench.shapes import BARS, BATCH_ONE, Shape, label
-from fnet_kernels._bench.timing import Entries, Problem, Timing, ready, time_all
+from bench.bars.bar import Bar
+from bench.bars.promises import (
+    BACKWARD,
+    BF16,
+    FLOOR,
+    FORMULA,
+    MEMORY,
+    PROMISES,
+    STEP,
+    THREADS,
+    TORCH,
+)
+from bench.bars.report import Report
+from bench.contestants.registry import CONTESTANTS, Contestant, isas, ours
+from bench.contestants.setting import Setting
+from bench.contestants.streaming import STREAMING
+from bench.folders import add_out
+from bench.measure import machine, memory
+from bench.measure.pages import huge, pages
+from bench.measure.timing import Entries, Problem, Timing, ready, time_all
+from bench.shapes import BARS, BATCH_ONE, Shape, label
 
 ROLES = ("ours", "formula", "composition", "floor")  # what the bars speak of
 FIELD = [*(c for c in CONTESTANTS if c.role in ROLES), STREAMING]

@@ -1,9 +1,9 @@
-"""`python -m fnet_kernels bench`: our mixing against every other way, timed on this machine.
+"""`python -m bench`: our mixing against every other way, timed on this machine.
 
 Writes bench.json, bench.csv and plots; prints a table last.
 
-    python -m fnet_kernels bench --shapes 8x512x768,2x2048x768 --out results
-    python -m fnet_kernels bench --dtype bf16 --pass both --device cpu --models
+    python -m bench --shapes 8x512x768,2x2048x768 --out results
+    python -m bench --dtype bf16 --pass both --device cpu --models
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fnet_kernels._bench import machine, models, paper
-from fnet_kernels._bench.contestants import best_of_ours
-from fnet_kernels._bench.pages import huge
-from fnet_kernels._bench.plots import save_plots
-from fnet_kernels._bench.report import absences, save, tables
-from fnet_kernels._bench.setting import Setting, reason
-from fnet_kernels._bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
-from fnet_kernels._bench.study import STEPS, Effort, Study, study
-from fnet_kernels._bench.timing import PASSES
+from bench.contestants.models import SIZES
+from bench.contestants.registry import best_of_ours
+from bench.contestants.setting import Setting, reason
+from bench.measure import machine, models
+from bench.measure.pages import huge
+from bench.measure.study import STEPS, Effort, Study, study
+from bench.measure.timing import PASSES
+from bench.report import paper
+from bench.report.plots import save_plots
+from bench.report.tables import absences, model_table, save, tables
+from bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
 from fnet_kernels._ops.load import DEVICES
 from fnet_kernels._progress import Progress
 from fnet_kernels._table import table
@@ -51,8 +54,8 @@ def _lengths(text: str) -> list[int]:
 
 def _sizes(text: str) -> list[str]:
     names = text.split(",")
-    if not set(names) <= set(models.SIZES):
-        raise argparse.ArgumentTypeError(f"{text!r}: sizes are {', '.join(models.SIZES)}")
+    if not set(names) <= set(SIZES):
+        raise argparse.ArgumentTypeError(f"{text!r}: sizes are {', '.join(SIZES)}")
     return names
 
 
@@ -102,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models",
         nargs="?",
         type=_sizes,
-        const=list(models.SIZES),
+        const=list(SIZES),
         default=[],
         metavar="SIZES",
         help="also whole models: FNet-Base and -Large against BERT's, inference and training, in "
@@ -133,13 +136,22 @@ def run(args: argparse.Namespace) -> int:
     try:
         _run(args, device, out)
     except ArithmeticError as error:
-        print(f"fnet_kernels bench: stopped, a result is wrong: {error}", file=sys.stderr)
+        print(f"bench: stopped, a result is wrong: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, those of the process if None, and run the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="time the mixing against every other way"
+    )
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
 def _unusable(text: str) -> int:
-    print(f"fnet_kernels bench: error: {text}", file=sys.stderr)
+    print(f"bench: error: {text}", file=sys.stderr)
     return 2
 
 
@@ -193,7 +205,7 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
     if args.models:
         if model_rows:
             what = f"{args.dtype}, {model_rows[0]['batch']} x {model_rows[0]['seq']} tokens"
-            body = table(*models.model_table(model_rows), left=2)
+            body = table(*model_table(model_rows), left=2)
             print(f"Whole models, {what}; paper: {paper.ABOUT}\n{body}\n")
         print(f"{paper.tables()}\n")
     print(f"{heading}\n\n{tables(found)}")

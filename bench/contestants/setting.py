@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fnet_kernels._bench.shapes import Shape
+from bench.shapes import Shape
 
 EPS = 1e-12
 COLD = 256 << 20  # bytes of x in rotation: past the caches of most processors and of GPUs

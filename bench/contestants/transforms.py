@@ -17,7 +17,7 @@ import torch.utils.dlpack
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer
+from bench.contestants.setting import EPS, Absent, Setting, Sublayer
 
 _LARGEST_MATRICES = 4 << 30  # bytes; DFT matrices beyond this are not made
 

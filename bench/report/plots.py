@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fnet_kernels._bench.contestants import SAME
-from fnet_kernels._bench.plot_axes import Line, draw_lines, label_ends, log_ticks, shape_ticks
-from fnet_kernels._bench.shapes import is_awkward
-from fnet_kernels._bench.study import Row, shapes_of
+from bench.contestants.registry import SAME
+from bench.measure.study import Row, shapes_of
+from bench.report.plot_axes import Line, draw_lines, label_ends, log_ticks, shape_ticks
+from bench.shapes import is_awkward
 
 _OURS, _ATTENTION, _LINEAR, _FORMULA, _FLOOR = "#1f6fb4", "#c8611a", "#b98a1e", "#222222", "#888888"
 _BEST_TORCH = "#7a4fb0"

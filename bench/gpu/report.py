@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bar import Bar, text
-from gpu_device import Device
 
 import fnet_kernels
+from bench.bars.bar import Bar, text
+from bench.gpu.device import Device
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing
 

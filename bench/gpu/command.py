@@ -1,4 +1,4 @@
-"""The bars of this project on a GPU, measured: `python bench/gpu.py`.
+"""The bars of this project on a GPU, measured: `python -m bench.gpu`.
 
 Every contestant's result is held against float64 first. Then each is captured as a CUDA graph over
 a ring of inputs that together exceed the second-level cache several times, and the graphs are
@@ -17,17 +17,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from bar import Bar
-from folders import RESULTS
-from gpu_device import Call, Cuda, Device, Host, Tensors
-from gpu_report import Report
 from torch import Tensor, nn
 
-from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
-from fnet_kernels._bench.memory import cases
-from fnet_kernels._bench.setting import Absent, Setting, Sublayer, reason
-from fnet_kernels._bench.shapes import Shape, label
-from fnet_kernels._bench.timing import Entries, Problem, Truth, definition, prepared
+from bench.bars.bar import Bar
+from bench.contestants.registry import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
+from bench.contestants.setting import Absent, Setting, Sublayer, reason
+from bench.folders import RESULTS
+from bench.gpu.device import Call, Cuda, Device, Host, Tensors
+from bench.gpu.report import Report
+from bench.measure.memory import cases
+from bench.measure.timing import Entries, Problem, Truth, definition, prepared
+from bench.shapes import Shape, label
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from fnet_kernels._bench import cuda, memory
-from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, Contestant, best_of_ours, hold
-from fnet_kernels._bench.setting import Setting, Sublayer, reason
-from fnet_kernels._bench.shapes import label
-from fnet_kernels._bench.timing import Entries, Problem, prepared, ready, time_all
+from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant, best_of_ours, hold
+from bench.contestants.setting import Setting, Sublayer, reason
+from bench.measure import cuda, memory
+from bench.measure.timing import Entries, Problem, prepared, ready, time_all
+from bench.shapes import label
 from fnet_kernels._progress import Progress
 from fnet_kernels._timing import Timing, quartiles
 

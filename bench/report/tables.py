@@ -1,6 +1,6 @@
-"""The study for people (tables) and for programs (CSV, JSON).
+"""What was measured, for people (tables) and for programs (CSV, JSON).
 
-defines: tables, absences, save
+defines: tables, model_table, absences, save
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from fnet_kernels._bench.contestants import CONTESTANTS, LAYERS, SAME
-from fnet_kernels._bench.shapes import is_awkward
-from fnet_kernels._bench.study import Row, Study, shapes_of
+from bench.contestants.registry import CONTESTANTS, LAYERS, SAME
+from bench.measure.study import Row, Study, shapes_of
+from bench.report import paper
+from bench.shapes import is_awkward
 from fnet_kernels._table import table
 
 MEANING = (
@@ -79,6 +80,33 @@ def _verdict(rows: Sequence[Row]) -> str:
             word = "ours is faster" if best.over_ours >= 1 else "OURS LOSES"
             lines.append(f"{shape}: best other is {best.contestant}, {best.over_ours:.2f}x: {word}")
     return "\n".join(lines) or "no shape has both ours and another way to the same result"
+
+
+def model_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of whole models, the paper's figures beside them."""
+    header = ["model", "pass", "ms/batch", "quartiles ms", "BERT / this", "peak MiB"]
+    header += ["paper, V100", "paper, TPU v3", "paper, BERT / this"]
+    body = []
+    for row in rows:
+        name, direction = row["model"].replace(" ours", ""), row["pass"]
+        reported = paper.MODELS.get((name, direction))
+        bert = paper.MODELS.get((name.replace("FNet", "BERT"), direction))
+        tpu = f"{reported[1]:.0f}" if reported and reported[1] else ""
+        peak, ratio = row.get("peak_mib"), row["bert_over_this"]
+        body.append(
+            [
+                row["model"],
+                direction,
+                f"{row['median_ms']:.1f}",
+                f"{row['q1_ms']:.1f} to {row['q3_ms']:.1f}",
+                "" if ratio is None else f"{ratio:.2f}x",
+                "" if peak is None else f"{peak:.0f}",
+                f"{reported[0]:.0f}" if reported else "",
+                tpu,
+                f"{bert[0] / reported[0]:.2f}x" if reported and bert else "",
+            ]
+        )
+    return header, body
 
 
 def absences(found: Study) -> list[str]:

@@ -17,9 +17,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fnet_kernels._bench.contestants import Contestant
-from fnet_kernels._bench.setting import Absent, Setting
-from fnet_kernels._bench.transforms import Copy
+from bench.contestants.registry import Contestant
+from bench.contestants.setting import Absent, Setting
+from bench.contestants.transforms import Copy
 
 _LINE = 64  # bytes
 

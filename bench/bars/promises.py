@@ -5,7 +5,7 @@ defines: PROMISES, and each of them by name
 
 from __future__ import annotations
 
-from bar import Bar
+from bench.bars.bar import Bar
 
 FORMULA = Bar("forward fp32: formula / ours", 6.0, True)
 TORCH = Bar("forward fp32: best torch / ours", 3.0, True)

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 import fnet_kernels
-from fnet_kernels._bench.setting import EPS, Absent, Setting, Sublayer
-from fnet_kernels._bench.sublayers import attention_form, layer_form, linear_attention_form
-from fnet_kernels._bench.transforms import (
+from bench.contestants.setting import EPS, Absent, Setting, Sublayer
+from bench.contestants.sublayers import attention_form, layer_form, linear_attention_form
+from bench.contestants.transforms import (
     Copy,
     Matmul,
     cupy_form,

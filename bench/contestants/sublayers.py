@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from fnet_kernels._bench.setting import EPS, Setting, Sublayer
-from fnet_kernels._bench.transforms import norm
+from bench.contestants.setting import EPS, Setting, Sublayer
+from bench.contestants.transforms import norm
 from fnet_kernels.demo.attention import SelfAttention
 
 _LINFORMER_ROWS = 256  # k of the Linformer paper (arXiv 2006.04768), for lengths of 512 and more
