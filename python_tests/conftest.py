@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from symbols import declared
 from torch.utils.cpp_extension import include_paths
+
+from python_tests.helpers.symbols import declared
 
 
 @pytest.fixture(autouse=True)

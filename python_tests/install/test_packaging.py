@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from symbols import foreign_symbols, library_asking_for
 
 import fnet_kernels
 from fnet_kernels._ops.load import extension
+from python_tests.helpers.paths import ROOT
+from python_tests.helpers.symbols import foreign_symbols, library_asking_for
 
-ROOT = Path(__file__).parent.parent
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler here")
 needs_elf = pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files")
 
@@ -71,7 +71,6 @@ def first_hook(project: Path, world: str, **variables: str) -> subprocess.Comple
     """The hook that an installer calls first, in a process where `world` was executed before."""
     script = f"""
 import sys, types
-sys.path.insert(0, "build_backend")
 {world}
 import fnet_build_backend
 print("requires:", fnet_build_backend.get_requires_for_build_wheel())
@@ -79,7 +78,7 @@ print("requires:", fnet_build_backend.get_requires_for_build_wheel())
     return subprocess.run(
         [sys.executable, "-c", script],
         cwd=project,
-        env={**os.environ, **variables},
+        env={**os.environ, "PYTHONPATH": "build_backend", **variables},
         text=True,
         capture_output=True,
     )
@@ -90,7 +89,6 @@ sys.modules["torch"] = torch = types.ModuleType("torch")
 torch.__version__, torch.__spec__ = "2.10.1+cpu", True
 """
 BROKEN_TORCH = """
-sys.path.insert(0, ".")
 open("torch.py", "w").write("raise ImportError('libtorch is not here')")
 """
 

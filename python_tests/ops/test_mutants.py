@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import close
-import exact
 import pytest
 import torch
-from comparison import bar, bar_of_gradient, largest_of_a_sequence, root_mean_square
 from test_accuracy import DTYPES, arguments, gradients, ours, torchs, wide
 from torch import Tensor
 
 from fnet_kernels import fused_fourier_mix, reference
+from python_tests.helpers import close, exact
+from python_tests.helpers.comparison import (
+    bar,
+    bar_of_gradient,
+    largest_of_a_sequence,
+    root_mean_square,
+)
 
 Mutant = Callable[[Tensor], Tensor]
 Accepts = Callable[[Tensor], bool]

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from close import relative_error
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fnet_kernels import hf
+from python_tests.helpers.close import relative_error
 
 transformers = pytest.importorskip("transformers")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from close import assert_close
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -14,6 +13,7 @@ from torch.library import opcheck
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from python_tests.helpers.close import assert_close
 
 OPS = torch.ops.fnet_kernels
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]

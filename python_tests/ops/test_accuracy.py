@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import exact
 import pytest
 import torch
-from comparison import assert_within_bar, bar, bar_of_gradient
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from fnet_kernels import fourier_mix, fused_fourier_mix, reference
 from fnet_kernels._ops.load import operators
+from python_tests.helpers import exact
+from python_tests.helpers.comparison import assert_within_bar, bar, bar_of_gradient
 
 Isas = Callable[[], Iterator[str]]
 Arguments = tuple[Tensor, Tensor, Tensor, float]

@@ -5,11 +5,11 @@ import pickle
 
 import pytest
 import torch
-from close import assert_close
 from torch import nn
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from python_tests.helpers.close import assert_close
 
 
 def test_fourier_mix() -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from bench import command, instructions, readme, record
 from bench.regression import gate
-
-ROOT = Path(__file__).parent.parent
+from python_tests.helpers.paths import ROOT
 
 FILES = sorted(readme.RESULTS.glob("*-bars.json"))
 RESULTS = json.loads(FILES[0].read_text())

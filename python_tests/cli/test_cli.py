@@ -19,8 +19,8 @@ ROOT = Path(fnet_kernels.__file__).parents[1]
 
 def fresh(script: str) -> subprocess.CompletedProcess[str]:
     """Run `script` with the package importable, the way that this process has it."""
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{script}"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", f"import sys\n{script}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 #: Makes importing a module fail: {module: error}.

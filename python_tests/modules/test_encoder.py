@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from close import assert_close
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from python_tests.helpers.close import assert_close
 
 
 def definition(layer: fk.FNetEncoderLayer, x: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from types import ModuleType
 
 import pytest
 import torch
-from symbols import foreign_symbols
 
-ROOT = Path(__file__).parent.parent
+from python_tests.helpers.paths import ROOT
+from python_tests.helpers.symbols import foreign_symbols
+
 MODULE = ROOT / "fnet_kernels" / "_C_cuda.abi3.so"
 needs_module = pytest.mark.skipif(not MODULE.exists(), reason="not compiled: make cuda-build")
 cpu_torch = pytest.mark.skipif(torch.version.cuda is not None, reason="for a torch without CUDA")

@@ -12,9 +12,8 @@ import pytest
 
 from bench.contestants.registry import LAYERS, best_of_ours
 from bench.gpu import command as gpu
+from python_tests.helpers.paths import ROOT
 from tools import gpu_check
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

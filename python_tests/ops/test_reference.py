@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-import exact
 import numpy as np
 import pytest
 import torch
-from close import assert_close
 from torch.nn.functional import layer_norm
 
 from fnet_kernels import reference
+from python_tests.helpers import exact
+from python_tests.helpers.close import assert_close
 
 SHAPES = [
     (1, 1),

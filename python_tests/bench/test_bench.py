@@ -23,8 +23,7 @@ from bench.measure import machine, memory, timing
 from fnet_kernels import reference
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing, interleave
-
-ROOT = Path(__file__).parent.parent
+from python_tests.helpers.paths import ROOT
 
 
 @pytest.fixture(autouse=True)

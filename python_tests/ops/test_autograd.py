@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from close import assert_close, relative_error
 from functorch.compile import make_boxed_func
 from torch import Tensor
 from torch._dynamo.backends.common import aot_autograd
@@ -19,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from python_tests.helpers.close import assert_close, relative_error
 
 OPS = torch.ops.fnet_kernels
 Function = Callable[..., Tensor]
