@@ -70,26 +70,26 @@ KEPT := $(if $(KEEP),--keep)
 BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
 bench: install core ## bars, CPU kernels alone, a quick look at everyone else: 5 minutes; KEEP=1 keeps them
-	$(BENCH) bench/bars.py $(KEPT) $(ARGS)
-	$(BENCH) bench/passes.py $(KEPT)
-	$(BENCH) -m fnet_kernels bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
+	$(BENCH) -m bench.bars $(KEPT) $(ARGS)
+	$(BENCH) -m bench.passes $(KEPT)
+	$(BENCH) -m bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
 
 bench-results: install core ## write all that is committed of this machine to bench/results/: 30 minutes, quiet
-	$(BENCH) bench/record.py $(ARGS)
+	$(BENCH) -m bench.record $(ARGS)
 
 bench-full: install core ## every length, dtype, pass and whole model, into build/bench/ (hours)
-	$(BENCH) bench/bars.py --seconds 10 $(ARGS)
-	$(BENCH) -m fnet_kernels bench --models --out build/bench/fp32-forward
-	$(BENCH) -m fnet_kernels bench --pass both --out build/bench/fp32-both
-	$(BENCH) -m fnet_kernels bench --pass backward --out build/bench/fp32-backward
-	$(BENCH) -m fnet_kernels bench --dtype bf16 --models --out build/bench/bf16-forward
-	$(BENCH) -m fnet_kernels bench --dtype fp16 --out build/bench/fp16-forward
+	$(BENCH) -m bench.bars --seconds 10 $(ARGS)
+	$(BENCH) -m bench --models --out build/bench/fp32-forward
+	$(BENCH) -m bench --pass both --out build/bench/fp32-both
+	$(BENCH) -m bench --pass backward --out build/bench/fp32-backward
+	$(BENCH) -m bench --dtype bf16 --models --out build/bench/bf16-forward
+	$(BENCH) -m bench --dtype fp16 --out build/bench/fp16-forward
 
 bench-regression: install ## a gate on ratios, safe on noisy machines, in seconds; ARGS=--record
 	$(RUN) -m pytest bench/regression --benchmark-columns=median,iqr,rounds $(ARGS)
 
 bench-instructions: install ## instruction counts against the recorded ones, where valgrind is
-	$(RUN) bench/instructions.py --against bench/results/instructions-avx2.json --most 2 $(ARGS)
+	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --most 2 $(ARGS)
 
 cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is there; no GPU is needed
 	@command -v nvcc >/dev/null || test -n "$$CUDA_HOME" || $(PY) -m pip install $(NVCC_PACKAGES)
@@ -103,13 +103,13 @@ kernel-report: install core ## what the CUDA kernels cost, counted and compiled;
 
 # With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.
 gpu-check: ## on a machine with a GPU, offline: smoke, tests, times, profile; under 10 minutes
-	$(if $(VENV),$(PY),$(PYTHON)) tools/gpu_check.py $(ARGS)
+	$(if $(VENV),$(PY),$(PYTHON)) -m tools.gpu_check $(ARGS)
 
 # Compiled beside the torch of the GPU machine, GPU_TORCH, in an environment of its own.
 gpu-bundle: ## build what gpu-check needs beforehand, with variants for A/B, into gpu-bundle/
 	@test -x build/gpu-bundle/env/bin/python || $(PYTHON) -m venv build/gpu-bundle/env
 	build/gpu-bundle/env/bin/python -m pip install -q torch==$(GPU_TORCH) setuptools ninja
-	MAX_JOBS=$(JOBS) build/gpu-bundle/env/bin/python tools/gpu_bundle.py $(ARGS)
+	MAX_JOBS=$(JOBS) build/gpu-bundle/env/bin/python -m tools.gpu_bundle $(ARGS)
 
 wheel-check: install ## build the wheel and run it under other torches, WHEEL_TORCH
 	rm -rf build/wheel build/lib*

@@ -11,9 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bars_report import ROOMS
-from promises import BACKWARD, BF16, FLOOR, FORMULA, MEMORY, PROMISES, STEP, THREADS, TORCH
-from recorded import REUSED, Machine
+from bench.bars.promises import (
+    BACKWARD,
+    BF16,
+    FLOOR,
+    FORMULA,
+    MEMORY,
+    PROMISES,
+    STEP,
+    THREADS,
+    TORCH,
+)
+from bench.bars.report import ROOMS
+from bench.recorded import REUSED, Machine
 
 
 def span(values: Iterable[float], digits: int, unit: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Instructions per call: a figure that no neighbour disturbs (`python bench/instructions.py`).
+"""Instructions per call: a figure that no neighbour disturbs (`python -m bench.instructions`).
 
 One thread, under valgrind's callgrind, which counts every instruction of the process (and knows no
 AVX-512: the AVX2 kernels are counted). A call of getppid() before and after each case makes
@@ -23,6 +23,7 @@ from typing import Any
 
 from fnet_kernels._table import table
 
+ROOT = Path(__file__).parent.parent
 CALLS = 3  # per case, after one that makes the tables
 
 
@@ -50,9 +51,9 @@ def child() -> None:
     """Run every case; getppid() stands before and after the calls that count."""
     import torch
 
-    from fnet_kernels._bench.contestants import ours
-    from fnet_kernels._bench.setting import Setting
-    from fnet_kernels._bench.timing import Problem
+    from bench.contestants.registry import ours
+    from bench.contestants.setting import Setting
+    from bench.measure.timing import Problem
 
     torch.set_num_threads(1)
     print(torch.ops.fnet_kernels.cpu_isa(), flush=True)
@@ -88,8 +89,8 @@ def measure() -> tuple[str, dict[str, int]]:
     """
     with tempfile.TemporaryDirectory() as name:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={name}/out"]
-        command += ["--dump-before=getppid", sys.executable, __file__, "--child"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command += ["--dump-before=getppid", sys.executable, "-m", "bench.instructions", "--child"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         totals = counted(Path(name))
     # The dumps: before the first case, first case, between, second case, ...
     wanted = totals[1 : 2 * len(CASES) : 2]
@@ -110,7 +111,7 @@ def compiler() -> str:
 
 def facts() -> dict[str, Any]:
     """What the counts were taken with."""
-    from fnet_kernels._bench import machine
+    from bench.measure import machine
 
     version = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True)
     here = machine.describe()

@@ -1,4 +1,4 @@
-"""The CPU kernels alone: `python bench/passes.py`, where CMake has built fnet_core_bench.
+"""The CPU kernels alone: `python -m bench.passes`, where CMake has built fnet_core_bench.
 
 For each kernel, shape, dtype and instruction set, on one thread, cold and warm: time of one
 sequence, the bytes that it has to read and write, GB/s, and the same of two copies that move as
@@ -15,10 +15,9 @@ import sys
 import time
 from typing import Any
 
-from folders import add_out
-
-from fnet_kernels._bench import machine
-from fnet_kernels._bench.shapes import BARS, Shape, label
+from bench.folders import add_out
+from bench.measure import machine
+from bench.shapes import BARS, Shape, label
 from fnet_kernels._table import table
 from fnet_kernels._timing import Timing
 

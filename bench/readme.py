@@ -12,9 +12,9 @@ import json
 import sys
 from pathlib import Path
 
-from figures import cuda_block, highlights, machine_section, speed
-from folders import RESULTS
-from recorded import Machine
+from bench.figures import cuda_block, highlights, machine_section, speed
+from bench.folders import RESULTS
+from bench.recorded import Machine
 
 ROOT = Path(__file__).parent.parent
 #: The machine of the README's table and plot; docs/benchmarks.md has all machines.

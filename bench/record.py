@@ -4,8 +4,8 @@ Runs the steps below one after the other, the most important first, each a proce
 writes to bench/results/. No step begins that could not end within --minutes: it is named instead.
 Each file says how long it took; a table says it last, and results/<cpu>-record.json keeps it.
 
-    python bench/record.py --dry-run            # the commands, and what they are expected to take
-    python bench/record.py --only bars,passes
+    python -m bench.record --dry-run            # the commands, and what they are expected to take
+    python -m bench.record --only bars,passes
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from folders import RESULTS
-
-from fnet_kernels._bench import machine
-from fnet_kernels._bench.shapes import AWKWARD, label
+from bench.folders import RESULTS
+from bench.measure import machine
+from bench.shapes import AWKWARD, label
 from fnet_kernels._table import table
 
 ROOT = Path(__file__).parent.parent
@@ -43,20 +42,20 @@ class Step:
 
 
 def command(folder: str, *words: str) -> tuple[str, ...]:
-    """`python -m fnet_kernels bench`, into a folder of this machine's."""
+    """`python -m bench`, into a folder of this machine's."""
     out = str(RESULTS / f"{machine.slug()}-{folder}")
-    return ("-m", "fnet_kernels", "bench", "--device", "cpu", *words, "--out", out)
+    return ("-m", "bench", "--device", "cpu", *words, "--out", out)
 
 
 def steps(out: Path = RESULTS) -> list[Step]:
     """All of them, in order."""
-    bars = ("bench/bars.py", "--rounds", "15", "--patience", "120", "--out", str(out))
+    bars = ("-m", "bench.bars", "--rounds", "15", "--patience", "120", "--out", str(out))
     sweep = ("--shapes", f"{_SWEEP},{_AWKWARD}", *_ROUNDS, "--layers", "512,16384")
     short = ("--shapes", _SHORT, *_ROUNDS, "--layers", "none")
-    counts = ("bench/instructions.py", "--out", str(out / "instructions-avx2.json"))
+    counts = ("-m", "bench.instructions", "--out", str(out / "instructions-avx2.json"))
     return [
         Step("bars", 4, bars),
-        Step("passes", 1, ("bench/passes.py", "--rounds", "25", "--out", str(out))),
+        Step("passes", 1, ("-m", "bench.passes", "--rounds", "25", "--out", str(out))),
         Step("forward fp32", 12.5, command("fp32-forward", *sweep)),
         Step("both fp32", 6.5, command("fp32-both", *short, "--pass", "both", "--models")),
         Step("forward bf16", 3, command("bf16-forward", *short, "--dtype=bf16", "--models=Base")),

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bar import Bar
-from promises import FORMULA
+from bench.bars.bar import Bar
+from bench.bars.promises import FORMULA
 
 #: Suffix of a shape that was timed with malloc keeping freed memory.
 REUSED = " (reused pages)"

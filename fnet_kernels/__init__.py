@@ -23,10 +23,10 @@ __all__ = [
 
 try:
     from fnet_kernels import hf, reference
+    from fnet_kernels.diagnostics.explain import explain
     from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer
-    from fnet_kernels.explain import explain
+    from fnet_kernels.functional import fourier_mix, fused_fourier_mix
     from fnet_kernels.modules import FourierMix, FusedFourierMix
-    from fnet_kernels.ops import fourier_mix, fused_fourier_mix
 except (ImportError, OSError) as error:  # OSError: a library of torch's own is missing
     # A broken build must not keep `python -m fnet_kernels doctor` from naming the cure: the names
     # above raise this error when they are first asked for.

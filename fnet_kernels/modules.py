@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels._checks import check_eps, check_number
-from fnet_kernels.ops import fourier_mix, fused_fourier_mix
+from fnet_kernels._ops.checks import check_eps, check_number
+from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
 
 class FourierMix(nn.Module):

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from symbols import declared
 from torch.utils.cpp_extension import include_paths
+
+from python_tests.helpers.symbols import declared
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def promised() -> set[str]:
 @pytest.fixture
 def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
     """For loops: every instruction set of this machine in turn, in use while the body runs."""
-    from fnet_kernels._library import operators
+    from fnet_kernels._ops.load import operators
 
     def each() -> Iterator[str]:
         for isa in operators.cpu_isas().split(","):

@@ -7,9 +7,9 @@ Run with a Python whose torch is the GPU machine's (2.11 or newer: the ABI is st
     gpu-bundle/variants/<name>/_C_cuda.abi3.so.xz      with one change
     gpu-bundle/bundle.json                             versions, architectures, sizes
 
-(a module is 12 MB, compressed 1.2), which `tools/gpu_check.py --prebuilt gpu-bundle` takes in place
-of a build. A variant is an edit of the source, given here as text that stands in it once, so that
-the kernels carry no switches.
+(a module is 12 MB, compressed 1.2), which `python -m tools.gpu_check --prebuilt gpu-bundle` takes
+in place of a build. A variant is an edit of the source, given here as text that stands in it once,
+so that the kernels carry no switches.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ with its own limit, so that a hang, a crash or a lost device costs that process 
 by worth: does it run and is it right (smoke), tests, times, whole models, profile, variants,
 sanitizers. docs/gpu-run.md says how to read the results.
 
-    python tools/gpu_check.py                         everything, in less than --seconds
-    python tools/gpu_check.py --only smoke bench      some steps
-    python tools/gpu_check.py --prebuilt gpu-bundle   with modules that `make gpu-bundle` built
-    python tools/gpu_check.py --rehearse              on the CPU, at tiny sizes
+    python -m tools.gpu_check                         everything, in less than --seconds
+    python -m tools.gpu_check --only smoke bench      some steps
+    python -m tools.gpu_check --prebuilt gpu-bundle   with modules that `make gpu-bundle` built
+    python -m tools.gpu_check --rehearse              on the CPU, at tiny sizes
 
 $OUT (else build/gpu-check/out) receives at most eight files: summary.json, <gpu>.json (every time
 and target), <gpu>-variants.json, two profiles and logs.tar.gz. The summary is printed last, in
@@ -29,7 +29,7 @@ import sys
 import time
 from pathlib import Path
 
-from gpu_step import ABSENT, FAIL, INJECTED, PASS, Check, Part, Step, line
+from tools.gpu_step import ABSENT, FAIL, INJECTED, PASS, Check, Part, Step, line
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "build" / "gpu-check" / "tree"
@@ -45,7 +45,7 @@ if torch.cuda.is_available():
 print(json.dumps(found))
 """
 LOADS = """
-from fnet_kernels._library import DEVICES, NO_CUDA
+from fnet_kernels._ops.load import DEVICES, NO_CUDA
 assert "cuda" in DEVICES, NO_CUDA
 """
 
@@ -124,7 +124,7 @@ def smoke(check: Check) -> list[Part]:
     """Does each kernel run, is it right; then how fast, beside a copy."""
     parts = []
     for name in ("forward", "training", "backward", "general"):
-        words = ["tools/gpu_smoke.py", name, *rehearsed(check)]
+        words = ["-m", "tools.gpu_smoke", name, *rehearsed(check)]
         # 20 s of work each, which the script itself ends; the rest is for imports.
         parts.append(python(name, *words, limit=60, backward=name == "backward"))
     return [*parts, bench_part(check, "first times", 60)]
@@ -157,7 +157,7 @@ def tests(check: Check) -> list[Part]:
     return parts
 
 
-#: The parts of bench/gpu.py in their order, forward before backward before memory, and the seconds
+#: The parts of bench.gpu in their order, forward before backward before memory, and the seconds
 #: that each may take.
 BENCH_PARTS = {
     "forward bf16": 90,
@@ -176,8 +176,8 @@ BENCH_PARTS = {
 
 
 def bench_part(check: Check, name: str, limit: float, backward: bool = False) -> Part:
-    """One part of bench/gpu.py; its figures join the JSON of the parts before."""
-    words = ["bench/gpu.py", "--part", name, "--out", str(check.out), *rehearsed(check)]
+    """One part of bench.gpu; its figures join the JSON of the parts before."""
+    words = ["-m", "bench.gpu", "--part", name, "--out", str(check.out), *rehearsed(check)]
     words += ["--seconds", f"{limit - 15:.0f}"]
     return python(name, *words, limit=limit, backward=backward)
 
@@ -200,7 +200,14 @@ def models(check: Check) -> list[Part]:
         return [Part("models", None, 0, remark="there is no transformers here")]
     parts = []
     for name in MODEL_PARTS:
-        words = ["bench/gpu_models.py", *name.split(), "--out", str(check.out), *rehearsed(check)]
+        words = [
+            "-m",
+            "bench.gpu.models",
+            *name.split(),
+            "--out",
+            str(check.out),
+            *rehearsed(check),
+        ]
         parts.append(python(name, *words, limit=150, backward=name.startswith("training")))
     return parts
 
@@ -214,7 +221,7 @@ def find_tool(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
 
 
-WORKLOAD = "tools/gpu_workload.py"
+WORKLOAD = ("-m", "tools.gpu_workload")
 
 
 def profile(check: Check) -> list[Part]:
@@ -222,7 +229,7 @@ def profile(check: Check) -> list[Part]:
     ncu = find_tool("ncu")
     parts = []
     for shape in ("32x512x768", "4x4096x768"):
-        workload = [sys.executable, WORKLOAD, "--shape", shape, "--dtype", "bfloat16"]
+        workload = [sys.executable, *WORKLOAD, "--shape", shape, "--dtype", "bfloat16"]
         if check.rehearse:
             command = [*workload, "--rehearse"]
         elif ncu is None:
@@ -250,7 +257,7 @@ def variants(check: Check) -> list[Part]:
         for name in names:
             tree = variant_tree(check, name)
             path = os.pathsep.join([str(tree), str(TREE), check.environment["PYTHONPATH"]])
-            words = ["tools/gpu_variant.py", name, "--out", str(check.out), *rehearsed(check)]
+            words = ["-m", "tools.gpu_variant", name, "--out", str(check.out), *rehearsed(check)]
             variables = {"PYTHONPATH": path}
             label = f"{name} {number + 1}"
             parts.append(python(label, *words, limit=60, variables=variables, backward=True))
@@ -277,7 +284,7 @@ FOUND = 9  # the exit status that says that a tool found something
 def sanitize(check: Check) -> list[Part]:
     """compute-sanitizer's tools, one after another, over our kernels at small shapes."""
     if check.rehearse:
-        return [python("memcheck", WORKLOAD, "--rehearse", limit=120, variables=UNCACHED)]
+        return [python("memcheck", *WORKLOAD, "--rehearse", limit=120, variables=UNCACHED)]
     tool = find_tool("compute-sanitizer")
     if tool is None:
         return [Part("tools", None, 0, remark="there is no compute-sanitizer on PATH or by nvcc")]
@@ -285,7 +292,7 @@ def sanitize(check: Check) -> list[Part]:
     def part(name: str, options: list[str], script: list[str], status: int = 0) -> Part:
         words = [tool, "--tool", name.split()[0], "--error-exitcode", str(FOUND)]
         words += ["--launch-timeout", "60", "--kernel-name", "kns=fnet", *options]
-        words += [sys.executable, WORKLOAD, *script]
+        words += [sys.executable, *WORKLOAD, *script]
         return Part(name, words, 120, UNCACHED, backward=True, status=status)
 
     return [

@@ -1,9 +1,9 @@
 """The first question to a GPU: does each kernel run, and is it right? Twenty seconds for each.
 
-    python tools/gpu_smoke.py forward     seq_fft and row_fft
-    python tools/gpu_smoke.py training    row_fft with what it keeps for the backward pass
-    python tools/gpu_smoke.py backward    row_grad (dweight, dbias) and seq_grad (dx)
-    python tools/gpu_smoke.py general     the path around cuFFT, and its kernels
+    python -m tools.gpu_smoke forward     seq_fft and row_fft
+    python -m tools.gpu_smoke training    row_fft with what it keeps for the backward pass
+    python -m tools.gpu_smoke backward    row_grad (dweight, dbias) and seq_grad (dx)
+    python -m tools.gpu_smoke general     the path around cuFFT, and its kernels
 
 Four shapes and three dtypes each, against float64 on the CPU. A line is printed before each run and
 its errors after it, so that the last line of a hang says where. After twenty seconds of work the

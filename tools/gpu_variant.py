@@ -15,15 +15,11 @@ from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "bench"))
-
-import gpu  # noqa: E402
-from gpu_device import Cuda, Device, Host  # noqa: E402
-from gpu_report import Report  # noqa: E402
-
-from fnet_kernels._bench.contestants import best_of_ours  # noqa: E402
-from fnet_kernels._bench.setting import Setting  # noqa: E402
+from bench.contestants.registry import best_of_ours
+from bench.contestants.setting import Setting
+from bench.gpu import command as gpu
+from bench.gpu.device import Cuda, Device, Host
+from bench.gpu.report import Report
 
 
 def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:

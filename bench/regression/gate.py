@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 
-from fnet_kernels._bench import machine
-from fnet_kernels._bench.contestants import CONTESTANTS, ours
-from fnet_kernels._bench.pages import pages
-from fnet_kernels._bench.shapes import Shape, label
-from fnet_kernels._bench.timing import Problem, prepared, ready
+from bench.contestants.registry import CONTESTANTS, ours
+from bench.measure import machine
+from bench.measure.pages import pages
+from bench.measure.timing import Problem, prepared, ready
+from bench.shapes import Shape, label
 
 REFERENCE = Path(__file__).parent / "reference.json"
 #: A ratio may grow to so much of the recorded one. On a machine of exactly the recorded ratio,

@@ -11,9 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from gate import BLOCKS, CASES, ROUNDS, Case, calls, least_ratio, limit, settle, twice_as_slow
 
-from fnet_kernels._bench.contestants import isas
+from bench.contestants.registry import isas
+from bench.regression.gate import (
+    BLOCKS,
+    CASES,
+    ROUNDS,
+    Case,
+    calls,
+    least_ratio,
+    limit,
+    settle,
+    twice_as_slow,
+)
 from fnet_kernels._timing import wall_seconds
 
 EVERY = pytest.mark.parametrize("case", CASES, ids=str)

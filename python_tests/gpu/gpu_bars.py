@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels import fourier_mix, fused_fourier_mix, reference
-from fnet_kernels._library import operators
+from fnet_kernels._ops.load import operators
 
 #: Where torch happens to make no error (lengths of 1 or 2), this many units in the last place of
 #: the largest number that is rounded are allowed instead.

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from bench.gpu.device import Cuda, Device, Host
 from fnet_kernels import fused_fourier_mix
-from fnet_kernels._library import DEVICES
+from fnet_kernels._ops.load import DEVICES
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path.append(str(ROOT / "bench"))
-
-from gpu_device import Cuda, Device, Host  # noqa: E402
 
 MODE = os.environ.get("FNET_GPU_TESTS", "")
 REHEARSAL = MODE == "rehearse"

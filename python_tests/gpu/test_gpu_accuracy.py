@@ -11,7 +11,7 @@ from on_device import ALL_DTYPES, REHEARSAL, inputs, listed_pairs, randn
 from torch import Tensor
 
 from fnet_kernels import explain, fused_fourier_mix, reference
-from fnet_kernels._library import operators
+from fnet_kernels._ops.load import operators
 
 LISTED = listed_pairs()
 #: Primes and odd numbers, and lengths of which only one has a kernel.

@@ -61,10 +61,8 @@ def test_graph_replays_forward(shape: tuple[int, ...], dtype: torch.dtype) -> No
 
 
 FIRST_CALL = """
-import sys
-sys.path[:0] = ["python_tests/gpu", "bench"]
 import torch
-from on_device import device, inputs
+from python_tests.gpu.on_device import device, inputs
 from fnet_kernels import fused_fourier_mix
 args = inputs(2, 2048, 768)
 device.synchronize()

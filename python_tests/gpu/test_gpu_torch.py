@@ -10,9 +10,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
 import fnet_kernels as fk
+from bench.contestants.registry import CONTESTANTS, best_of_ours, hold
+from bench.measure.timing import Problem, prepared, ready, time_all
 from fnet_kernels import reference
-from fnet_kernels._bench.contestants import CONTESTANTS, best_of_ours, hold
-from fnet_kernels._bench.timing import Problem, prepared, ready, time_all
 
 OPS = torch.ops.fnet_kernels
 SHAPES = [(2, 16, 64), (2, 6, 10)]  # our kernels; the general path

@@ -1,0 +1,1 @@
+"""What is measured: every way to compute the sublayer, whole layers, whole models."""

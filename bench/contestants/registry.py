@@ -1,0 +1,218 @@
+"""Every contestant of the benchmarks, in one list.
+
+defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, best_of_ours, isas, hold
+
+Most compute LayerNorm(x + Re(FFT2(x))). Floors are work that any such op has to do; the others are
+what stands in the mixing sublayer's place in other models. One that cannot run here raises
+`Absent` with the reason, and is listed with it, never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend
+
+import fnet_kernels
+from bench.contestants.setting import EPS, Absent, Setting, Sublayer
+from bench.contestants.sublayers import attention_form, layer_form, linear_attention_form
+from bench.contestants.transforms import (
+    Copy,
+    KernelCopy,
+    Matmul,
+    cupy_form,
+    fftw_form,
+    folded,
+    folded_in_place,
+    formula,
+    half_spectrum,
+    norm,
+    scipy_form,
+    two_ffts,
+)
+from fnet_kernels._ops.load import DEVICES, NO_CUDA, operators
+
+SAME = ("ours", "formula", "composition", "matmul", "library")  # roles of the same mathematics
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to compute the sublayer.
+
+    `role` is "ours", "formula" (the definition, as every implementation writes it), "composition"
+    (the best that torch operations can do), "matmul", "library" (an FFT library), "floor" (a lower
+    bound), "attention" (self-attention, by whichever kernel), "linear attention" or "layer" (a
+    whole encoder layer). `make` returns the function to time, or raises `Absent`. `before` runs
+    untimed before each call. `tolerance` is for one that computes in a narrower dtype than x has.
+    `captures`: a CUDA graph can hold it. A library with an allocator of its own cannot be captured.
+    """
+
+    name: str
+    role: str
+    about: str
+    make: Callable[[Setting], Sublayer]
+    before: Callable[[], None] | None = None
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    tolerance: float | None = None
+    captures: bool = True
+
+    def build(self, setting: Setting) -> Sublayer:
+        """What `make` returns; `Absent` on a device that this contestant does not know."""
+        if setting.device not in self.devices:
+            raise Absent(f"does not run on {setting.device}")
+        return self.make(setting)
+
+
+def _fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return fnet_kernels.fused_fourier_mix(x, weight, bias, EPS)
+
+
+def _no_mixing(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return norm(x + x, weight, bias)
+
+
+def isas() -> list[str]:
+    """The instruction sets that our kernels can use here, best first."""
+    return [isa for isa in operators.cpu_isas().split(",") if isa]
+
+
+def hold(isa: str = "auto", path: str = "auto") -> None:
+    """Hold our op to an instruction set on a CPU and to a path on CUDA; "auto": as users get it."""
+    operators.set_cpu_isa(isa)
+    if "cuda" in DEVICES:
+        operators.set_cuda_path(path)
+
+
+def best_of_ours(device: str) -> str:
+    """Name of our contestant as users get it: the best instruction set, or CUDA."""
+    return "ours cuda" if device == "cuda" else f"ours {operators.cpu_isa()}"
+
+
+def ours(isa: str) -> Contestant:
+    """Our op on the CPU, held to one instruction set."""
+
+    def make(setting: Setting) -> Sublayer:
+        if isa not in isas():
+            raise Absent(f"this CPU runs {', '.join(isas())}")
+        return _fused
+
+    held = partial(hold, isa)
+    return Contestant(f"ours {isa}", "ours", "fused_fourier_mix", make, held, ("cpu",))
+
+
+def _on_cuda(setting: Setting) -> Sublayer:
+    if "cuda" not in DEVICES:
+        raise Absent(NO_CUDA)
+    return _fused
+
+
+def _best(setting: Setting) -> Sublayer:
+    """Our op, wherever x is."""
+    return _on_cuda(setting) if setting.device == "cuda" else _fused
+
+
+def _eager(name: str, role: str, function: Sublayer) -> Contestant:
+    about = " ".join((function.__doc__ or name).split(". ")[0].split()).rstrip(".")
+    return Contestant(name, role, about, lambda setting: function)
+
+
+def _form(name: str, role: str, make: Callable[[Setting], Sublayer], *devices: str) -> Contestant:
+    about = (make.__doc__ or name).strip().rstrip(".")
+    return Contestant(name, role, about, make, devices=devices or ("cpu", "cuda"))
+
+
+def _compiled(name: str, function: Sublayer) -> Contestant:
+    def make(setting: Setting) -> Sublayer:
+        # compiled whole or not at all: never a quiet return to eager
+        return torch.compile(function, fullgraph=True, dynamic=False)
+
+    return Contestant(name, "composition", f"torch.compile of {function.__name__}", make)
+
+
+def _attention(name: str, backend: SDPBackend) -> Contestant:
+    """Self-attention by one of SDPA's kernels, which fails where that kernel does not fit."""
+    make = partial(attention_form, backend=backend)
+    about = f"the same, by the {name} kernel alone"
+    return Contestant(f"self-attention, {name}", "attention", about, make, devices=("cuda",))
+
+
+def _matmul(name: str, dtype: torch.dtype, tolerance: float | None = None) -> Contestant:
+    def make(setting: Setting) -> Sublayer:
+        return Matmul(setting, dtype)
+
+    what = str(dtype).removeprefix("torch.")
+    about = f"DFT by two real matrix products per axis, in {what}, as on TPUs"
+    return Contestant(name, "matmul", about, make, tolerance=tolerance)
+
+
+CONTESTANTS: list[Contestant] = [
+    *map(ours, ("avx512", "avx2", "neon", "portable")),
+    Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, hold, ("cuda",)),
+    Contestant(
+        "ours, cuFFT path",
+        "ours",
+        "fused_fourier_mix around cuFFT, as at lengths without kernels",
+        _on_cuda,
+        partial(hold, path="general"),
+        ("cuda",),
+    ),
+    # torch.fft: pocketfft or MKL on a CPU, cuFFT on CUDA
+    _eager("fftn", "formula", formula),
+    _compiled("fftn compiled", formula),
+    _eager("two ffts", "formula", two_ffts),
+    _compiled("two ffts compiled", two_ffts),
+    _eager("rfft2 + mirror", "composition", half_spectrum),
+    _compiled("rfft2 + mirror compiled", half_spectrum),
+    _eager("fold", "composition", folded_in_place),
+    _compiled("fold compiled", folded),
+    _matmul("matmul fp32", torch.float32),
+    _matmul("matmul bf16", torch.bfloat16, tolerance=3e-2),
+    _form("SciPy", "library", scipy_form, "cpu"),
+    _form("FFTW", "library", fftw_form, "cpu"),
+    replace(_form("CuPy", "library", cupy_form, "cuda"), captures=False),
+    Contestant("layer_norm(x + x)", "floor", "the sublayer without mixing", lambda s: _no_mixing),
+    Contestant("copy", "floor", "x into memory that is kept: one read, one write", Copy),
+    Contestant("copy by a kernel", "floor", "the same, elementwise", KernelCopy, devices=("cuda",)),
+    _form("self-attention", "attention", attention_form),
+    # the kernel is torch's choice above; on CUDA the fastest counts
+    _attention("flash", SDPBackend.FLASH_ATTENTION),
+    _attention("cuDNN", SDPBackend.CUDNN_ATTENTION),
+    _attention("memory-efficient", SDPBackend.EFFICIENT_ATTENTION),
+    _form("linear attention", "linear attention", linear_attention_form),
+]
+
+# The encoder layer around the mixing. Ours runs the best instruction set.
+LAYERS: list[Contestant] = [
+    Contestant(
+        "layer: ours",
+        "layer",
+        "our mixing, then the feed-forward half",
+        layer_form(_best),
+        hold,
+    ),
+    Contestant(
+        "layer: formula",
+        "layer",
+        "fftn, then the feed-forward half",
+        layer_form(lambda setting: formula),
+    ),
+    Contestant(
+        "layer: self-attention",
+        "layer",
+        "self-attention, then the feed-forward half",
+        layer_form(attention_form),
+    ),
+    Contestant(
+        "layer: LayerNorm(x)",
+        "layer",
+        "only the LayerNorm of the mixing, then the feed-forward half",
+        layer_form(lambda setting: norm),
+    ),
+    Contestant(
+        "layer: no mixing", "layer", "the feed-forward half alone: the floor", layer_form(None)
+    ),
+]

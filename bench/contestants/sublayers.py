@@ -1,0 +1,106 @@
+"""Other mixing: what stands in attention's place elsewhere, and the encoder layer around it.
+
+defines: attention_form, linear_attention_form, Layer
+
+Modules with parameters of their own, called as every contestant: (x, weight, bias).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+
+from bench.contestants.setting import EPS, Setting, Sublayer
+from bench.contestants.transforms import norm
+from fnet_kernels.demo.attention import SelfAttention
+
+_LINFORMER_ROWS = 256  # k of the Linformer paper (arXiv 2006.04768), for lengths of 512 and more
+
+
+class _Attention(nn.Module):
+    """Self-attention, by the kernel that torch chooses or by `backend` alone.
+
+    Its LayerNorm is its own: weight and bias are not read.
+    """
+
+    def __init__(self, hidden: int, backend: SDPBackend | None) -> None:
+        super().__init__()
+        self.attention = SelfAttention(hidden)
+        self.backend = backend
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        with nullcontext() if self.backend is None else sdpa_kernel(self.backend):
+            y: Tensor = self.attention(x)
+        return y
+
+
+class _LinearAttention(nn.Module):
+    """Linformer's attention: keys and values are projected along seq to a fixed number of rows."""
+
+    def __init__(self, seq: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = hidden // 64 if hidden % 64 == 0 else 1
+        rows = min(_LINFORMER_ROWS, seq)
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.along_seq = nn.Parameter(torch.randn(rows, seq) * seq**-0.5)  # shared by K and V
+        self.projection = nn.Linear(hidden, hidden)
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        query, keys_values = self.qkv(x).split((x.shape[-1], 2 * x.shape[-1]), -1)
+        shorter = self.along_seq @ keys_values  # [batch, rows, 2 hidden]
+        key, value = shorter.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query = query.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        mixed = scaled_dot_product_attention(query, key, value)
+        return norm(x + self.projection(mixed.transpose(1, 2).flatten(2)), weight, bias)
+
+
+class Layer(nn.Module):
+    """An encoder layer: `mixing`, then LayerNorm(h + FF(h)) with a feed-forward 4 times as wide.
+
+    With `mixing` None the layer is the feed-forward half alone, as in the paper's FF-only model.
+    """
+
+    def __init__(self, mixing: Sublayer | None, hidden: int) -> None:
+        super().__init__()
+        self.mixing = mixing
+        self.dense_in = nn.Linear(hidden, 4 * hidden)
+        self.dense_out = nn.Linear(4 * hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, EPS)
+        self.activation = nn.GELU(approximate="tanh")
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        h = x if self.mixing is None else self.mixing(x, weight, bias)
+        y: Tensor = self.norm(h + self.dense_out(self.activation(self.dense_in(h))))
+        return y
+
+
+def placed(module: nn.Module, setting: Setting) -> nn.Module:
+    """`module` on the setting's device, in its dtype."""
+    return module.to(device=setting.device, dtype=setting.dtype)
+
+
+def attention_form(setting: Setting, backend: SDPBackend | None = None) -> Sublayer:
+    """BERT's sublayer: QKV in one product, SDPA, output projection, residual, LayerNorm."""
+    return placed(_Attention(setting.shape[2], backend), setting)
+
+
+def linear_attention_form(setting: Setting) -> Sublayer:
+    """Linformer's sublayer: the same with keys and values projected to 256 rows."""
+    return placed(_LinearAttention(*setting.shape[1:]), setting)
+
+
+def layer_form(
+    mixing: Callable[[Setting], Sublayer] | None,
+) -> Callable[[Setting], Sublayer]:
+    """What makes an encoder layer around what `mixing` makes."""
+
+    def make(setting: Setting) -> Sublayer:
+        inner = None if mixing is None else mixing(setting)
+        return placed(Layer(inner, setting.shape[2]), setting)
+
+    return make

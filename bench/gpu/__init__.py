@@ -1,0 +1,1 @@
+"""The project's bars on a GPU: `python -m bench.gpu`."""

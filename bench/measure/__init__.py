@@ -1,0 +1,1 @@
+"""Inputs, checks of results, times, peak memory, and the machine that they are taken on."""

@@ -1,0 +1,82 @@
+"""The process that measures peak memory: `memory.py` starts it, one task a process.
+
+It reads one task as JSON from its argument and prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import torch
+
+from bench.contestants import models
+from bench.contestants.registry import CONTESTANTS, LAYERS, ours
+from bench.contestants.setting import Setting
+from bench.contestants.transforms import formula
+from bench.measure.memory import cases, peak
+from bench.measure.pages import pages
+from bench.measure.timing import Problem, prepared, ready
+from bench.shapes import BARS, label
+
+
+def _bars(task: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Extra memory over the bytes of x in fp32, per shape and case."""
+    fused = ours(torch.ops.fnet_kernels.cpu_isa()).make(Setting(BARS[0]))
+    found: dict[str, dict[str, float]] = {}
+    for shape in BARS:
+        row = found[label(shape)] = {}
+        unit = torch.Size(shape).numel() * 4
+        for dtype in (torch.float32, torch.bfloat16):
+            # One sequence first: code, thread stacks and tables of this length are then in place.
+            for warm, size in ((True, (1, *shape[1:])), (False, shape)):
+                problem = Problem.random(size, dtype)
+                for name, function in {"ours": fused, "formula": formula}.items():
+                    if dtype == torch.bfloat16 and name == "formula":
+                        continue  # torch.fft has no bfloat16
+                    sizes = cases(problem, function)
+                    if not warm:
+                        kind = str(dtype).removeprefix("torch.")
+                        row |= {f"{name} {kind} {k}": v / unit for k, v in sizes.items()}
+    return found
+
+
+def _peaks(task: dict[str, Any]) -> dict[str, int]:
+    """Peak bytes of the task's contestants in its pass, each after one call that counts for
+    nothing: plans, matrices and tables are then in place."""
+    problem = Problem.random(tuple(task["shape"]), getattr(torch, task["dtype"]))
+    wanted = [c for c in (*CONTESTANTS, *LAYERS) if c.name in task["names"]]
+    entries, _ = ready(wanted, problem, backward=task["direction"] != "forward")
+    found = {}
+    for name, (contestant, function) in entries.items():
+        call = problem.calls(task["direction"])(function)
+        before = prepared(contestant, call)
+        try:
+            for _ in range(2):
+                before()
+                found[name] = peak(call)
+        except Exception:  # out of memory: `study` names who is missing
+            found.pop(name, None)
+    return found
+
+
+def _models(task: dict[str, Any]) -> dict[str, int]:
+    """Peak bytes of a whole model: see contestants/models.py."""
+    dtype = getattr(torch, task["dtype"])
+    calls = models.calls(task["name"], task["batch"], task["seq"], "cpu", dtype)
+    return {name: peak(call) for name, call in calls.items()}
+
+
+def main() -> None:
+    """Run the task."""
+    task = json.loads(sys.argv[1])
+    torch.set_num_threads(task["threads"])
+    if not pages("returned"):
+        raise SystemExit("malloc here cannot be told to give memory back")
+    found = {"bars": _bars, "peaks": _peaks, "models": _models}[task["what"]](task)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""One comparison per shape: every contestant's times and peak memory, as rows.
+
+defines: Row, Study, Effort, STEPS, study
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant, best_of_ours, hold
+from bench.contestants.setting import Setting, Sublayer, reason
+from bench.measure import cuda, memory
+from bench.measure.timing import Entries, Problem, prepared, ready, time_all
+from bench.shapes import label
+from fnet_kernels._progress import Progress
+from fnet_kernels._timing import Timing, quartiles
+
+Wrap = Callable[[Sublayer], Callable[[], Any]]
+STEPS = 5  # progress steps of `study`
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contestant at one shape. Times are per call, for the whole batch."""
+
+    part: str  # "sublayer" or "layer"
+    shape: str
+    batch: int
+    seq: int
+    hidden: int
+    dtype: str
+    direction: str
+    contestant: str
+    role: str
+    rounds: int
+    q1_ms: float
+    median_ms: float
+    q3_ms: float
+    over_ours: float | None  # this time over ours, median of the rounds: above 1, ours is faster
+    over_ours_q1: float | None
+    over_ours_q3: float | None
+    copy_fraction: float | None  # speed as a fraction of a plain copy's: the roofline
+    peak_mib: float | None  # most memory during the call, its result included
+
+
+@dataclass
+class Study:
+    """All rows; who was absent, why, and at which shapes; what else a reader must know."""
+
+    rows: list[Row] = field(default_factory=list)
+    absent: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def miss(self, name: str, reason: str, where: str) -> None:
+        """Note that `name` did not run at the shape `where`."""
+        self.absent.setdefault((name, reason), []).append(where)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a comparison goes on: so many seconds and so many rounds, at least.
+
+    `patience`: seconds for all the rounds of one contestant.
+    """
+
+    seconds: float
+    rounds: int
+    patience: float | None = None
+
+    @property
+    def whole(self) -> float:
+        """`patience`, or what the rounds would take if each took `seconds`, 1 at least."""
+        return max(1.0, self.seconds) * self.rounds if self.patience is None else self.patience
+
+    @property
+    def share(self) -> float:
+        """The longest call that is made in every round."""
+        return self.whole / self.rounds
+
+
+def study(
+    found: Study,
+    setting: Setting,
+    direction: str,
+    effort: Effort,
+    progress: Progress,
+    *,
+    layers: bool = True,
+) -> None:
+    """Run every contestant and every encoder layer on `setting`; rows are added to `found`.
+
+    `layers`: encoder layers too. A contestant that fails is absent, with the reason.
+
+    Raises:
+        ArithmeticError: a contestant computes something else than the float64 reference.
+    """
+    shape = label(setting.shape)
+    hold()
+    problem = Problem.cold(setting)
+    wrap = problem.calls(direction)
+    running: Entries = {}
+    times: dict[str, Timing] = {}
+    for part, field_of in (("sublayer", CONTESTANTS), ("layer", LAYERS if layers else [])):
+        progress.step(f"{shape}: building and checking each {part}")
+        entries, absent = ready(field_of, problem, backward=setting.backward)
+        progress.step(f"{shape}: timing each {part}, {direction}")
+        times |= time_all(
+            entries,
+            wrap,
+            effort.seconds if part == "sublayer" else effort.seconds / 2,
+            device=setting.device,
+            patience=effort.share,
+            longest=effort.whole,
+            least=effort.rounds,
+            absent=absent,
+            on_round=progress.part,
+        )
+        for name, why in absent.items():
+            found.miss(name, why, shape)
+        running |= {name: entry for name, entry in entries.items() if name in times}
+    if not layers:
+        found.miss("encoder layers", "left out by --layers", shape)
+    progress.step(f"{shape}: peak memory")
+    peaks = _peaks(found, running, wrap, setting, direction)
+    hold()
+    for name, (contestant, _) in running.items():
+        found.rows.append(_row(setting, direction, contestant, times, peaks.get(name)))
+
+
+def _peaks(
+    found: Study, entries: Entries, wrap: Wrap, setting: Setting, direction: str
+) -> dict[str, int]:
+    """Peak bytes by contestant. On a CPU in a fresh process, where compiling again would take
+    longer than all the rest: compiled contestants go without."""
+    if setting.device == "cuda":
+        result = {}
+        for name, (contestant, function) in entries.items():
+            call = wrap(function)
+            try:
+                prepared(contestant, call)()
+                result[name] = cuda.peak(call)
+            except Exception as error:
+                found.miss(f"peak memory of {name}", reason(error), label(setting.shape))
+        return result
+    names = [name for name in entries if not name.endswith("compiled")]
+    for name in entries.keys() - set(names):
+        why = "not measured: it would be compiled again in another process"
+        found.miss(f"peak memory of {name}", why, label(setting.shape))
+    dtype = str(setting.dtype).removeprefix("torch.")
+    peaks = memory.peaks(setting.shape, dtype, direction, names, torch.get_num_threads())
+    if isinstance(peaks, str):
+        found.miss("peak memory", peaks, label(setting.shape))
+        return {}
+    for name in names:
+        if name not in peaks:
+            why = "failed in the process that measures it"
+            found.miss(f"peak memory of {name}", why, label(setting.shape))
+    return peaks
+
+
+def _over(time: Timing, other: Timing | None) -> tuple[float, float, float] | None:
+    """Quartiles of the ratio: within rounds, or of the medians where one had a single round."""
+    if other is None:
+        return None
+    if len(time.seconds) == len(other.seconds):
+        return time.over(other)
+    return quartiles((time.median / other.median,))
+
+
+def _row(
+    setting: Setting,
+    direction: str,
+    contestant: Contestant,
+    times: dict[str, Timing],
+    peak: int | None,
+) -> Row:
+    time = times[contestant.name]
+    low, middle, high = (1e3 * t for t in time.quartiles)
+    part = "layer" if contestant.role == "layer" else "sublayer"
+    mine = "layer: ours" if part == "layer" else best_of_ours(setting.device)
+    ratio = _over(time, times.get(mine)) or (None, None, None)
+    of_copy = _over(times["copy"], time) if "copy" in times else None
+    return Row(
+        part,
+        label(setting.shape),
+        *setting.shape,
+        str(setting.dtype).removeprefix("torch."),
+        direction,
+        contestant.name,
+        contestant.role,
+        len(time.seconds),
+        low,
+        middle,
+        high,
+        ratio[1],
+        ratio[0],
+        ratio[2],
+        of_copy[1] if of_copy else None,
+        None if peak is None else peak / 2**20,
+    )
+
+
+def shapes_of(rows: Sequence[Row]) -> list[str]:
+    """The shapes in `rows`, shortest sequence first."""
+    order = {row.shape: (row.seq, row.batch, row.hidden) for row in rows}
+    return sorted(order, key=order.__getitem__)

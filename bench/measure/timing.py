@@ -1,0 +1,297 @@
+"""What turns contestants into comparable times: inputs, a check of the result, rounds.
+
+defines: Problem, Truth, definition, PASSES, ready, prepared, time_all
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.contestants.registry import SAME, Contestant
+from bench.contestants.setting import EPS, Setting, Sublayer, reason
+from bench.contestants.transforms import Copy
+from bench.measure import cuda
+from bench.shapes import Shape
+from fnet_kernels import reference
+from fnet_kernels._timing import Timing, interleave, wall_seconds
+
+TOLERANCE = {  # max |error| over max |exact|
+    torch.float32: 1e-4,
+    torch.float16: 4e-3,
+    torch.bfloat16: 3e-2,
+}
+
+SELDOM = 3  # calls of one that exhausts patience
+
+Entries = dict[str, tuple[Contestant, Sublayer]]
+PASSES = {
+    "forward": "inference: the forward pass, nothing kept for gradients",
+    "backward": "the backward pass alone",
+    "both": "a training step: forward and backward",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The inputs of one comparison: x [batch, seq, hidden] and the affine parameters [hidden].
+
+    `xs` holds equal copies of x that the calls take in turn, so that none finds its x in a cache.
+    """
+
+    xs: tuple[Tensor, ...]
+    weight: Tensor
+    bias: Tensor
+
+    @property
+    def x(self) -> Tensor:
+        """The first of the copies."""
+        return self.xs[0]
+
+    @cached_property
+    def grads(self) -> tuple[Tensor, ...]:
+        """Gradients of the result, random and equal: as many as there are x, and as cold."""
+        grad = torch.randn(self.x.shape, generator=torch.Generator().manual_seed(1))
+        grad = grad.to(self.x.device, self.x.dtype)
+        return (grad, *(grad.clone() for _ in self.xs[1:]))
+
+    @classmethod
+    def random(
+        cls, shape: Shape, dtype: torch.dtype = torch.float32, device: str = "cpu", copies: int = 1
+    ) -> Problem:
+        """Standard normal x; weight near one and bias near zero, as in a trained model."""
+        chance = torch.Generator().manual_seed(0)
+        x = torch.randn(shape, generator=chance)
+        weight = 1 + 0.1 * torch.randn(shape[-1], generator=chance)
+        bias = 0.1 * torch.randn(shape[-1], generator=chance)
+        x, weight, bias = (t.to(device, dtype) for t in (x, weight, bias))
+        return cls((x, *(x.clone() for _ in range(copies - 1))), weight, bias)
+
+    @classmethod
+    def cold(cls, setting: Setting) -> Problem:
+        """As `random`, with `setting.copies` of x."""
+        return cls.random(setting.shape, setting.dtype, setting.device, setting.copies)
+
+    def calls(self, direction: str) -> Callable[[Sublayer], Callable[[], Any]]:
+        """`forward`, `backward` or `step`, by the names of `PASSES`.
+
+        A copy is the roofline of every pass: its own backward would be no copy.
+        """
+        ways: dict[str, Callable[[Sublayer], Callable[[], Any]]]
+        ways = {"forward": self.forward, "backward": self.backward, "both": self.step}
+        way = ways[direction]
+        return lambda function: (self.forward if isinstance(function, Copy) else way)(function)
+
+    def forward(self, function: Sublayer) -> Callable[[], Tensor]:
+        """A call of `function` without autograd."""
+        turn = itertools.cycle(self.xs)
+
+        def call() -> Tensor:
+            with torch.no_grad():
+                return function(next(turn), self.weight, self.bias)
+
+        return call
+
+    def step(self, function: Sublayer) -> Callable[[], tuple[Tensor, ...]]:
+        """Forward and backward: the gradients of x, weight, bias, and of a module's parameters."""
+        backward = self.backward(function)
+
+        def call() -> tuple[Tensor, ...]:
+            backward.before()
+            return backward()
+
+        return call
+
+    def backward(self, function: Sublayer) -> Backward:
+        """The backward pass alone; its `before` runs the forward that it needs."""
+        return Backward(self, function)
+
+
+class Backward:
+    """Gradients of x, weight, bias and of a module's parameters, after `before` has run forward."""
+
+    def __init__(self, problem: Problem, function: Sublayer) -> None:
+        self.function = function
+        affine = [t.detach().clone().requires_grad_() for t in (problem.weight, problem.bias)]
+        own = list(function.parameters()) if isinstance(function, nn.Module) else []
+        xs = [x.detach().requires_grad_() for x in problem.xs]
+        turns = zip(xs, problem.grads, strict=True)
+        self.turn = itertools.cycle([((x, *affine, *own), grad) for x, grad in turns])
+        self.leaves: tuple[Tensor, ...] = ()
+        self.grad: Tensor | None = None
+        self.y: Tensor | None = None
+
+    def before(self) -> None:
+        """Run forward, and keep what backward needs."""
+        self.leaves, self.grad = next(self.turn)
+        self.y = self.function(*self.leaves[:3])
+
+    def __call__(self) -> tuple[Tensor, ...]:
+        y, self.y = self.y, None
+        assert y is not None
+        return torch.autograd.grad(y, self.leaves, self.grad, allow_unused=True)
+
+
+def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What the mixing sublayer is: the reference, with the benchmark's eps."""
+    return reference.fused_fourier_mix(x, weight, bias, EPS)
+
+
+class Truth:
+    """What `exact` makes of a problem in float64: y, or with `backward` the gradient of x.
+
+    Made when it is first asked for, one sequence at a time: a complex transform is large.
+    """
+
+    def __init__(
+        self, problem: Problem, exact: Sublayer = definition, *, backward: bool = False
+    ) -> None:
+        self.inputs = (problem.x, problem.weight, problem.bias)
+        self.grad = problem.grads[0] if backward else None
+        self.exact = exact
+
+    def result(self, function: Sublayer) -> Tensor:
+        """The same by `function`, in the problem's dtype: what `check` holds against the truth."""
+        return _outcome(function, *self.inputs, self.grad)
+
+    def check(self, contestant: Contestant, result: Tensor) -> None:
+        """Raise `ArithmeticError` where `result` is another one than the dtype allows."""
+        error = float((result.double() - self.value).abs().max() / self.value.abs().max())
+        if not error <= max(TOLERANCE[result.dtype], contestant.tolerance or 0):
+            raise ArithmeticError(f"{contestant.name}: relative error {error:.1e}")
+
+    @cached_property
+    def value(self) -> Tensor:
+        """The truth, [batch, seq, hidden] in float64."""
+        x, weight, bias = (t.double() for t in self.inputs)
+        grads = [None] * len(x) if self.grad is None else self.grad.double().chunk(len(x))
+        each = zip(x.chunk(len(x)), grads, strict=True)
+        return torch.cat([_outcome(self.exact, row, weight, bias, grad) for row, grad in each])
+
+
+def _outcome(
+    function: Sublayer, x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None
+) -> Tensor:
+    """y, or where `grad` is given, that of y, the gradient of x."""
+    leaves = [t.detach().requires_grad_(grad is not None) for t in (x, weight, bias)]
+    with torch.set_grad_enabled(grad is not None):
+        y = function(*leaves)
+    return y if grad is None else torch.autograd.grad(y, leaves[0], grad)[0]
+
+
+def ready(
+    contestants: Iterable[Contestant], problem: Problem, *, backward: bool = False
+) -> tuple[Entries, dict[str, str]]:
+    """Make each contestant and check its result against the float64 reference.
+
+    Returns those that can be timed, and name to reason for those that are absent: `Absent` says
+    so, and one that runs out of memory, or fails in another way, is absent with what it said.
+    Raises `ArithmeticError` when one that claims the same mathematics computes something else.
+    """
+    torch.compiler.reset()  # else torch stops compiling after eight shapes, without a word
+    batch, seq, hidden = problem.x.shape
+    device = problem.x.device.type
+    setting = Setting((batch, seq, hidden), problem.x.dtype, device, backward)
+    truth = Truth(problem)
+    present: Entries = {}
+    absent: dict[str, str] = {}
+    for contestant in contestants:
+        try:
+            function = contestant.build(setting)
+            if contestant.before is not None:
+                contestant.before()
+            y = truth.result(function) if contestant.role in SAME else None
+        except Exception as failure:  # whatever it is: the others can still run
+            absent[contestant.name] = reason(failure)
+            continue
+        if y is not None:
+            truth.check(contestant, y)
+        present[contestant.name] = (contestant, function)
+    return present, absent
+
+
+def time_all(
+    entries: Entries,
+    wrap: Callable[[Sublayer], Callable[[], object]],
+    seconds: float,
+    *,
+    device: str = "cpu",
+    patience: float | None = None,
+    longest: float = float("inf"),
+    least: int = 7,
+    absent: dict[str, str] | None = None,
+    on_round: Callable[[float], None] | None = None,
+) -> dict[str, Timing]:
+    """Interleaved times of `wrap(function)` for each entry, each under its own `before`.
+
+    One that takes more than `patience` seconds, once it is warm, is not called in every round: its
+    `Timing` has `SELDOM` entries, or a single one where a call takes over `longest`.
+    One that fails is not in the result, and the reason is written to `absent`; without that dict
+    the error is raised.
+    """
+    stopwatch = cuda.seconds if device == "cuda" else wall_seconds
+    calls = {name: wrap(function) for name, (_, function) in entries.items()}
+    before = {name: prepared(entries[name][0], call) for name, call in calls.items()}
+    slow: dict[str, Timing] = {}
+    for name in list(calls) if patience is not None else ():
+        try:
+            found = _when_slow(before[name], calls[name], stopwatch, (patience or 0, longest))
+        except Exception as error:
+            if absent is None:
+                raise
+            absent[name] = reason(error)
+            del calls[name]
+            continue
+        if found is not None:
+            slow[name] = found
+            del calls[name]
+    times = interleave(
+        calls,
+        before=before,
+        seconds=seconds,
+        least=least,
+        most=60,
+        warm_up=patience is None,
+        on_round=on_round,
+        stopwatch=stopwatch,
+        failed=absent,
+    )
+    both = slow | times
+    return {name: both[name] for name in entries if name in both}
+
+
+def _when_slow(
+    before: Callable[[], None],
+    call: Callable[[], object],
+    stopwatch: Callable[[Callable[[], object]], float],
+    limits: tuple[float, float],
+) -> Timing | None:
+    """Times of a call that takes over the first of `limits`; None of one that does not."""
+    patience, longest = limits
+    for _ in ("cold: it may compile or plan", "warm"):
+        before()
+        taken = stopwatch(call)
+        if taken <= patience:
+            return None
+    samples = [taken]
+    while len(samples) < SELDOM and taken <= longest:
+        before()
+        samples.append(stopwatch(call))
+    return Timing(tuple(samples))
+
+
+def prepared(contestant: Contestant, call: object) -> Callable[[], None]:
+    """What runs untimed before each call: the contestant's part, then the pass's."""
+    parts = [part for part in (contestant.before, getattr(call, "before", None)) if part]
+
+    def before() -> None:
+        for part in parts:
+            part()
+
+    return before

@@ -1,0 +1,1 @@
+"""The gate on ratios: `make bench-regression`."""

@@ -1,0 +1,1 @@
+"""Tables, plots and files, with the figures of the FNet paper beside ours."""

@@ -1,0 +1,52 @@
+"""Shapes and dtypes of the operators' results, for `torch.compile`, fake and meta tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+import fnet_kernels._ops.load  # noqa: F401  (the operators must exist)
+
+
+def _like(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _fourier_mix(x: Tensor, scale: float = 1.0, residual: bool = False) -> Tensor:
+    return _like(x)
+
+
+def _fused_fourier_mix(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> Tensor:
+    return _like(x)
+
+
+def _fused_fourier_mix_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    affine = weight is not None or bias is not None
+    normalized = _like(x) if affine else x.new_empty(0)
+    rstd = x.new_empty(x.shape[:-1], dtype=torch.promote_types(x.dtype, torch.float32))
+    return _like(x), normalized, rstd
+
+
+def _fused_fourier_mix_backward(
+    grad: Tensor,
+    normalized: Tensor,
+    rstd: Tensor,
+    weight: Tensor | None,
+    scale: float,
+    need_weight: bool,
+    need_bias: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    hidden = grad.shape[-1]
+    dweight = grad.new_empty(hidden if need_weight else 0)
+    dbias = grad.new_empty(hidden if need_bias else 0)
+    return _like(grad), dweight, dbias
+
+
+torch.library.register_fake("fnet_kernels::fourier_mix", _fourier_mix)
+torch.library.register_fake("fnet_kernels::fused_fourier_mix", _fused_fourier_mix)
+torch.library.register_fake("fnet_kernels::fused_fourier_mix_train", _fused_fourier_mix_train)
+torch.library.register_fake("fnet_kernels::fused_fourier_mix_backward", _fused_fourier_mix_backward)

@@ -1,0 +1,61 @@
+"""The command line. A command is a module with `add_arguments(parser)` and `run(args) -> int`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "doctor": "check this installation: what was built, what runs, whether it is right",
+    "demo": "run a transformers FNet on real text, stock and patched",
+}
+_MODULES = {
+    "doctor": "fnet_kernels.diagnostics.doctor",
+    "demo": "fnet_kernels.demo.command",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its module is imported only then.
+
+    Args:
+        argv: the arguments after `python -m fnet_kernels`; those of the process if None.
+
+    Returns:
+        The exit status: 0, or 1 when something is broken. Wrong usage exits with 2.
+
+    >>> from fnet_kernels.cli import main
+    >>> main(["doctor"])  # doctest: +ELLIPSIS
+    [ok] fnet_kernels: ...
+    0
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["bench"]:
+        print("fnet_kernels bench: run `python -m bench` in the repository", file=sys.stderr)
+        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m fnet_kernels",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n" + "\n".join(f"  {name:8} {what}" for name, what in COMMANDS.items()),
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="command", help="see below")
+    command = parser.parse_args(argv[:1]).command
+    try:
+        module = importlib.import_module(_MODULES[command])
+    except ImportError as error:
+        print(f"fnet_kernels {command}: {error}", file=sys.stderr)
+        return 1
+    parser = argparse.ArgumentParser(
+        prog=f"python -m fnet_kernels {command}", description=COMMANDS[command]
+    )
+    module.add_arguments(parser)
+    try:
+        status: int = module.run(parser.parse_args(argv[1:]))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status

@@ -1,0 +1,1 @@
+"""`python -m fnet_kernels demo`: a Hugging Face FNet on real text, stock and patched."""

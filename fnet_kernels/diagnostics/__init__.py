@@ -1,0 +1,1 @@
+"""`explain` says which path a shape takes, `doctor` whether an installation works."""

@@ -1,0 +1,135 @@
+"""What stands beside the benchmarks: the regression gate, the counts, the recording."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import command, instructions, record
+from bench.regression import gate
+from python_tests.helpers.paths import ROOT
+
+
+def test_the_gate_takes_the_quietest_part_of_the_rounds() -> None:
+    rival = [1.0] * (gate.BLOCKS * 5)
+    noisy = [9.0] * 5 + [1.5] * 5 + [1.6] * 5
+    assert gate.least_ratio(noisy, rival) == 1.5
+    assert gate.least_ratio([2 * t for t in noisy], rival) == 3.0
+    with pytest.raises(ValueError, match="zip"):
+        gate.least_ratio(noisy, rival[1:])
+
+
+def test_the_gate_stands_between_noise_and_half_the_speed(tmp_path: Path) -> None:
+    case, file = gate.CASES[0], tmp_path / "reference.json"
+    gate.record({("avx2", str(case)): 1.5}, file)
+    limit = gate.limit(case, "avx2", file)
+    assert limit is not None
+    assert 1.3 * 1.5 < limit < 2 * 1.5 / 1.3
+    entry = json.loads(file.read_text())["avx2"]
+    file.write_text(json.dumps({"avx2": entry | {"another": {"ratios": {str(case): 6.0}}}}))
+    assert gate.limit(case, "avx2", file) == pytest.approx(gate.SLACK * 3.0), "both machines"
+    assert gate.limit(gate.CASES[1], "avx2", file) is None
+    assert gate.limit(case, "sse9", file) is None
+
+
+def test_twice_as_slow_is_twice_as_slow() -> None:
+    start = time.perf_counter()
+    assert gate.twice_as_slow(lambda: time.sleep(0.02) or "result")() == "result"
+    assert time.perf_counter() - start >= 0.04
+
+
+def test_the_gate_knows_a_dozen_cases() -> None:
+    names = {str(case) for case in gate.CASES}
+    assert len(names) == 12
+    for isa, machines in json.loads(gate.REFERENCE.read_text()).items():
+        for name, entry in machines.items():
+            assert entry["ratios"].keys() == names, (isa, name)
+
+
+def test_counts_are_read_in_the_order_of_the_dumps(tmp_path: Path) -> None:
+    for number, total in ((10, 3), (2, 2), (1, 1)):
+        (tmp_path / f"out.{number}").write_text(f"events: Ir\nsummary: {total}\n")
+    (tmp_path / "out").write_text("totals: 99\n")
+    assert instructions.counted(tmp_path) == [1, 2, 3]
+    names = [str(case) for case in instructions.CASES]
+    assert len(set(names)) == len(names)
+    known = json.loads((ROOT / "bench" / "results" / "instructions-avx2.json").read_text())
+    assert known["instructions"].keys() <= set(names) or "compiler" not in known
+
+
+def count(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["instructions.py", *words])
+    return instructions.main()
+
+
+def test_a_limit_without_valgrind_does_not_pass(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: None)
+    known = str(ROOT / "bench" / "results" / "instructions-avx2.json")
+    assert count(monkeypatch) == 0, "nothing was asked for"
+    assert count(monkeypatch, "--against", known, "--most", "2") == 2
+    assert count(monkeypatch, "--against", known, "--most", "2", "--if-available") == 0
+    assert capsys.readouterr().out.count("absent: instruction counts: valgrind") == 3
+
+
+def test_counts_are_held_against_those_of_the_same_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(instructions, "facts", lambda: {"compiler": "GCC 12"})
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: "/usr/bin/valgrind")
+    monkeypatch.setattr(instructions, "measure", lambda: ("avx2", {"a": 100, "b": 103}))
+    before = tmp_path / "before.json"
+    for compiler, counts, status in (
+        ("GCC 12", {"a": 100, "b": 102}, 0),
+        ("GCC 12", {"a": 100, "b": 100}, 1),
+        ("GCC 13", {"a": 100, "b": 100}, 2),
+    ):
+        before.write_text(json.dumps({"compiler": compiler, "instructions": counts}))
+        words = ("--against", str(before), "--most", "2")
+        assert count(monkeypatch, *words, "--out", str(tmp_path / "now.json")) == status
+    assert count(monkeypatch, *words, "--if-available") == 0
+    assert "not held: GCC 13 there, GCC 12 here" in capsys.readouterr().out
+    assert json.loads((tmp_path / "now.json").read_text())["compiler"] == "GCC 12"
+
+
+def test_the_compiler_is_read_from_the_extension() -> None:
+    assert re.search(r"GCC|clang", instructions.compiler())
+
+
+def test_what_is_recorded_fits_in_half_an_hour(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = record.steps()
+    assert sum(step.minutes for step in steps) <= 30
+    monkeypatch.setattr(sys, "argv", ["record.py", "--dry-run", "--only", "bars,passes"])
+    assert record.main() == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "bars",
+        "passes",
+    ]
+    for step in steps:  # every word is one that the command knows
+        if step.words[:2] == ("-m", "bench"):
+            parser = argparse.ArgumentParser()
+            command.add_arguments(parser)
+            parser.parse_args(step.words[2:])
+
+
+def test_a_step_that_cannot_end_in_time_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = record.Step("quick", 0.0, ("-c", "raise SystemExit(3)"))
+    monkeypatch.setattr(record, "steps", lambda: [record.Step("long", 9, ()), quick])
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["record.py", "--minutes", "1"])
+    assert record.main() == 1
+    (file,) = tmp_path.iterdir()
+    found = json.loads(file.read_text())["steps"]
+    assert found["long"]["status"].startswith("not begun")
+    assert found["quick"]["status"] == "exit status 3"

@@ -1,0 +1,175 @@
+"""The command line, in this process and, where the environment matters, in a fresh one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+import fnet_kernels
+from fnet_kernels import cli, functional
+from fnet_kernels.diagnostics import doctor
+
+ROOT = Path(fnet_kernels.__file__).parents[1]
+
+
+def fresh(script: str) -> subprocess.CompletedProcess[str]:
+    """Run `script` with the package importable, the way that this process has it."""
+    command = [sys.executable, "-c", f"import sys\n{script}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+#: Makes importing a module fail: {module: error}.
+BLOCK = """
+import importlib.abc
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            raise {error}
+sys.meta_path.insert(0, Block())
+"""
+MISSING = BLOCK.format(
+    name="fnet_kernels._C", error="ModuleNotFoundError('gone', name='fnet_kernels._C')"
+)
+UNLOADABLE = BLOCK.format(name="fnet_kernels._C", error="ImportError('undefined symbol: xyz')")
+NO_TORCH = BLOCK.format(name="torch", error="ModuleNotFoundError('No torch', name='torch')")
+BROKEN_TORCH = BLOCK.format(name="torch", error="OSError('libc10.so: cannot open')")
+DOCTOR = "from fnet_kernels.cli import main; sys.exit(main(['doctor']))"
+
+
+def test_doctor_on_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for part in (
+        fnet_kernels.__version__,
+        torch.__version__,
+        torch.ops.fnet_kernels.cpu_isa(),
+        "kernels path",
+        "general path",
+        "bfloat16",
+        "all is well",
+    ):
+        assert part in out
+    assert "BROKEN" not in out
+
+
+def test_module_entry() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "fnet_kernels", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.endswith("all is well\n")
+
+
+@pytest.mark.parametrize(
+    ("block", "named", "cure"),
+    [
+        (MISSING, "extension of fnet_kernels is not built", "pip install ."),
+        (UNLOADABLE, "undefined symbol: xyz", "pip install ."),
+        (NO_TORCH, "torch: does not import", "pip install 'torch>=2.11'"),
+        (BROKEN_TORCH, "does not import (libc10.so: cannot open", "pip install 'torch>=2.11'"),
+    ],
+    ids=["missing", "unloadable", "no torch", "broken torch"],
+)
+def test_doctor_names_what_is_broken_and_the_cure(block: str, named: str, cure: str) -> None:
+    run = fresh(block + DOCTOR)
+    assert run.returncode == 1
+    broken, remedy, last = run.stdout.splitlines()[-3:]
+    assert broken.startswith("[BROKEN]")
+    assert named in broken
+    assert remedy.startswith("     cure: ")
+    assert cure in remedy
+    assert last == "1 broken"
+    assert run.stderr == ""
+
+
+def test_doctor_names_a_wish_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FNET_CPU_ISA", "avx1024")
+    (broken,) = (f for f in doctor.examine() if f.cure)
+    assert "FNET_CPU_ISA=avx1024" in broken.detail
+    assert "auto" in str(broken.cure)
+
+
+def test_a_reader_may_leave_early() -> None:
+    run = subprocess.run(
+        f"'{sys.executable}' -m fnet_kernels doctor | true", shell=True, cwd=ROOT,
+        text=True, capture_output=True,
+    )  # fmt: skip
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("use", ["from fnet_kernels import fourier_mix", "fnet_kernels.explain"])
+def test_without_its_extension_the_package_names_the_cure(use: str) -> None:
+    run = fresh(f"{MISSING}import fnet_kernels\n{use}")
+    assert run.returncode == 1
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: the extension of fnet_kernels is not built; run `pip")
+    assert "doctor" in last
+    assert "AttributeError" in fresh(f"{MISSING}import fnet_kernels\nfnet_kernels.nothing").stderr
+
+
+def test_doctor_finds_wrong_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = functional.fused_fourier_mix
+    monkeypatch.setattr(functional, "fused_fourier_mix", lambda *args: right(*args) * 1.1)
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("[BROKEN]") == 2
+    assert "wrong in float32" in out
+    assert out.endswith("2 broken\n")
+
+
+def test_doctor_takes_nan_for_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = functional.fused_fourier_mix
+    monkeypatch.setattr(functional, "fused_fourier_mix", lambda *args: right(*args) * float("nan"))
+    assert [f.name for f in doctor.examine() if f.cure] == ["kernels path", "general path"]
+
+
+def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = types.ModuleType("fnet_kernels.demo.command")
+    seen = []
+    command.add_arguments = lambda parser: parser.add_argument("--seq")  # type: ignore[attr-defined]
+    command.run = lambda args: seen.append(args.seq) or 3  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fnet_kernels.demo.command", command)
+    assert cli.main(["demo", "--seq", "512"]) == 3
+    assert seen == ["512"]
+
+
+def test_a_command_that_does_not_import_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "fnet_kernels.demo.command", None)
+    assert cli.main(["demo"]) == 1
+    assert "fnet_kernels demo: " in capsys.readouterr().err
+
+
+def test_the_benchmark_says_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--seconds", "1"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "fnet_kernels bench: run `python -m bench` in the repository\n"
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("argv", [[], ["nothing"], ["doctor", "extra"]])
+def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(argv)
+    assert end.value.code == 2
+    assert "usage: python -m fnet_kernels" in capsys.readouterr().err

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import dataclasses
+from math import prod
+
+import pytest
+import torch
+
+from fnet_kernels import explain
+from fnet_kernels._ops.load import operators
+
+
+def test_kernels() -> None:
+    it = explain((8, 512, 768))
+    assert it.path == "kernels"
+    assert prod(it.seq_radices) == 512
+    assert prod(it.hidden_radices) == 768
+    threads = torch.get_num_threads()
+    assert it.runs_on == f"{operators.cpu_isa()}, {threads} thread{'s'[: threads - 1]}"
+    spectrum = (512 // 2 + 1) * (768 // 2 + 1) * 8
+    assert spectrum < it.workspace_bytes < threads * spectrum * 1.6
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"),
+    [
+        ((2, 1009, 768), "seq 1009"),
+        ((2, 512, 509), "hidden 509"),
+        ((37, 74), "seq 37 and hidden 74"),
+    ],
+)
+def test_general_path_names_the_length(shape: tuple[int, ...], named: str) -> None:
+    it = explain(shape)
+    assert it.path == "general"
+    assert f"for {named} has" in it.why
+    assert it.seq_radices == it.hidden_radices == ()
+    assert it.workspace_bytes > 0
+
+
+def test_lengths_beyond_any_tensor() -> None:
+    for power in (29, 30, 31, 33, 40, 50):
+        it = explain((1, 1 << power, 1))
+        assert it.path == ("kernels" if power <= 30 else "general")
+
+
+def test_what_is_no_shape_is_an_error() -> None:
+    for shape in ((-1, 4, 4), (2.0, 4)):
+        with pytest.raises(ValueError, match="explain: a shape is made of sizes"):
+            explain(shape)  # type: ignore[arg-type]
+
+
+def test_empty() -> None:
+    for shape in ((0, 4, 4), (2, 0, 4), (2, 4, 0)):
+        assert explain(shape).path == "empty"
+        assert explain(shape).workspace_bytes == 0
+
+
+def test_tensor_and_shape_say_the_same() -> None:
+    x = torch.empty(2, 16, 24, dtype=torch.bfloat16)
+    assert explain(x) == explain(x.shape, dtype=torch.bfloat16, device="cpu")
+    assert explain(x) != explain(x.shape)
+
+
+def test_workspace_is_in_the_compute_dtype() -> None:
+    by_dtype = {
+        t: explain((2, 512, 768), dtype=t).workspace_bytes for t in (torch.half, torch.double)
+    }
+    single = explain((2, 512, 768)).workspace_bytes
+    assert by_dtype[torch.half] == single
+    assert single < by_dtype[torch.double] < 3 * single
+
+
+def test_no_memory_is_needed_to_ask() -> None:
+    assert explain((1 << 20, 1 << 14, 1 << 14)).path == "kernels"
+
+
+def test_is_readable_and_frozen() -> None:
+    it = explain((8, 512, 768), dtype=torch.bfloat16)
+    text = str(it)
+    for part in ("[8, 512, 768]", "bfloat16", "cpu", "kernels", "512 = ", "768 = ", it.runs_on):
+        assert part in text
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        it.path = "general"  # type: ignore[misc]
+
+
+def test_errors_are_those_of_the_operator() -> None:
+    with pytest.raises(TypeError, match=r"got torch\.int64"):
+        explain((2, 3, 4), dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"got shape \(3,\)"):
+        explain((3,))
+    with pytest.raises(ValueError, match=r"device .*\(cpu.*\); got xpu"):
+        explain((2, 3, 4), device="xpu")
+    with pytest.raises(TypeError, match="go with a shape"):
+        explain(torch.ones(2, 3, 4), dtype=torch.float32)  # type: ignore[call-overload]

@@ -1,0 +1,319 @@
+"""Patched `transformers` models give what stock ones give, and are restored exactly."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fnet_kernels import hf
+from python_tests.helpers.close import relative_error
+
+transformers = pytest.importorskip("transformers")
+
+BATCH, SEQ, VOCABULARY = 2, 16, 100
+LABELS = torch.randint(4, VOCABULARY, (BATCH, SEQ))
+CLASSES = torch.tensor([0, 1])
+#: Every FNet class of transformers, with the labels that its loss takes.
+MODELS: dict[str, dict[str, Tensor]] = {
+    "FNetModel": {},
+    "FNetForPreTraining": {"labels": LABELS, "next_sentence_label": CLASSES},
+    "FNetForMaskedLM": {"labels": LABELS},
+    "FNetForNextSentencePrediction": {"labels": CLASSES},
+    "FNetForSequenceClassification": {"labels": CLASSES},
+    "FNetForMultipleChoice": {"labels": CLASSES},
+    "FNetForTokenClassification": {"labels": LABELS % 2},
+    "FNetForQuestionAnswering": {"start_positions": CLASSES, "end_positions": CLASSES + 3},
+}
+
+
+def build(name: str = "FNetModel", **config: Any) -> Any:
+    torch.manual_seed(0)
+    defaults = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 24,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 64,
+        "tpu_short_seq_length": SEQ,
+        "layer_norm_eps": 0.1,  # large enough to be missed
+        "initializer_range": 0.3,  # with 0.02 all tokens come out nearly alike
+    }
+    return getattr(transformers, name)(transformers.FNetConfig(**{**defaults, **config})).eval()
+
+
+def batch(name: str = "FNetModel") -> dict[str, Tensor]:
+    shape = (BATCH, 3, SEQ) if "MultipleChoice" in name else (BATCH, SEQ)
+    generator = torch.Generator().manual_seed(1)
+    return {"input_ids": torch.randint(4, VOCABULARY, shape, generator=generator)}
+
+
+def results(model: nn.Module, **kwargs: Any) -> list[Tensor]:
+    """All tensors that the model returns."""
+    values = model(**kwargs).to_tuple()
+    return [t for v in values for t in (v if isinstance(v, tuple) else (v,)) if t is not None]
+
+
+def agree(ours: list[Tensor], truth: list[Tensor], tolerance: float) -> None:
+    assert len(ours) == len(truth) > 0
+    for a, b in zip(ours, truth, strict=True):
+        assert a.dtype == b.dtype or tolerance > 1e-3
+        assert relative_error(a, b) <= tolerance
+
+
+def test_what_differs_does_not_agree() -> None:
+    model = build()
+    truth = results(model, **batch())
+    mutants = [
+        torch.zeros_like,
+        lambda t: t.roll(1, -1),
+        lambda t: t.index_fill(0, torch.tensor(0), float("nan")),
+        lambda t: t + 4e-2 * t.abs().max(),
+    ]
+    for mutant in mutants:
+        with pytest.raises(AssertionError):
+            agree([*truth[:-1], mutant(truth[-1])], truth, 3e-2)
+    with pytest.raises(AssertionError):
+        agree(truth[:-1], truth, 3e-2)
+    for layer in model.encoder.layer:
+        layer.fourier.output.LayerNorm.eps = 1e-12
+    with pytest.raises(AssertionError):
+        agree(results(model, **batch()), truth, 1e-5)
+
+
+class FusedCalls(TorchDispatchMode):
+    """Counts the fused forward operators."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.namespace == "fnet_kernels" and "backward" not in func._opname
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_class_is_missing_here() -> None:
+    from transformers.models.fnet import modeling_fnet
+
+    concrete = {name for name in modeling_fnet.__all__ if name.startswith(("FNetModel", "FNetFor"))}
+    assert concrete == set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_class_in_eval_and_train(name: str) -> None:
+    stock = build(name, hidden_dropout_prob=0.0)
+    patched = copy.deepcopy(stock)
+    report = hf.patch_fnet(patched)
+    assert len(report.changed) == 2
+    assert not report.skipped
+    inputs = {**batch(name), **MODELS[name], "output_hidden_states": True}
+    with FusedCalls() as calls, torch.no_grad():
+        ours = results(patched, **inputs)
+    assert calls.count == 2
+    with torch.no_grad():
+        agree(ours, results(stock, **inputs), 1e-5)
+
+    gradients = []
+    for model in (patched, stock):
+        model.train()
+        model.zero_grad()
+        sum(t.float().square().sum() for t in results(model, **inputs)).backward()
+        gradients.append({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
+    ours_by_name, truth_by_name = gradients
+    assert ours_by_name.keys() == truth_by_name.keys()
+    scale = max(float(g.abs().max()) for g in truth_by_name.values())
+    for key, truth in truth_by_name.items():
+        assert float((ours_by_name[key] - truth).abs().max()) <= 1e-4 * scale, key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_class_in_bfloat16_where_stock_raises(name: str) -> None:
+    stock = build(name).to(torch.bfloat16)
+    wide = results(copy.deepcopy(stock).float(), **batch(name))  # of the same rounded weights
+    with pytest.raises(RuntimeError, match="BFloat16"):
+        stock(**batch(name))
+    hf.patch_fnet(stock)
+    ours = results(stock, **batch(name))
+    assert ours[0].dtype == torch.bfloat16
+    agree(ours, wide, 3e-2)
+    stock.train()
+    ours = results(stock, **batch(name))
+    sum(t.float().square().sum() for t in ours).backward()
+    for key, parameter in stock.named_parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all(), key
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_torch_compile_in_one_graph(train: bool) -> None:
+    torch.compiler.reset()
+    model = build(hidden_dropout_prob=0.0).train(train)
+    truth = results(model, **batch())
+    hf.patch_fnet(model)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    agree(results(compiled, **batch()), truth, 1e-5)
+
+
+def test_gradient_checkpointing() -> None:
+    model = build("FNetForMaskedLM", hidden_dropout_prob=0.0).train()
+    hf.patch_fnet(model)
+    inputs = {**batch(), "labels": LABELS}
+    model(**inputs).loss.backward()
+    plain = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    assert any(name.endswith("fourier.output.LayerNorm.weight") for name in plain)
+    model.zero_grad()
+    model.gradient_checkpointing_enable()
+    model(**inputs).loss.backward()
+    parameters = dict(model.named_parameters())
+    for name, grad in plain.items():
+        assert torch.equal(parameters[name].grad, grad), name
+
+
+def test_parameters_and_keys_stay_the_same_objects_and_names() -> None:
+    model = build()
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    keys, modules = list(model.state_dict()), dict(model.named_modules())
+    hf.patch_fnet(model)
+    assert list(model.state_dict()) == keys
+    for before, after in (
+        (parameters, model.named_parameters()),
+        (buffers, model.named_buffers()),
+        (modules, model.named_modules()),
+    ):
+        after = dict(after)
+        assert before.keys() == after.keys()
+        assert all(after[name] is value for name, value in before.items())
+
+
+def test_save_and_load_both_ways(tmp_path: Path) -> None:
+    model = build("FNetForMaskedLM")
+    truth = results(model, **batch())
+    hf.patch_fnet(model)
+    model.save_pretrained(tmp_path)  # saved patched, loaded stock
+    loaded = transformers.FNetForMaskedLM.from_pretrained(tmp_path).eval()
+    agree(results(loaded, **batch()), truth, 1e-6)
+    assert len(hf.patch_fnet(loaded).changed) == 2
+    agree(results(loaded, **batch()), truth, 1e-5)
+
+
+def test_patching_twice_is_patching_once() -> None:
+    model = build()
+    first, second = hf.patch_fnet(model), hf.patch_fnet(model)
+    assert (
+        first.changed == second.unchanged == ("encoder.layer.0.fourier", "encoder.layer.1.fourier")
+    )
+    assert second.changed == ()
+    assert str(first) == "patched 2 FNet layers"
+    assert str(second) == "patched 0 FNet layers, 2 already were"
+
+
+def test_unpatch_restores_exactly() -> None:
+    model = build()
+    stock = copy.deepcopy(model)
+    truth = results(model, **batch())
+    hf.patch_fnet(model)
+    report = hf.unpatch_fnet(model)
+    assert report.changed == ("encoder.layer.0.fourier", "encoder.layer.1.fourier")
+    assert str(hf.unpatch_fnet(model)) == "unpatched 0 FNet layers, 2 already were"
+    for (name, ours), theirs in zip(model.named_modules(), stock.modules(), strict=True):
+        assert type(ours) is type(theirs), name
+        assert vars(ours).keys() == vars(theirs).keys(), name
+    with FusedCalls() as calls:
+        assert all(map(torch.equal, results(model, **batch()), truth))
+    assert calls.count == 0
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_of_a_patched_model_stand_alone(clone: Any) -> None:
+    model = build()
+    hf.patch_fnet(model)
+    twin = clone(model)
+    nn.init.zeros_(model.encoder.layer[0].fourier.output.LayerNorm.weight)
+    with FusedCalls() as calls:
+        ours = results(twin, **batch())
+    assert calls.count == 2
+    agree(ours, results(build(), **batch()), 1e-5)
+
+
+def test_tpu_optimized_layers_are_left_alone() -> None:
+    pytest.importorskip("scipy")
+    model = build(use_tpu_fourier_optimizations=True)
+    truth = results(model, **batch())
+    with pytest.warns(
+        UserWarning, match=r"left 2 FNet layers alone.*use_tpu_fourier_optimizations"
+    ):
+        report = hf.patch_fnet(model)
+    assert report.changed == ()
+    assert list(report.skipped) == ["encoder.layer.0.fourier", "encoder.layer.1.fourier"]
+    assert "use_tpu_fourier_optimizations" in str(report)
+    with FusedCalls() as calls:
+        assert all(map(torch.equal, results(model, **batch()), truth))
+    assert calls.count == 0
+
+
+def test_layers_that_compute_something_else_are_left_alone() -> None:
+    model = build(num_hidden_layers=7)
+    layers = [layer.fourier for layer in model.encoder.layer]
+    layers[0].forward = lambda hidden_states: (hidden_states,)
+    layers[1].output.LayerNorm = nn.Identity()
+    layers[2].self.fourier_transform.keywords["dim"] = (1,)
+    layers[3].output.forward = lambda fourier_output, input_tensor: input_tensor
+    layers[4].self = nn.Identity()
+    layers[5].output.LayerNorm.register_forward_hook(lambda module, args, output: 2 * output)
+    with pytest.warns(UserWarning, match="left 6 FNet layers alone"):
+        report = hf.patch_fnet(model)
+    assert report.changed == ("encoder.layer.6.fourier",)
+    reasons = list(report.skipped.values())
+    assert "its forward has been replaced" in reasons[0]
+    assert "LayerNorm is Identity" in reasons[1]
+    assert "dim" in reasons[2]
+    assert "forward of its output has been replaced" in reasons[3]
+    assert "transform is Identity" in reasons[4]
+    assert "LayerNorm has forward hooks" in reasons[5]
+
+
+def test_autocast_keeps_the_residual_stream() -> None:
+    model = build()
+    with torch.autocast("cpu", torch.bfloat16):
+        stock = results(model, **batch())
+        hf.patch_fnet(model)
+        ours = results(model, **batch())
+    assert [t.dtype for t in ours] == [t.dtype for t in stock]
+    exact = results(hf.unpatch_fnet(model) and model, **batch())
+    for mine, theirs, truth in zip(ours, stock, exact, strict=True):
+        # As far from float32 as the stock model under autocast is, whose other layers are ours too.
+        assert (mine - truth).abs().max() <= 1.5 * (theirs - truth).abs().max()
+
+
+def test_a_model_inside_another_module() -> None:
+    model = nn.ModuleDict({"left": build(), "right": nn.Linear(2, 2)})
+    assert len(hf.patch_fnet(model).changed) == 2
+
+
+def test_what_has_no_fnet_layers_is_an_error() -> None:
+    bert = transformers.BertModel(
+        transformers.BertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1)
+    )
+    for function in (hf.patch_fnet, hf.unpatch_fnet):
+        with pytest.raises(ValueError, match=f"{function.__name__}: BertModel has no FNet layers"):
+            function(bert)
+        with pytest.raises(TypeError, match="got str"):
+            function("google/fnet-base")  # type: ignore[arg-type]
+
+
+def test_patching_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hf.patch_fnet(build())
+
+
+def test_transformers_is_imported_late() -> None:
+    script = "import sys, fnet_kernels; sys.exit('transformers' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+import fnet_kernels as fk
+from fnet_kernels import reference
+from python_tests.helpers.close import assert_close
+
+
+def definition(layer: fk.FNetEncoderLayer, x: Tensor) -> Tensor:
+    h = reference.fused_fourier_mix(x, layer.mixing.weight, layer.mixing.bias, layer.mixing.eps)
+    ff = layer.dense_out(gelu(layer.dense_in(h), approximate="tanh"))
+    return layer.norm(h + ff)
+
+
+def test_layer_is_its_definition() -> None:
+    layer = fk.FNetEncoderLayer(16, 32, dtype=torch.float64).eval()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(2, 9, 16, dtype=torch.float64)
+    assert_close(layer(x), definition(layer, x), factor=100)
+    assert layer.mixing.eps == layer.norm.eps == 1e-12
+
+
+def test_layer_is_that_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    from transformers.models.fnet.modeling_fnet import FNetLayer
+
+    theirs = FNetLayer(transformers.FNetConfig(hidden_size=16, intermediate_size=32)).eval()
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter)
+    layer = fk.FNetEncoderLayer(16, 32).eval()
+    layer.mixing.load_state_dict(theirs.fourier.output.LayerNorm.state_dict())
+    layer.dense_in.load_state_dict(theirs.intermediate.dense.state_dict())
+    layer.dense_out.load_state_dict(theirs.output.dense.state_dict())
+    layer.norm.load_state_dict(theirs.output.LayerNorm.state_dict())
+    x = torch.randn(2, 9, 16)
+    assert_close(layer(x), theirs(x)[0], factor=10)
+
+
+def test_dropout_is_on_the_feed_forward_only() -> None:
+    layer = fk.FNetEncoderLayer(16, 32, dropout=1.0)
+    x = torch.randn(2, 9, 16)
+    # With all of the feed-forward network dropped, what remains is the mixing.
+    assert torch.equal(layer(x), layer.norm(layer.mixing(x)))
+    assert not torch.equal(layer.eval()(x), layer.norm(layer.mixing(x)))
+
+
+def test_start_values() -> None:
+    layer = fk.FNetEncoderLayer(64, 256)
+    for dense in (layer.dense_in, layer.dense_out):
+        assert 0.018 < dense.weight.std().item() < 0.022
+        assert not dense.bias.any()
+
+
+def test_encoder_is_its_layers_in_turn() -> None:
+    encoder = fk.FNetEncoder(3, 16, 32, dropout=0.5, eps=1e-6, scale=0.1, dtype=torch.float64)
+    assert len(encoder) == 3
+    for layer in encoder:
+        assert isinstance(layer, fk.FNetEncoderLayer)
+        assert (layer.mixing.eps, layer.norm.eps) == (1e-6, 1e-6)
+        assert (layer.mixing.scale, layer.dropout.p) == (0.1, 0.5)
+    x = torch.randn(2, 9, 16, dtype=torch.float64)
+    encoder.eval()
+    assert torch.equal(encoder(x), encoder[2](encoder[1](encoder[0](x))))
+    assert torch.equal(encoder(x), encoder[-1](encoder[:2](x)))
+
+
+def test_encoder_trains_in_bfloat16_and_compiled() -> None:
+    torch.compiler.reset()
+    encoder = fk.FNetEncoder(2, 16, 32, dtype=torch.bfloat16)
+    compiled = torch.compile(encoder, fullgraph=True, backend="aot_eager")
+    compiled(torch.randn(2, 9, 16, dtype=torch.bfloat16)).float().square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name

@@ -1,0 +1,189 @@
+"""Accuracy by the bars of comparison.py: all lengths up to 64 squared, and those models use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from fnet_kernels import fourier_mix, fused_fourier_mix, reference
+from fnet_kernels._ops.load import operators
+from python_tests.helpers import exact
+from python_tests.helpers.comparison import assert_within_bar, bar, bar_of_gradient
+
+Isas = Callable[[], Iterator[str]]
+Arguments = tuple[Tensor, Tensor, Tensor, float]
+
+DTYPES = [
+    torch.float32,
+    pytest.param(
+        torch.float64,
+        marks=pytest.mark.skipif(not exact.EXTENDED, reason="no extended precision here"),
+    ),
+    torch.bfloat16,
+    torch.float16,
+]
+
+#: (seq, hidden): what models use, primes (general path), odd pairs, long, wide.
+LARGE = [
+    (512, 768),
+    (512, 1024),
+    (768, 1000),
+    (1000, 96),
+    (1009, 64),
+    (33, 1009),
+    (13, 509),
+    (4096, 96),
+    (16, 4096),
+    (77, 143),
+    (384, 640),
+    (2048, 120),
+]
+
+
+def arguments(batch: int, seq: int, hidden: int, dtype: torch.dtype) -> Arguments:
+    """x, weight, bias and eps.
+
+    The numbers of a short row may be nearly alike. LayerNorm then divides the rounding of any
+    implementation by next to nothing, unless eps is like the usual variance, seq * hidden / 2.
+    """
+    x = torch.randn(batch, seq, hidden, dtype=torch.float64).to(dtype)
+    weight, bias = (torch.rand(hidden) + 0.5).to(dtype), torch.randn(hidden).to(dtype)
+    return x, weight, bias, 1e-12 if hidden >= 16 else seq * hidden / 2
+
+
+def ours(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> dict[str, Tensor]:
+    return {
+        "mix": fourier_mix(x),
+        "residual": operators.fourier_mix(x, 1.0, True),
+        "norm": fused_fourier_mix(x, weight, bias, eps),
+    }
+
+
+def wide(*tensors: Tensor) -> list[Tensor]:
+    """As torch.fft takes them: at least float32."""
+    return [t.to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
+
+
+def torchs(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> dict[str, Tensor]:
+    x, weight, bias = wide(x, weight, bias)
+    m = reference.fourier_mix(x)
+    norm = layer_norm(x + m, weight.shape, weight, bias, eps)
+    return {"mix": m, "residual": x + m, "norm": norm}
+
+
+def in_use() -> Iterator[str]:
+    yield operators.cpu_isa()
+
+
+def worst(batch: int, seq: int, hidden: int, dtype: torch.dtype, isas: Isas) -> tuple[float, str]:
+    """The worst ratio of error and bar over operators and instruction sets, and where it is."""
+    args = arguments(batch, seq, hidden, dtype)
+    truth, baseline = exact.forward(*args), torchs(*args)
+    ratios = {op: bar(truth[op], baseline[op], dtype) for op in truth}
+    return max(
+        (ratios[op](result), f"{op} of {seq}x{hidden} on {isa}")
+        for isa in isas()
+        for op, result in ours(*args).items()
+    )
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("first", range(1, 65, 8))
+def test_all_small_lengths(first: int, dtype: torch.dtype, each_isa: Isas) -> None:
+    least = 8 if dtype.itemsize > 2 else 3  # sequences whose errors are typical; one rounding
+    for seq in range(first, first + 8):
+        for hidden in range(1, 65):
+            batch = max(least, least * 512 // (seq * hidden))
+            isas = each_isa if (seq + hidden) % 3 == 0 else in_use  # each length on each
+            found, where = worst(batch, seq, hidden, dtype, isas)
+            assert found <= 1, where
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("seq", "hidden"), LARGE)
+def test_large_lengths(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -> None:
+    found, where = worst(2 if seq * hidden < 1 << 18 else 1, seq, hidden, dtype, each_isa)
+    assert found <= 1, where
+
+
+#: Where the columns of weight and bias are enough that the errors of their gradients are typical.
+GRADIENT_LENGTHS = [
+    (512, 768),
+    (37, 96),
+    (60, 77),
+    (64, 96),
+    (1, 64),
+    (30, 44),
+    (7, 50),
+    (16, 509),
+    (13, 509),
+]
+
+
+def gradients(function: Callable[..., Tensor], args: Arguments, grad: Tensor) -> dict[str, Tensor]:
+    leaves = [t.detach().requires_grad_() for t in args[:3]]
+    found = torch.autograd.grad(function(*leaves, args[3]), leaves, grad)
+    return dict(zip(("x", "weight", "bias"), found, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("seq", "hidden"), GRADIENT_LENGTHS)
+def test_gradients(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -> None:
+    *tensors, eps = args = arguments(3, seq, hidden, dtype)
+    grad = torch.randn(3, seq, hidden, dtype=torch.float64).to(dtype)
+    truth = exact.gradients(args[0], args[1], eps, grad)
+    baseline = gradients(reference.fused_fourier_mix, (*wide(*tensors), eps), *wide(grad))
+    bars = {name: bar_of_gradient(truth[name], baseline[name], dtype) for name in ("x", "weight")}
+    bars["bias"] = bar(truth["bias"], baseline["bias"], dtype)  # a plain sum
+    for isa in each_isa():
+        for name, result in gradients(fused_fourier_mix, args, grad).items():
+            assert bars[name](result) <= 1, f"{name} on {isa}"
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, (48 * 96) ** -0.5, 3.7])
+def test_scale(scale: float) -> None:
+    x = torch.randn(2, 48, 96)
+    truth = reference.fused_fourier_mix(x.double(), scale=scale)
+    baseline = reference.fused_fourier_mix(x, scale=scale)
+    assert_within_bar(fused_fourier_mix(x, scale=scale), truth, baseline)
+
+
+def test_an_offset_costs_no_accuracy() -> None:
+    x = torch.randn(2, 64, 96) + 1000
+    truth, baseline = reference.fused_fourier_mix(x.double()), reference.fused_fourier_mix(x)
+    assert_within_bar(fused_fourier_mix(x), truth, baseline)
+
+
+def test_eps_of_rows_without_variance() -> None:
+    x = torch.full((1, 4, 8), 0.25)
+    x[0, 0] = torch.linspace(0, 1, 8)
+    truth = reference.fused_fourier_mix(x.double(), eps=1.0)
+    assert_within_bar(fused_fourier_mix(x, eps=1.0), truth, reference.fused_fourier_mix(x, eps=1.0))
+
+
+def test_float16_sums_may_exceed_its_range() -> None:
+    x = torch.full((1, 512, 768), 1.0) + torch.randn(1, 512, 768) / 8  # the DC term is 393,216
+    x = x.to(torch.float16)
+    assert not reference.fourier_mix(x).isfinite().all()
+    truth, baseline = (reference.fused_fourier_mix(wide) for wide in (x.double(), x.float()))
+    assert_within_bar(fused_fourier_mix(x), truth, baseline)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("seq", "hidden"), [(512, 96), (509, 96), (512, 98)])
+def test_outputs_past_the_caches(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -> None:
+    """Rows of whole cache lines go past the caches where the output is large (streaming.cpp)."""
+    row = hidden * dtype.itemsize
+    assert (row % 64 == 0) == (hidden == 96)
+    assert torch.empty(2 * seq, row).data_ptr() % 64 == 0
+    operators.set_stream_bytes(2 * seq * row)
+    try:
+        found, where = worst(2, seq, hidden, dtype, each_isa)
+    finally:
+        operators.set_stream_bytes(0)
+    assert found <= 1, where

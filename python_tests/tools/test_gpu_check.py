@@ -1,0 +1,289 @@
+"""`make gpu-check` as far as it goes without a GPU: rehearsals on the CPU, and its own logic."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.contestants.registry import LAYERS, best_of_ours
+from bench.gpu import command as gpu
+from python_tests.helpers.paths import ROOT
+from tools import gpu_bundle, gpu_check, gpu_smoke
+from tools.gpu_step import ABSENT, FAIL, PASS, SKIPPED, Check, Part, Step
+
+#: step/part: failure. One that crashes, one that hangs, one that prints too much.
+INJECTED = {"smoke/general": "crash", "test/streams": "hang", "profile/32x512x768": "flood"}
+
+
+def rehearse(out: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.gpu_check", "--rehearse", *options],
+        cwd=ROOT,
+        env={**os.environ, "OUT": str(out)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, json.loads((out / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The whole of it with its three failures, the hanging part cut to ten seconds."""
+    out = tmp_path_factory.mktemp("rehearsal")
+    injected = [f"{place}={failure}" for place, failure in INJECTED.items()]
+    done, found = rehearse(out, "--hang-limit", "10", "--inject", *injected)
+    return done, found, out
+
+
+def test_three_failures_cost_nothing_but_themselves(rehearsed: Any) -> None:
+    done, found, out = rehearsed
+    assert done.returncode == 1
+    results = {f"{r['step']}/{r['part']}": r for r in found["results"]}
+    failed = {place for place, r in results.items() if r["verdict"] not in (PASS, ABSENT)}
+    assert failed == {"smoke/general", "test/streams"}, "a flood alone is no failure"
+    assert results["smoke/general"]["remark"] == "exit status -6"
+    assert results["test/streams"]["remark"] == "stopped after 10 s"
+    assert results["test/streams"]["hung"]
+    assert {r["step"] for r in found["results"]} == {step.name for step in gpu_check.STEPS}
+    assert "about to crash" in done.stdout, "the end of a failure's log is shown"
+    with tarfile.open(out / "logs.tar.gz") as tar:
+        sizes = {member.name: member.size for member in tar.getmembers()}
+    assert len(sizes) == len(results) - sum(r["verdict"] == ABSENT for r in results.values())
+    assert 400_000 < sizes["profile-32x512x768.log"] < 600_000, "both ends of a flood"
+
+
+def test_what_comes_back_is_small(rehearsed: Any) -> None:
+    done, _, out = rehearsed
+    assert len([path for path in out.rglob("*") if path.is_file()]) <= 8
+    heading = "== summary of a rehearsal: its figures mean nothing"
+    assert len(done.stdout.split(heading)[1]) < 12_000
+    assert all(path.stat().st_size < 16 << 20 for path in out.iterdir())
+
+
+def test_the_rehearsal_measures_everything(rehearsed: Any) -> None:
+    _, _, out = rehearsed
+    figures = json.loads((out / "rehearsal.json").read_text())
+    assert {bar["bar"] for bar in figures["bars"]} == {bar.name for bar in gpu.PROMISES}
+    assert len(figures["bars"]) == len({(b["bar"], b["where"]) for b in figures["bars"]})
+    assert not figures["not_run"]
+    for dtype in ("bf16", "fp32"):
+        what = f"forward, 2x16x64 {dtype}"
+        ran, absent = figures["times"][what].keys(), figures["absent"][what]
+        assert ran | absent.keys() == {best_of_ours("cpu"), *gpu.RIVALS}
+        assert set(absent.values()) == {"does not run on cpu"}
+        assert not ran & absent.keys()
+    assert figures["times"]["encoder layer, 2x16x64 bf16"].keys() == {c.name for c in LAYERS}
+    if importlib.util.find_spec("transformers"):
+        assert len(figures["models"]) == len(gpu_check.MODEL_PARTS)
+        for name, models in figures["models"].items():
+            assert {"BERT bf16", "FNet fp32", "FNet ours bf16"} <= models.keys(), name
+    variants = json.loads((out / "rehearsal-variants.json").read_text())
+    assert variants["variants"].keys() == {"as built"}
+
+
+def test_chosen_parts_alone(tmp_path: Path) -> None:
+    done, found = rehearse(tmp_path, "--only", "smoke", "--part", "forward")
+    assert done.returncode == 0, done.stdout
+    assert [(r["step"], r["part"]) for r in found["results"]] == [
+        ("build", "setup.py starts"),
+        ("smoke", "forward"),
+    ]
+    log = next((ROOT / "build" / "gpu-check" / "logs").glob("smoke-forward.log")).read_text()
+    for dtype in ("float32", "bfloat16", "float16"):
+        assert f"forward 3x16x64 {dtype}: y" in log
+    assert log.rstrip().endswith("right")
+
+
+def test_the_parts_of_the_benchmark_are_its_own() -> None:
+    assert {"first times", *gpu_check.BENCH_PARTS} == gpu.PARTS.keys()
+    names = list(gpu_check.BENCH_PARTS)
+    backward = [i for i, name in enumerate(names) if name.startswith(("step", "memory"))]
+    assert names[0].startswith("forward")
+    assert names[-1] == "memory"
+    assert min(backward) > names.index("forward bf16 long")
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    tree = tmp_path / "gpu" / "tree"
+    tree.mkdir(parents=True)
+    return Check(tree, tmp_path / "out")
+
+
+def python(name: str, code: str, limit: float = 20, **more: Any) -> Part:
+    return Part(name, [sys.executable, "-c", code], limit, **more)
+
+
+def test_parts_survive_each_other(check: Check) -> None:
+    parts = [
+        python("wrong", "undefined"),
+        Part("nowhere", ["/no/such/program"], 5),
+        python("child", "import subprocess; subprocess.run(['sleep', '60'])", 1),
+        python("found", "raise SystemExit(9)", status=9),
+        Part("tool", None, 0, remark="there is no tool"),
+        python("good", "print('well')"),
+    ]
+    results = check.run_step(Step("step", 60, lambda check: parts), 60)
+    assert [r.verdict for r in results] == [FAIL, FAIL, FAIL, PASS, ABSENT, PASS]
+    assert results[0].remark == "exit status 1"
+    assert results[1].remark.startswith("FileNotFoundError")
+    assert results[2].remark == "stopped after 1 s"
+    assert results[2].seconds < 20, "what it started ends with it"
+    assert "NameError" in check.log("step", "wrong").read_text()
+    assert check.log("step", "good").read_text().endswith("well\n")
+
+
+def test_a_step_that_cannot_say_its_parts_is_a_failure(check: Check) -> None:
+    def raises(check: Check) -> list[Part]:
+        raise OSError("no such thing")
+
+    (result,) = check.run_step(Step("step", 60, raises), 60)
+    assert (result.verdict, result.remark) == (FAIL, "OSError: no such thing")
+
+
+def test_time_that_is_over_skips_what_is_left(check: Check) -> None:
+    parts = [python("long", "import time; time.sleep(60)", 50), python("late", "")]
+    results = check.run_step(Step("step", 2, lambda check: parts), 60)
+    assert [r.verdict for r in results] == [FAIL, SKIPPED]
+    assert results[1].remark == "the step's time is over"
+
+
+def test_a_backward_pass_that_hangs_is_not_run_again(check: Check) -> None:
+    hangs = python("backward", "import time; time.sleep(60)", 1, backward=True)
+    check.run_step(Step("smoke", 9, lambda check: [hangs]), 9)
+    parts = [python("forward", ""), python("step", "", backward=True)]
+    results = check.run_step(Step("bench", 60, lambda check: parts), 60)
+    assert [r.verdict for r in results] == [PASS, SKIPPED]
+    assert "hung" in results[1].remark
+
+
+def test_the_smoke_test_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    right = gpu_smoke.measured
+    shape, dtype = (2, 16, 64), torch.float32
+    assert gpu_smoke.check("backward", shape, dtype, "cpu")
+    for wrong in (
+        lambda t: t * 0,
+        lambda t: t * 1.001,
+        lambda t: t.roll(1, -1),
+        lambda t: t + t / 0,
+    ):
+        for result in ("dx", "dweight", "dbias"):
+            monkeypatch.setattr(
+                gpu_smoke,
+                "measured",
+                lambda *a, wrong=wrong, result=result: {
+                    name: wrong(value) if name == result else value
+                    for name, value in right(*a).items()
+                },
+            )
+            assert not gpu_smoke.check("backward", shape, dtype, "cpu")
+
+
+def test_a_test_that_hangs_ends_its_process(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_check, "TEST_LIMIT", 1)
+    (part, *_) = gpu_check.tests(check)
+    hangs = tmp_path / "test_hangs.py"
+    hangs.write_text("import time\n\ndef test_hangs():\n    time.sleep(60)\n")
+    command = [str(hangs) if word.endswith(".py") else word for word in part.command or ()]
+    result = check.run_part("test", Part("hangs", command, 40), 60)
+    assert result.verdict == FAIL
+    assert not result.hung
+    assert result.seconds < 20
+    assert "test_hangs.py" in check.log("test", "hangs").read_text()
+
+
+def test_the_copy_follows_the_tree_and_keeps_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, tree = tmp_path / "root", tmp_path / "tree"
+    names = ("setup.py", "pyproject.toml", "csrc/a.cpp", "csrc/b.cpp", "x/_C.so", "build/o")
+    for name in (*names, "gpu-bundle/bundle.json"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    monkeypatch.setattr(gpu_check, "ROOT", root)
+    monkeypatch.setattr(gpu_check, "TREE", tree)
+    gpu_check.update_tree()
+    copied = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    assert copied == {"setup.py", "csrc/a.cpp", "csrc/b.cpp"}
+    before = (tree / "csrc/a.cpp").stat().st_mtime_ns
+    (root / "csrc/a.cpp").touch()
+    (root / "csrc/b.cpp").unlink()
+    (root / "setup.py").write_text("other")
+    gpu_check.update_tree()
+    assert (tree / "csrc/a.cpp").stat().st_mtime_ns == before
+    assert not (tree / "csrc/b.cpp").exists()
+    assert (tree / "setup.py").read_text() == "other"
+
+
+def test_tools_are_found_or_said_to_be_absent(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "cuda"
+    tool = home / "bin" / "compute-sanitizer"
+    tool.parent.mkdir(parents=True)
+    tool.write_text('#!/bin/sh\necho "$@"\ncase "$*" in *--control) exit 9;; esac\n')
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    if not Path("/usr/local/cuda/bin/compute-sanitizer").exists():
+        (part,) = gpu_check.sanitize(check)  # found, but not executable: not to be used
+        assert check.run_part("sanitize", part, 9).verdict == ABSENT
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    parts = gpu_check.sanitize(check)
+    names = ["memcheck", "racecheck", "initcheck control", "initcheck", "synccheck"]
+    assert [part.name for part in parts] == names
+    results = check.run_step(Step("sanitize", 60, lambda check: parts), 60)
+    assert {r.verdict for r in results} == {PASS}
+    said = check.log("sanitize", "racecheck").read_text()
+    assert "--racecheck-detect-level error" in said
+    assert "--error-exitcode 9" in said
+    tool.write_text("#!/bin/sh\nexit 0\n")  # finds nothing, not even the unwritten x
+    results = check.run_step(Step("sanitize", 60, lambda check: parts), 60)
+    assert [r.part for r in results if r.verdict == FAIL] == ["initcheck control"]
+
+
+def test_a_bundle_is_loaded_in_place_of_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, bundle = tmp_path / "gpu" / "tree", tmp_path / "bundle"
+    (tree / "fnet_kernels").mkdir(parents=True)
+    (tree / "fnet_kernels" / "ops.py").write_text("")
+    for folder, text in ((bundle, "base"), (bundle / "variants" / "other", "other")):
+        folder.mkdir(parents=True)
+        (folder / "_C_cuda.abi3.so.xz").write_bytes(lzma.compress(text.encode()))
+    monkeypatch.setattr(gpu_check, "TREE", tree)
+    check = Check(tree, tmp_path / "out", prebuilt=bundle)
+    (part,) = gpu_check.build(check)
+    assert part.name == "prebuilt modules load"
+    assert (tree / "fnet_kernels" / "_C_cuda.abi3.so").read_text() == "base"
+    parts = gpu_check.variants(check)
+    assert [p.name for p in parts[:3]] == ["as built 1", "other 1", "as built 2"]
+    assert len(parts) == 2 * gpu_check.ROUNDS
+    first = Path(parts[1].variables["PYTHONPATH"].split(":")[0]) / "fnet_kernels"
+    assert (first / "_C_cuda.abi3.so").read_text() == "other"
+    assert (first / "ops.py").exists()
+
+
+@pytest.mark.parametrize("name", gpu_bundle.VARIANTS)
+def test_variants_change_what_stands_in_the_source(name: str) -> None:
+    variant = gpu_bundle.VARIANTS[name]
+    source = (ROOT / "csrc" / variant.file).read_text()
+    assert gpu_bundle.edited(variant, source) != source
+    stems = {path.stem for path in (ROOT / "csrc").rglob("*.cu")}
+    assert set(variant.objects) <= stems
+    with pytest.raises(ValueError, match="stands 0 times"):
+        gpu_bundle.edited(variant, source.replace(variant.old, ""))
