@@ -84,7 +84,8 @@ class Report:
         if rival not in times:
             return
         room = self.room(times, rival)
-        about = {"shape": shape, "room": room} | ({"against": against} if against else {})
+        about: dict[str, Any] = {"shape": shape, "room": room}
+        about |= {"against": against} if against else {}
         if ROOMS[1] in room:
             about["reachable"] = bar.keeps(room[ROOMS[1]])
         for isa in self.isas:
