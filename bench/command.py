@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 
-from bench.contestants.models import SIZES
 from bench.contestants.registry import best_of_ours
 from bench.contestants.setting import Setting, reason
 from bench.measure import machine, models
@@ -29,8 +28,8 @@ from bench.report.plots import save_plots
 from bench.report.tables import absences, model_table, save, tables
 from bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
 from fnet_kernels._ops.load import DEVICES
-from fnet_kernels._progress import Progress
-from fnet_kernels._table import table
+from fnet_kernels._sizes import SIZES
+from fnet_kernels._terminal import Progress, table
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MODEL_BATCH = {"cpu": 1, "cuda": 16}

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 
 ROOT = Path(__file__).parent.parent
 CALLS = 3  # per case, after one that makes the tables

@@ -18,7 +18,7 @@ from typing import Any
 from bench.folders import add_out
 from bench.measure import machine
 from bench.shapes import BARS, Shape, label
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
 KERNELS = ("seq_fft", "row_fft", "norm_grad")

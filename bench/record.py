@@ -22,7 +22,7 @@ from pathlib import Path
 from bench.folders import RESULTS
 from bench.measure import machine
 from bench.shapes import AWKWARD, label
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 
 ROOT = Path(__file__).parent.parent
 _ROUNDS = ("--seconds", "1", "--rounds", "15", "--patience", "8")

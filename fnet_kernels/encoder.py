@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels.modules import FusedFourierMix
 
 
@@ -41,7 +42,7 @@ class FNetEncoderLayer(nn.Module):
         intermediate_size: int,
         *,
         dropout: float = 0.1,
-        eps: float = 1e-12,
+        eps: float = LAYER_NORM_EPS,
         scale: float = 1.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -92,7 +93,7 @@ class FNetEncoder(nn.Sequential):
         intermediate_size: int,
         *,
         dropout: float = 0.1,
-        eps: float = 1e-12,
+        eps: float = LAYER_NORM_EPS,
         scale: float = 1.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,

@@ -14,6 +14,7 @@ from fnet_kernels._ops.checks import autocasting, check_eps, check_number, check
 from fnet_kernels._ops.functorch import train
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import mix, transformed
+from fnet_kernels._sizes import LAYER_NORM_EPS
 
 # Looked up once: finding an overload by name costs as much as the checks below.
 _mix: Callable[..., Tensor] = operators.fourier_mix.default
@@ -59,7 +60,7 @@ def fused_fourier_mix(
     x: Tensor,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
-    eps: float = 1e-12,
+    eps: float = LAYER_NORM_EPS,
     *,
     scale: float = 1.0,
 ) -> Tensor:

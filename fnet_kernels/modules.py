@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._ops.checks import check_eps, check_number
+from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
 
@@ -69,7 +70,7 @@ class FusedFourierMix(nn.Module):
     def __init__(
         self,
         hidden_size: int,
-        eps: float = 1e-12,
+        eps: float = LAYER_NORM_EPS,
         *,
         elementwise_affine: bool = True,
         bias: bool = True,

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from fnet_kernels._sizes import LAYER_NORM_EPS
+
 
 def _compute(t: Tensor) -> Tensor:
     """`t` in the dtype that the arithmetic runs in: at least float32."""
@@ -43,7 +45,7 @@ def fused_fourier_mix(
     x: Tensor,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
-    eps: float = 1e-12,
+    eps: float = LAYER_NORM_EPS,
     *,
     scale: float = 1.0,
 ) -> Tensor:

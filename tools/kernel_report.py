@@ -36,7 +36,7 @@ import fnet_nvcc  # noqa: E402
 from arrays import store  # noqa: E402
 from host_cuda_build import host_cuda_module  # noqa: E402
 
-from fnet_kernels._table import table  # noqa: E402
+from fnet_kernels._terminal import table  # noqa: E402
 
 Figures = dict[str, Any]
 #: (seq, hidden, dtype)

@@ -14,7 +14,7 @@ from typing import Any
 from bench.bars.bar import Bar, text
 from bench.measure import cores
 from bench.measure.handover import handover_ns, near
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
 #: What a bar may be out of reach for: the ratio that an op as fast as this would reach.
@@ -84,7 +84,8 @@ class Report:
         if rival not in times:
             return
         room = self.room(times, rival)
-        about = {"shape": shape, "room": room} | ({"against": against} if against else {})
+        about: dict[str, Any] = {"shape": shape, "room": room}
+        about |= {"against": against} if against else {}
         if ROOMS[1] in room:
             about["reachable"] = bar.keeps(room[ROOMS[1]])
         for isa in self.isas:

@@ -1,6 +1,6 @@
 """Whole models: FNet-Base and -Large, BERT-Base and -Large of Hugging Face transformers.
 
-defines: SIZES, KINDS, PASSES, make, passes_of, calls
+defines: KINDS, PASSES, make, passes_of, calls
 
 Random weights, no pre-training heads, no dropout, all parameters in one dtype. A training step is
 forward, backward and AdamW; the loss is the mean square of the last hidden states.
@@ -14,11 +14,8 @@ from typing import Any
 import torch
 
 from fnet_kernels import hf
+from fnet_kernels._sizes import SIZES
 
-SIZES: dict[str, dict[str, int]] = {
-    "Base": {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072},
-    "Large": {"num_hidden_layers": 24, "hidden_size": 1024, "intermediate_size": 4096},
-}
 KINDS = ("BERT", "FNet", "FNet ours")
 PASSES = ("inference", "training step")
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from bench.shapes import Shape
+from fnet_kernels._sizes import LAYER_NORM_EPS
 
-EPS = 1e-12
+EPS = LAYER_NORM_EPS
 COLD = 256 << 20  # bytes of x in rotation: past the caches of most processors and of GPUs
 Sublayer = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x, weight, bias) -> y, shaped as x
 

@@ -36,7 +36,7 @@ from bench.gpu.report import Report, merge
 from bench.measure.memory import cases
 from bench.measure.timing import Entries, Problem, Truth, definition, prepared
 from bench.shapes import Shape, label
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
 BASE: Shape = (32, 512, 768)

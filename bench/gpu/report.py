@@ -20,7 +20,7 @@ import torch
 import fnet_kernels
 from bench.bars.bar import Bar, text
 from bench.gpu.device import Device
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
 

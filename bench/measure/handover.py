@@ -21,7 +21,8 @@ def handover_ns() -> int | None:
         module = importlib.import_module("fnet_core_bench")
     except ImportError:
         return None
-    return round(module.handover_ns())
+    apart: float = module.handover_ns()
+    return round(apart)
 
 
 def near(ns: int | None) -> bool:

@@ -16,7 +16,7 @@ from bench.contestants.setting import Setting, Sublayer, reason
 from bench.measure import cuda, memory
 from bench.measure.timing import Entries, Problem, prepared, ready, time_all
 from bench.shapes import label
-from fnet_kernels._progress import Progress
+from fnet_kernels._terminal import Progress
 from fnet_kernels._timing import Timing, quartiles
 
 Wrap = Callable[[Sublayer], Callable[[], Any]]

@@ -21,12 +21,7 @@ from bench.measure import cuda
 from bench.shapes import Shape
 from fnet_kernels import reference
 from fnet_kernels._timing import Timing, interleave, wall_seconds
-
-TOLERANCE = {  # max |error| over max |exact|
-    torch.float32: 1e-4,
-    torch.float16: 4e-3,
-    torch.bfloat16: 3e-2,
-}
+from fnet_kernels.diagnostics.tolerances import ANY_METHOD
 
 SELDOM = 3  # calls of one that exhausts patience
 
@@ -163,7 +158,8 @@ class Truth:
     def check(self, contestant: Contestant, result: Tensor) -> None:
         """Raise `ArithmeticError` where `result` is another one than the dtype allows."""
         error = float((result.double() - self.value).abs().max() / self.value.abs().max())
-        if not error <= max(TOLERANCE[result.dtype], contestant.tolerance or 0):
+        allowed = ANY_METHOD[str(result.dtype).removeprefix("torch.")]
+        if not error <= max(allowed, contestant.tolerance or 0):
             raise ArithmeticError(f"{contestant.name}: relative error {error:.1e}")
 
     @cached_property

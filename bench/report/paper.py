@@ -5,7 +5,7 @@ defines: ABOUT, MODELS, tables
 
 from __future__ import annotations
 
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 
 ABOUT = "as reported in arXiv 2105.03824, at 512 tokens, on batches and machines of its own"
 

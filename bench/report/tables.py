@@ -16,7 +16,7 @@ from bench.contestants.registry import CONTESTANTS, LAYERS, SAME
 from bench.measure.study import Row, Study, shapes_of
 from bench.report import paper
 from bench.shapes import is_awkward
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 
 MEANING = (
     "Each cell: median ms, and how many times as long as ours that is (below 1: ours loses, '!').\n"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from fnet_kernels._sizes import LAYER_NORM_EPS
+
 
 class SelfAttention(nn.Module):
     """BERT's attention sublayer: LayerNorm(x + W_o SDPA(W_q x, W_k x, W_v x)).
@@ -21,7 +23,7 @@ class SelfAttention(nn.Module):
         self.heads = hidden // 64 if hidden % 64 == 0 else 1
         self.qkv = nn.Linear(hidden, 3 * hidden)
         self.projection = nn.Linear(hidden, hidden)
-        self.norm = nn.LayerNorm(hidden, eps=1e-12)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each sequence; nothing is masked."""

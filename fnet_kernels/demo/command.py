@@ -17,8 +17,7 @@ from pathlib import Path
 
 import torch
 
-from fnet_kernels._progress import Progress
-from fnet_kernels._table import table
+from fnet_kernels._terminal import Progress, table
 from fnet_kernels._timing import Timing
 from fnet_kernels.demo import measure as names
 from fnet_kernels.demo.chart import save_chart

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels import hf
-from fnet_kernels._progress import Progress
+from fnet_kernels._terminal import Progress
 from fnet_kernels._timing import Timing, interleave
 from fnet_kernels.demo.attention import SelfAttention
 

@@ -13,13 +13,14 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from fnet_kernels.diagnostics.tolerances import OURS
+
 OLDEST_TORCH = (2, 11)
-#: One shape for each path, with the tolerance that its dtype allows.
+#: Shapes by path: the kernels, and torch.fft.
 SHAPES = {
     "cpu": (("kernels", (2, 96, 48)), ("general", (2, 37, 48))),
     "cuda": (("kernels", (2, 128, 64)), ("general", (2, 37, 48))),
 }
-TOLERANCES = {"float32": 1e-5, "float64": 1e-12, "bfloat16": 2e-2, "float16": 2e-3}
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,10 @@ def _self_check(device: str, path: str, shape: tuple[int, ...]) -> Finding:
         taken = explain(shape, device=device).path
         if taken != path:
             return Finding(name, f"{shape} takes the path '{taken}'", "report this with the output")
-        errors = {dtype: _worst_error(shape, dtype, device) for dtype in TOLERANCES}
+        errors = {dtype: _worst_error(shape, dtype, device) for dtype in OURS}
     except RuntimeError as error:  # a kernel that is not there for this GPU, cuFFT that is missing
         return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_cure())
-    wrong = [dtype for dtype, error in errors.items() if not error <= TOLERANCES[dtype]]
+    wrong = [dtype for dtype, error in errors.items() if not error <= OURS[dtype]]
     detail = "largest error " + ", ".join(f"{d} {error:.0e}" for d, error in errors.items())
     if wrong:
         return Finding(name, f"{detail}; wrong in {', '.join(wrong)}", _library_cure())

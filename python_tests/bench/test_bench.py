@@ -21,7 +21,7 @@ from bench.contestants import transforms
 from bench.contestants.streaming import STREAMING
 from bench.measure import machine, memory, timing
 from fnet_kernels import reference
-from fnet_kernels._table import table
+from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing, interleave
 from python_tests.helpers.paths import ROOT
 
@@ -261,6 +261,11 @@ def test_slug_is_a_file_name() -> None:
 
 
 def test_table_refuses_a_ragged_row() -> None:
-    assert table(["a", "b"], [["long", "1"]]) == "a     b\n----  -\nlong  1"
+    assert table(["a", "b"], [["long", "1"]]) == "a     b\n-------\nlong  1"
     with pytest.raises(ValueError, match="expected 2 cells, got 1"):
         table(["a", "b"], [["x"]])
+
+
+def test_without_rich_a_table_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.table", None)
+    assert table(["a", "b"], [["long", "[1]"]]) == "a  b\nlong  [1]"

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-#: About two roundings of the dtype at the largest value.
-TOLERANCE = {
-    torch.float64: 1e-14,
-    torch.float32: 1e-6,
-    torch.bfloat16: 2.0**-8,
-    torch.float16: 2.0**-11,
-}
+from python_tests.helpers.tolerances import ROUNDINGS
 
 
 def relative_error(actual: Tensor, truth: Tensor) -> float:
@@ -27,4 +20,4 @@ def assert_close(actual: Tensor, truth: Tensor, factor: float = 1.0) -> None:
         return
     assert truth.any(), "a comparison with zeros proves nothing"
     error = relative_error(actual, truth)
-    assert error <= factor * TOLERANCE[actual.dtype], f"relative error {error:.1e}"
+    assert error <= factor * ROUNDINGS[actual.dtype], f"relative error {error:.1e}"

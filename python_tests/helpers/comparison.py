@@ -18,12 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from python_tests.helpers.tolerances import LEAST_ULPS, OUTLIER_ULPS
+
 Truth = Tensor | np.ndarray
 Measure = Callable[[Tensor], float]
-
-#: The error, in units in the last place, that torch is taken to make where it makes none (lengths
-#: of 1 and 2); and the one number in a tensor that chance makes worst.
-LEAST_ULPS, OUTLIER_ULPS = 0.1, 2.0
 
 
 def float64(t: Truth) -> Tensor:

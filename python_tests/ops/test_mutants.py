@@ -17,6 +17,7 @@ from python_tests.helpers.comparison import (
     largest_of_a_sequence,
     root_mean_square,
 )
+from python_tests.helpers.tolerances import ROUNDINGS
 
 Mutant = Callable[[Tensor], Tensor]
 Accepts = Callable[[Tensor], bool]
@@ -75,7 +76,7 @@ def comparisons(dtype: torch.dtype) -> dict[str, tuple[Tensor, Accepts]]:
     for name, result in gradients(fused_fourier_mix, args, grad).items():
         add(f"gradient of {name}", result, bar_of_gradient(truth[name], baseline[name], dtype))
     right = torch.from_numpy(exact.forward(*args)["norm"].astype(float))
-    tolerance = close.TOLERANCE[dtype]
+    tolerance = ROUNDINGS[dtype]
     add("close", right.to(dtype), lambda y: close.relative_error(y, right) / tolerance)
     return found
 
