@@ -33,7 +33,8 @@ def run(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
     results = [fnet_kernels.fused_fourier_mix(x, weight, bias)]
     results.append(fnet_kernels.fourier_mix(x, scale=0.01))
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
-    results += torch.autograd.grad(fnet_kernels.fused_fourier_mix(*leaves), leaves, grad)
+    y = fnet_kernels.fused_fourier_mix(x, weight, bias)
+    results += torch.autograd.grad(y, leaves, grad)
     for result in results:
         assert result.detach().cpu().isfinite().all(), f"{shape} {dtype}: not finite"
 

@@ -21,14 +21,15 @@ from typing import Any
 
 import torch
 
-from bench.contestants.models import PASSES, SIZES, make, passes_of
+from bench.contestants.models import PASSES, make, passes_of
 from bench.contestants.setting import reason
 from bench.folders import RESULTS
 from bench.gpu.device import Cuda, Device, Host
 from bench.gpu.report import Report
 from bench.measure import cuda
 from fnet_kernels import hf
-from fnet_kernels._table import table
+from fnet_kernels._sizes import SIZES
+from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing, interleave, wall_seconds
 
 BATCH, SEQ = 32, 512

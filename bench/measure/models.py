@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
-from bench.contestants.models import KINDS, PASSES, SIZES, make, passes_of
+from bench.contestants.models import KINDS, PASSES, make, passes_of
 from bench.contestants.setting import reason
 from bench.measure import cuda, memory
 from fnet_kernels import hf
 from fnet_kernels._ops.load import DEVICES, NO_CUDA
+from fnet_kernels._sizes import SIZES
 from fnet_kernels._timing import interleave, wall_seconds
 
 
