@@ -51,7 +51,7 @@ sanitize: core-sanitize ## the same, and the CUDA kernels, under AddressSanitize
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
 	PYTHONPATH=build/cmake/sanitize $(PY) -m pytest --noconftest -k "not caught" \
-	  python_tests/core python_tests/host_cuda $(ARGS)
+	  python_tests/core python_tests/cuda_sim $(ARGS)
 
 lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/ruff check .
