@@ -53,7 +53,7 @@ sanitize: core-sanitize ## the same, and the CUDA kernels, under AddressSanitize
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
 	PYTHONPATH=build/cmake/sanitize $(PY) -m pytest --noconftest -k "not caught" \
-	  python_tests/core python_tests/host_cuda $(ARGS)
+	  python_tests/core python_tests/cuda_sim $(ARGS)
 
 lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/ruff check .
@@ -99,7 +99,7 @@ cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is
 kernel-report: install core ## what the CUDA kernels cost, counted and compiled; ARGS=--check compares
 	$(if $(wildcard $(ENV)/lib/python3*/site-packages/nvidia/cu*/bin/cuobjdump),,\
 	  @command -v cuobjdump >/dev/null || $(PY) -m pip install -q $(SASS_PACKAGES))
-	PYTHONPATH=build/cmake/release $(PY) tools/kernel_report.py $(ARGS)
+	PYTHONPATH=build/cmake/release:build_backend $(PY) -m tools.kernel_report $(ARGS)
 
 # With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.
 gpu-check: ## on a machine with a GPU, offline: smoke, tests, times, profile; under 10 minutes

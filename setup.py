@@ -105,7 +105,7 @@ class Build(BuildExtension):
     def cuda_objects(self) -> list[str] | None:
         """What nvcc makes of the CUDA sources; None where it cannot, and none need be made."""
         assert TOOLKIT is not None
-        cuda, headers = sources("cuda/*.cu", "torch_cuda/*.cu"), sources("**/*.h")
+        cuda, headers = sources("cuda/**/*.cu"), sources("**/*.h")
         folder = Path(self.build_temp, "cuda")
         try:
             return fnet_nvcc.compile_all(TOOLKIT, cuda, headers, ROOT / "csrc", folder, local_gpu())
@@ -142,7 +142,7 @@ def extension(name: str, files: list[str], macros: dict[str, str]) -> Extension:
 
 def cpu_extension() -> Extension:
     """Schemas and CPU kernels: a module that knows nothing of CUDA."""
-    return extension("fnet_kernels._C", sources("cpu/*.cpp", "torch/*.cpp"), {})
+    return extension("fnet_kernels._C", sources("cpu/**/*.cpp", "torch/*.cpp"), {})
 
 
 def cuda_extension() -> Extension:

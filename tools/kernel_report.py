@@ -1,13 +1,13 @@
 """What the CUDA kernels cost, without a GPU: `make kernel-report`.
 
-Two witnesses. host_cuda runs the kernels on the CPU and counts what their warps ask of memory:
-bytes, 32-byte sectors, shared-memory wavefronts, barriers. nvcc compiles them and says registers
-and spills, from which the occupancy follows; cuobjdump shows how many instructions they are, and
-how many loads of dx seq_grad issues before it waits for the first. The table is printed;
-bench/results/kernel_report.json holds the figures.
+Two sources. The simulator (csrc/cuda_sim) runs the kernels on the CPU and counts the memory
+accesses of their warps: bytes, 32-byte sectors, shared-memory wavefronts, barriers. nvcc compiles
+them and reports registers and spills, which determine the occupancy; cuobjdump gives the
+instructions, and how many loads of dx seq_grad issues before it waits for the first. The table is
+printed; bench/results/kernel_report.json holds the figures.
 
-    python tools/kernel_report.py           # print, and write the JSON
-    python tools/kernel_report.py --check   # print; exit 1 where a bar is missed, a figure worse
+    python -m tools.kernel_report           # print, and write the JSON
+    python -m tools.kernel_report --check   # print; exit 1 where a bar is missed, a figure worse
 
 Without nvcc the second half is left out, which is said.
 """
@@ -26,17 +26,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import fnet_nvcc
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+from fnet_kernels._terminal import table
+from tools.cuda_sim import ROOT, cuda_sim_module, store
+
 RESULT = ROOT / "bench" / "results" / "kernel_report.json"
-sys.path[:0] = [str(ROOT), str(ROOT / "build_backend"), str(ROOT / "python_tests" / "host_cuda")]
-
-import fnet_nvcc  # noqa: E402
-from arrays import store  # noqa: E402
-from host_cuda_build import host_cuda_module  # noqa: E402
-
-from fnet_kernels._terminal import table  # noqa: E402
 
 Figures = dict[str, Any]
 #: (seq, hidden, dtype)
@@ -93,7 +89,7 @@ LIMITS = {
 
 
 def audited(module: Any, seq: int, hidden: int, dtype: str, train: bool) -> list[Figures]:
-    """What host_cuda saw of one forward (or backward) of one sequence."""
+    """What the simulator saw of one forward (or backward) of one sequence."""
     chance = np.random.default_rng(0)
     x = store(chance.standard_normal((1, seq, hidden)), dtype)
     row = store(chance.standard_normal(hidden), dtype)
@@ -135,7 +131,7 @@ def ratio(accesses: list[Figures]) -> float:
 
 
 def audit() -> dict[str, Figures]:
-    module = host_cuda_module("fnet_cuda_test")
+    module = cuda_sim_module("fnet_cuda_test")
     found: dict[str, Figures] = {}
     for seq, hidden, dtype in CASES:
         launches = audited(module, seq, hidden, dtype, False)
@@ -155,13 +151,13 @@ TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float
 
 def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     """What ptxas says of every kernel, by architecture."""
-    module = host_cuda_module("fnet_cuda_test")
+    module = cuda_sim_module("fnet_cuda_test")
     blocks = {dtype: module.blocks(dtype) for dtype in TYPES.values()}
     # As `make cuda-build` compiles them, whose objects and logs then serve here.
     os.environ["TORCH_CUDA_ARCH_LIST"] = ";".join(f"{a[:-1]}.{a[-1]}" for a in ARCHITECTURES)
     os.environ.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
     csrc = ROOT / "csrc"
-    sources = sorted((csrc / "cuda").glob("*.cu")) + sorted((csrc / "torch_cuda").glob("*.cu"))
+    sources = sorted((csrc / "cuda").glob("**/*.cu"))
     folder = ROOT / "build" / "objects" / "cuda"
     names = [path.relative_to(ROOT).as_posix() for path in sources]
     headers = [str(path) for path in csrc.glob("**/*.h")]

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#include "fft/defs.h"
+#include "core/defs.h"
 
 namespace fnet {
 

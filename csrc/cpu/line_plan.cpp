@@ -3,7 +3,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "fft/twiddle.h"
+#include "cpu/twiddle.h"
 
 namespace fnet {
 namespace {

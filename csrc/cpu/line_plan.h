@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "cpu/radices.h"
 #include "fft/complex.h"
-#include "fft/radices.h"
 
 namespace fnet {
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "fft/defs.h"
+#include "core/defs.h"
 #include "fft/mirror.h"
 
 namespace fnet {

@@ -1,6 +1,6 @@
 // What every CUDA kernel of this project is written in. nvcc compiles it to plain CUDA
-// (intrinsics.h here); g++ with -DFNET_HOST_CUDA compiles the same source to run, checked and
-// audited, on the CPU (host_cuda/intrinsics.h).
+// (intrinsics.h here); g++ with -DFNET_CUDA_SIM compiles the same source to run, checked and
+// audited, on the CPU (cuda_sim/intrinsics.h).
 //
 //   FNET_KERNEL void k(Args a)                  a kernel; FNET_KERNEL_BOUNDS(threads, blocks) too
 //   FNET_DEVICE                                 a function that only kernels call
@@ -58,10 +58,10 @@ struct alignas(N * sizeof(T)) Vec {
 
 #if defined(__CUDACC__)
 #include "cuda/intrinsics.h"
-#elif defined(FNET_HOST_CUDA)
-#include "host_cuda/intrinsics.h"
+#elif defined(FNET_CUDA_SIM)
+#include "cuda_sim/intrinsics.h"
 #else
-#error "CUDA kernels are compiled by nvcc, or by a C++ compiler with -DFNET_HOST_CUDA"
+#error "CUDA kernels are compiled by nvcc, or by a C++ compiler with -DFNET_CUDA_SIM"
 #endif
 
 namespace fnet {

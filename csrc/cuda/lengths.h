@@ -6,7 +6,7 @@
 // order would spill a register another is taken.
 #pragma once
 
-#include "fft/defs.h"
+#include "core/defs.h"
 
 namespace fnet {
 

@@ -2,7 +2,7 @@
 // thread's register, or a vector of lanes that holds one number of each of several transforms.
 #pragma once
 
-#include "fft/defs.h"
+#include "core/defs.h"
 
 namespace fnet {
 

@@ -1,7 +1,7 @@
 // Index algebra of the fold: -n modulo N.
 #pragma once
 
-#include "fft/defs.h"
+#include "core/defs.h"
 
 namespace fnet {
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <string>
 
-#include "fft/radices.h"
+#include "cpu/radices.h"
 #include "torch/general_path.h"
 #include "torch/ops.h"
 #include "torch/workspace.h"

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "cuda/blocks.h"
+#include "cuda/runtime.h"
 #include "torch/general_path.h"
 #include "torch/ops.h"
-#include "torch_cuda/runtime.h"
 
 namespace fnet::binding {
 namespace {

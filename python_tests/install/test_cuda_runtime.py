@@ -25,7 +25,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["c++", "-std=c++20", "-c", source, "-o", pretended], check=True)
     command = [TOOLKIT.nvcc, "-std=c++20", "--expt-relaxed-constexpr", "-cudart", "none"]
     command += ["-gencode=arch=compute_80,code=sm_80", f"-I{ROOT / 'csrc'}", str(pretended)]
-    command += [str(HERE / "pending_errors.cu"), str(ROOT / "csrc" / "torch_cuda" / "runtime.cu")]
+    command += [str(HERE / "pending_errors.cu"), str(ROOT / "csrc" / "cuda" / "runtime.cu")]
     subprocess.run([*command, "-o", str(program)], check=True)
     return program
 

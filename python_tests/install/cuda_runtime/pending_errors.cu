@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "cuda/device.h"
-#include "torch_cuda/runtime.h"
+#include "cuda/runtime.h"
 
 extern int last_error, launch_status, query_status;  // of pretended_runtime.cpp
 

@@ -1,0 +1,131 @@
+// The end of a row: from r = scale M(x)[n, :] and x[n, :] to y[n, :].
+#pragma once
+
+#include "core/api.h"
+#include "core/layer_norm.h"
+#include "cpu/simd/storage.h"
+#include "cpu/simd/sweep.h"
+#include "fft/mirror.h"
+
+namespace fnet::FNET_ISA {
+
+// One sequence's rows, and what becomes of them.
+template <class T>
+struct RowOutput {
+  using R = Compute<T>;
+  int64_t seq, hidden;
+  Epilogue epilogue;
+  const T* x;
+  int64_t row_stride;
+  const R* row_scale;      // null: 1
+  const R *weight, *bias;  // [hidden], always there
+  R eps;
+  T* y;
+  T* normalized;  // null: not wanted
+  R* rstd;        // null: not wanted
+  bool streams;   // y and normalized go past the caches; rows are then aligned to 64 bytes
+};
+
+// Room for a row of r: it can be read W lanes at a time forwards from 0 and backwards from
+// `hidden`, which holds element 0 again, so that the mirror of a row needs no special case.
+template <class R>
+struct MixedRows {
+  R* first;
+  int64_t pitch;
+
+  static FNET_FN int64_t pitch_for(int64_t hidden, int width) {
+    return (hidden / width + 3) * width;
+  }
+  static FNET_FN MixedRows over(R* scratch, int64_t hidden, int width) {
+    return {scratch + width, pitch_for(hidden, width)};
+  }
+  FNET_FN R* row(int64_t i) const { return first + i * pitch; }
+};
+
+// r[l .. l + Width), or its mirror r[-l], r[-l - 1], ...
+template <bool Mirrored, int Width, class R>
+FNET_FN Lanes<R, Width> mixed_lanes(const R* r, int64_t hidden, int64_t l) {
+  if constexpr (Mirrored) return reverse(load<Width>(r + hidden - l - (Width - 1)));
+  return load<Width>(r + l);
+}
+
+template <int Width, bool Streams, class T>
+FNET_FN void put(T* p, Lanes<Compute<T>, Width> v) {
+  if constexpr (Streams)
+    stream<Width>(p, v);
+  else
+    store<Width>(p, v);
+}
+
+// Writes output row n. u is scratch for one row; y may be x.
+template <int W, bool Mirrored, bool Streams, class T>
+void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute<T>* u) {
+  using R = Compute<T>;
+  const int64_t d = out.hidden;
+  T* y = out.y + n * d;
+  const T* x = out.x + n * out.row_stride;
+  const R row_scale = out.row_scale ? with_short_nan(out.row_scale[n]) : R(1);
+
+  switch (out.epilogue) {
+    case Epilogue::kMix:
+      sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+        put<at.width, Streams>(y + l, mixed_lanes<Mirrored, at.width>(r, d, l));
+      });
+      return;
+    case Epilogue::kResidual:
+      sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+        store<at.width>(
+            y + l, load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l));
+      });
+      return;
+    case Epilogue::kNorm: break;
+  }
+
+  RowSum<R, W> sum;
+  sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+    const auto v = load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l);
+    store<at.width>(u + l, v);
+    sum.add(at, v);
+  });
+  const R mean = sum.total() / R(d);
+
+  RowSum<R, W> squares;
+  sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+    const auto deviation = load<at.width>(u + l) - mean;
+    squares.add(at, deviation * deviation);
+  });
+  const R rstd = reciprocal_std(squares.total(), R(d), out.eps);
+  if (out.rstd) out.rstd[n] = rstd;
+
+  const R *weight = out.weight, *bias = out.bias;
+  const auto write = [&](auto keeps, T* normalized) FNET_INLINE_LAMBDA {
+    sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+      const auto v = normalize(load<at.width>(u + l), mean, rstd);
+      if constexpr (keeps) put<at.width, Streams>(normalized + l, v);
+      put<at.width, Streams>(y + l, v * load<at.width>(weight + l) + load<at.width>(bias + l));
+    });
+  };
+  out.normalized ? write(std::true_type{}, out.normalized + n * d)
+                 : write(std::false_type{}, nullptr);
+}
+
+// Rows k .. k + count - 1 and their mirrors from the same `count` rows of r:
+// M(x)[-k, l] = M(x)[k, -l]. Rows first, then mirrors, either in the order in which they lie in
+// memory, which the hardware fetches ahead.
+template <int W, class T>
+void finish_rows(const RowOutput<T>& out, int64_t k, int64_t count,
+                 const MixedRows<Compute<T>>& rows, Compute<T>* u) {
+  const auto finish = [&](auto streams) FNET_INLINE_LAMBDA {
+    for (int64_t i = 0; i < count; ++i) {
+      rows.row(i)[out.hidden] = rows.row(i)[0];
+      finish_row<W, false, streams.value>(out, k + i, rows.row(i), u);
+    }
+    for (int64_t i = count - 1; i >= 0; --i) {
+      const int64_t minus_k = mirror(k + i, out.seq);
+      if (minus_k != k + i) finish_row<W, true, streams.value>(out, minus_k, rows.row(i), u);
+    }
+  };
+  out.streams ? finish(std::true_type{}) : finish(std::false_type{});
+}
+
+}  // namespace fnet::FNET_ISA

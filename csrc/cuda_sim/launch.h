@@ -1,0 +1,92 @@
+// Runs the blocks of a kernel one after another, each thread as a fiber; in random order, unless
+// they await each other.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "cuda_sim/audit.h"
+#include "cuda_sim/fiber.h"
+#include "cuda_sim/session.h"
+
+namespace fnet {
+
+// As in CUDA, for the fiber that runs.
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace cuda_sim {
+
+// A constant is not written by anyone while the kernel runs. Flags order what is done before and
+// after, and themselves.
+enum class Touch { kRead, kConstantRead, kWrite, kFlag };
+
+class Launch {
+ public:
+  // Whether the kernel ran, and without any error.
+  static bool run(const LaunchConfig& config, Fiber::Body kernel, void* arguments);
+  static Launch& current() { return *current_; }
+
+  // What threads ask for. access() is false where memory must not be touched.
+  bool access(bool shared, const void* p, int bytes, Touch touch, const Place& place);
+  // Constants of the program, which kernels may read from now on.
+  void show(const char* name, const void* p, size_t bytes);
+  void sync_threads(const Place& place) { wait(Wait::kBlock, place); }
+  void sync_warp(const Place& place) { wait(Wait::kWarp, place); }
+  void announce(unsigned* flag, const Place& place);
+  void await(const unsigned* flag, const Place& place);
+  uint64_t shuffle(uint64_t value, int source_lane, const Place& place);
+  bool first() const { return thread_ == 0; }
+  int lane() const { return thread_ % 32; }
+  unsigned char* shared_base() { return reinterpret_cast<unsigned char*>(shared_.data); }
+
+ private:
+  enum class Wait { kNothing, kShuffle, kWarp, kBlock, kEnded };
+  struct Thread {
+    Wait wait = Wait::kNothing;
+    Place place;
+    // By turns: a lane may be one shuffle ahead of those that have yet to read its last value.
+    uint64_t offered[2] = {};
+    unsigned shuffles = 0;
+  };
+
+  Launch(Session& session, const LaunchConfig& config, Fiber::Body kernel, void* arguments);
+
+  bool acceptable();
+  void run_block(unsigned block);
+  void wait(Wait wait, const Place& place);
+  bool release();
+  bool meet(int first, int count) const;
+  void report_divergence();
+  std::string describe(int thread) const;
+  void error(const char* kind, const std::string& where, const std::string& text);
+  void shuffle_order(std::vector<unsigned>& order);
+  uint64_t random();
+
+  static Launch* current_;
+
+  Session& session_;
+  LaunchReport report_;
+  Fiber::Body kernel_;
+  void* arguments_;
+  int threads_count_;
+  Audit audit_;
+  std::unique_ptr<char, void (*)(void*)> arena_;
+  Buffer shared_;
+  std::vector<Thread> threads_;
+  std::vector<unsigned> ready_;
+  std::vector<uint32_t> warp_synced_;
+  uint32_t launch_began_, block_began_ = 0, block_synced_ = 0;
+  struct Announced {
+    Acquired done;
+    dim3 by;  // blockIdx
+  };
+  std::map<const unsigned*, Announced> announced_;
+  std::vector<Acquired> acquired_;  // by this block
+  int thread_ = 0;
+  bool stuck_ = false;
+  std::map<std::pair<std::string, std::string>, size_t> error_index_;
+};
+
+}  // namespace cuda_sim
+}  // namespace fnet

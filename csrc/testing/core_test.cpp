@@ -1,0 +1,263 @@
+// fnet_core_test: the torch-free core on NumPy arrays, for this project's tests alone.
+#include <pybind11/complex.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <complex>
+#include <memory>
+#include <new>
+#include <thread>
+
+#include "core/api.h"
+#include "cpu/line_plan.h"
+#include "cpu/radices.h"
+#include "cpu/twiddle.h"
+#include "fft/dft.h"
+#include "fft/mirror.h"
+#include "testing/core_lanes.h"
+
+namespace py = pybind11;
+using namespace fnet;
+
+namespace {
+
+template <class T>
+py::array_t<std::complex<T>> dft(int radix, py::array_t<std::complex<T>> z) {
+  py::array_t<std::complex<T>> out(z.size());
+  const bool known = Radices::visit(radix, [&](auto r) {
+    constexpr int R = decltype(r)::value;
+    Complex<T> line[R];
+    for (int i = 0; i < R; ++i) line[i] = {z.at(i).real(), z.at(i).imag()};
+    Dft<R>::run(line);
+    for (int i = 0; i < R; ++i) out.mutable_at(i) = {line[i].re, line[i].im};
+  });
+  if (!known) throw py::value_error("no such radix");
+  return out;
+}
+
+template <class T>
+std::complex<double> root(int64_t p, int64_t q) {
+  const Complex<T> w = unit_root<T>(p, q);
+  return {w.re, w.im};
+}
+
+std::vector<int> factors(int64_t n) {
+  const Factors f = factorise(n);
+  return {f.radix, f.radix + f.count};
+}
+
+template <class T>
+py::array_t<float> widen(py::array_t<uint16_t> bits) {
+  py::array_t<float> out(bits.size());
+  for (py::ssize_t i = 0; i < bits.size(); ++i) out.mutable_at(i) = load_scalar(T{bits.at(i)});
+  return out;
+}
+
+template <class T>
+py::array_t<uint16_t> narrow(py::array_t<float> values) {
+  py::array_t<uint16_t> out(values.size());
+  for (py::ssize_t i = 0; i < values.size(); ++i) {
+    T to;
+    store_scalar(to, values.at(i));
+    out.mutable_at(i) = to.bits;
+  }
+  return out;
+}
+
+// Memory of exactly `size` bytes between two guards, starting `skew` bytes off alignment to 64. A
+// sanitizer sees what goes past the end by itself; intact() tells it without one.
+class Guarded {
+ public:
+  explicit Guarded(size_t size, size_t skew = 0)
+      : size_(size),
+        skew_(skew),
+        bytes_(static_cast<unsigned char*>(operator new(kGuard + skew + size + kGuard,
+                                                        std::align_val_t{64}))) {
+    std::fill_n(bytes_.get(), kGuard + skew + size + kGuard, kMark);
+  }
+  void* data() { return bytes_.get() + kGuard + skew_; }
+  bool intact() const {
+    const unsigned char* begin = bytes_.get();
+    const auto marked = [](unsigned char byte) { return byte == kMark; };
+    return std::all_of(begin, begin + kGuard + skew_, marked) &&
+           std::all_of(begin + kGuard + skew_ + size_, begin + 2 * kGuard + skew_ + size_, marked);
+  }
+
+ private:
+  struct Delete {
+    void operator()(unsigned char* p) const { operator delete(p, std::align_val_t{64}); }
+  };
+  static constexpr size_t kGuard = 256;
+  static constexpr unsigned char kMark = 0xff;  // NaN, read as any of our dtypes
+  size_t size_, skew_;
+  std::unique_ptr<unsigned char, Delete> bytes_;
+};
+
+Parallel threads(int slots) {
+  return Parallel(slots, [](int count, Parallel::Body body, void* context) {
+    std::vector<std::thread> pool;
+    for (int slot = 1; slot < count; ++slot) pool.emplace_back(body, context, slot);
+    body(context, 0);
+    for (std::thread& thread : pool) thread.join();
+  });
+}
+
+DType dtype_of(const std::string& name) {
+  if (name == "float64") return DType::kFloat64;
+  if (name == "bfloat16") return DType::kBFloat16;
+  if (name == "float16") return DType::kFloat16;
+  return DType::kFloat32;
+}
+
+const void* data_or_null(const std::optional<py::array>& a) { return a ? a->data() : nullptr; }
+
+void check(bool intact) {
+  if (!intact) throw std::runtime_error("a guard was written");
+}
+
+// x [batch, seq, hidden] with any batch and row strides, arrays in the storage type of `dtype`;
+// epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the general path's half
+// runs. Returns (y, normalized, rstd).
+py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale, double eps,
+              std::optional<py::array> weight, std::optional<py::array> bias,
+              std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots) {
+  MixArgs args;
+  args.dtype = dtype_of(dtype);
+  args.x = x.data();
+  args.batch = x.shape(0), args.seq = x.shape(1), args.hidden = x.shape(2);
+  args.x_batch_stride = x.strides(0) / x.itemsize();
+  args.x_row_stride = x.strides(1) / x.itemsize();
+  args.epilogue = Epilogue(epilogue);
+  args.scale = scale, args.eps = eps;
+  args.weight = data_or_null(weight), args.bias = data_or_null(bias);
+  args.row_scale = data_or_null(row_scale);
+
+  const size_t bytes = size_t(args.batch * args.seq * args.hidden * element_size(args.dtype));
+  py::array rstd(py::dtype(args.dtype == DType::kFloat64 ? "f8" : "f4"), {args.batch, args.seq});
+  Guarded y(bytes), normalized(bytes), workspace(mix_cpu_workspace(args, slots), 13);
+  args.y = y.data();
+  if (args.epilogue == Epilogue::kNorm) {
+    args.normalized = normalized.data();
+    args.rstd = rstd.mutable_data();
+  }
+  if (spectrum)
+    mix_from_spectrum_cpu(args, spectrum->data(), workspace.data(), threads(slots));
+  else if (mix_part_cpu(args, 0, args.batch, workspace.data(), threads(slots)) != Status::kOk)
+    throw py::value_error("unsupported length");
+  check(y.intact() && normalized.intact() && workspace.intact());
+  const std::vector<py::ssize_t> shape{args.batch, args.seq, args.hidden};
+  return py::make_tuple(py::array(x.dtype(), shape, y.data()),
+                        py::array(x.dtype(), shape, normalized.data()), rstd);
+}
+
+// The vectors of the instruction set in use.
+const LaneTests& lane_tests() {
+#if defined(__x86_64__)
+  for (const LaneTests* tests : {&avx512_lane_tests, &avx2_lane_tests})
+    if (std::string(tests->isa) == cpu_isa()) return *tests;
+#endif
+  return portable_lane_tests;
+}
+
+py::array_t<float> widen_lanes(const std::string& dtype, py::array_t<uint16_t> bits,
+                               bool one_by_one) {
+  Guarded to(size_t(bits.size()) * sizeof(float));
+  lane_tests().widen(dtype_of(dtype), bits.data(), bits.size(), one_by_one,
+                     static_cast<float*>(to.data()));
+  check(to.intact());
+  return py::array_t<float>(bits.size(), static_cast<const float*>(to.data()));
+}
+
+py::array_t<uint16_t> narrow_lanes(const std::string& dtype, py::array_t<float> values,
+                                   bool one_by_one, bool past_the_caches) {
+  Guarded to(size_t(values.size()) * sizeof(uint16_t));
+  const LaneTests& tests = lane_tests();
+  if (past_the_caches)
+    tests.narrow_past_the_caches(dtype_of(dtype), values.data(), values.size(), to.data());
+  else
+    tests.narrow(dtype_of(dtype), values.data(), values.size(), one_by_one, to.data());
+  check(to.intact());
+  return py::array_t<uint16_t>(values.size(), static_cast<const uint16_t*>(to.data()));
+}
+
+// The DFT of each row of z [lanes, points], all at once, one in each lane.
+template <class T>
+py::array_t<std::complex<T>> line_fft(py::array_t<std::complex<T>, py::array::c_style> z) {
+  const int64_t width = sizeof(T) == 8 ? lane_tests().width64 : lane_tests().width32;
+  const int64_t length = z.shape(1);
+  if (z.shape(0) != width || !has_factors(length)) throw py::value_error("no such lines");
+  const auto plan = line_plan<T>(length);
+  Guarded scratch(size_t(line_extent(length) * width) * sizeof(std::complex<T>));
+  py::array_t<std::complex<T>> out({width, length});
+  const auto* from = reinterpret_cast<const T*>(z.data());
+  auto* to = reinterpret_cast<T*>(out.mutable_data());
+  if constexpr (sizeof(T) == 8)
+    lane_tests().line_fft64(plan.get(), from, scratch.data(), to);
+  else
+    lane_tests().line_fft32(plan.get(), from, scratch.data(), to);
+  check(scratch.intact());
+  return out;
+}
+
+// grad and normalized [rows, hidden]; returns (du_over_rstd, dweight, dbias).
+py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::array> weight,
+                    const std::string& dtype, int slots) {
+  NormGradArgs args;
+  args.dtype = dtype_of(dtype);
+  args.grad = grad.data(), args.normalized = normalized.data(), args.weight = data_or_null(weight);
+  args.rows = grad.shape(0), args.hidden = grad.shape(1);
+  const size_t row = size_t(args.hidden * element_size(args.dtype));
+  Guarded du(row * size_t(args.rows)), dweight(row), dbias(row);
+  args.du_over_rstd = du.data(), args.dweight = dweight.data(), args.dbias = dbias.data();
+  Guarded workspace(norm_grad_cpu_workspace(args), 5);
+  norm_grad_part_cpu(args, 0, norm_grad_chunks(args).count, workspace.data(), threads(slots));
+  norm_grad_sums_cpu(args, workspace.data());
+  check(du.intact() && dweight.intact() && dbias.intact() && workspace.intact());
+  const std::vector<py::ssize_t> line{args.hidden};
+  return py::make_tuple(py::array(grad.dtype(), {grad.shape(0), grad.shape(1)}, du.data()),
+                        py::array(grad.dtype(), line, dweight.data()),
+                        py::array(grad.dtype(), line, dbias.data()));
+}
+
+}  // namespace
+
+PYBIND11_MODULE(fnet_core_test, m) {
+  m.def("radices", [] {
+    std::vector<int> list;
+    for (int r = 2; r <= kMaxRadix; ++r)
+      if (Radices::visit(r, [](auto) {})) list.push_back(r);
+    return list;
+  });
+  m.def("stage_cost", &stage_cost);
+  m.def("dft32", &dft<float>);
+  m.def("dft64", &dft<double>);
+  m.def("root32", &root<float>);
+  m.def("root64", &root<double>);
+  m.def("cos_turn", &cos_turn);
+  m.def("sin_turn", &sin_turn);
+  m.def("factorise", &factors);
+  m.def("mirror", [](int64_t n, int64_t length) { return mirror(n, length); });
+  m.def("half_length", [](int64_t length) { return half_length(length); });
+  m.def("widen_bfloat16", &widen<BFloat16>);
+  m.def("widen_float16", &widen<Float16>);
+  m.def("narrow_bfloat16", &narrow<BFloat16>);
+  m.def("narrow_float16", &narrow<Float16>);
+  m.def("widen_lanes", &widen_lanes, py::arg("dtype"), py::arg("bits"),
+        py::arg("one_by_one") = false);
+  m.def("narrow_lanes", &narrow_lanes, py::arg("dtype"), py::arg("values"),
+        py::arg("one_by_one") = false, py::arg("past_the_caches") = false);
+  m.def("widths", [] { return py::make_tuple(lane_tests().width32, lane_tests().width64); });
+  m.def("line_fft32", &line_fft<float>);
+  m.def("line_fft64", &line_fft<double>);
+  m.def("isas", [] { return std::string(cpu_isas()); });
+  m.def("set_isa", [](const std::string& name) { return set_cpu_isa(name.c_str()); });
+  m.def("stream_bytes", &stream_bytes);
+  m.def("set_stream_bytes", &set_stream_bytes);
+  m.def("mix", &mix, py::arg("x"), py::arg("dtype") = "float32", py::arg("epilogue") = 0,
+        py::arg("scale") = 1.0, py::arg("eps") = 1e-12, py::arg("weight") = py::none(),
+        py::arg("bias") = py::none(), py::arg("row_scale") = py::none(),
+        py::arg("spectrum") = py::none(), py::arg("slots") = 1);
+  m.def("norm_grad", &norm_grad, py::arg("grad"), py::arg("normalized"),
+        py::arg("weight") = py::none(), py::arg("dtype") = "float32", py::arg("slots") = 1);
+}

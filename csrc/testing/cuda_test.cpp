@@ -1,0 +1,272 @@
+// fnet_cuda_test: the CUDA side of core/api.h on NumPy arrays, its kernels run by cuda_sim. Each
+// function returns what the kernels wrote and the reports of their launches.
+#include <pybind11/stl.h>
+
+#include <map>
+#include <optional>
+
+#include "core/api.h"
+#include "cuda/slices.h"
+#include "testing/numpy_session.h"
+
+namespace fnet {
+namespace {
+
+namespace py = pybind11;
+using cuda_sim::Session;
+using Array = std::optional<py::array>;
+using Facts = std::tuple<int, int, int64_t>;  // of a device, in CudaDevice's order
+
+CudaDevice device_of(const Facts& facts) {
+  return {std::get<0>(facts), std::get<1>(facts), std::get<2>(facts)};
+}
+
+DType dtype_of(const std::string& name) {
+  if (name == "float64") return DType::kFloat64;
+  if (name == "bfloat16") return DType::kBFloat16;
+  if (name == "float16") return DType::kFloat16;
+  return DType::kFloat32;
+}
+
+const void* optional_input(Session& session, const char* name, const Array& a) {
+  return a ? cuda_sim::input(session, name, *a) : nullptr;
+}
+
+// `bytes` at p as a flat array of unsigned char; NumPy views it as what it is.
+py::array_t<uint8_t> bytes_at(const void* p, int64_t bytes) {
+  return cuda_sim::fetch(static_cast<const uint8_t*>(p), {bytes});
+}
+
+// What the two ways to a result have in common.
+struct Problem {
+  MixArgs args;
+  int64_t bytes, rows;
+
+  // x [batch, seq, pitch] in the storage type, of which `hidden` columns count.
+  Problem(Session& session, const py::array& x, int64_t hidden, const std::string& dtype,
+          int epilogue, double scale, double eps, const Array& weight, const Array& bias,
+          const Array& row_scale, bool train, bool in_place) {
+    args.dtype = dtype_of(dtype);
+    args.batch = x.shape(0), args.seq = x.shape(1), args.hidden = hidden;
+    args.x_row_stride = x.shape(2);
+    args.x_batch_stride = x.shape(1) * x.shape(2);
+    args.row_scale = optional_input(session, "row_scale", row_scale);
+    args.scale = scale;
+    args.eps = eps;
+    args.epilogue = Epilogue(epilogue);
+    args.weight = optional_input(session, "weight", weight);
+    args.bias = optional_input(session, "bias", bias);
+    rows = args.batch * args.seq;
+    bytes = rows * hidden * element_size(args.dtype);
+    if (in_place) {
+      args.y = session.output("x and y", size_t(bytes), x.data());
+      args.x = args.y;
+    } else {
+      args.x = cuda_sim::input(session, "x", x);
+      args.y = session.output("y", size_t(bytes));
+    }
+    if (!train) return;
+    args.normalized = session.output("normalized", size_t(bytes));
+    args.rstd = session.output("rstd", size_t(rows * compute_size(args.dtype)));
+  }
+
+  py::dict results(const Session& session, Status status) const {
+    using namespace py::literals;
+    py::dict out("status"_a = int(status), "y"_a = bytes_at(args.y, bytes),
+                 "launches"_a = cuda_sim::report(session));
+    if (args.normalized) {
+      out["normalized"] = bytes_at(args.normalized, bytes);
+      out["rstd"] = bytes_at(args.rstd, rows * compute_size(args.dtype));
+    }
+    return out;
+  }
+};
+
+py::dict mix(py::array x, int64_t hidden, const std::string& dtype, int epilogue, double scale,
+             double eps, Array weight, Array bias, Array row_scale, bool train, bool in_place,
+             const Facts& facts, uint64_t seed) {
+  const CudaDevice device = device_of(facts);
+  Session session(seed, size_t(device.shared_bytes));
+  const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
+                        train, in_place);
+  void* workspace = session.output("spectrum", mix_cuda_workspace(problem.args, device));
+  return problem.results(session, mix_cuda(problem.args, workspace, {nullptr, device}));
+}
+
+// The general path's halves, with the one-sided spectrum of row_scale x given.
+py::dict mix_from_spectrum(py::array x, int64_t hidden, const std::string& dtype, int epilogue,
+                           double scale, double eps, Array weight, Array bias, Array row_scale,
+                           bool train, bool in_place, py::array spectrum, uint64_t seed) {
+  Session session(seed);
+  const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
+                        train, in_place);
+  const void* given = cuda_sim::input(session, "spectrum", spectrum);
+  return problem.results(session, mix_from_spectrum_cuda(problem.args, given, {}));
+}
+
+py::dict widen_rows(py::array x, int64_t hidden, const std::string& dtype, Array row_scale,
+                    uint64_t seed) {
+  Session session(seed);
+  Problem problem(session, x, hidden, dtype, 0, 1, 0, {}, {}, row_scale, false, false);
+  const int64_t bytes = problem.rows * hidden * compute_size(problem.args.dtype);
+  void* wide = session.output("wide", size_t(bytes));
+  const Status status = widen_rows_cuda(problem.args, wide, {});
+  py::dict out = problem.results(session, status);
+  out["wide"] = bytes_at(wide, bytes);
+  return out;
+}
+
+// grad and normalized [rows, hidden].
+py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtype, Array weight,
+                   Array rstd, bool sums, uint64_t seed) {
+  using namespace py::literals;
+  Session session(seed);
+  NormGradArgs args;
+  args.dtype = dtype_of(dtype);
+  args.rows = grad.shape(0), args.hidden = grad.shape(1);
+  args.grad = cuda_sim::input(session, "grad", grad);
+  args.normalized = cuda_sim::input(session, "normalized", normalized);
+  args.weight = optional_input(session, "weight", weight);
+  args.rstd = optional_input(session, "rstd", rstd);
+  const int64_t row = args.hidden * element_size(args.dtype);
+  args.du_over_rstd = session.output("du", size_t(args.rows * row));
+  if (sums) {
+    args.dweight = session.output("dweight", size_t(row));
+    args.dbias = session.output("dbias", size_t(row));
+  }
+  void* workspace = session.output("partials", norm_grad_cuda_workspace(args));
+  const Status status = norm_grad_cuda(args, workspace, {});
+  py::dict out("status"_a = int(status), "du"_a = bytes_at(args.du_over_rstd, args.rows * row),
+               "launches"_a = cuda_sim::report(session));
+  if (sums) {
+    out["dweight"] = bytes_at(args.dweight, row);
+    out["dbias"] = bytes_at(args.dbias, row);
+  }
+  return out;
+}
+
+// The backward whole: dx, and the sums. All [batch, seq, hidden] but rstd [batch, seq].
+py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
+                       const std::string& dtype, double scale, Array weight, bool sums,
+                       const Facts& facts, uint64_t seed) {
+  using namespace py::literals;
+  const CudaDevice device = device_of(facts);
+  Session session(seed, size_t(device.shared_bytes));
+  MixArgs args;
+  args.dtype = dtype_of(dtype);
+  args.batch = grad.shape(0), args.seq = grad.shape(1), args.hidden = grad.shape(2);
+  args.scale = scale;
+  NormGradArgs norm;
+  norm.dtype = args.dtype;
+  norm.grad = cuda_sim::input(session, "grad", grad);
+  norm.normalized = cuda_sim::input(session, "normalized", normalized);
+  norm.rstd = cuda_sim::input(session, "rstd", rstd);
+  norm.weight = optional_input(session, "weight", weight);
+  const int64_t row = args.hidden * element_size(args.dtype), bytes = args.batch * args.seq * row;
+  args.y = session.output("dx", size_t(bytes));
+  if (sums) {
+    norm.dweight = session.output("dweight", size_t(row));
+    norm.dbias = session.output("dbias", size_t(row));
+  }
+  const size_t workspace_bytes = norm_mix_grad_cuda_workspace(norm, args, device);
+  void* workspace = session.output("workspace", workspace_bytes);
+  const Status status = norm_mix_grad_cuda(norm, args, workspace, {nullptr, device});
+  py::dict out("status"_a = int(status), "dx"_a = bytes_at(args.y, bytes),
+               "launches"_a = cuda_sim::report(session), "workspace"_a = workspace_bytes);
+  if (sums) {
+    out["dweight"] = bytes_at(norm.dweight, row);
+    out["dbias"] = bytes_at(norm.dbias, row);
+  }
+  return out;
+}
+
+// The sizes of the slices of a batch; none where there are no kernels.
+std::vector<int64_t> slices(int64_t batch, int64_t seq, int64_t hidden, const std::string& dtype,
+                            const Facts& facts) {
+  MixArgs args;
+  args.batch = batch, args.seq = seq, args.hidden = hidden;
+  args.dtype = dtype_of(dtype);
+  const CudaDevice device = device_of(facts);
+  std::vector<int64_t> sizes;
+  if (!has_cuda_kernels(args, device)) return sizes;
+  const Slices slices{batch, mix_cuda_slices(args, device)};
+  for (int64_t i = 0; i < slices.count; ++i) sizes.push_back(slices.size(i));
+  return sizes;
+}
+
+template <const auto& Shapes>
+std::vector<int> lengths() {
+  std::vector<int> all;
+  for (const auto& shape : Shapes)
+    if (all.empty() || all.back() != length_of(shape)) all.push_back(length_of(shape));
+  return all;
+}
+
+// What a block of each kernel is, by index in the list: its name, threads, shared bytes, blocks
+// that the compiler leaves registers for, and elements of x that a thread takes: each point is two,
+// and as many are their mirror images.
+using Block = std::tuple<std::string, int, int, int, int>;
+
+template <class T, SeqKernel Kernel>
+std::vector<Block> seq_blocks() {
+  std::vector<Block> all;
+  const auto add = [&](auto i) {
+    if constexpr (kSeqShapes[i].template tile<T>().blocks(Kernel) == 0) {
+      all.emplace_back("", 0, 0, 0, 0);
+    } else {
+      using K = SeqBlock<T, i>;
+      const std::string name = std::to_string(K::kSeq) + " x " + std::to_string(K::kLines);
+      all.emplace_back(name, K::kThreads, K::kSharedBytes, K::kTile.blocks(Kernel),
+                       4 * K::kLine.points);
+    }
+    return false;
+  };
+  detail::any_index(add, std::make_index_sequence<std::size(kSeqShapes)>{});
+  return all;
+}
+
+template <class T, bool Grad>
+std::vector<Block> row_blocks() {
+  std::vector<Block> all;
+  const auto add = [&](auto i) {
+    using K = RowBlock<i>;
+    const RowBlocks blocks = kRowShapes[i].template blocks<T>();
+    all.emplace_back(std::to_string(K::kLength), K::kThreads,
+                     Grad ? RowGradBlock<i>::kSharedBytes : K::kSharedBytes,
+                     Grad ? blocks.grad : blocks.fft, 4 * K::kPoints);
+    return false;
+  };
+  detail::any_index(add, std::make_index_sequence<std::size(kRowShapes)>{});
+  return all;
+}
+
+template <class T>
+std::map<std::string, std::vector<Block>> all_blocks() {
+  return {{"seq_fft", seq_blocks<T, SeqKernel::kFft>()},
+          {"seq_grad", seq_blocks<T, SeqKernel::kGrad>()},
+          {"row_fft", row_blocks<T, false>()},
+          {"row_grad", row_blocks<T, true>()}};
+}
+
+PYBIND11_MODULE(fnet_cuda_test, m) {
+  using namespace py::literals;
+  m.def("mix", &mix, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a, "scale"_a, "eps"_a, "weight"_a,
+        "bias"_a, "row_scale"_a, "train"_a, "in_place"_a, "device"_a, "seed"_a);
+  m.def("mix_from_spectrum", &mix_from_spectrum, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a,
+        "scale"_a, "eps"_a, "weight"_a, "bias"_a, "row_scale"_a, "train"_a, "in_place"_a,
+        "spectrum"_a, "seed"_a);
+  m.def("widen_rows", &widen_rows, "x"_a, "hidden"_a, "dtype"_a, "row_scale"_a, "seed"_a);
+  m.def("norm_grad", &norm_grad, "grad"_a, "normalized"_a, "dtype"_a, "weight"_a, "rstd"_a,
+        "sums"_a, "seed"_a);
+  m.def("norm_mix_grad", &norm_mix_grad, "grad"_a, "normalized"_a, "rstd"_a, "dtype"_a, "scale"_a,
+        "weight"_a, "sums"_a, "device"_a, "seed"_a);
+  m.def("slices", &slices, "batch"_a, "seq"_a, "hidden"_a, "dtype"_a, "device"_a);
+  m.def("blocks", [](const std::string& dtype) {
+    return element_size(dtype_of(dtype)) == 4 ? all_blocks<float>() : all_blocks<BFloat16>();
+  });
+  m.def("seq_lengths", &lengths<kSeqShapes>);
+  m.def("hidden_lengths", &lengths<kRowShapes>);
+}
+
+}  // namespace
+}  // namespace fnet

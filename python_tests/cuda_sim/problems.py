@@ -1,0 +1,121 @@
+"""Inputs of the simulated CUDA kernels, and their expected outputs: forward and backward."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from arrays import (
+    EPS,
+    Array,
+    assert_within_bar,
+    epilogue,
+    fetch,
+    load,
+    mixed,
+    normalised,
+    store,
+)
+
+from tools.cuda_sim import cuda_sim_module
+
+Output = dict[str, Any]
+MIX, RESIDUAL, NORM = 0, 1, 2
+OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED, IN_PLACE = 0, 1, 2, 3, 5
+DTYPES = ("float32", "bfloat16", "float16")
+#: Multiprocessors, shared memory of a block, second-level cache.
+H100 = (132, 227 << 10, 50 << 20)
+SMALL = (84, 99 << 10, 6 << 20)
+ONE_BY_ONE = (0, 227 << 10, 0)  # no reason to take more than one sequence at a time
+MODULE = cuda_sim_module("fnet_cuda_test")
+SEQ, HIDDEN = MODULE.seq_lengths(), MODULE.hidden_lengths()
+
+
+def numbers(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng((seed, *shape)).standard_normal(shape)
+
+
+def errors(output: Output) -> list[Any]:
+    return [error for launch in output["launches"] for error in launch["errors"]]
+
+
+class Problem:
+    """x [batch, seq, hidden] with affine parameters, as stored in `dtype`."""
+
+    def __init__(self, batch: int, seq: int, hidden: int, dtype: str, kind: int = NORM) -> None:
+        self.shape, self.dtype, self.kind = (batch, seq, hidden), dtype, kind
+        self.scale = 0.75 if kind == MIX else 1.0
+        self.stored = store(numbers(batch, seq, hidden), dtype)
+        self.weight = store(1 + 0.1 * numbers(hidden), dtype)
+        self.bias = store(numbers(hidden, seed=1), dtype)
+
+    def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
+        """The kernels' output; options as in the driver, x's row pitch and row_scale too."""
+        norm = self.kind == NORM
+        pitch = options.pop("pitch", self.shape[-1])
+        padded = np.zeros((*self.shape[:2], pitch), self.stored.dtype)
+        padded[..., : self.shape[-1]] = self.stored
+        settings = {"row_scale": None, "train": False, "in_place": False, "device": H100, "seed": 0}
+        return module.mix(
+            padded,
+            self.shape[-1],
+            self.dtype,
+            self.kind,
+            self.scale,
+            EPS,
+            self.weight if norm else None,
+            self.bias if norm else None,
+            **settings | options,
+        )
+
+    def exact(self, precision: type = np.float64) -> Array:
+        parts = (load(a, self.dtype).astype(precision) for a in (self.weight, self.bias))
+        return epilogue(
+            self.kind, load(self.stored, self.dtype).astype(precision), self.scale, *parts
+        )
+
+    def check(self, output: Output) -> None:
+        assert output["status"] == OK
+        assert errors(output) == []
+        y = fetch(output["y"], self.dtype, self.shape)
+        assert_within_bar(y, self.exact(), self.exact(np.float32), self.dtype)
+
+
+def norm_gradient(g: Array, xhat: Array, rstd: Array) -> Array:
+    mean_gx = (g * xhat).mean(-1, keepdims=True)
+    return rstd[..., None] * (g - g.mean(-1, keepdims=True) - xhat * mean_gx)
+
+
+class Backward:
+    """grad and normalized [batch, seq, hidden], as stored in `dtype`, and what becomes of them."""
+
+    def __init__(self, batch: int, seq: int, hidden: int, dtype: str) -> None:
+        self.shape, self.dtype, self.scale = (batch, seq, hidden), dtype, 0.75
+        self.grad = store(numbers(batch, seq, hidden, seed=2), dtype)
+        self.normalized = store(normalised(numbers(batch, seq, hidden))[0], dtype)
+        self.rstd = np.exp(numbers(batch, seq)).astype(np.float32)
+        self.weight = store(1 + 0.1 * numbers(hidden), dtype)
+
+    def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
+        settings = {"weight": self.weight, "sums": True, "device": H100, "seed": 0}
+        return module.norm_mix_grad(
+            self.grad, self.normalized, self.rstd, self.dtype, self.scale, **settings | options
+        )
+
+    def exact(self, precision: type = np.float64) -> dict[str, Array]:
+        parts = (self.grad, self.normalized, self.weight)
+        dy, xhat, weight = (load(a, self.dtype).astype(precision) for a in parts)
+        du = norm_gradient(dy * weight, xhat, self.rstd.astype(precision))
+        dx = du + precision(self.scale) * mixed(du)
+        return {"du": du, "dx": dx, "dweight": (dy * xhat).sum((0, 1)), "dbias": dy.sum((0, 1))}
+
+    def check(self, output: Output) -> None:
+        assert output["status"] == OK
+        assert errors(output) == []
+        narrow = self.exact(np.float32)
+        for name, truth in self.exact().items():
+            if name not in output:
+                continue
+            result = fetch(output[name], self.dtype, truth.shape)
+            assert_within_bar(result, truth, narrow[name], self.dtype)

@@ -1,0 +1,157 @@
+"""The CUDA kernels backward, simulated: LayerNorm's gradient, and dx = du + scale M(du)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from arrays import Array, assert_within_bar, compute_type, fetch, load, mixed, normalised, store
+from problems import (
+    DTYPES,
+    HIDDEN,
+    MODULE,
+    ONE_BY_ONE,
+    SEQ,
+    Backward,
+    Problem,
+    errors,
+    norm_gradient,
+    numbers,
+)
+
+# The LayerNorm gradient.
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "float64"])
+@pytest.mark.parametrize(("rows", "hidden"), [(1, 4), (37, 64), (130, 768), (33, 7), (5, 1001)])
+@pytest.mark.parametrize("whole", [False, True])
+def test_norm_gradient(rows: int, hidden: int, dtype: str, whole: bool) -> None:
+    grad = store(numbers(rows, hidden), dtype)
+    xhat = store(normalised(numbers(rows, hidden, seed=1))[0], dtype)
+    weight = store(1 + 0.1 * numbers(hidden), dtype)
+    rstd = np.exp(numbers(rows)).astype(compute_type(dtype))
+    output = MODULE.norm_grad(
+        grad, xhat, dtype, weight if whole else None, rstd if whole else None, True, rows
+    )
+    assert errors(output) == []
+
+    def formula(precision: type) -> tuple[Array, Array, Array]:
+        dy, x, w = (load(a, dtype).astype(precision) for a in (grad, xhat, weight))
+        factor = rstd.astype(precision) if whole else np.ones(rows, precision)
+        du = norm_gradient(dy * w if whole else dy, x, factor)
+        return du, (dy * x).sum(0), dy.sum(0)
+
+    results = [
+        fetch(output["du"], dtype, (rows, hidden)),
+        fetch(output["dweight"], dtype, (hidden,)),
+        fetch(output["dbias"], dtype, (hidden,)),
+    ]
+    for result, exact, narrow in zip(
+        results, formula(np.float64), formula(np.float32), strict=True
+    ):
+        # The means and the sums are of larger numbers than what is left: a floor from those.
+        assert_within_bar(result, exact, narrow, dtype)
+
+
+def test_norm_gradient_without_sums_and_in_any_order() -> None:
+    grad, xhat = (numbers(70, 96, seed=s).astype(np.float32) for s in range(2))
+    first = MODULE.norm_grad(grad, xhat, "float32", None, None, True, 0)
+    second = MODULE.norm_grad(grad, xhat, "float32", None, None, True, 1)
+    for name in ("du", "dweight", "dbias"):
+        np.testing.assert_array_equal(first[name], second[name])
+    alone = MODULE.norm_grad(grad, xhat, "float32", None, None, False, 0)
+    np.testing.assert_array_equal(alone["du"], first["du"])
+    assert len(alone["launches"]) == 1
+
+
+# The backward.
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seq", SEQ)
+def test_backward_for_every_sequence_length(seq: int, dtype: str) -> None:
+    problem = Backward(3 if seq <= 512 else 1, seq, 64, dtype)
+    problem.check(problem.run(seed=seq))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_backward_for_every_hidden_size(hidden: int, dtype: str) -> None:
+    problem = Backward(3 if hidden <= 768 else 1, 16, hidden, dtype)
+    problem.check(problem.run(seed=hidden))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", HIDDEN[:3])
+def test_backward_in_slices_and_any_order(hidden: int, dtype: str) -> None:
+    problem = Backward(5, SEQ[0], hidden, dtype)
+    whole = problem.run()
+    problem.check(whole)
+    assert len(whole["launches"]) == 3, "two kernels, and one for the sums"
+    for seed in (7, 8):
+        again = problem.run(seed=seed)
+        for name in ("dx", "dweight", "dbias"):
+            np.testing.assert_array_equal(again[name], whole[name])
+    alone = problem.run(sums=False)
+    assert len(alone["launches"]) == 2
+    assert errors(alone) == []
+    np.testing.assert_array_equal(alone["dx"], whole["dx"])
+    sliced = problem.run(device=ONE_BY_ONE)
+    problem.check(sliced)
+    assert len(sliced["launches"]) == 11
+    np.testing.assert_array_equal(sliced["dx"], whole["dx"])
+
+
+def test_backward_of_more_lines_than_blocks() -> None:
+    """Threads take several lines, and the workspace for sums stays as it is."""
+    device = (8, 227 << 10, 50 << 20)
+    few, many = (Backward(batch, 16, 64, "bfloat16") for batch in (1, 1800))
+    output = many.run(device=device)
+    many.check(output)
+    lines_of_a_block, lines = 16, 5
+    (name, threads, _, blocks, _) = MODULE.blocks("bfloat16")["row_grad"][0]
+    assert (name, threads) == ("64", 8 * lines_of_a_block)
+    grid = output["launches"][0]["grid"][0]
+    assert grid <= 8 * blocks < 1800 * lines / lines_of_a_block, "what the device holds at once"
+    of_a_sequence = 16 * 20 * 8 + 3 * 16 * 4 + 2 * 3 * 4  # spectrum, edges, flags
+    sums = 2 * 64 * 4
+    assert output["workspace"] == 1800 * of_a_sequence + grid * sums
+    assert few.run(device=device)["workspace"] == of_a_sequence + sums
+
+
+def test_backward_without_weight() -> None:
+    problem = Backward(2, 16, 64, "float32")
+    problem.weight = np.ones(64, np.float32)
+    with_ones = problem.run()
+    problem.check(with_ones)
+    without = problem.run(weight=None)
+    np.testing.assert_array_equal(without["dx"], with_ones["dx"])
+
+
+def test_backward_of_float16_mixes_what_float16_would_lose() -> None:
+    """Rows of a large deviation have a du below float16's range; their mixing is within it."""
+    problem = Backward(2, 16, 1024, "float16")
+    problem.grad = store(load(problem.grad, "float16") * 1e-3, "float16")
+    problem.rstd *= np.float32(2e-5)
+    exact = problem.exact()
+    assert np.median(np.abs(exact["du"])) < 2.0**-25 < 1e-6 < np.median(np.abs(exact["dx"]))
+    problem.check(problem.run())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_backward_of_a_forward(dtype: str) -> None:
+    problem = Problem(2, SEQ[1], 64, dtype)
+    train = problem.run(train=True)
+    second = Backward(*problem.shape, dtype)
+    second.scale, second.weight = 1.0, problem.weight
+    second.normalized = train["normalized"].view(second.grad.dtype).reshape(problem.shape)
+    second.rstd = train["rstd"].view(np.float32).reshape(problem.shape[:2])
+    output = second.run()
+    second.check(output)
+
+    # From the very x: the kept rows were rounded to the dtype.
+    x, w, dy = (load(a, dtype) for a in (problem.stored, problem.weight, second.grad))
+    du = norm_gradient(dy * w, *normalised(x + mixed(x)))
+    exact = du + mixed(du)
+    unit = {"float32": 2.0**-24, "bfloat16": 2.0**-9, "float16": 2.0**-12}[dtype]
+    dx = fetch(output["dx"], dtype, problem.shape)
+    assert np.abs(dx - exact).max() <= 4 * unit * np.abs(exact).max()
