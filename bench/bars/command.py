@@ -161,7 +161,7 @@ def peak_memory(report: Report, isa: str) -> dict[str, Any] | str:
 def main() -> int:
     """Run everything; exit status 1 with --strict when a bar is missed or was not measured."""
     start = time.monotonic()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.bars", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="per comparison (default 2)")
     parser.add_argument("--rounds", type=int, default=7, help="at least so many (default 7)")
     parser.add_argument("--patience", type=float, default=40.0, help="seconds (default 40)")

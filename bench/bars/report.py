@@ -1,4 +1,4 @@
-"""What bars.py has measured: collected, said as it comes, summed up, written.
+"""What `python -m bench.bars` has measured: collected, said as it comes, summed up, written.
 
 defines: Report, ROOMS
 """
