@@ -127,7 +127,7 @@ def figures_of(launch: Figures, elements: int) -> Figures:
 
 
 def ratio(accesses: list[Figures]) -> float:
-    return sum(a["transactions"] for a in accesses) / sum(a["ideal"] for a in accesses)
+    return float(sum(a["transactions"] for a in accesses) / sum(a["ideal"] for a in accesses))
 
 
 def audit() -> dict[str, Figures]:
@@ -180,7 +180,7 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
                 parts.append(lines)
             elif match["number"]:
                 parts.append(f"{match['number']} wide")
-            figures = {"threads": threads, "shared": shared}
+            figures: Figures = {"threads": threads, "shared": shared}
             if elements:
                 listing = listings.get((architecture, compiling[1]))
                 if not listing:
@@ -257,7 +257,7 @@ def occupancy(kernel: Figures, architecture: str) -> float:
         shared // (kernel["shared"] + 1024),  # 1 KB of each block is the system's
         blocks,
     )
-    return resident * kernel["threads"] / threads
+    return float(resident * kernel["threads"] / threads)
 
 
 def misses(report: Figures) -> list[str]:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -150,13 +151,13 @@ def fastest(times: dict[str, Timing], names: Iterable[str]) -> str:
 
 def exact(contestant: Contestant, function: nn.Module) -> nn.Module:
     """What a module has to compute: itself in float64, which only torch's own choice knows."""
-    twin = copy.deepcopy(function).double()
+    twin: Any = copy.deepcopy(function).double()
     for part in twin.modules():
         if hasattr(part, "backend"):
             part.backend = None
     if contestant.name == "layer: ours":
         twin.mixing = definition
-    return twin
+    return cast(nn.Module, twin)
 
 
 def compare(
@@ -241,7 +242,8 @@ def memory(report: Report, what: str, setting: Setting, device: Device) -> None:
     """Peak memory beyond what the result, and what autograd saved, hold; over x in fp32."""
     ours = best_of_ours(device.type)
     problem = Problem.random(setting.shape, setting.dtype, setting.device)
-    found = report.content["memory"][what] = {}
+    found: dict[str, float] = {}
+    report.content["memory"][what] = found
     for name in (ours, "fftn"):
         function = made(name, setting)
         for _ in ("tables and plans come", "and stay"):

@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+_cuda: Any = torch.cuda  # partly untyped
+_cudnn: Any = torch.backends.cudnn
+
 Tensors = Sequence[Tensor]
 Call = Callable[[], Any]
 
@@ -62,7 +65,7 @@ class Cuda:
             "memory_mib": self.memory_bytes >> 20,
             "l2_mib": self.l2_bytes >> 20,
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": _cudnn.version(),
         }
 
     def state(self) -> dict[str, str]:
@@ -109,7 +112,7 @@ class Cuda:
 
     def capture(self, call: Callable[[], Tensors], warm_up: bool = True) -> tuple[Call, Tensors]:
         """`call` as a CUDA graph: what replays it, and the tensors that a replay fills."""
-        side = torch.cuda.Stream()
+        side = _cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # plans, tables and lazy initialisation, before the capture
             for _ in range(2 if warm_up else 0):
@@ -140,12 +143,12 @@ class Cuda:
 
     def sleep(self, milliseconds: float) -> None:
         """Keep the present stream busy; the clock is taken for 2 GHz."""
-        torch.cuda._sleep(int(milliseconds * 2e6))
+        _cuda._sleep(int(milliseconds * 2e6))
 
     @contextmanager
     def side_stream(self) -> Iterator[None]:
         """Work on a stream of its own; on leaving, the present stream waits for it."""
-        side = torch.cuda.Stream()
+        side = _cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             yield

@@ -23,7 +23,7 @@ def results() -> dict[str, Any]:
 def test_the_documents_show_the_committed_results(name: str) -> None:
     document = (ROOT / name).read_text()
     made = {part: readme.blocks()[part] for part in readme.DOCUMENTS[name]}
-    assert readme.updated(document, made) == document, "run bench/readme.py"
+    assert readme.updated(document, made) == document, "run python -m bench.readme"
 
 
 def test_every_machine_is_shown() -> None:

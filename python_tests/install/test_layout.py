@@ -16,8 +16,8 @@ FORBIDDEN = {
     "bench": {"python_tests", "tools"},
     "tools": {"python_tests"},
 }
-#: They load the simulator of the CUDA kernels, a compiled module, from the folder it is built in.
-LOADERS = {"kernel_report.py", "cuda_sim.py"}
+#: Loads the simulator of the CUDA kernels, a compiled module, from the folder it is built in.
+LOADERS = {"cuda_sim.py"}
 FILES = [
     path
     for folder in FORBIDDEN
