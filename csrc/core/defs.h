@@ -33,9 +33,10 @@ FNET_FN void static_for(const F& body) {
   static_for_impl(body, std::make_integer_sequence<int, N>{});
 }
 
-// The lesser of two; std::min would leave a copy per instruction set for the linker to confuse.
+// The smaller of two. Not std::min, of which the linker would keep one copy for all instruction
+// sets; and not named min, which argument-dependent lookup would take for it.
 template <class I>
-FNET_FN constexpr I least(I a, I b) {
+FNET_FN constexpr I min_of(I a, I b) {
   return b < a ? b : a;
 }
 

@@ -10,7 +10,7 @@ namespace fnet {
 namespace {
 
 struct Caches {
-  int64_t second = 1 << 20, last = 0;
+  int64_t l2 = 1 << 20, last = 0;
 };
 
 // Leaf 4 of Intel's processors, 0x8000001D of AMD's: a sub-leaf for each cache, then an empty one
@@ -18,15 +18,15 @@ struct Caches {
 Caches describe() {
   Caches caches;
 #if defined(__x86_64__)
-  constexpr unsigned kMostCaches = 8;
+  constexpr unsigned kMaxCaches = 8;
   for (const unsigned leaf : {0x4u, 0x8000001du}) {
     unsigned a, b, c, d;
-    for (unsigned cache = 0; cache < kMostCaches; ++cache) {
+    for (unsigned cache = 0; cache < kMaxCaches; ++cache) {
       if (!__get_cpuid_count(leaf, cache, &a, &b, &c, &d) || (a & 31) == 0) break;
       const int64_t ways = (b >> 22) + 1, partitions = (b >> 12 & 0x3ff) + 1,
                     line = (b & 0xfff) + 1;
       caches.last = ways * partitions * line * (int64_t(c) + 1);
-      if ((a >> 5 & 7) == 2) caches.second = caches.last;
+      if ((a >> 5 & 7) == 2) caches.l2 = caches.last;
     }
     if (caches.last > 0) break;
   }
@@ -41,7 +41,7 @@ const Caches& caches() {
 
 }  // namespace
 
-int64_t second_cache_bytes() { return caches().second; }
-int64_t last_cache_bytes() { return caches().last; }
+int64_t l2_bytes() { return caches().l2; }
+int64_t last_level_bytes() { return caches().last; }
 
 }  // namespace fnet

@@ -1,11 +1,11 @@
-// How large the caches are, as the processor says.
+// The sizes of the caches, as the processor reports them.
 #pragma once
 
 #include <cstdint>
 
 namespace fnet {
 
-int64_t second_cache_bytes();  // 1 MB where it does not say
-int64_t last_cache_bytes();    // 0 where it does not
+int64_t l2_bytes();          // 1 MB if the processor does not report it
+int64_t last_level_bytes();  // 0 if it does not
 
 }  // namespace fnet

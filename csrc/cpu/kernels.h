@@ -2,22 +2,22 @@
 // machine.
 #pragma once
 
-#include "core/api.h"
+#include "cpu/api.h"
 
 namespace fnet {
 
-// Whether y and normalized are written past the caches: large, and whole cache lines a row. Not in
-// place: there the lines of y have been read already.
+// Whether y and normalized use non-temporal stores: they are large, and rows are whole cache lines.
+// Not in place, where the lines of y have already been read.
 bool streams_output(const MixArgs& args);
 
-// One call of mix, resolved: what every sequence of the batch shares.
+// One call of mix, resolved: what all sequences of the batch share.
 struct MixTask {
   const MixArgs* args;
   const void* seq_plan;  // LinePlan<compute type>; null on the general path
   const void* hidden_plan;
   const void* weight;  // [hidden] in the compute type, ones where the user gave none
   const void* bias;    // likewise, zeros
-  bool streams;        // y is written past the caches
+  bool streams;        // y uses non-temporal stores
 };
 
 struct Kernels {
@@ -25,13 +25,14 @@ struct Kernels {
   int width(DType dtype) const { return dtype == DType::kFloat64 ? width64 : width32; }
   int width32, width64;
 
-  // What one slot needs for the calls below; a multiple of 64 bytes, aligned to 64.
-  int64_t (*scratch_bytes)(DType dtype, int64_t seq, int64_t hidden);
+  // Scratch of one slot for the calls below; a multiple of 64 bytes, aligned to 64. Only
+  // spectrum_rows does without lines.
+  int64_t (*scratch_bytes)(DType dtype, int64_t seq, int64_t hidden, bool has_lines);
 
-  // Blocks [begin, end) of sequence b: of 2 W columns into G, of 2 W rows from G into y.
-  void (*seq_blocks)(const MixTask&, int64_t b, void* G, int64_t begin, int64_t end, void* scratch);
-  void (*row_blocks)(const MixTask&, int64_t b, const void* G, int64_t begin, int64_t end,
-                     void* scratch);
+  // Tiles [begin, end) of sequence b: of 2 W columns into G, of 2 W rows from G into y.
+  void (*seq_tiles)(const MixTask&, int64_t b, void* G, int64_t begin, int64_t end, void* scratch);
+  void (*row_tiles)(const MixTask&, int64_t b, const void* G, int64_t begin, int64_t end,
+                    void* scratch);
   // Row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.
   void (*spectrum_rows)(const MixTask&, int64_t b, const void* spectrum, int64_t begin, int64_t end,
                         void* scratch);

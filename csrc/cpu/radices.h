@@ -1,8 +1,6 @@
 // Which radices the kernels have, and how a length is split into them.
 #pragma once
 
-#include <initializer_list>
-
 #include "core/defs.h"
 
 namespace fnet {
@@ -10,14 +8,25 @@ namespace fnet {
 // A list of compile-time integers, and the one fold over it that dispatches.
 template <int... V>
 struct IntList {
+  static constexpr int kMax = [] {
+    int max = 0;
+    ((max = V > max ? V : max), ...);
+    return max;
+  }();
+
+  // body(integral_constant) for every value of the list.
+  template <class F>
+  static FNET_FN constexpr void each(const F& body) {
+    (body(std::integral_constant<int, V>{}), ...);
+  }
   // Calls body(integral_constant) for the listed value equal to v; false when there is none.
   template <class F>
-  static FNET_FN bool visit(int v, const F& body) {
+  static FNET_FN constexpr bool visit(int v, const F& body) {
     return ((v == V ? (body(std::integral_constant<int, V>{}), true) : false) || ...);
   }
 };
 
-// THE list. Adding a radix here (and its cost below) is all that a new one takes.
+// THE list. A new radix is a number here and its cost below; everything else follows from them.
 using Radices = IntList<2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16>;
 
 // Time of one stage, in picoseconds per point of an AVX2 line in L1 (the order of the figures is
@@ -40,23 +49,38 @@ constexpr int stage_cost(int radix) {
   }
 }
 
-inline constexpr int kMaxRadix = 16;
-// Places in a line are 32-bit numbers. Longer lengths, of which nobody has a tensor's worth of
-// memory for one row and its transform, take the general path.
+inline constexpr int kMaxRadix = Radices::kMax;
+static_assert(
+    [] {
+      for (int r = 0; r <= kMaxRadix; ++r)
+        if (Radices::visit(r, [](auto) {}) != (stage_cost(r) > 0)) return false;
+      return true;
+    }(),
+    "every radix has a cost, and nothing else has one");
+
+// Places in a line are 32-bit numbers. Longer lengths take the general path.
 inline constexpr long long kMaxLength = 1ll << 30;
 inline constexpr int kMaxStages = 30;
 
 struct Factors {
-  int count = 0;               // 0: a prime factor above 13, or not in 1..kMaxLength
+  int count = 0;               // 0: a prime factor that is no radix, or not in 1..kMaxLength
   int radix[kMaxStages] = {};  // in the order of the stages
   int cost = 0;
 };
 
-// Whether factorise(n) finds a split: n in 1..kMaxLength without a prime factor above 13.
+constexpr bool is_prime(int n) {
+  for (int p = 2; p * p <= n; ++p)
+    if (n % p == 0) return false;
+  return n > 1;
+}
+
+// Whether factorise(n) finds a split: n in 1..kMaxLength whose prime factors are all radices.
 FNET_FN constexpr bool has_factors(long long n) {
   if (n < 1 || n > kMaxLength) return false;
-  for (int p : {2, 3, 5, 7, 11, 13})
-    while (n % p == 0) n /= p;
+  Radices::each([&](auto p) FNET_INLINE_LAMBDA {
+    if constexpr (is_prime(p))
+      while (n % p == 0) n /= p;
+  });
   return n == 1;
 }
 
@@ -86,5 +110,12 @@ constexpr Factors factorise(long long n, int largest = kMaxRadix) {
   }
   return best;
 }
+
+// has_factors(n) agrees with factorise(n), in particular at a new radix.
+static_assert([] {
+  for (int n = 0; n <= 2 * kMaxRadix; ++n)
+    if (has_factors(n) != (factorise(n).count > 0)) return false;
+  return true;
+}());
 
 }  // namespace fnet

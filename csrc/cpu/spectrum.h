@@ -2,7 +2,7 @@
 //
 // G[k, m] for k = 0..N/2, m = 0..d/2. Rows are grouped in bands of W, the lanes of the row pass:
 // [band][m][re, im][W], so that the seq pass writes runs of 2 W W numbers and the row pass reads a
-// band from end to end.
+// band from end to end. Rows past N/2 in the last band hold any finite numbers.
 #pragma once
 
 #include <cstdint>

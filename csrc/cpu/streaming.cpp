@@ -1,4 +1,4 @@
-// Which outputs are written past the caches.
+// Which outputs use non-temporal stores.
 #include <algorithm>
 #include <atomic>
 
@@ -8,18 +8,18 @@
 namespace fnet {
 namespace {
 
-// An output that the caches cannot hold pushes useful things out, and waits for lines that it then
-// overwrites. One that they can hold often lies where another tensor has just been freed: those
-// lines are there already, and so is the output when the next layer reads it.
-int64_t usual_bytes() {
-  constexpr int64_t kLeast = 4 << 20;  // past the second caches at any rate
-  // A virtual machine is told of all of a cache that it shares with others: 480 MB for two cores.
-  constexpr int64_t kMost = 16 << 20;
-  return std::clamp(last_cache_bytes() / 8, kLeast, kMost);
+// An output that the caches cannot hold evicts useful data, and waits for lines that it then
+// overwrites. A smaller output often reuses the memory of a tensor just freed: its lines are
+// already in the caches, and the next layer finds the output there.
+int64_t default_bytes() {
+  constexpr int64_t kMin = 4 << 20;  // beyond every L2
+  // A virtual machine reports the whole of a cache that it shares: 480 MB for two cores.
+  constexpr int64_t kMax = 16 << 20;
+  return std::clamp(last_level_bytes() / 8, kMin, kMax);
 }
 
 std::atomic<int64_t>& limit() {
-  static std::atomic<int64_t> bytes = usual_bytes();
+  static std::atomic<int64_t> bytes = default_bytes();
   return bytes;
 }
 
@@ -28,7 +28,7 @@ std::atomic<int64_t>& limit() {
 int64_t stream_bytes() { return limit().load(std::memory_order_relaxed); }
 
 void set_stream_bytes(int64_t bytes) {
-  limit().store(bytes > 0 ? bytes : usual_bytes(), std::memory_order_relaxed);
+  limit().store(bytes > 0 ? bytes : default_bytes(), std::memory_order_relaxed);
 }
 
 bool streams_output(const MixArgs& args) {

@@ -1,26 +1,27 @@
-// What the blocks of the four kernels are, as constants: for the kernels, and for the host, which
-// divides the work by them.
+// The blocks of the four kernels, as constants for the kernels and for the host, which divides the
+// work by them.
 #pragma once
 
 #include <algorithm>
 #include <iterator>
 
+#include "cuda/api.h"
 #include "cuda/exchange.h"
 #include "cuda/kernels.h"
 #include "cuda/warp.h"
 
 namespace fnet {
 
-// Whether the largest multiprocessor has the shared memory for so many blocks, of which 1 KB each
-// is the system's: registers that the compiler saves for more are saved in vain.
-constexpr bool fit(int blocks, int shared_bytes) {
-  return blocks * (shared_bytes + 1024) <= 228 << 10;
+// Whether the largest multiprocessor has shared memory for this many blocks; the system takes 1 KB
+// of each. The compiler must not save registers for more.
+constexpr bool fit(int blocks_per_sm, int shared_bytes) {
+  return blocks_per_sm * (shared_bytes + 1024) <= 228 << 10;
 }
 
-// Blocks on a multiprocessor together, of those that its registers are enough for: its shared
-// memory is 1 KB more than a block may have.
-constexpr int resident_blocks(int blocks, int shared_bytes, const CudaDevice& device) {
-  return std::clamp((device.shared_bytes + 1024) / (shared_bytes + 1024), 1, blocks);
+// Blocks per multiprocessor, given how many its registers allow: its shared memory is 1 KB more
+// than a block may request.
+constexpr int resident_blocks(int blocks_per_sm, int shared_bytes, const CudaDevice& device) {
+  return std::clamp((device.shared_bytes + 1024) / (shared_bytes + 1024), 1, blocks_per_sm);
 }
 
 // Along seq: `kLines` neighbouring pairs of columns, each a line of kLength complex numbers, which
@@ -43,18 +44,19 @@ struct SeqBlock {
 template <int Shape>
 struct RowBlock {
   static constexpr LineShape kLine = kRowShapes[Shape].line;
-  static constexpr int kLength = kLine.length, kLanes = kLine.threads(), kPoints = kLine.points;
-  static constexpr int kLines = row_block_lines(kLine), kThreads = kLines * kLanes;
+  static constexpr int kLength = kLine.length, kLineThreads = kLine.threads(),
+                       kPoints = kLine.points;
+  static constexpr int kLines = row_block_lines(kLine), kThreads = kLines * kLineThreads;
   static constexpr int kTile = tile_size<kLine, 1>();
   // Sums over a row whose threads are several warps: a new place for each, 2 for each of 4 rows.
-  static constexpr int kWarps = kLanes > kWarp ? kLanes / kWarp : 0;
+  static constexpr int kWarps = kLineThreads > kWarp ? kLineThreads / kWarp : 0;
   static constexpr int kSums = 8;
   static constexpr int kSharedBytes =
       kLines * (kTile * int(sizeof(Complex<float>)) + kSums * kWarps * int(sizeof(float)));
   static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
-  static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLanes && kRadix % 2 == 0);
+  static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLineThreads && kRadix % 2 == 0);
 
-  static int64_t blocks(int64_t batch, int64_t seq) {
+  static int64_t grid_size(int64_t batch, int64_t seq) {
     return (batch * row_lines(seq) + kLines - 1) / kLines;
   }
 };
@@ -103,6 +105,29 @@ bool visit_row_shape(int64_t length, int64_t shared_bytes, const F& body) {
         if (length != K::kLength || K::kSharedBytes > shared_bytes) return false;
         body(i);
         return true;
+      },
+      std::make_index_sequence<std::size(kRowShapes)>{});
+}
+
+// body(integral_constant shape) for a shape that a plan has chosen; false when the kernel has none.
+template <class T, SeqKernel Kernel, class F>
+bool with_seq_shape(int shape, const F& body) {
+  return detail::any_index(
+      [&](auto i) {
+        if constexpr (kSeqShapes[i].template tile<T>().blocks(Kernel) > 0) {
+          if (i == shape) body(i);
+          return i == shape;
+        }
+        return false;
+      },
+      std::make_index_sequence<std::size(kSeqShapes)>{});
+}
+template <class F>
+bool with_row_shape(int shape, const F& body) {
+  return detail::any_index(
+      [&](auto i) {
+        if (i == shape) body(i);
+        return i == shape;
       },
       std::make_index_sequence<std::size(kRowShapes)>{});
 }

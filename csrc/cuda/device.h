@@ -9,8 +9,8 @@
 //   announce(flag), await(flag)                 between blocks; all threads of either
 //   trap()                                      the launch fails
 //   thread_index(), block_index()               threadIdx.x and blockIdx.x, signed
-//   recomputed(v)                               v, an index or a pointer to global memory; what
-//                                               follows from it is not kept from before
+//   opaque(v)                                   v, an index or a pointer to global memory; the
+//                                               compiler recomputes what depends on it
 //   shuffle, shuffle_xor, shuffle_down          whole warps; no order of memory accesses is implied
 //   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes an access
 //   FNET_TABLE constexpr Table t{}; load_table  constants `at[kSize]` that live with the kernels
@@ -32,29 +32,7 @@
 // all: nvcc 13 spills in every kernel that traps where many registers are live.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
-#include "core/dtype.h"
-#include "cuda/warp.h"
-
-namespace fnet {
-
-enum class Cache {
-  kDefault,
-  kReadOnly,   // not written by anyone while the kernel runs
-  kStreaming,  // touched once: first to leave the caches
-};
-
-// N neighbours in memory, moved by one instruction.
-template <class T, int N>
-struct alignas(N * sizeof(T)) Vec {
-  T v[N];
-  FNET_FN T& operator[](int i) { return v[i]; }
-  FNET_FN const T& operator[](int i) const { return v[i]; }
-};
-
-}  // namespace fnet
+#include "cuda/types.h"
 
 #if defined(__CUDACC__)
 #include "cuda/intrinsics.h"

@@ -39,14 +39,16 @@ struct Exchange {
 
   // Wavefronts of the first few half-warps' writes: 16 lanes of 8 bytes over 16 pairs of banks.
   static constexpr int cost(int pad) {
-    const int pitch = kNext + pad, lanes = S.threads();
+    const int pitch = kNext + pad, line_threads = S.threads();
     int total = 0;
     for (int half = 0; half < 4; ++half)
       for (int p = 0; p < 2; ++p) {
         int used[16] = {}, worst = 0;
         for (int thread = 16 * half; thread < 16 * half + 16; ++thread) {
-          const int lane = thread / Width % lanes, tile = thread / Width / lanes;
-          const int at = position(pitch, lane % From::kColumns, lane / From::kColumns, p);
+          const int line_thread = thread / Width % line_threads,
+                    tile = thread / Width / line_threads;
+          const int at =
+              position(pitch, line_thread % From::kColumns, line_thread / From::kColumns, p);
           const int bank = (at * Width + thread % Width + kTileSkew * tile) % 16;
           worst = ++used[bank] > worst ? used[bank] : worst;
         }

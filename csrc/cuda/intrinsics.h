@@ -1,11 +1,11 @@
-// device.h's words as nvcc knows them: none costs an instruction more than CUDA's own.
+// device.h for nvcc: each function compiles to the CUDA intrinsic, without extra instructions.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <atomic>
 
-#include "cuda/device.h"
+#include "cuda/types.h"
 
 #define FNET_DEVICE __device__ __forceinline__
 #define FNET_TABLE static __device__
@@ -42,20 +42,20 @@ FNET_DEVICE void trap() { __trap(); }
 
 // Where it is known that there is no sign, division by a power of two is a shift, and an index
 // needs no extension to 64 bits.
-FNET_DEVICE int natural(int v) {
+FNET_DEVICE int assume_nonnegative(int v) {
   __builtin_assume(v >= 0);
   return v;
 }
-FNET_DEVICE int thread_index() { return natural(int(threadIdx.x)); }
-FNET_DEVICE int block_index() { return natural(int(blockIdx.x)); }
+FNET_DEVICE int thread_index() { return assume_nonnegative(int(threadIdx.x)); }
+FNET_DEVICE int block_index() { return assume_nonnegative(int(blockIdx.x)); }
 
-FNET_DEVICE int recomputed(int v) {
+FNET_DEVICE int opaque(int v) {
   asm volatile("" : "+r"(v));
-  return natural(v);
+  return assume_nonnegative(v);
 }
 // Of global memory, which the compiler still knows. It may take two of one pointer for one.
 template <class T>
-FNET_DEVICE T* recomputed(T* p) {
+FNET_DEVICE T* opaque(T* p) {
   size_t at = __cvta_generic_to_global(p);
   asm("" : "+l"(at));
   return static_cast<T*>(__cvta_global_to_generic(at));

@@ -1,7 +1,7 @@
 // The CUDA kernels as the host calls them. Each returns 0 or a cudaError_t as an int.
 #pragma once
 
-#include "core/api.h"
+#include "core/args.h"
 #include "fft/complex.h"
 
 namespace fnet {
@@ -65,13 +65,13 @@ struct RowGradArgs {
   const T* weight;             // [hidden], or null
   T* du;                       // [batch, seq, hidden]
   Complex<float>* spectrum;    // [batch, 2, seq / 2, pitch]
-  float* partials;             // [blocks, 2, hidden]: sums for dweight and dbias; or null
-  bool first;                  // whether partials are written, or added to
-  int64_t batch, blocks;
-  int turns;  // lines that each thread takes, one after another
+  float* partials;             // [grid_size, 2, hidden]: sums for dweight and dbias; or null
+  bool overwrite;              // partials are written, not added to
+  int64_t batch, grid_size;
+  int iterations;  // lines that each thread takes, one after another
   int seq, hidden, pitch;
-  unsigned* ready;  // [readies]: becomes 0, for seq_grad
-  int64_t readies;
+  unsigned* flags;  // [flag_count]: set to 0, for seq_grad
+  int64_t flag_count;
 };
 
 // The second: the rest of the transform along seq, w_N^{pn} first, and du added. dx[2k + p] is of
@@ -80,23 +80,22 @@ template <class T>
 struct SeqGradArgs {
   const Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
   float* edges;                    // [batch, 2, tiles, seq / 2]: the first column of each tile
-  unsigned* ready;                 // [batch, 2, tiles]: whether it is there; 0 before
+  unsigned* flags;                 // [batch, 2, tiles]: 1 once it is written; 0 before
   float scale;                     // counts du folded and unpacked: a quarter of the user's
   T* dx;                           // [batch, seq, hidden]: du becomes dx
   int64_t batch;
   int seq, hidden, pitch;
 };
 
-// Lengths of lengths.h that the device takes. Pointers are aligned to 16 bytes, and so are the
-// strides of x.
+// shape: an index of lengths.h, from a plan. Pointers and the strides of x are aligned to 16 bytes.
 template <class T>
-int launch_seq_fft(const SeqFftArgs<T>& args, const CudaQueue& queue);
+int launch_seq_fft(const SeqFftArgs<T>& args, int shape, void* stream);
 template <class T>
-int launch_row_fft(const RowFftArgs<T>& args, const CudaQueue& queue);
+int launch_row_fft(const RowFftArgs<T>& args, int shape, void* stream);
 template <class T>
-int launch_row_grad(const RowGradArgs<T>& args, const CudaQueue& queue);
+int launch_row_grad(const RowGradArgs<T>& args, int shape, void* stream);
 template <class T>
-int launch_seq_grad(const SeqGradArgs<T>& args, const CudaQueue& queue);
+int launch_seq_grad(const SeqGradArgs<T>& args, int shape, void* stream);
 
 // Any lengths, any alignment, any dtype: see NormGradArgs, widen_rows_cuda and
 // mix_from_spectrum_cuda. partials: [chunks, 2, hidden] in the compute type, or null.

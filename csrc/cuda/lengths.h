@@ -27,8 +27,8 @@ struct LineShape {
 
 // A block of the kernels along seq transforms `lines` neighbouring pairs of columns at once, their
 // even rows or their odd ones: 8 pairs of 16-bit numbers, or 4 of 32, are a 32-byte sector of each
-// row. So many blocks of seq_fft and of seq_grad are on a multiprocessor together: the compiler
-// shares its 65,536 registers out among them. More, and a thread would spill.
+// row. fft_blocks and grad_blocks are the blocks per multiprocessor of seq_fft and seq_grad: the
+// compiler divides its 65,536 registers among them. With more blocks a thread would spill.
 enum class SeqKernel { kFft, kGrad };
 struct SeqTile {
   int lines = 0, fft_blocks = 0, grad_blocks = 0;  // 0: the shape is not for that kernel
@@ -47,12 +47,12 @@ struct SeqTile {
 // radices or points either would spill.
 struct SeqShape {
   LineShape line;
-  SeqTile narrow, wide;
+  SeqTile tile16, tile32;
 
   constexpr int seq() const { return 2 * line.length; }
   template <class T>
   constexpr const SeqTile& tile() const {
-    return sizeof(T) == 4 ? wide : narrow;
+    return sizeof(T) == 4 ? tile32 : tile16;
   }
 };
 
@@ -63,11 +63,11 @@ struct RowBlocks {
 };
 struct RowShape {
   LineShape line;
-  RowBlocks narrow, wide;
+  RowBlocks blocks16, blocks32;
 
   template <class T>
   constexpr const RowBlocks& blocks() const {
-    return sizeof(T) == 4 ? wide : narrow;
+    return sizeof(T) == 4 ? blocks32 : blocks16;
   }
 };
 

@@ -20,13 +20,13 @@ namespace fnet {
 // What one thread needs to take part.
 template <LineShape S, int Width>
 struct LineFft {
-  static constexpr int kPoints = S.points, kLanes = S.threads();
+  static constexpr int kPoints = S.points, kLineThreads = S.threads();
   // Threads of one warp need no more than its barrier.
-  static constexpr bool kInWarp = Width == 1 && kLanes <= kWarp;
+  static constexpr bool kInWarp = Width == 1 && kLineThreads <= kWarp;
 
   using Point = Complex<float>;
-  Shared<Point> tile;  // of this thread's lines
-  int lane, line;      // thread of the line, and which of the Width lines
+  Shared<Point> tile;     // of this thread's lines
+  int line_thread, line;  // thread of the line, and which of the Width lines
 
   static FNET_DEVICE void sync(Site where = Site::current()) {
     if constexpr (kInWarp)
@@ -52,7 +52,7 @@ struct LineFft {
     static_for<Stage::kButterflies>([&](auto i) {
       Point y[Stage::kRadix];
       static_for<Stage::kRadix>([&](auto a) { y[a] = z[i * Stage::kRadix + a]; });
-      butterfly<I>(y, (lane + kLanes * i) % Stage::kColumns);
+      butterfly<I>(y, (line_thread + kLineThreads * i) % Stage::kColumns);
       static_for<Stage::kRadix>([&](auto a) { z[i * Stage::kRadix + a] = y[a]; });
     });
   }
@@ -69,7 +69,7 @@ struct LineFft {
   FNET_DEVICE void put_all(const Point (&z)[kPoints]) const {
     using Stage = LineStage<S, I>;
     static_for<Stage::kButterflies>([&](auto i) {
-      const int j = lane + kLanes * i;
+      const int j = line_thread + kLineThreads * i;
       put<I>(z + i * Stage::kRadix, j % Stage::kColumns, j / Stage::kColumns);
     });
   }
@@ -80,7 +80,8 @@ struct LineFft {
     using X = Exchange<S, I - 1, Width>;
     static_for<Stage::kButterflies>([&](auto i) {
       static_for<Stage::kRadix>([&](auto a) {
-        z[i * Stage::kRadix + a] = tile.load((a * X::kPitch + lane + kLanes * i) * Width + line);
+        z[i * Stage::kRadix + a] =
+            tile.load((a * X::kPitch + line_thread + kLineThreads * i) * Width + line);
       });
     });
   }
@@ -102,9 +103,9 @@ struct LineFft {
   }
 
   // The frequency of register i of the last stage's output.
-  static FNET_FN constexpr int frequency(int lane, int i) {
+  static FNET_FN constexpr int frequency(int line_thread, int i) {
     constexpr int R = S.radix[S.stages() - 1];
-    return lane + kLanes * (i / R) + S.length / R * (i % R);
+    return line_thread + kLineThreads * (i / R) + S.length / R * (i % R);
   }
 };
 

@@ -1,8 +1,9 @@
-// CUDA's side of core/api.h: workspace, slices of the batch, and who does what.
+// The mix on a CUDA device, forward and backward: arguments of the kernels, slice by slice.
 #include <algorithm>
 #include <iterator>
 
-#include "cuda/slices.h"
+#include "cuda/api.h"
+#include "cuda/kernels.h"
 
 namespace fnet {
 namespace {
@@ -12,47 +13,8 @@ constexpr int64_t kAlign = 16;
 bool is_aligned(const void* p) { return reinterpret_cast<intptr_t>(p) % kAlign == 0; }
 
 template <class P>
-P* advance(P* p, int64_t elements) {
+P* offset_elements(P* p, int64_t elements) {
   return p ? p + elements : nullptr;
-}
-
-template <class T>
-int mix_slices(const MixArgs& args, void* workspace, const CudaQueue& queue) {
-  const Slices slices = slices_of<T>(args, queue.device);
-  const T* x = static_cast<const T*>(args.x);
-  auto* spectrum = static_cast<Complex<float>*>(workspace);
-  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
-  for (int64_t i = 0; i < slices.count; ++i) {
-    const int64_t b = slices.begin(i), batch = slices.size(i);
-    const int64_t rows = b * args.seq, elements = rows * args.hidden;
-    const SeqFftArgs<T> columns = {x + b * args.x_batch_stride,
-                                   args.x_batch_stride,
-                                   args.x_row_stride,
-                                   spectrum,
-                                   batch,
-                                   seq,
-                                   hidden,
-                                   pitch};
-    if (const int error = launch_seq_fft(columns, queue)) return error;
-
-    RowFftArgs<T> out;
-    out.spectrum = spectrum;
-    out.batch = batch;
-    out.seq = seq, out.hidden = hidden, out.pitch = pitch;
-    out.x = columns.x;
-    out.batch_stride = columns.batch_stride;
-    out.row_stride = columns.row_stride;
-    out.epilogue = args.epilogue;
-    out.scale = float(args.scale / 4);
-    out.eps = float(args.eps);
-    out.weight = static_cast<const T*>(args.weight);
-    out.bias = static_cast<const T*>(args.bias);
-    out.y = static_cast<T*>(args.y) + elements;
-    out.normalized = advance(static_cast<T*>(args.normalized), elements);
-    out.rstd = advance(static_cast<float*>(args.rstd), rows);
-    if (const int error = launch_row_fft(out, queue)) return error;
-  }
-  return 0;
 }
 
 Status status_of(int error, const CudaQueue& queue) {
@@ -60,84 +22,110 @@ Status status_of(int error, const CudaQueue& queue) {
   return error ? Status::kLaunchFailed : Status::kOk;
 }
 
-template <class T>
-int norm_mix_grad_slices(const NormGradArgs& norm, const MixArgs& args, void* workspace,
-                         const CudaQueue& queue) {
-  const bool sums = norm.dweight || norm.dbias;
-  const auto plan = grad_plan<T>(args, sums, queue.device);
-  const Slices& slices = plan.slices;
-  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
-  const auto place = [&](int64_t offset) { return static_cast<char*>(workspace) + offset; };
-  auto* spectrum = static_cast<Complex<float>*>(workspace);
-  auto* edges = reinterpret_cast<float*>(place(plan.edges));
-  auto* partials = sums ? reinterpret_cast<float*>(place(plan.partials)) : nullptr;
-  auto* ready = reinterpret_cast<unsigned*>(place(plan.ready));
-  for (int64_t i = 0; i < slices.count; ++i) {
-    const int64_t b = slices.begin(i), batch = slices.size(i);
-    const int64_t rows = b * args.seq, elements = rows * args.hidden;
-    RowGradArgs<T> first;
-    first.grad = static_cast<const T*>(norm.grad) + elements;
-    first.normalized = static_cast<const T*>(norm.normalized) + elements;
-    first.rstd = static_cast<const float*>(norm.rstd) + rows;
-    first.weight = static_cast<const T*>(norm.weight);
-    first.du = static_cast<T*>(args.y) + elements;
-    first.spectrum = spectrum;
-    first.partials = partials;
-    first.first = b == 0;
-    first.batch = batch, first.blocks = plan.blocks.count, first.turns = plan.blocks.turns;
-    first.seq = seq, first.hidden = hidden, first.pitch = pitch;
-    first.ready = ready, first.readies = batch * 2 * plan.tiles;
-    if (const int error = launch_row_grad(first, queue)) return error;
-
-    SeqGradArgs<T> second;
-    second.spectrum = spectrum;
-    second.edges = edges, second.ready = ready;
-    second.scale = float(args.scale / 4);
-    second.dx = first.du;
-    second.batch = batch;
-    second.seq = seq, second.hidden = hidden, second.pitch = pitch;
-    if (const int error = launch_seq_grad(second, queue)) return error;
-  }
-  if (!sums) return 0;
-  return launch_add_chunks<T>(partials, plan.blocks.count, args.hidden,
-                              static_cast<T*>(norm.dweight), static_cast<T*>(norm.dbias),
-                              queue.stream);
-}
-
-// body(T{}) for the dtypes that have kernels of their own.
+// body(T{}), an error of the runtime, for the dtypes that have kernels of their own.
 template <class F>
-Status visit_own_dtype(DType dtype, const F& body) {
+Status run_own_dtype(DType dtype, const CudaQueue& queue, const F& body) {
   switch (dtype) {
-    case DType::kFloat32: return body(float());
-    case DType::kBFloat16: return body(BFloat16());
-    case DType::kFloat16: return body(Float16());
+    case DType::kFloat32: return status_of(body(float()), queue);
+    case DType::kBFloat16: return status_of(body(BFloat16()), queue);
+    case DType::kFloat16: return status_of(body(Float16()), queue);
     default: return Status::kUnsupportedDType;
   }
 }
 
-Slices own_slices(const MixArgs& args, const CudaDevice& device) {
-  Slices slices{};
-  visit_own_dtype(args.dtype, [&](auto t) {
-    slices = slices_of<decltype(t)>(args, device);
-    return Status::kOk;
-  });
-  return slices;
+Status status_of(const CudaPlan& plan) {
+  if (plan.path == Path::kKernels) return Status::kOk;
+  return plan.reason == Reason::kDType ? Status::kUnsupportedDType : Status::kUnsupportedLength;
+}
+
+Status status_of(const MixArgs& args, const CudaPlan& plan) {
+  if (args.row_scale) return Status::kUnsupportedRowScale;
+  if (args.y == args.x) return Status::kInPlace;
+  if (const Status status = status_of(plan); status != Status::kOk) return status;
+  return is_aligned_for_cuda(args) ? Status::kOk : Status::kMisaligned;
+}
+
+template <class T>
+int run_seq_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, void* spectrum,
+                const CudaQueue& queue) {
+  SeqFftArgs<T> seq;
+  seq.x = static_cast<const T*>(args.x) + plan.slices.begin(slice) * args.x_batch_stride;
+  seq.batch_stride = args.x_batch_stride;
+  seq.row_stride = args.x_row_stride;
+  seq.spectrum = static_cast<Complex<float>*>(spectrum);
+  seq.batch = plan.slices.size(slice);
+  seq.seq = int(args.seq), seq.hidden = int(args.hidden), seq.pitch = spectrum_pitch(seq.hidden);
+  return launch_seq_fft(seq, plan.seq_fft_shape, queue.stream);
+}
+
+template <class T>
+int run_row_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, const void* spectrum,
+                const CudaQueue& queue) {
+  const int64_t b = plan.slices.begin(slice), rows = b * args.seq, elements = rows * args.hidden;
+  RowFftArgs<T> row;
+  row.spectrum = static_cast<const Complex<float>*>(spectrum);
+  row.batch = plan.slices.size(slice);
+  row.seq = int(args.seq), row.hidden = int(args.hidden), row.pitch = spectrum_pitch(row.hidden);
+  row.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
+  row.batch_stride = args.x_batch_stride;
+  row.row_stride = args.x_row_stride;
+  row.epilogue = args.epilogue;
+  row.scale = float(args.scale / 4);
+  row.eps = float(args.eps);
+  row.weight = static_cast<const T*>(args.weight);
+  row.bias = static_cast<const T*>(args.bias);
+  row.y = static_cast<T*>(args.y) + elements;
+  row.normalized = offset_elements(static_cast<T*>(args.normalized), elements);
+  row.rstd = offset_elements(static_cast<float*>(args.rstd), rows);
+  return launch_row_fft(row, plan.row_shape, queue.stream);
+}
+
+template <class T>
+int run_norm_mix_grad(const NormGradArgs& norm, const MixArgs& args, const CudaGradPlan& plan,
+                      void* workspace, const CudaQueue& queue) {
+  const bool sums = norm.dweight || norm.dbias;
+  const Slices& slices = plan.slices;
+  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
+  const auto at = [&](int64_t offset) { return static_cast<char*>(workspace) + offset; };
+  auto* spectrum = static_cast<Complex<float>*>(workspace);
+  auto* edges = reinterpret_cast<float*>(at(plan.edges));
+  auto* partials = sums ? reinterpret_cast<float*>(at(plan.partials)) : nullptr;
+  auto* flags = reinterpret_cast<unsigned*>(at(plan.flags));
+  for (int64_t i = 0; i < slices.count; ++i) {
+    const int64_t b = slices.begin(i), batch = slices.size(i);
+    const int64_t rows = b * args.seq, elements = rows * args.hidden;
+    RowGradArgs<T> row;
+    row.grad = static_cast<const T*>(norm.grad) + elements;
+    row.normalized = static_cast<const T*>(norm.normalized) + elements;
+    row.rstd = static_cast<const float*>(norm.rstd) + rows;
+    row.weight = static_cast<const T*>(norm.weight);
+    row.du = static_cast<T*>(args.y) + elements;
+    row.spectrum = spectrum;
+    row.partials = partials;
+    row.overwrite = b == 0;
+    row.batch = batch;
+    row.grid_size = plan.row_grad_grid_size;
+    row.iterations = plan.row_grad_iterations;
+    row.seq = seq, row.hidden = hidden, row.pitch = pitch;
+    row.flags = flags, row.flag_count = batch * 2 * plan.seq_grad_tiles;
+    if (const int error = launch_row_grad(row, plan.row_shape, queue.stream)) return error;
+
+    SeqGradArgs<T> column;
+    column.spectrum = spectrum;
+    column.edges = edges, column.flags = flags;
+    column.scale = float(args.scale / 4);
+    column.dx = row.du;
+    column.batch = batch;
+    column.seq = seq, column.hidden = hidden, column.pitch = pitch;
+    if (const int error = launch_seq_grad(column, plan.seq_grad_shape, queue.stream)) return error;
+  }
+  if (!sums) return 0;
+  return launch_add_chunks<T>(partials, plan.row_grad_grid_size, args.hidden,
+                              static_cast<T*>(norm.dweight), static_cast<T*>(norm.dbias),
+                              queue.stream);
 }
 
 }  // namespace
-
-bool has_cuda_kernels(const MixArgs& args, const CudaDevice& device) {
-  const auto any = [](auto) {};
-  return visit_own_dtype(args.dtype, [&](auto t) {
-           using T = decltype(t);
-           const int64_t most = device.shared_bytes;
-           return visit_seq_shape<T, SeqKernel::kFft>(args.seq, most, any) &&
-                          visit_seq_shape<T, SeqKernel::kGrad>(args.seq, most, any) &&
-                          visit_row_shape(args.hidden, most, any)
-                      ? Status::kOk
-                      : Status::kUnsupportedLength;
-         }) == Status::kOk;
-}
 
 bool is_aligned_for_cuda(const MixArgs& args) {
   const int64_t unit = kAlign / element_size(args.dtype);
@@ -146,43 +134,42 @@ bool is_aligned_for_cuda(const MixArgs& args) {
          args.x_batch_stride % unit == 0;
 }
 
-int64_t mix_cuda_slices(const MixArgs& args, const CudaDevice& device) {
-  return has_cuda_kernels(args, device) ? own_slices(args, device).count : 0;
-}
-
-size_t mix_cuda_workspace(const MixArgs& args, const CudaDevice& device) {
-  if (!has_cuda_kernels(args, device)) return 0;
-  return size_t(own_slices(args, device).largest() * spectrum_bytes(args));
-}
-
-Status mix_cuda(const MixArgs& args, void* workspace, const CudaQueue& queue) {
-  if (args.row_scale) return Status::kUnsupportedDType;
-  if (args.y == args.x) return Status::kInPlace;
-  return visit_own_dtype(args.dtype, [&](auto t) {
-    if (!has_cuda_kernels(args, queue.device)) return Status::kUnsupportedLength;
-    if (!is_aligned_for_cuda(args)) return Status::kMisaligned;
-    return status_of(mix_slices<decltype(t)>(args, workspace, queue), queue);
+Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
+                const CudaQueue& queue) {
+  if (const Status status = status_of(args, plan); status != Status::kOk) return status;
+  return run_own_dtype(args.dtype, queue, [&](auto t) {
+    using T = decltype(t);
+    for (int64_t i = 0; i < plan.slices.count; ++i) {
+      if (const int error = run_seq_fft<T>(args, plan, i, workspace, queue)) return error;
+      if (const int error = run_row_fft<T>(args, plan, i, workspace, queue)) return error;
+    }
+    return 0;
   });
 }
 
-size_t norm_mix_grad_cuda_workspace(const NormGradArgs& norm, const MixArgs& args,
-                                    const CudaDevice& device) {
-  if (!has_cuda_kernels(args, device)) return 0;
-  int64_t bytes = 0;
-  visit_own_dtype(args.dtype, [&](auto t) {
-    bytes = grad_plan<decltype(t)>(args, norm.dweight || norm.dbias, device).bytes;
-    return Status::kOk;
+Status seq_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice, void* spectrum,
+                     const CudaQueue& queue) {
+  if (const Status status = status_of(args, plan); status != Status::kOk) return status;
+  return run_own_dtype(args.dtype, queue, [&](auto t) {
+    return run_seq_fft<decltype(t)>(args, plan, slice, spectrum, queue);
   });
-  return size_t(bytes);
 }
 
-Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, void* workspace,
-                          const CudaQueue& queue) {
-  return visit_own_dtype(args.dtype, [&](auto t) {
-    if (!has_cuda_kernels(args, queue.device)) return Status::kUnsupportedLength;
-    const void* const places[] = {norm.grad, norm.normalized, norm.weight, args.y};
-    if (!std::all_of(std::begin(places), std::end(places), is_aligned)) return Status::kMisaligned;
-    return status_of(norm_mix_grad_slices<decltype(t)>(norm, args, workspace, queue), queue);
+Status row_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice, const void* spectrum,
+                     const CudaQueue& queue) {
+  if (const Status status = status_of(args, plan); status != Status::kOk) return status;
+  return run_own_dtype(args.dtype, queue, [&](auto t) {
+    return run_row_fft<decltype(t)>(args, plan, slice, spectrum, queue);
+  });
+}
+
+Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, const CudaGradPlan& plan,
+                          void* workspace, const CudaQueue& queue) {
+  if (const Status status = status_of(plan); status != Status::kOk) return status;
+  const void* const tensors[] = {norm.grad, norm.normalized, norm.weight, args.y};
+  if (!std::all_of(std::begin(tensors), std::end(tensors), is_aligned)) return Status::kMisaligned;
+  return run_own_dtype(args.dtype, queue, [&](auto t) {
+    return run_norm_mix_grad<decltype(t)>(norm, args, plan, workspace, queue);
   });
 }
 

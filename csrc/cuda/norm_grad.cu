@@ -7,8 +7,8 @@ namespace fnet {
 namespace {
 
 constexpr int kThreads = 128, kMaxChunkRows = 128;
-// A warp of add_chunks adds every kGroups-th chunk, with so many on their way at once.
-constexpr int kSumThreads = 1024, kGroups = kSumThreads / kWarp, kAtOnce = 8;
+// A warp of add_chunks adds every kGroups-th chunk, with kLoadsInFlight loads in flight.
+constexpr int kSumThreads = 1024, kGroups = kSumThreads / kWarp, kLoadsInFlight = 8;
 
 template <class T>
 struct NormGradTask {
@@ -27,16 +27,16 @@ FNET_KERNEL_BOUNDS(kThreads, 1)
 void norm_grad_kernel(NormGradTask<T> task) {
   using R = Compute<T>;
   const int64_t begin = int64_t(blockIdx.x) * task.chunk_rows;
-  const int rows = int(least(task.chunk_rows, task.rows - begin));
+  const int rows = int(min_of(task.chunk_rows, task.rows - begin));
   const int64_t d = task.hidden;
   const T* grad = task.grad + begin * d;
   const T* normalized = task.normalized + begin * d;
   const auto stats = shared_memory<R>();  // of each row: two means, and the factor of du
-  const int lane = thread_index() % kWarp;
+  const int warp_lane = thread_index() % kWarp;
 
   for (int n = thread_index() / kWarp; n < rows; n += kThreads / kWarp) {
     R sum_g = 0, sum_gx = 0;
-    for (int64_t l = lane * W; l < d; l += kWarp * W) {
+    for (int64_t l = warp_lane * W; l < d; l += kWarp * W) {
       const auto dy = load_global<W>(grad + n * d + l);
       const auto xhat = load_global<W>(normalized + n * d + l);
       Vec<T, W> weight;
@@ -51,7 +51,7 @@ void norm_grad_kernel(NormGradTask<T> task) {
       sum_g += shuffle_xor(sum_g, mask);
       sum_gx += shuffle_xor(sum_gx, mask);
     }
-    if (lane == 0) {
+    if (warp_lane == 0) {
       stats.store(3 * n, sum_g / R(d));
       stats.store(3 * n + 1, sum_gx / R(d));
       stats.store(3 * n + 2, task.rstd ? load_global(task.rstd + begin + n) : R(1));
@@ -94,27 +94,27 @@ FNET_KERNEL_BOUNDS(kSumThreads, 1)
 void add_chunks_kernel(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
                        T* dbias) {
   using R = Compute<T>;
-  const int lane = thread_index() % kWarp, group = thread_index() / kWarp;
-  const int64_t l = int64_t(blockIdx.x) * kWarp + lane;
+  const int warp_lane = thread_index() % kWarp, group = thread_index() / kWarp;
+  const int64_t l = int64_t(blockIdx.x) * kWarp + warp_lane;
   T* to = blockIdx.y == 0 ? dweight : dbias;
   if (!to) return;
   R sum = 0;
   if (l < hidden)
-    for (int64_t c = group; c < chunks; c += kGroups * kAtOnce) {
-      R more[kAtOnce];
-      static_for<kAtOnce>([&](auto i) {
+    for (int64_t c = group; c < chunks; c += kGroups * kLoadsInFlight) {
+      R more[kLoadsInFlight];
+      static_for<kLoadsInFlight>([&](auto i) {
         const int64_t chunk = c + i * kGroups;
         more[i] = 0;
         if (chunk < chunks)
           more[i] = load_global<Cache::kReadOnly>(partials + (2 * chunk + blockIdx.y) * hidden + l);
       });
-      static_for<kAtOnce>([&](auto i) { sum += more[i]; });
+      static_for<kLoadsInFlight>([&](auto i) { sum += more[i]; });
     }
   const auto sums = shared_memory<R>();
-  sums.store(group * kWarp + lane, sum);
+  sums.store(group * kWarp + warp_lane, sum);
   sync_threads();
   if (group > 0 || l >= hidden) return;
-  for (int g = 1; g < kGroups; ++g) sum += sums.load(g * kWarp + lane);
+  for (int g = 1; g < kGroups; ++g) sum += sums.load(g * kWarp + warp_lane);
   T result;
   store_scalar(result, sum);
   store_global(to + l, result);
@@ -144,7 +144,7 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
   task.rows = args.rows;
   task.hidden = args.hidden;
   task.chunk_rows = norm_grad_chunk_rows(args.rows);
-  task.du = static_cast<T*>(args.du_over_rstd);
+  task.du = static_cast<T*>(args.du);
   const bool sums = args.dweight || args.dbias;
   task.partials = sums ? static_cast<R*>(partials) : nullptr;
 
@@ -153,7 +153,7 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
     return reinterpret_cast<intptr_t>(p) % (kWide * sizeof(T)) == 0;
   };
   const bool wide = args.hidden % kWide == 0 && aligned(args.grad) && aligned(args.normalized) &&
-                    aligned(args.weight) && aligned(args.du_over_rstd);
+                    aligned(args.weight) && aligned(args.du);
   const LaunchConfig config = {.name = "norm_grad",
                                .grid = dim3(unsigned(norm_grad_chunks(args.rows))),
                                .block = dim3(kThreads),

@@ -14,8 +14,8 @@
 // -k1.
 #pragma once
 
-#include "core/layer_norm.h"
 #include "cuda/kernels.h"
+#include "cuda/row_epilogue.h"
 #include "cuda/row_line.h"
 #include "fft/mirror.h"
 
@@ -34,9 +34,9 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
   using K = RowLine<Shape>;
   using Point = Complex<float>;
   constexpr int R = K::kRadix, C = K::kColumns;
-  const int b = fft.lane;
-  const bool first = b == 0;
-  const int minus_b = first ? C / 2 : C - b;
+  const int b = fft.line_thread;
+  const bool is_first = b == 0;
+  const int minus_b = is_first ? C / 2 : C - b;
   const bool odd = b % 2 != 0;  // of m too, and of -m
 
   // 2 G[k1, m] and 2 G[k2, m], m = b or -b for a = 0 and C further for each a.
@@ -46,8 +46,8 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
       const Point f = load_global<Cache::kReadOnly>(at[p] + a * (C / 2));
       Point g = load_global<Cache::kReadOnly>(at[2 + p] + a * (C / 2));
       if (p == 1) g = {g.re * sign, g.im * sign};
-      const Point sum = f + conj(g), turned = mul_minus_i(f - conj(g));
-      part[p] = {odd ? turned.re : sum.re, odd ? turned.im : sum.im};
+      const Point sum = f + conj(g), difference = mul_minus_i(f - conj(g));
+      part[p] = {odd ? difference.re : sum.re, odd ? difference.im : sum.im};
     });
     return std::pair{part[0] + part[1], part[0] - part[1]};
   };
@@ -62,7 +62,7 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
     if constexpr (a > 0) sync_warp();  // bounds the loads in flight, hence registers
     const auto [p1, p2] = spectrum(at_b, a);
     const auto [q1, q2] = spectrum(at_minus_b, a);
-    if (first) {
+    if (is_first) {
       z[0][a] = plus_i(p1, p2);
       if constexpr (a > 0) z[0][R - a] = plus_i(conj(p1), conj(p2));
       z[1][a] = plus_i(q1, q2);
@@ -74,155 +74,41 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
       z[1][R - 1 - a] = conj(q2);
     }
   });
-  if (first) {
+  if (is_first) {
     const auto [p1, p2] = spectrum(at_b, constant<R / 2>);
     z[0][R / 2] = plus_i(p1, p2);
   }
 
   Dft<R>::run(z[0]);
   Dft<R>::run(z[1]);
-  const Twiddles<R, C> twiddle(first ? C / 2 : b);
+  const Twiddles<R, C> twiddle(is_first ? C / 2 : b);
   static_for<R - 1>([&](auto i) {
     constexpr int p = i + 1;
-    const Point w = twiddle(p), turned = z[0][p] * w;
-    z[0][p] = {first ? z[0][p].re : turned.re, first ? z[0][p].im : turned.im};
+    const Point w = twiddle(p), rotated = z[0][p] * w;
+    z[0][p] = {is_first ? z[0][p].re : rotated.re, is_first ? z[0][p].im : rotated.im};
     z[1][p] = z[1][p] * w;
   });
   static_for<R>([&](auto p) {
     const Point one = z[0][p], two = z[1][p];
     const Point plus = plus_i(one, two), minus = plus_i(conj(one), conj(two));
-    z[0][p] = {first ? one.re : plus.re, first ? one.im : plus.im};
-    z[1][p] = {first ? two.re : minus.re, first ? two.im : minus.im};
+    z[0][p] = {is_first ? one.re : plus.re, is_first ? one.im : plus.im};
+    z[1][p] = {is_first ? two.re : minus.re, is_first ? two.im : minus.im};
   });
   fft.template put<0>(z[0], b, 0);
   fft.template put<0>(z[1], minus_b, 0);
 }
-
-// A row's vectors of 16 bytes: thread t has vectors t, t + L, ...
-template <class T, int Shape>
-struct RowOutput {
-  using K = RowLine<Shape>;
-  static constexpr int kWidth = 16 / int(sizeof(T)), kVectors = K::kPoints / kWidth;
-  static_assert(K::kPoints % kWidth == 0);
-
-  const RowFftArgs<T>& args;
-  RowSum<Shape>& sum;
-  int lane;
-
-  // Rows k and -k of sequence b from r[k], at `r_at`.
-  FNET_DEVICE void finish_pair(Shared<float> r_at, int64_t b, int k, bool wanted) {
-    constexpr int W = kWidth;
-    float r[K::kPoints], m[K::kPoints];
-    const int first = swizzled(lane * W);
-    static_for<kVectors>([&](auto v) {
-      static_for<W / 4>([&](auto i) {
-        constexpr int C = K::kLanes * W * v + 4 * i;
-        const auto four = r_at.template load<4>(swizzled_on<K::kLanes * W, C>(first));
-        static_for<4>([&](auto e) { r[v * W + 4 * i + e] = four[e]; });
-      });
-    });
-    // The vectors of row -k are those of r turned round and moved on by one: each needs the first
-    // number of the next thread's.
-    const int thread = thread_index() % kWarp;
-    const bool last = thread == kWarp - 1 || lane == K::kLanes - 1;
-    static_for<kVectors>([&](auto v) {
-      const int l = (lane + K::kLanes * v + 1) * W;
-      m[v * W] = shuffle(r[v * W], thread + 1);
-      if (last) m[v * W] = r_at.load(swizzled(l < K::kLength ? l : 0));
-      static_for<W - 1>([&](auto e) { m[v * W + e + 1] = r[v * W + W - 1 - e]; });
-    });
-    const int minus_k = mirror(k, args.seq);
-    finish<false>(b, k, wanted, r);
-    finish<true>(b, minus_k, wanted && minus_k != k, m);
-  }
-
- private:
-  // Where the thread's vector v of a row begins.
-  template <bool Mirrored>
-  FNET_DEVICE int column(int v) const {
-    const int i = lane + K::kLanes * v;
-    return (Mirrored ? K::kLength / kWidth - 1 - i : i) * kWidth;
-  }
-
-  // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e].
-  // Nothing is written unless `wanted`, but every thread comes here: the sums need all of them.
-  template <bool Mirrored>
-  FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints]) {
-    const int64_t row = b * args.seq + n;
-    T* y = args.y + row * K::kLength;
-    using Numbers = float[kWidth];
-
-    float u[K::kPoints];
-    if (args.epilogue == Epilogue::kMix) {
-      static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
-    } else {
-      const T* x = args.x + b * args.batch_stride + n * args.row_stride;
-      // The compiler asks for constants early, which takes registers that only lines of one warp in
-      // 16 bits have to spare.
-      constexpr bool kEarly = sizeof(T) == 2 && K::kWarps == 0;
-      constexpr Cache kAs = kEarly ? Cache::kReadOnly : Cache::kDefault;
-      static_for<kVectors>([&](auto v) {
-        const auto in = widened(load_global<kWidth, kAs>(x + column<Mirrored>(v)));
-        static_for<kWidth>([&](auto e) {
-          constexpr int i = v * kWidth + e;
-          u[i] = in[e] + r[i] * args.scale;
-        });
-      });
-    }
-    const auto numbers = [&](auto v) -> Numbers& {
-      return *reinterpret_cast<Numbers*>(u + v * kWidth);
-    };
-    if (args.epilogue != Epilogue::kNorm) {
-      static_for<kVectors>([&](auto v) {
-        if (wanted) write(y + column<Mirrored>(v), numbers(v));
-      });
-      return;
-    }
-
-    constexpr float kInverse = 1.0f / K::kLength;
-    float total = 0;
-    static_for<K::kPoints>([&](auto i) { total += u[i]; });
-    const float mean = sum(total) * kInverse;
-    total = 0;
-    static_for<K::kPoints>([&](auto i) { total += (u[i] - mean) * (u[i] - mean); });
-    const float rstd = reciprocal_std(sum(total) * kInverse, 1.0f, args.eps);
-    static_for<K::kPoints>([&](auto i) { u[i] = normalize(u[i], mean, rstd); });
-    if (args.rstd && wanted && lane == 0) store_global(args.rstd + row, rstd);
-    T* normalized = args.normalized ? args.normalized + row * K::kLength : nullptr;
-    static_for<kVectors>([&](auto v) {
-      sync_warp();  // bounds the loads in flight, hence registers
-      const int at = column<Mirrored>(v);
-      Numbers& out = numbers(v);
-      if (normalized && wanted) write(normalized + at, out);
-      if (args.weight) {
-        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.weight + at));
-        static_for<kWidth>([&](auto e) { out[e] *= w[e]; });
-      }
-      if (args.bias) {
-        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.bias + at));
-        static_for<kWidth>([&](auto e) { out[e] += w[e]; });
-      }
-      if (wanted) write(y + at, out);
-    });
-  }
-
-  // Not to be read again here: it leaves the caches before x and the spectrum do.
-  static FNET_DEVICE void write(T* to, const float (&u)[kWidth], Site where = Site::current()) {
-    store_global<Cache::kStreaming>(to, rounded<T>(u), where);
-  }
-};
 
 template <class T, int Shape>
 FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template blocks<T>().fft))
 void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowLine<Shape>;
   static_assert(fit(kRowShapes[Shape].template blocks<T>().fft, K::kSharedBytes));
-  using Out = RowOutput<T, Shape>;
-  const int lane = thread_index() % K::kLanes, slot = thread_index() / K::kLanes;
+  using Out = RowEpilogue<T, Shape>;
+  const int line_thread = thread_index() % K::kLineThreads, slot = thread_index() / K::kLineThreads;
   const int half = args.seq / 2, lines = row_lines(args.seq);
   const int64_t all = args.batch * lines;
-  const int64_t given = int64_t(blockIdx.x) * K::kLines + slot;
-  const int64_t index = given < all ? given : all - 1;
+  const int64_t requested = int64_t(blockIdx.x) * K::kLines + slot;
+  const int64_t index = requested < all ? requested : all - 1;
   const int64_t b = index / lines;
   const int k = int(index % lines);
 
@@ -230,7 +116,7 @@ void row_fft_kernel(RowFftArgs<T> args) {
   const auto row = [&](int n) { return F + int64_t(n) * args.pitch; };
   const int image = mirror(k, half);
   const Complex<float>* const in[4] = {row(k), row(half + k), row(image), row(half + image)};
-  const typename K::Fft fft{shared_memory<Complex<float>>() + slot * K::kTile, lane, 0};
+  const typename K::Fft fft{shared_memory<Complex<float>>() + slot * K::kTile, line_thread, 0};
   first_stage<Shape>(fft, in, k == 0 ? 1.0f : -1.0f);
   Complex<float> z[K::kPoints];
   fft.template finish<1>(z);
@@ -238,9 +124,9 @@ void row_fft_kernel(RowFftArgs<T> args) {
   // r[k1], then r[k2]: floats now.
   const auto rows_at = shared_memory<float>(slot * K::kTile * int(sizeof(Complex<float>)));
   fft.sync();
-  const int first = swizzled(lane);
+  const int base = swizzled(line_thread);
   static_for<K::kPoints>([&](auto i) {
-    const int l = swizzled_on<K::kLanes, K::Fft::frequency(0, i)>(first);
+    const int l = swizzled_on<K::kLineThreads, K::Fft::frequency(0, i)>(base);
     rows_at.store(l, z[i].re);
     rows_at.store(K::kLength + l, z[i].im);
   });
@@ -248,26 +134,26 @@ void row_fft_kernel(RowFftArgs<T> args) {
 
   RowSum<Shape> sum{shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>))) +
                         slot * K::kSums * K::kWarps,
-                    lane};
-  Out out{args, sum, lane};
-  const bool live = given < all;
-  out.finish_pair(rows_at, b, k, live);
-  const bool apart = k + half != mirror(k, args.seq);  // row N/4 is its own pair
-  out.finish_pair(rows_at + K::kLength, b, k + half, live && apart);
+                    line_thread};
+  Out out{args, sum, line_thread};
+  const bool is_valid = requested < all;
+  out.finish_pair(rows_at, b, k, is_valid);
+  const bool has_pair = k + half != mirror(k, args.seq);  // row N/4 is its own pair
+  out.finish_pair(rows_at + K::kLength, b, k + half, is_valid && has_pair);
 }
 
 template <class T>
-int launch_row_fft(const RowFftArgs<T>& args, const CudaQueue& queue) {
+int launch_row_fft(const RowFftArgs<T>& args, int shape, void* stream) {
   int status = 0;
-  visit_row_shape(args.hidden, queue.device.shared_bytes, [&](auto shape) {
-    using K = RowBlock<shape>;
+  with_row_shape(shape, [&](auto i) {
+    using K = RowBlock<i>;
     status =
-        launch<row_fft_kernel<T, shape>>({.name = "row_fft",
-                                          .grid = dim3(unsigned(K::blocks(args.batch, args.seq))),
-                                          .block = dim3(K::kThreads),
-                                          .shared_bytes = size_t(K::kSharedBytes),
-                                          .stream = queue.stream},
-                                         args);
+        launch<row_fft_kernel<T, i>>({.name = "row_fft",
+                                      .grid = dim3(unsigned(K::grid_size(args.batch, args.seq))),
+                                      .block = dim3(K::kThreads),
+                                      .shared_bytes = size_t(K::kSharedBytes),
+                                      .stream = stream},
+                                     args);
   });
   return status;
 }

@@ -23,13 +23,14 @@ struct RowGradient {
 
   const RowGradArgs<T>& args;
   Shared<float> totals;  // [2, hidden], of this line: dweight and dbias
-  int lane;
+  int line_thread;
 
-  FNET_DEVICE int column(int v) const { return (lane + K::kLanes * v) * kWidth; }
+  FNET_DEVICE int column(int v) const { return (line_thread + K::kLineThreads * v) * kWidth; }
 
   FNET_DEVICE void clear() const {
-    static_for<K::kPoints / 2>(
-        [&](auto i) { totals.template store<4>((lane + K::kLanes * i) * 4, Vec<float, 4>{}); });
+    static_for<K::kPoints / 2>([&](auto i) {
+      totals.template store<4>((line_thread + K::kLineThreads * i) * 4, Vec<float, 4>{});
+    });
   }
 
   // du of a row. What the row leaves behind, in args.du and in the totals, it leaves if `wanted`.
@@ -73,10 +74,10 @@ struct RowGradient {
 
   // A row of floats, as the threads hold it, to shared memory.
   FNET_DEVICE void put(Shared<float> to, const float (&row)[K::kPoints]) const {
-    const int first = swizzled(lane * kWidth);
+    const int base = swizzled(line_thread * kWidth);
     static_for<K::kPoints / 4>([&](auto q) {
       constexpr int i = 4 * q;
-      to.template store<4>(place<i>(first), {row[i], row[i + 1], row[i + 2], row[i + 3]});
+      to.template store<4>(place<i>(base), {row[i], row[i + 1], row[i + 2], row[i + 3]});
     });
   }
 
@@ -84,15 +85,15 @@ struct RowGradient {
   // is the next vector's first number, which the thread before has read.
   FNET_DEVICE void add_mirrored(Shared<float> from, float (&row)[K::kPoints]) const {
     float first[K::kPoints / 4];
-    const int first_turned = swizzled((K::kLanes - 1 - lane) * kWidth);
+    const int mirror_base = swizzled((K::kLineThreads - 1 - line_thread) * kWidth);
     static_for<K::kPoints / 4>([&](auto q) {
       constexpr int i = 4 * q;
-      const auto four = from.template load<4>(place<K::kPoints - 4 - i>(first_turned));
+      const auto four = from.template load<4>(place<K::kPoints - 4 - i>(mirror_base));
       row[i + 1] += four[3], row[i + 2] += four[2], row[i + 3] += four[1];
       first[i / 4] = four[0];
     });
     const int thread = thread_index() % kWarp;
-    const bool alone = thread == 0 || lane == 0;
+    const bool alone = thread == 0 || line_thread == 0;
     static_for<K::kPoints / 4>([&](auto q) {
       constexpr int i = 4 * q;
       if constexpr (i % kWidth > 0) {
@@ -108,17 +109,17 @@ struct RowGradient {
  private:
   // Where register i and the next three lie, from where register 0 does.
   template <int I>
-  static FNET_FN constexpr int place(int first) {
-    constexpr int kRange = K::kLanes * kWidth;
-    return swizzled_on<kRange, I / kWidth * kRange + I % kWidth>(first);
+  static FNET_FN constexpr int place(int base) {
+    constexpr int kRange = K::kLineThreads * kWidth;
+    return swizzled_on<kRange, I / kWidth * kRange + I % kWidth>(base);
   }
 
   // dweight and dbias of vector v.
   template <class I>
   FNET_DEVICE void add(I v, const Vec<float, kWidth>& dy, const Vec<float, kWidth>& xhat) const {
-    const int first = swizzled(lane * kWidth);
+    const int base = swizzled(line_thread * kWidth);
     static_for<kWidth / 4>([&](auto q) {
-      const int at = place<v * kWidth + 4 * q>(first);
+      const int at = place<v * kWidth + 4 * q>(base);
       auto dweight = totals.template load<4>(at), dbias = totals.template load<4>(K::kLength + at);
       static_for<4>([&](auto e) {
         dweight[e] += dy[4 * q + e] * xhat[4 * q + e];
@@ -130,11 +131,11 @@ struct RowGradient {
   }
 };
 
-// Rows of the packed spectrum from Z in shared memory. out: F[0] and F[1] of row k, if `live`, then
-// of its image, -k2, if that is another.
+// Rows of the packed spectrum from Z in shared memory. out: F[0] and F[1] of row k, if `is_valid`,
+// then of its image, -k2, if that is another.
 template <int Shape>
-FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane, Complex<float>* const (&out)[4],
-                                bool live, bool another) {
+FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int line_thread,
+                                Complex<float>* const (&out)[4], bool is_valid, bool has_image) {
   using K = RowLine<Shape>;
   using Point = Complex<float>;
   // Columns 2j and 2j + 1 of H, from those and the mirrored ones of Z.
@@ -143,11 +144,11 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane, Complex<floa
     const Point b1 = b + conj(minus_b), b2 = mul_minus_i(b - conj(minus_b));
     const Point a_sum = a1 + a2, a_difference = a1 - a2;
     const Point b_sum = b1 + b2, b_difference = b1 - b2;
-    if (live) {
+    if (is_valid) {
       store_global(out[0] + j, plus_i(a_sum, b_sum));
       store_global(out[1] + j, plus_i(a_difference, b_difference));
     }
-    if (another) {
+    if (has_image) {
       store_global(out[2] + j, plus_i(conj(a_sum), conj(b_sum)));
       store_global(out[3] + j, plus_i(conj(a2 - a1), conj(b2 - b1)));
     }
@@ -155,17 +156,17 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int lane, Complex<floa
   const int thread = thread_index() % kWarp;
   static_for<K::kPoints / 4>([&](auto i) {
     sync_warp();  // bounds the loads in flight, hence registers
-    const int j = lane + K::kLanes * i;
+    const int j = line_thread + K::kLineThreads * i;
     const auto here = Z.template load<2>(2 * j);
     const auto there = Z.template load<2>(K::kLength - 2 * j - 2);  // columns -2j - 2, -2j - 1
     Point minus_a = {shuffle(there[0].re, thread - 1), shuffle(there[0].im, thread - 1)};
-    if (thread == 0 || lane == 0) minus_a = Z.load(mirror(2 * j, K::kLength));
+    if (thread == 0 || line_thread == 0) minus_a = Z.load(mirror(2 * j, K::kLength));
     write(j, here[0], here[1], minus_a, there[1]);
   });
   // Column d / 2 has no partner: column d / 2 + 1 is the image of another.
   constexpr int kHalf = K::kLength / 2;
-  const Point nyquist = lane == 0 ? Z.load(kHalf) : Point{0, 0};
-  if (lane == 0) write(kHalf / 2, nyquist, {0, 0}, nyquist, {0, 0});
+  const Point nyquist = line_thread == 0 ? Z.load(kHalf) : Point{0, 0};
+  if (line_thread == 0) write(kHalf / 2, nyquist, {0, 0}, nyquist, {0, 0});
 }
 
 // The block's totals, those of its lines added up, to args.partials.
@@ -175,7 +176,7 @@ FNET_DEVICE void write_totals(const RowGradArgs<T>& args, Shared<float> totals) 
   float* to = args.partials + int64_t(blockIdx.x) * K::kTotals;
   for (int l = thread_index() * 4; l < K::kTotals; l += K::kThreads * 4) {
     Vec<float, 4> total = {};
-    if (!args.first) total = load_global<4>(to + l);
+    if (!args.overwrite) total = load_global<4>(to + l);
     const int at = l < K::kLength ? swizzled(l) : K::kLength + swizzled(l - K::kLength);
     for (int slot = 0; slot < K::kLines; ++slot) {
       const auto more = totals.template load<4>(slot * K::kTotals + at);
@@ -192,40 +193,40 @@ void row_grad_kernel(RowGradArgs<T> args) {
   static_assert(
       fit(kRowShapes[Shape].template blocks<T>().grad, RowGradBlock<Shape>::kSharedBytes));
   constexpr int kTotals = RowGradBlock<Shape>::kTotals;
-  const int lane = thread_index() % K::kLanes, slot = thread_index() / K::kLanes;
+  const int line_thread = thread_index() % K::kLineThreads, slot = thread_index() / K::kLineThreads;
   const int half = args.seq / 2, lines = row_lines(args.seq);
   const int64_t all = args.batch * lines;
-  for (int64_t i = int64_t(blockIdx.x) * K::kThreads + threadIdx.x; i < args.readies;
-       i += args.blocks * K::kThreads)
-    store_global(args.ready + i, 0);
+  for (int64_t i = int64_t(blockIdx.x) * K::kThreads + threadIdx.x; i < args.flag_count;
+       i += args.grid_size * K::kThreads)
+    store_global(args.flags + i, 0);
 
   const int tile = slot * K::kTile * int(sizeof(Complex<float>));
   const auto places = shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>)));
   const auto totals = places + K::kLines * K::kSums * K::kWarps;
-  if (args.partials) RowGradient<T, Shape>{args, totals + slot * kTotals, lane}.clear();
+  if (args.partials) RowGradient<T, Shape>{args, totals + slot * kTotals, line_thread}.clear();
 
-  for (int turn = 0; turn < args.turns; ++turn) {
-    const int64_t given = (turn * args.blocks + int64_t(blockIdx.x)) * K::kLines + slot;
-    const bool live = given < all;
-    const int64_t index = live ? given : all - 1;
+  for (int iteration = 0; iteration < args.iterations; ++iteration) {
+    const int64_t requested = (iteration * args.grid_size + int64_t(blockIdx.x)) * K::kLines + slot;
+    const bool is_valid = requested < all;
+    const int64_t index = is_valid ? requested : all - 1;
     const int64_t b = index / lines * args.seq;
     const int k = int(index % lines);
-    const bool apart = k + half != mirror(k, args.seq);  // row N/4 is its own pair
-    RowSum<Shape> sum{places + slot * K::kSums * K::kWarps, lane};
-    const typename K::Fft fft{shared_memory<Complex<float>>(tile), recomputed(lane), 0};
-    fft.sync();  // the totals are clear, the last turn's spectrum is read
+    const bool has_pair = k + half != mirror(k, args.seq);  // row N/4 is its own pair
+    RowSum<Shape> sum{places + slot * K::kSums * K::kWarps, line_thread};
+    const typename K::Fft fft{shared_memory<Complex<float>>(tile), opaque(line_thread), 0};
+    fft.sync();  // the totals are clear, the last iteration has read the spectrum
 
     for (int i = 0; i < 2; ++i) {
-      const RowGradient<T, Shape> gradient{args, totals + slot * kTotals, recomputed(lane)};
+      const RowGradient<T, Shape> gradient{args, totals + slot * kTotals, opaque(line_thread)};
       const int n = k + half * i, minus_n = mirror(n, args.seq);
-      const bool mine = live && (i == 0 || apart);
+      const bool is_mine = is_valid && (i == 0 || has_pair);
       float du[K::kPoints];
       // The image goes through the second row's place, which is not taken yet.
       const auto plane = shared_memory<float>(tile), image = plane + K::kLength;
-      gradient.row(b + minus_n, mine && minus_n != n, sum, du);
+      gradient.row(b + minus_n, is_mine && minus_n != n, sum, du);
       gradient.put(image, du);
       fft.sync();
-      gradient.row(b + n, mine, sum, du);
+      gradient.row(b + n, is_mine, sum, du);
       gradient.add_mirrored(image, du);
       fft.sync();
       gradient.put(plane + i * K::kLength, du);
@@ -234,22 +235,23 @@ void row_grad_kernel(RowGradArgs<T> args) {
 
     Complex<float> z[K::kPoints];
     const auto plane = shared_memory<float>(tile);
-    const int first = swizzled(fft.lane);
+    const int base = swizzled(fft.line_thread);
     static_for<K::kPoints>([&](auto i) {
-      constexpr int R = K::kRadix, C = K::kLanes * (i / R) + K::kColumns * (i % R);
-      const int l = swizzled_on<K::kLanes, C>(first);
+      constexpr int R = K::kRadix, C = K::kLineThreads * (i / R) + K::kColumns * (i % R);
+      const int l = swizzled_on<K::kLineThreads, C>(base);
       z[i] = {plane.load(l), plane.load(K::kLength + l)};
     });
     fft.sync();
     fft.template finish<0>(z);
     fft.sync();
-    static_for<K::kPoints>([&](auto i) { fft.tile.store(K::Fft::frequency(fft.lane, i), z[i]); });
+    static_for<K::kPoints>(
+        [&](auto i) { fft.tile.store(K::Fft::frequency(fft.line_thread, i), z[i]); });
     fft.sync();
 
     const int image = mirror(k, half);
     const auto out = [&](int n) { return args.spectrum + (b + n) * args.pitch; };
     Complex<float>* const to[] = {out(k), out(half + k), out(image), out(half + image)};
-    write_spectrum<Shape>(fft.tile, fft.lane, to, live, live && image != k);
+    write_spectrum<Shape>(fft.tile, fft.line_thread, to, is_valid, is_valid && image != k);
   }
 
   if (!args.partials) return;
@@ -258,16 +260,16 @@ void row_grad_kernel(RowGradArgs<T> args) {
 }
 
 template <class T>
-int launch_row_grad(const RowGradArgs<T>& args, const CudaQueue& queue) {
+int launch_row_grad(const RowGradArgs<T>& args, int shape, void* stream) {
   int status = 0;
-  visit_row_shape(args.hidden, queue.device.shared_bytes, [&](auto shape) {
-    using K = RowGradBlock<shape>;
-    status = launch<row_grad_kernel<T, shape>>({.name = "row_grad",
-                                                .grid = dim3(unsigned(args.blocks)),
-                                                .block = dim3(K::kThreads),
-                                                .shared_bytes = size_t(K::kSharedBytes),
-                                                .stream = queue.stream},
-                                               args);
+  with_row_shape(shape, [&](auto i) {
+    using K = RowGradBlock<i>;
+    status = launch<row_grad_kernel<T, i>>({.name = "row_grad",
+                                            .grid = dim3(unsigned(args.grid_size)),
+                                            .block = dim3(K::kThreads),
+                                            .shared_bytes = size_t(K::kSharedBytes),
+                                            .stream = stream},
+                                           args);
   });
   return status;
 }

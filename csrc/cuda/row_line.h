@@ -16,14 +16,14 @@ template <int Shape>
 struct RowSum {
   using K = RowLine<Shape>;
   Shared<float> places;  // of this line
-  int lane, next = 0;
+  int line_thread, next = 0;
 
   FNET_DEVICE float operator()(float v, Site where = Site::current()) {
-    for (int mask = (K::kLanes < kWarp ? K::kLanes : kWarp) / 2; mask > 0; mask /= 2)
+    for (int mask = (K::kLineThreads < kWarp ? K::kLineThreads : kWarp) / 2; mask > 0; mask /= 2)
       v += shuffle_xor(v, mask, where);
     if constexpr (K::kWarps > 0) {
       const auto place = places + next++ * K::kWarps;
-      if (lane % kWarp == 0) place.store(lane / kWarp, v, where);
+      if (line_thread % kWarp == 0) place.store(line_thread / kWarp, v, where);
       sync_threads(where);
       v = 0;
       for (int w = 0; w < K::kWarps; ++w) v += place.load(w, where);

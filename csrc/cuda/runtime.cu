@@ -1,8 +1,9 @@
+// What the binding asks of the CUDA runtime. The simulator leaves this file out.
 #include <cuda_runtime.h>
 
-#include "cuda/runtime.h"
+#include "cuda/api.h"
 
-namespace fnet::cuda {
+namespace fnet {
 
 CudaDevice current_device() {
   int device = 0;
@@ -27,4 +28,4 @@ bool is_missing_architecture(int error) {
          error == cudaErrorUnsupportedPtxVersion;
 }
 
-}  // namespace fnet::cuda
+}  // namespace fnet

@@ -11,22 +11,22 @@ FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.ff
 void seq_fft_kernel(SeqFftArgs<T> args) {
   using K = SeqLine<T, Shape>;
   static_assert(fit(K::kTile.fft_blocks, K::kSharedBytes));
-  const int line = thread_index() % K::kLines, lane = thread_index() / K::kLines;
+  const int line = thread_index() % K::kLines, line_thread = thread_index() / K::kLines;
   // Beyond the last line, that line again.
-  const int m = 2 * least(block_index() * K::kLines + line, spectrum_lines(args.hidden) - 1);
+  const int m = 2 * min_of(block_index() * K::kLines + line, spectrum_lines(args.hidden) - 1);
   const int odd = int(blockIdx.y);
   const int64_t sequence = blockIdx.z, stride = args.row_stride;
   const T* x = args.x + sequence * args.batch_stride;
 
   // Columns -m-1 and -m-2 are an aligned pair; -m comes from the neighbour, who read it as its
   // own -m-2. Only the tile's first line has no neighbour.
-  const int row = 2 * lane + odd;
+  const int row = 2 * line_thread + odd;
   const T* here_at = x + row * stride + m;
   const T* there_at = x + (K::kSeq - row) * stride + (args.hidden - m - 2);
-  const int64_t step = 2 * K::Fft::kLanes * stride;
+  const int64_t step = 2 * K::Fft::kLineThreads * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
   // In 16 bits columns on their way take no more registers than their point does.
-  constexpr int kBatch = K::at_once(K::kTile.fft_blocks, sizeof(T) == 4 ? 3 : 0);
+  constexpr int kBatch = K::loads_in_flight(K::kTile.fft_blocks, sizeof(T) == 4 ? 3 : 0);
   // The compiler asks for constants earlier still, past barriers.
   constexpr Cache kAs = sizeof(T) == 4 ? Cache::kDefault : Cache::kReadOnly;
   Complex<float> z[K::kLine.points];
@@ -40,32 +40,32 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     float minus_m = shuffle(image[0], thread_index() % kWarp - 1);
     if (line == 0) minus_m = load_scalar(load_global<kAs>(image_at + to_edge));
     z[K::slot_of(q)] = {pair[0] + minus_m, pair[1] + image[1]};
-    here_at = recomputed(here_at + step);
-    there_at = recomputed(there_at - step);
+    here_at = opaque(here_at + step);
+    there_at = opaque(there_at - step);
   });
 
   const auto fft = K::fft();
   fft.template finish<0>(z);
 
   if (odd) {
-    const Twiddles<2, K::kLength> w(K::fft().lane);
+    const Twiddles<2, K::kLength> w(K::fft().line_thread);
     static_for<K::kLine.points>([&](auto i) { z[i] = z[i] * w(1, K::Fft::frequency(0, i)); });
   }
   const int j = block_index() * K::kLines + fft.line;
   if (j >= spectrum_lines(args.hidden)) return;
   Complex<float>* F =
-      args.spectrum + ((2 * sequence + odd) * K::kLength + fft.lane) * args.pitch + j;
+      args.spectrum + ((2 * sequence + odd) * K::kLength + fft.line_thread) * args.pitch + j;
   const unsigned pitch = unsigned(args.pitch) * sizeof(Complex<float>);
   static_for<K::kLine.points>(
       [&](auto i) { store_global(rows_on(F, pitch, K::Fft::frequency(0, i)), z[i]); });
 }
 
 template <class T>
-int launch_seq_fft(const SeqFftArgs<T>& args, const CudaQueue& queue) {
+int launch_seq_fft(const SeqFftArgs<T>& args, int shape, void* stream) {
   int status = 0;
-  visit_seq_shape<T, SeqKernel::kFft>(args.seq, queue.device.shared_bytes, [&](auto shape) {
-    const auto config = SeqLine<T, shape>::config("seq_fft", args, queue);
-    status = launch<seq_fft_kernel<T, shape>>(config, args);
+  with_seq_shape<T, SeqKernel::kFft>(shape, [&](auto i) {
+    const auto config = SeqLine<T, i>::config("seq_fft", args, stream);
+    status = launch<seq_fft_kernel<T, i>>(config, args);
   });
   return status;
 }

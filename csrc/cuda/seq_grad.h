@@ -20,49 +20,52 @@ FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.gr
 void seq_grad_kernel(SeqGradArgs<T> args) {
   using K = SeqLine<T, Shape>;
   static_assert(fit(K::kTile.grad_blocks, K::kSharedBytes));
-  constexpr int kPoints = K::kLine.points, kLanes = K::Fft::kLanes;
+  constexpr int kPoints = K::kLine.points, kLineThreads = K::Fft::kLineThreads;
   const int tiles = int(gridDim.x), odd = int(blockIdx.y);
   const int64_t half = 2 * int64_t(blockIdx.z) + odd;
-  // Found anew where it is wanted, as K::fft() is.
-  const auto tile = [&] { return tiles - 1 - recomputed(block_index()); };
+  // Recomputed at each use, like K::fft().
+  const auto tile = [&] { return tiles - 1 - opaque(block_index()); };
 
   Complex<float> z[kPoints];
   {
-    const auto [shared, lane, line] = K::fft();
+    const auto [shared, line_thread, line] = K::fft();
     // Beyond the last line, that line again.
-    const int column = least(tile() * K::kLines + line, spectrum_lines(args.hidden) - 1);
-    const Complex<float>* F = args.spectrum + (half * K::kLength + lane) * args.pitch + column;
+    const int column = min_of(tile() * K::kLines + line, spectrum_lines(args.hidden) - 1);
+    const Complex<float>* F =
+        args.spectrum + (half * K::kLength + line_thread) * args.pitch + column;
     const unsigned pitch = unsigned(args.pitch) * sizeof(Complex<float>);
     static_for<kPoints>([&](auto q) {
-      z[K::slot_of(q)] = load_global<Cache::kReadOnly>(rows_on(F, pitch, kLanes * q));
+      z[K::slot_of(q)] = load_global<Cache::kReadOnly>(rows_on(F, pitch, kLineThreads * q));
     });
   }
   if (odd) {
-    const Twiddles<2, K::kLength> w(K::fft().lane);
-    static_for<kPoints>([&](auto q) { z[K::slot_of(q)] = z[K::slot_of(q)] * w(1, kLanes * q); });
+    const Twiddles<2, K::kLength> w(K::fft().line_thread);
+    static_for<kPoints>(
+        [&](auto q) { z[K::slot_of(q)] = z[K::slot_of(q)] * w(1, kLineThreads * q); });
   }
   K::fft().template finish<0>(z);
 
-  // A lane has the same rows in the same registers whatever the tile, so edges lie in that order.
+  // A thread has the same rows in the same registers in every tile, so edges lie in that
+  // order.
   const auto edge = [&](int t) {
-    return args.edges + (half * tiles + t) * K::kLength + 2 * K::fft().lane;
+    return args.edges + (half * tiles + t) * K::kLength + 2 * K::fft().line_thread;
   };
-  const auto ready = [&](int t) { return args.ready + half * tiles + t; };
+  const auto flag = [&](int t) { return args.flags + half * tiles + t; };
   if (K::fft().line == 0) {
     float* to = edge(tile());
     static_for<kPoints / 2>([&](auto i) {
-      store_global(to + 2 * kLanes * i, Vec<float, 2>{z[2 * i].re, z[2 * i + 1].re});
+      store_global(to + 2 * kLineThreads * i, Vec<float, 2>{z[2 * i].re, z[2 * i + 1].re});
     });
   }
-  announce(ready(tile()));
+  announce(flag(tile()));
 
   // Adds register i of z to the pair of columns at pair_of(first, i).
-  constexpr int kBatch = K::at_once(K::kTile.grad_blocks, sizeof(T) == 4 ? 1 : 0);
+  constexpr int kBatch = K::loads_in_flight(K::kTile.grad_blocks, sizeof(T) == 4 ? 1 : 0);
   const unsigned row_bytes = unsigned(args.hidden) * sizeof(T);
   const auto add = [&](T* first, bool wanted, const auto& pair_of) {
     static_for<kPoints / kBatch>([&](auto batch) {
       Vec<T, 2> du[kBatch] = {};
-      T* again = recomputed(first);  // an address takes fewer registers to compute than to keep
+      T* again = opaque(first);  // an address takes fewer registers to compute than to keep
       static_for<kBatch>([&](auto i) {
         if (wanted) du[i] = load_global<2>(pair_of(first, constant<batch * kBatch + i>));
       });
@@ -76,8 +79,8 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   };
   T* dx = args.dx + int64_t(blockIdx.z) * K::kSeq * args.hidden;
   {
-    const auto [shared, lane, line] = K::fft();
-    const int m = 2 * (tile() * K::kLines + line), row = 2 * lane + odd;
+    const auto [shared, line_thread, line] = K::fft();
+    const int m = 2 * (tile() * K::kLines + line), row = 2 * line_thread + odd;
     // Column d / 2 is an image alone.
     add(dx + row * args.hidden + m, m < args.hidden / 2,
         [&](T* first, auto i) { return rows_on(first, row_bytes, 2 * K::Fft::frequency(0, i)); });
@@ -85,14 +88,14 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
 
   const int next_tile = tile() + 1;
   bool in_time = true;
-  if (next_tile < tiles) in_time = await(ready(next_tile));
-  const auto [shared, lane, line] = K::fft();
+  if (next_tile < tiles) in_time = await(flag(next_tile));
+  const auto [shared, line_thread, line] = K::fft();
   const bool to_next_tile = line == K::kLines - 1 && next_tile < tiles;
   const float* from = edge(next_tile);
   static_for<kPoints / 2>([&](auto i) {
     if constexpr (i % kBatch == 0) sync_warp();  // bounds the loads in flight, hence registers
     Vec<float, 2> next = {};
-    if (to_next_tile) next = load_global<2>(from + 2 * kLanes * i);
+    if (to_next_tile) next = load_global<2>(from + 2 * kLineThreads * i);
     static_for<2>([&](auto e) {
       float& left = z[2 * i + e].re;
       const float neighbour = shuffle(left, thread_index() % kWarp + 1);
@@ -101,7 +104,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   });
   // Counted from the last register's row. Row 0 is its own mirror image.
   constexpr int kLast = K::Fft::frequency(0, kPoints - 1);
-  const int m = 2 * (tile() * K::kLines + line), row = 2 * lane + odd;
+  const int m = 2 * (tile() * K::kLines + line), row = 2 * line_thread + odd;
   const int last = K::kSeq - row - 2 * kLast;
   add(dx + (last + 1) * args.hidden - m - 2, m < args.hidden / 2, [&](T* first, auto i) {
     T* pair = rows_on(first, row_bytes, 2 * (kLast - K::Fft::frequency(0, i)));
@@ -111,12 +114,12 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
 }
 
 template <class T>
-int launch_seq_grad(const SeqGradArgs<T>& args, const CudaQueue& queue) {
+int launch_seq_grad(const SeqGradArgs<T>& args, int shape, void* stream) {
   int status = 0;
-  visit_seq_shape<T, SeqKernel::kGrad>(args.seq, queue.device.shared_bytes, [&](auto shape) {
-    auto config = SeqLine<T, shape>::config("seq_grad", args, queue);
+  with_seq_shape<T, SeqKernel::kGrad>(shape, [&](auto i) {
+    auto config = SeqLine<T, i>::config("seq_grad", args, stream);
     config.in_order = true;
-    status = launch<seq_grad_kernel<T, shape>>(config, args);
+    status = launch<seq_grad_kernel<T, i>>(config, args);
   });
   return status;
 }

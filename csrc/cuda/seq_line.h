@@ -6,7 +6,7 @@
 
 namespace fnet {
 
-// Where p points, n rows of so many bytes further on: one multiplication, 64 bits wide.
+// p plus n rows of row_bytes: one 64-bit multiplication.
 template <class T>
 FNET_DEVICE T* rows_on(T* p, unsigned row_bytes, int n) {
   using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
@@ -17,34 +17,34 @@ template <class T, int Shape>
 struct SeqLine : SeqBlock<T, Shape> {
   using K = SeqBlock<T, Shape>;
   using Fft = LineFft<K::kLine, K::kLines>;
-  // The register of element lane + kLanes q.
+  // The register of element line_thread + kLineThreads q.
   static constexpr int slot_of(int q) {
     using First = LineStage<K::kLine, 0>;
     return q % First::kButterflies * First::kRadix + q / First::kButterflies;
   }
-  // This thread's part, found anew: it takes no registers from what came before.
+  // This thread's part, recomputed: it keeps no registers live from earlier.
   static FNET_DEVICE Fft fft() {
-    const int t = recomputed(thread_index());
+    const int t = opaque(thread_index());
     return {shared_memory<Complex<float>>(), t / K::kLines, t % K::kLines};
   }
-  // For how many points a thread asks memory at once, where a point on its way takes so many
-  // registers beside its own two: as many as leave the addresses theirs, and no more than 12.
-  static constexpr int at_once(int blocks, int registers) {
+  // How many points a thread loads before it waits, if a load in flight takes `registers` besides
+  // the point's own two: as many as leave registers for the addresses, at most 12.
+  static constexpr int loads_in_flight(int blocks_per_sm, int registers) {
     constexpr int kAddresses = 28, kPoints = K::kLine.points;
-    const int all = 65536 / (K::kThreads * blocks) / 8 * 8;
-    int batch = least(kPoints, 12);
+    const int all = 65536 / (K::kThreads * blocks_per_sm) / 8 * 8;
+    int batch = min_of(kPoints, 12);
     while (batch > 1 && (kPoints % batch || batch * registers > all - 2 * kPoints - kAddresses))
       --batch;
     return batch;
   }
-  // How either kernel along seq is launched: a block for each tile of the even and of the odd rows.
+  // The launch of either kernel along seq: a block for each tile of the even and of the odd rows.
   template <class Args>
-  static LaunchConfig config(const char* name, const Args& args, const CudaQueue& queue) {
+  static LaunchConfig config(const char* name, const Args& args, void* stream) {
     return {.name = name,
             .grid = dim3(unsigned(K::tiles(args.hidden)), 2, unsigned(args.batch)),
             .block = dim3(K::kThreads),
             .shared_bytes = size_t(K::kSharedBytes),
-            .stream = queue.stream};
+            .stream = stream};
   }
 };
 

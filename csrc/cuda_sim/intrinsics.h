@@ -1,10 +1,10 @@
-// device.h's words on the CPU.
+// device.h for the simulator.
 #pragma once
 
 #include <cstring>
 #include <tuple>
 
-#include "cuda/device.h"
+#include "cuda/types.h"
 #include "cuda_sim/launch.h"
 
 #define FNET_DEVICE inline
@@ -38,7 +38,7 @@ inline void trap() {}
 inline int thread_index() { return int(threadIdx.x); }
 inline int block_index() { return int(blockIdx.x); }
 template <class T>
-T recomputed(T v) {
+T opaque(T v) {
   return v;
 }
 

@@ -73,8 +73,8 @@ double handover_ns() {
   return best;
 }
 
-// Copies past the caches, as the kernels store y: nothing is read of what `to` held. Both aligned
-// to 16 bytes; the last bytes % 64 go through the caches.
+// Copies with non-temporal stores, as the kernels store y: `to` is not read. Both aligned to 16
+// bytes; the last bytes % 64 use plain stores.
 void stream_copy(char* to, const char* from, int64_t bytes) {
   int64_t i = 0;
 #if defined(__x86_64__)
@@ -114,7 +114,7 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   const SpectrumLayout layout{seq, hidden, width};
   const int64_t spectrum = layout.size() * int64_t(sizeof(float));
   Buffer x(batch * bytes), y(batch * bytes), kept(batch * bytes), G(spectrum);
-  Buffer scratch(kernels.scratch_bytes(dtype, seq, hidden)), ones(4 * hidden);
+  Buffer scratch(kernels.scratch_bytes(dtype, seq, hidden, true)), ones(4 * hidden);
   Buffer dweight(4 * hidden), dbias(4 * hidden);
   for (int64_t i = 0; i < batch * elements; ++i) {
     const float value = float(i * 2654435761u % 1999) - 999;
@@ -135,7 +135,7 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   const MixTask task{&mix,      seq_plan.get(), hidden_plan.get(),
                      ones.data, dbias.data,     streams_output(mix)};
   NormGradArgs grad;
-  grad.grad = x.data, grad.normalized = kept.data, grad.du_over_rstd = y.data;
+  grad.grad = x.data, grad.normalized = kept.data, grad.du = y.data;
   grad.rows = batch * seq, grad.hidden = hidden;
   grad.dtype = dtype;
   const int64_t columns = (half_length(hidden) + 2 * width - 1) / (2 * width);
@@ -143,10 +143,10 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
 
   // The row pass finds x and G where the column pass has left them, as it does in the op.
   const Timed seq_fft{"seq_fft", bytes + spectrum, [&](int64_t b) {
-                        kernels.seq_blocks(task, b, G.data, 0, columns, scratch.data);
+                        kernels.seq_tiles(task, b, G.data, 0, columns, scratch.data);
                       }};
   const Timed row_fft{"row_fft", spectrum + 2 * bytes, [&](int64_t b) {
-                        kernels.row_blocks(task, b, G.data, 0, bands, scratch.data);
+                        kernels.row_tiles(task, b, G.data, 0, bands, scratch.data);
                       }};
   const Timed norm_grad{"norm_grad", 3 * bytes, [&](int64_t b) {
                           kernels.norm_grad_rows(grad, ones.data, b * seq, (b + 1) * seq,

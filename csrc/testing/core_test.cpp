@@ -9,9 +9,11 @@
 #include <new>
 #include <thread>
 
-#include "core/api.h"
+#include "cpu/api.h"
+#include "cpu/kernels.h"
 #include "cpu/line_plan.h"
 #include "cpu/radices.h"
+#include "cpu/spectrum.h"
 #include "cpu/twiddle.h"
 #include "fft/dft.h"
 #include "fft/mirror.h"
@@ -116,39 +118,102 @@ void check(bool intact) {
   if (!intact) throw std::runtime_error("a guard was written");
 }
 
-// x [batch, seq, hidden] with any batch and row strides, arrays in the storage type of `dtype`;
-// epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the general path's half
-// runs. Returns (y, normalized, rstd).
-py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale, double eps,
-              std::optional<py::array> weight, std::optional<py::array> bias,
-              std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots) {
+MixArgs mix_args(const py::array& x, const std::string& dtype, double scale) {
   MixArgs args;
   args.dtype = dtype_of(dtype);
   args.x = x.data();
   args.batch = x.shape(0), args.seq = x.shape(1), args.hidden = x.shape(2);
   args.x_batch_stride = x.strides(0) / x.itemsize();
   args.x_row_stride = x.strides(1) / x.itemsize();
+  args.scale = scale;
+  return args;
+}
+
+// x [batch, seq, hidden] with any batch and row strides, arrays in the storage type of `dtype`;
+// epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the general path's half
+// runs. Returns (y, normalized, rstd).
+py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale, double eps,
+              std::optional<py::array> weight, std::optional<py::array> bias,
+              std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots) {
+  MixArgs args = mix_args(x, dtype, scale);
   args.epilogue = Epilogue(epilogue);
-  args.scale = scale, args.eps = eps;
+  args.eps = eps;
   args.weight = data_or_null(weight), args.bias = data_or_null(bias);
   args.row_scale = data_or_null(row_scale);
 
   const size_t bytes = size_t(args.batch * args.seq * args.hidden * element_size(args.dtype));
+  const CpuPlan plan = plan_cpu(args, slots);
   py::array rstd(py::dtype(args.dtype == DType::kFloat64 ? "f8" : "f4"), {args.batch, args.seq});
-  Guarded y(bytes), normalized(bytes), workspace(mix_cpu_workspace(args, slots), 13);
+  Guarded y(bytes), normalized(bytes), workspace(plan.workspace_bytes, 13);
   args.y = y.data();
   if (args.epilogue == Epilogue::kNorm) {
     args.normalized = normalized.data();
     args.rstd = rstd.mutable_data();
   }
   if (spectrum)
-    mix_from_spectrum_cpu(args, spectrum->data(), workspace.data(), threads(slots));
-  else if (mix_part_cpu(args, 0, args.batch, workspace.data(), threads(slots)) != Status::kOk)
+    mix_from_spectrum_cpu(args, plan, spectrum->data(), workspace.data(), threads(slots));
+  else if (mix_part_cpu(args, plan, 0, args.batch, workspace.data(), threads(slots)) != Status::kOk)
     throw py::value_error("unsupported length");
   check(y.intact() && normalized.intact() && workspace.intact());
   const std::vector<py::ssize_t> shape{args.batch, args.seq, args.hidden};
   return py::make_tuple(py::array(x.dtype(), shape, y.data()),
                         py::array(x.dtype(), shape, normalized.data()), rstd);
+}
+
+// G[k, m] of the last sequence of a batch, complex [seq / 2 + 1, hidden / 2 + 1], as the pass along
+// seq leaves it.
+template <class R>
+py::array_t<std::complex<R>> seq_pass(py::array x, const std::string& dtype, double scale,
+                                      int slots) {
+  const MixArgs args = mix_args(x, dtype, scale);
+  const CpuPlan plan = plan_cpu(args, slots);
+  Guarded spectrum(size_t(plan.spectrum_bytes)), workspace(plan.workspace_bytes, 13);
+  if (seq_pass_cpu(args, plan, args.batch - 1, spectrum.data(), workspace.data(), threads(slots)) !=
+      Status::kOk)
+    throw py::value_error("unsupported length");
+  check(spectrum.intact() && workspace.intact());
+  const SpectrumLayout layout{args.seq, args.hidden, plan.kernels->width(args.dtype)};
+  py::array_t<std::complex<R>> out({layout.rows(), layout.columns()});
+  for (int64_t k = 0; k < layout.rows(); ++k)
+    for (int64_t m = 0; m < layout.columns(); ++m) {
+      const R* re = static_cast<const R*>(spectrum.data()) + layout.at(k / layout.width, m) +
+                    k % layout.width;
+      out.mutable_at(k, m) = {re[0], re[layout.width]};
+    }
+  return out;
+}
+
+// y = scale M(x) of one sequence [seq, hidden] in float32 or float64, by the pass along hidden from
+// G.
+template <class R>
+py::array_t<R> row_pass(py::array_t<std::complex<R>> G, int64_t hidden, int64_t seq, int slots) {
+  py::array_t<R> y({int64_t(1), seq, hidden});
+  MixArgs args = mix_args(y, sizeof(R) == 8 ? "float64" : "float32", 1);
+  args.y = y.mutable_data();
+  args.x = nullptr;  // this epilogue does not read x
+  const CpuPlan plan = plan_cpu(args, slots);
+  Guarded spectrum(size_t(plan.spectrum_bytes)), workspace(plan.workspace_bytes, 13);
+  std::fill_n(static_cast<R*>(spectrum.data()), plan.spectrum_bytes / int64_t(sizeof(R)), R(0));
+  const SpectrumLayout layout{seq, hidden, plan.kernels->width(args.dtype)};
+  for (int64_t k = 0; k < layout.rows(); ++k)
+    for (int64_t m = 0; m < layout.columns(); ++m) {
+      R* re = static_cast<R*>(spectrum.data()) + layout.at(k / layout.width, m) + k % layout.width;
+      re[0] = G.at(k, m).real(), re[layout.width] = G.at(k, m).imag();
+    }
+  if (row_pass_cpu(args, plan, 0, spectrum.data(), workspace.data(), threads(slots)) != Status::kOk)
+    throw py::value_error("unsupported length");
+  check(spectrum.intact() && workspace.intact());
+  return y;
+}
+
+// The plan of a call: (path, reason, workspace bytes, sequences in progress).
+py::tuple plan(int64_t batch, int64_t seq, int64_t hidden, const std::string& dtype, int slots) {
+  MixArgs args;
+  args.batch = batch, args.seq = seq, args.hidden = hidden;
+  args.dtype = dtype_of(dtype);
+  const CpuPlan found = plan_cpu(args, slots);
+  return py::make_tuple(name_of(found.path), name_of(found.reason), found.workspace_bytes,
+                        found.sequences());
 }
 
 // The vectors of the instruction set in use.
@@ -200,7 +265,7 @@ py::array_t<std::complex<T>> line_fft(py::array_t<std::complex<T>, py::array::c_
   return out;
 }
 
-// grad and normalized [rows, hidden]; returns (du_over_rstd, dweight, dbias).
+// grad and normalized [rows, hidden]; returns (du / rstd, dweight, dbias).
 py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::array> weight,
                     const std::string& dtype, int slots) {
   NormGradArgs args;
@@ -209,10 +274,11 @@ py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::arra
   args.rows = grad.shape(0), args.hidden = grad.shape(1);
   const size_t row = size_t(args.hidden * element_size(args.dtype));
   Guarded du(row * size_t(args.rows)), dweight(row), dbias(row);
-  args.du_over_rstd = du.data(), args.dweight = dweight.data(), args.dbias = dbias.data();
-  Guarded workspace(norm_grad_cpu_workspace(args), 5);
-  norm_grad_part_cpu(args, 0, norm_grad_chunks(args).count, workspace.data(), threads(slots));
-  norm_grad_sums_cpu(args, workspace.data());
+  args.du = du.data(), args.dweight = dweight.data(), args.dbias = dbias.data();
+  const CpuNormGradPlan plan = plan_norm_grad_cpu(args);
+  Guarded workspace(plan.workspace_bytes, 5);
+  norm_grad_part_cpu(args, plan, 0, plan.chunks, workspace.data(), threads(slots));
+  norm_grad_sums_cpu(args, plan, workspace.data());
   check(du.intact() && dweight.intact() && dbias.intact() && workspace.intact());
   const std::vector<py::ssize_t> line{args.hidden};
   return py::make_tuple(py::array(grad.dtype(), {grad.shape(0), grad.shape(1)}, du.data()),
@@ -258,6 +324,11 @@ PYBIND11_MODULE(fnet_core_test, m) {
         py::arg("scale") = 1.0, py::arg("eps") = 1e-12, py::arg("weight") = py::none(),
         py::arg("bias") = py::none(), py::arg("row_scale") = py::none(),
         py::arg("spectrum") = py::none(), py::arg("slots") = 1);
+  m.def("seq_pass32", &seq_pass<float>);
+  m.def("seq_pass64", &seq_pass<double>);
+  m.def("row_pass32", &row_pass<float>);
+  m.def("row_pass64", &row_pass<double>);
+  m.def("plan", &plan);
   m.def("norm_grad", &norm_grad, py::arg("grad"), py::arg("normalized"),
         py::arg("weight") = py::none(), py::arg("dtype") = "float32", py::arg("slots") = 1);
 }

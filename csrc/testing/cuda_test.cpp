@@ -1,12 +1,12 @@
-// fnet_cuda_test: the CUDA side of core/api.h on NumPy arrays, its kernels run by cuda_sim. Each
-// function returns what the kernels wrote and the reports of their launches.
+// fnet_cuda_test: cuda/api.h on NumPy arrays, its kernels run by the simulator. Each function
+// returns what the kernels wrote and the reports of their launches.
 #include <pybind11/stl.h>
 
 #include <map>
 #include <optional>
 
-#include "core/api.h"
-#include "cuda/slices.h"
+#include "cuda/api.h"
+#include "cuda/blocks.h"
 #include "testing/numpy_session.h"
 
 namespace fnet {
@@ -89,8 +89,33 @@ py::dict mix(py::array x, int64_t hidden, const std::string& dtype, int epilogue
   Session session(seed, size_t(device.shared_bytes));
   const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
                         train, in_place);
-  void* workspace = session.output("spectrum", mix_cuda_workspace(problem.args, device));
-  return problem.results(session, mix_cuda(problem.args, workspace, {nullptr, device}));
+  const CudaPlan plan = plan_cuda(problem.args, device);
+  void* workspace = session.output("spectrum", plan.workspace_bytes);
+  return problem.results(session, mix_cuda(problem.args, plan, workspace, {}));
+}
+
+// The pass along seq alone, of the only slice: the packed spectrum, [batch, 2, seq / 2, pitch].
+py::dict seq_pass(py::array x, const std::string& dtype, const Facts& facts, uint64_t seed) {
+  Session session(seed);
+  const Problem problem(session, x, x.shape(2), dtype, 0, 1, 0, {}, {}, {}, false, false);
+  const CudaPlan plan = plan_cuda(problem.args, device_of(facts));
+  if (plan.slices.count != 1) throw py::value_error("several slices");
+  void* spectrum = session.output("spectrum", plan.workspace_bytes);
+  py::dict out = problem.results(session, seq_pass_cuda(problem.args, plan, 0, spectrum, {}));
+  out["launches"] = cuda_sim::report(session);
+  out["spectrum"] = bytes_at(spectrum, int64_t(plan.workspace_bytes));
+  return out;
+}
+
+// The pass along hidden alone: y = x + scale M(x), of a packed spectrum.
+py::dict row_pass(py::array x, const std::string& dtype, double scale, py::array spectrum,
+                  const Facts& facts, uint64_t seed) {
+  Session session(seed);
+  const Problem problem(session, x, x.shape(2), dtype, 1, scale, 0, {}, {}, {}, false, false);
+  const CudaPlan plan = plan_cuda(problem.args, device_of(facts));
+  if (plan.slices.count != 1) throw py::value_error("several slices");
+  const void* packed = cuda_sim::input(session, "spectrum", spectrum);
+  return problem.results(session, row_pass_cuda(problem.args, plan, 0, packed, {}));
 }
 
 // The general path's halves, with the one-sided spectrum of row_scale x given.
@@ -129,14 +154,14 @@ py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtyp
   args.weight = optional_input(session, "weight", weight);
   args.rstd = optional_input(session, "rstd", rstd);
   const int64_t row = args.hidden * element_size(args.dtype);
-  args.du_over_rstd = session.output("du", size_t(args.rows * row));
+  args.du = session.output("du", size_t(args.rows * row));
   if (sums) {
     args.dweight = session.output("dweight", size_t(row));
     args.dbias = session.output("dbias", size_t(row));
   }
   void* workspace = session.output("partials", norm_grad_cuda_workspace(args));
   const Status status = norm_grad_cuda(args, workspace, {});
-  py::dict out("status"_a = int(status), "du"_a = bytes_at(args.du_over_rstd, args.rows * row),
+  py::dict out("status"_a = int(status), "du"_a = bytes_at(args.du, args.rows * row),
                "launches"_a = cuda_sim::report(session));
   if (sums) {
     out["dweight"] = bytes_at(args.dweight, row);
@@ -168,11 +193,11 @@ py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
     norm.dweight = session.output("dweight", size_t(row));
     norm.dbias = session.output("dbias", size_t(row));
   }
-  const size_t workspace_bytes = norm_mix_grad_cuda_workspace(norm, args, device);
-  void* workspace = session.output("workspace", workspace_bytes);
-  const Status status = norm_mix_grad_cuda(norm, args, workspace, {nullptr, device});
+  const CudaGradPlan plan = plan_cuda_grad(norm, args, device);
+  void* workspace = session.output("workspace", plan.workspace_bytes);
+  const Status status = norm_mix_grad_cuda(norm, args, plan, workspace, {});
   py::dict out("status"_a = int(status), "dx"_a = bytes_at(args.y, bytes),
-               "launches"_a = cuda_sim::report(session), "workspace"_a = workspace_bytes);
+               "launches"_a = cuda_sim::report(session), "workspace"_a = plan.workspace_bytes);
   if (sums) {
     out["dweight"] = bytes_at(norm.dweight, row);
     out["dbias"] = bytes_at(norm.dbias, row);
@@ -186,10 +211,8 @@ std::vector<int64_t> slices(int64_t batch, int64_t seq, int64_t hidden, const st
   MixArgs args;
   args.batch = batch, args.seq = seq, args.hidden = hidden;
   args.dtype = dtype_of(dtype);
-  const CudaDevice device = device_of(facts);
+  const Slices slices = plan_cuda(args, device_of(facts)).slices;
   std::vector<int64_t> sizes;
-  if (!has_cuda_kernels(args, device)) return sizes;
-  const Slices slices{batch, mix_cuda_slices(args, device)};
   for (int64_t i = 0; i < slices.count; ++i) sizes.push_back(slices.size(i));
   return sizes;
 }
@@ -252,6 +275,8 @@ PYBIND11_MODULE(fnet_cuda_test, m) {
   using namespace py::literals;
   m.def("mix", &mix, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a, "scale"_a, "eps"_a, "weight"_a,
         "bias"_a, "row_scale"_a, "train"_a, "in_place"_a, "device"_a, "seed"_a);
+  m.def("seq_pass", &seq_pass, "x"_a, "dtype"_a, "device"_a, "seed"_a);
+  m.def("row_pass", &row_pass, "x"_a, "dtype"_a, "scale"_a, "spectrum"_a, "device"_a, "seed"_a);
   m.def("mix_from_spectrum", &mix_from_spectrum, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a,
         "scale"_a, "eps"_a, "weight"_a, "bias"_a, "row_scale"_a, "train"_a, "in_place"_a,
         "spectrum"_a, "seed"_a);

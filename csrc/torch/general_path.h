@@ -1,8 +1,8 @@
 // Lengths without kernels of our own: torch.fft's one-sided transform, then our mirror and
 // epilogue, slice by slice of the batch, so that the spectrum in memory stays bounded.
 //
-// Halves are a backend's kernels around the transform: workspace(args) in bytes, widen(args, wide),
-// finish(args, spectrum, workspace).
+// Halves are a backend's kernels before and after the transform: workspace(args) in bytes,
+// widen(args, wide), finish(args, spectrum, workspace).
 #pragma once
 
 #include <algorithm>
@@ -19,12 +19,12 @@ inline int64_t general_path_slice(const MixArgs& args) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (args.seq * args.hidden), 1, args.batch);
 }
 
-// Whether the transform reads x where it is; else rows are widened first.
+// Whether the transform reads x in place; otherwise rows are widened first.
 inline bool is_wide(const MixArgs& args) {
   return element_size(args.dtype) == compute_size(args.dtype) && !args.row_scale;
 }
 
-// What it allocates at a time.
+// The bytes that it allocates at a time.
 template <class Halves>
 int64_t general_path_bytes(const MixArgs& args, const Halves& halves) {
   MixArgs part = args;

@@ -1,27 +1,36 @@
-// The ops, written once over a backend:
-//
-//   static constexpr int64_t kAlignment                         of rows, in bytes
-//   static void mix(const MixArgs&, const Tensor& like)          mix_<backend>, or the general path
-//   static void backward(const NormGradArgs&, MixArgs, const Tensor& rstd)
-//       LayerNorm's gradient to args.y, then args.y += scale M(args.y)
-//
-// Allocation, checks and what is kept are the same everywhere.
+// The ops, written once over a backend. Allocation, checks and what is kept for the backward are
+// the same for all of them.
 #pragma once
+
+#include <concepts>
 
 #include "torch/tensors.h"
 
 namespace fnet::binding {
 
-template <class Backend>
+// What a device brings. x and all its rows are aligned to kAlignment bytes, and a Scope lives as
+// long as the call.
+template <class B>
+concept Backend =
+    requires(const MixArgs& args, const NormGradArgs& norm, const void* rstd, const Tensor& like) {
+      { B::kAlignment } -> std::convertible_to<int64_t>;
+      requires std::constructible_from<typename B::Scope, const Tensor&>;
+      // The mix by kernels or by the general path; the shape is not empty.
+      { B::mix(args, like) } -> std::same_as<void>;
+      // LayerNorm's gradient to args.y, which is norm.du; then args.y += scale M(args.y).
+      { B::backward(norm, args, rstd, like) } -> std::same_as<void>;
+    };
+
+template <Backend B>
 Tensor fourier_mix(Tensor x, double scale, bool residual) {
   const char* op = "fourier_mix";
-  const typename Backend::Scope scope(x);
-  const Rows in(op, x, Backend::kAlignment);
+  const typename B::Scope scope(x);
+  const Rows in(op, x, B::kAlignment);
   const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
   MixArgs args = mix_args(in, dtype_of(op, x.scalar_type()), scale);
   args.epilogue = residual ? Epilogue::kResidual : Epilogue::kMix;
   args.y = y.mutable_data_ptr();
-  if (!is_empty(args)) Backend::mix(args, x);
+  if (!is_empty(args)) B::mix(args, x);
   return y;
 }
 
@@ -30,16 +39,16 @@ struct NormOutputs {
   std::optional<Tensor> normalized, rstd;  // in training alone
 };
 
-template <class Backend>
+template <Backend B>
 NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
                      const std::optional<Tensor>& bias, double eps, double scale, bool train) {
-  const typename Backend::Scope scope(x);
-  const Rows in(op, x, Backend::kAlignment);
+  const typename B::Scope scope(x);
+  const Rows in(op, x, B::kAlignment);
   const DType dtype = dtype_of(op, x.scalar_type());
   STD_TORCH_CHECK(eps >= 0, op, ": expected eps that is not negative, got ", eps);  // nor NaN
   check_affine(op, "weight", weight, x, in.hidden);
   check_affine(op, "bias", bias, x, in.hidden);
-  const auto w = contiguous(weight, Backend::kAlignment), b = contiguous(bias, Backend::kAlignment);
+  const auto w = contiguous(weight, B::kAlignment), b = contiguous(bias, B::kAlignment);
   const bool keep = train && (w || b);
 
   NormOutputs out{new_empty(x, sizes_of(x), x.scalar_type()), {}, {}};
@@ -57,34 +66,34 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   args.y = out.y.mutable_data_ptr();
   args.normalized = keep ? out.normalized->mutable_data_ptr() : nullptr;
   args.rstd = train ? out.rstd->mutable_data_ptr() : nullptr;
-  if (!is_empty(args)) Backend::mix(args, x);
+  if (!is_empty(args)) B::mix(args, x);
   return out;
 }
 
-template <class Backend>
+template <Backend B>
 Tensor fused_fourier_mix(Tensor x, std::optional<Tensor> weight, std::optional<Tensor> bias,
                          double eps, double scale) {
-  return run_norm<Backend>("fused_fourier_mix", x, weight, bias, eps, scale, false).y;
+  return run_norm<B>("fused_fourier_mix", x, weight, bias, eps, scale, false).y;
 }
 
-template <class Backend>
+template <Backend B>
 std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::optional<Tensor> weight,
                                                            std::optional<Tensor> bias, double eps,
                                                            double scale) {
-  NormOutputs out = run_norm<Backend>("fused_fourier_mix_train", x, weight, bias, eps, scale, true);
+  NormOutputs out = run_norm<B>("fused_fourier_mix_train", x, weight, bias, eps, scale, true);
   return {out.y, *out.normalized, *out.rstd};
 }
 
-template <class Backend>
+template <Backend B>
 std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
                                                               Tensor rstd,
                                                               std::optional<Tensor> weight,
                                                               double scale, bool need_weight,
                                                               bool need_bias) {
   const char* op = "fused_fourier_mix_backward";
-  const typename Backend::Scope scope(grad);
-  grad = contiguous(grad, Backend::kAlignment);
-  normalized = contiguous(normalized, Backend::kAlignment);
+  const typename B::Scope scope(grad);
+  grad = contiguous(grad, B::kAlignment);
+  normalized = contiguous(normalized, B::kAlignment);
   rstd = torch::stable::contiguous(rstd);
   const Rows in(op, grad);
   const DType dtype = dtype_of(op, grad.scalar_type());
@@ -98,7 +107,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
                   ": expected rstd of one element a row, float32 (float64 for float64), on the "
                   "device of grad");
   check_affine(op, "weight", weight, grad, in.hidden);
-  const std::optional<Tensor> w = contiguous(weight, Backend::kAlignment);
+  const std::optional<Tensor> w = contiguous(weight, B::kAlignment);
 
   const auto row = [&](bool needed) {
     return new_empty(grad, {needed ? in.hidden : 0}, grad.scalar_type());
@@ -112,7 +121,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   norm.weight = data_or_null(w);
   norm.rows = in.batch * in.seq;
   norm.hidden = in.hidden;
-  norm.du_over_rstd = dx.mutable_data_ptr();
+  norm.du = dx.mutable_data_ptr();
   norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
   norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
   norm.dtype = dtype;
@@ -121,7 +130,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kResidual;
   args.x = args.y = dx.mutable_data_ptr();
-  Backend::backward(norm, args, rstd.const_data_ptr(), grad);
+  B::backward(norm, args, rstd.const_data_ptr(), grad);
   return {dx, dweight, dbias};
 }
 

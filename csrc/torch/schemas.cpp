@@ -18,16 +18,15 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
       " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor "
       "dbias)");
 
-  // The radices of our own kernels for a length; empty when it takes the general path.
-  m.def("length_radices(int n) -> int[]");
-  // What an op allocates on the CPU beside its results, with the present threads and instruction
-  // set.
+  // How the CPU runs a shape with the current threads and instruction set: a JSON object.
+  m.def("cpu_plan(int batch, int seq, int hidden, ScalarType dtype) -> str");
+  // Its workspace_bytes: what an op allocates besides its results.
   m.def("workspace_bytes(int batch, int seq, int hidden, ScalarType dtype) -> int");
   m.def("cpu_isa() -> str");
   m.def("cpu_isas() -> str");
-  // For the calls that begin from now on, of all threads.
+  // Affects later calls, of all threads.
   m.def("set_cpu_isa(str isa) -> ()");
-  // From how many bytes on an output is written past the caches; setting 0: the default.
+  // Outputs of at least this many bytes use non-temporal stores; setting 0 restores the default.
   m.def("stream_bytes() -> int");
   m.def("set_stream_bytes(int bytes) -> ()");
 }

@@ -12,7 +12,7 @@
 #include <tuple>
 #include <vector>
 
-#include "core/api.h"
+#include "core/args.h"
 #include "torch/huge_pages.h"
 
 namespace fnet::binding {
@@ -130,9 +130,9 @@ inline const void* data_or_null(const std::optional<Tensor>& t) {
   return t ? t->const_data_ptr() : nullptr;
 }
 
-// p moved on by so many bytes; null stays null.
+// p plus `bytes`; null stays null.
 template <class P>
-P* advance(P* p, int64_t bytes) {
+P* offset_bytes(P* p, int64_t bytes) {
   using Byte = std::conditional_t<std::is_const_v<P>, const char, char>;
   return p ? static_cast<Byte*>(p) + bytes : nullptr;
 }
@@ -156,11 +156,11 @@ inline MixArgs part_of(const MixArgs& args, int64_t begin, int64_t end) {
   const int64_t row = begin * args.seq, element = row * args.hidden;
   MixArgs part = args;
   part.batch = end - begin;
-  part.x = advance(args.x, begin * args.x_batch_stride * narrow);
-  part.y = advance(args.y, element * narrow);
-  part.normalized = advance(args.normalized, element * narrow);
-  part.row_scale = advance(args.row_scale, row * wide);
-  part.rstd = advance(args.rstd, row * wide);
+  part.x = offset_bytes(args.x, begin * args.x_batch_stride * narrow);
+  part.y = offset_bytes(args.y, element * narrow);
+  part.normalized = offset_bytes(args.normalized, element * narrow);
+  part.row_scale = offset_bytes(args.row_scale, row * wide);
+  part.rstd = offset_bytes(args.rstd, row * wide);
   return part;
 }
 

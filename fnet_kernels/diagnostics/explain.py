@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -134,16 +135,18 @@ class _Plan:
 
 
 def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: torch.device) -> _Plan:
-    radices = {name: _radices(n) for name, n in (("seq", seq), ("hidden", hidden))}
+    plan = json.loads(operators.cpu_plan(batch, seq, hidden, dtype))
     lengths = {"seq": seq, "hidden": hidden}
-    without = " and ".join(f"{name} {lengths[name]}" for name in lengths if not radices[name])
+    without = " and ".join(
+        f"{name} {lengths[name]}" for name in plan["reason"].split(" and ") if name
+    )
     threads = torch.get_num_threads()
     return _Plan(
         f"{without} has a prime factor without a kernel" if without else "",
-        radices["seq"],
-        radices["hidden"],
-        f"{operators.cpu_isa()}, {threads} thread{'s' * (threads != 1)}",
-        operators.workspace_bytes(batch, seq, hidden, dtype),
+        tuple(plan["seq_radices"]),
+        tuple(plan["hidden_radices"]),
+        f"{plan['isa']}, {threads} thread{'s' * (threads != 1)}",
+        plan["workspace_bytes"],
     )
 
 
@@ -159,29 +162,25 @@ def _cuda_plan(
             getattr(properties, "shared_memory_per_block_optin", _USUAL_DEVICE[1]),
             properties.L2_cache_size,
         )
-    workspace, *plan = operators.cuda_plan(batch, seq, hidden, dtype, *facts)
-    if len(plan) == 1:
-        (needed,) = plan
-        if dtype == torch.float64:
-            obstacle = "float64 has no CUDA kernels"
-        elif needed < 0:
-            obstacle = "set_cuda_path asked for it"
-        elif needed:
-            obstacle = (
-                f"the kernels' blocks need {_kilobytes(needed)} of shared memory, of which this"
-                f" device has {_kilobytes(facts[1])}"
-            )
-        else:
-            obstacle = f"seq {seq} or hidden {hidden} is not a length with CUDA kernels"
-        return _Plan(obstacle, (), (), f"{name}, cuFFT", workspace)
-    slices, points, threads, pairs, row_points, row_threads, stages, *radices = plan
+    plan = json.loads(operators.cuda_plan(batch, seq, hidden, dtype, *facts))
+    if plan["path"] == "general":
+        needed = plan["needed_shared_bytes"]
+        obstacle = {
+            "dtype": "float64 has no CUDA kernels",
+            "forced": "set_cuda_path asked for it",
+            "shared memory": f"the kernels' blocks need {_kilobytes(needed)} of shared memory, of"
+            f" which this device has {_kilobytes(facts[1])}",
+        }.get(plan["reason"], f"seq {seq} or hidden {hidden} is not a length with CUDA kernels")
+        return _Plan(obstacle, (), (), f"{name}, cuFFT", plan["workspace_bytes"])
+    slices = plan["slices"]
     runs_on = (
         f"{name}; {slices} slice{'s' * (slices != 1)} of the batch; seq_fft: every second row of"
-        f" {2 * pairs} columns a block of {threads} threads, {points} points a thread; row_fft: 2"
-        f" rows and their mirror images a line of {row_threads} threads, {row_points} points a"
-        " thread"
+        f" {2 * plan['seq_fft_pairs']} columns a block of {plan['seq_fft_threads']} threads,"
+        f" {plan['seq_fft_points']} points a thread; row_fft: 2 rows and their mirror images a line"
+        f" of {plan['row_fft_threads']} threads, {plan['row_fft_points']} points a thread"
     )
-    return _Plan("", tuple(radices[:stages]), tuple(radices[stages:]), runs_on, workspace)
+    radices = tuple(plan["seq_radices"]), tuple(plan["hidden_radices"])
+    return _Plan("", *radices, runs_on, plan["workspace_bytes"])
 
 
 #: Multiprocessors, shared memory of a block and L2 in bytes, where there is no GPU to ask: an H100.
@@ -190,10 +189,6 @@ _USUAL_DEVICE = (132, 227 << 10, 50 << 20)
 
 def _kilobytes(count: int) -> str:
     return f"{-(-count // 1024)} KB"
-
-
-def _radices(length: int) -> tuple[int, ...]:
-    return tuple(operators.length_radices(length)) if length else ()
 
 
 def _factors(length: int, radices: tuple[int, ...]) -> str:

@@ -21,14 +21,14 @@ template <class T>
 int launch_add_chunks(const Compute<T>*, int64_t, int64_t, T*, T*, void*) { return -1; }
 template <class T> int launch_widen_rows(const MixArgs&, void*, void*) { return -1; }
 template <class T> int launch_spectrum_rows(const MixArgs&, const void*, void*) { return -1; }
-template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, const CudaQueue&) { return -1; }
-template <> int launch_row_fft(const RowFftArgs<BFloat16>&, const CudaQueue&) { return -1; }
-template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, const CudaQueue&) { return -1; }
-template <> int launch_row_grad(const RowGradArgs<BFloat16>&, const CudaQueue&) { return -1; }
-template <> int launch_seq_fft(const SeqFftArgs<Float16>&, const CudaQueue&) { return -1; }
-template <> int launch_row_fft(const RowFftArgs<Float16>&, const CudaQueue&) { return -1; }
-template <> int launch_seq_grad(const SeqGradArgs<Float16>&, const CudaQueue&) { return -1; }
-template <> int launch_row_grad(const RowGradArgs<Float16>&, const CudaQueue&) { return -1; }
+template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, int, void*) { return -1; }
+template <> int launch_row_fft(const RowFftArgs<BFloat16>&, int, void*) { return -1; }
+template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, int, void*) { return -1; }
+template <> int launch_row_grad(const RowGradArgs<BFloat16>&, int, void*) { return -1; }
+template <> int launch_seq_fft(const SeqFftArgs<Float16>&, int, void*) { return -1; }
+template <> int launch_row_fft(const RowFftArgs<Float16>&, int, void*) { return -1; }
+template <> int launch_seq_grad(const SeqGradArgs<Float16>&, int, void*) { return -1; }
+template <> int launch_row_grad(const RowGradArgs<Float16>&, int, void*) { return -1; }
 }
 """
 
@@ -56,7 +56,10 @@ def compiled(folder: Path, edits: Iterable[tuple[str, str, str]]) -> Path:
         file.write_text(text.replace(old, new))
     unity = folder / "unity.cpp"
     kernels = ("seq_fft", "row_fft", "row_grad", "seq_grad")
-    parts = [f"cuda/instantiations/{kernel}_f32.cu" for kernel in kernels] + ["cuda/mix.cpp"]
+    parts = [f"cuda/instantiations/{kernel}_f32.cu" for kernel in kernels] + [
+        "cuda/mix.cpp",
+        "cuda/plan.cpp",
+    ]
     parts += sorted(f"cuda_sim/{p.name}" for p in (source / "cuda_sim").glob("*.cpp"))
     unity.write_text(
         ABSENT + "".join(f'#include "{part}"\n' for part in [*parts, "testing/cuda_test.cpp"])

@@ -23,8 +23,9 @@ from tools.cuda_sim import cuda_sim_module
 Output = dict[str, Any]
 MIX, RESIDUAL, NORM = 0, 1, 2
 OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED, IN_PLACE = 0, 1, 2, 3, 5
+UNSUPPORTED_ROW_SCALE = 6
 DTYPES = ("float32", "bfloat16", "float16")
-#: Multiprocessors, shared memory of a block, second-level cache.
+#: Multiprocessors, shared memory of a block, L2.
 H100 = (132, 227 << 10, 50 << 20)
 SMALL = (84, 99 << 10, 6 << 20)
 ONE_BY_ONE = (0, 227 << 10, 0)  # no reason to take more than one sequence at a time

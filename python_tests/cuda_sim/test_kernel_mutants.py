@@ -40,8 +40,8 @@ def test_a_zeroed_or_perturbed_output_is_caught() -> None:
 #: (file below csrc, what stands there once, what a mutant has in its place)
 Edit = tuple[str, str, str]
 BARRIER = "    if constexpr (I > 0) {\n      sync();\n      take_all<I>(z);"
-ANNOUNCE, EDGE = "  announce(ready(tile()));\n", "  if (K::fft().line == 0) {\n"
-AWAIT = "  if (next_tile < tiles) in_time = await(ready(next_tile));\n"
+ANNOUNCE, EDGE = "  announce(flag(tile()));\n", "  if (K::fft().line == 0) {\n"
+AWAIT = "  if (next_tile < tiles) in_time = await(flag(next_tile));\n"
 
 
 def barrier_kept(where: str) -> Edit:
@@ -61,7 +61,7 @@ MUTANTS: dict[str, list[Edit]] = {
     ],
     "mirror_of_what_is_written": [
         (
-            "cuda/row_fft.h",
+            "cuda/row_epilogue.h",
             "const int minus_k = mirror(k, args.seq);",
             "const int minus_k = mirror(k, args.seq) - (k > 0);",
         ),
@@ -79,18 +79,16 @@ MUTANTS: dict[str, list[Edit]] = {
         (
             "cuda/seq_grad.h",
             AWAIT,
-            AWAIT.replace("(next_tile))", "(least(next_tile + 1, tiles - 1)))"),
+            AWAIT.replace("(next_tile))", "(min_of(next_tile + 1, tiles - 1)))"),
         )
     ],
-    "tiles_in_wrong_order": [
-        ("cuda/seq_grad.h", "return tiles - 1 - recomputed(", "return recomputed(")
-    ],
+    "tiles_in_wrong_order": [("cuda/seq_grad.h", "return tiles - 1 - opaque(", "return opaque(")],
     "announced_too_early": [
         ("cuda/seq_grad.h", ANNOUNCE, ""),
         ("cuda/seq_grad.h", EDGE, ANNOUNCE + EDGE),
     ],
     "flag_not_cleared": [
-        ("cuda/row_grad.h", "    store_global(args.ready + i, 0);", "    (void)i;")
+        ("cuda/row_grad.h", "    store_global(args.flags + i, 0);", "    (void)i;")
     ],
 }
 

@@ -21,6 +21,7 @@ from problems import (
     SMALL,
     UNSUPPORTED_DTYPE,
     UNSUPPORTED_LENGTH,
+    UNSUPPORTED_ROW_SCALE,
     Backward,
     Problem,
     errors,
@@ -155,7 +156,7 @@ def test_a_device_without_the_shared_memory_is_told() -> None:
 def test_rows_may_not_be_scaled() -> None:
     scale = np.ones((2, 16), np.float32)
     for dtype in DTYPES:
-        assert Problem(2, 16, 64, dtype).run(row_scale=scale)["status"] == UNSUPPORTED_DTYPE
+        assert Problem(2, 16, 64, dtype).run(row_scale=scale)["status"] == UNSUPPORTED_ROW_SCALE
 
 
 def test_what_the_kernels_do_not_take() -> None:

@@ -1,8 +1,9 @@
-// Fills a Kernels table for the instruction set that the including file has chosen: it defines
-// FNET_ISA and the widths of its lanes before anything else.
+// Fills a Kernels table for one instruction set. The including file chooses it: before anything
+// else it defines FNET_ISA and the widths of its lanes.
 #pragma once
 
 #include "cpu/kernels.h"
+#include "cpu/simd/general_path.h"
 #include "cpu/simd/norm_grad.h"
 #include "cpu/simd/row_pass.h"
 #include "cpu/simd/seq_pass.h"
@@ -12,8 +13,8 @@ namespace fnet::FNET_ISA {
 template <class R>
 inline constexpr int kWidth = sizeof(R) == 8 ? FNET_WIDTH64 : FNET_WIDTH32;
 
-// A slot's scratch: 2 W rows of r and one row of u; where the kernels are our own, fold weights and
-// lines before them (a group along seq or one along hidden).
+// A slot's scratch: 2 W rows of r and one row of u. On the kernels' path, fold weights and lines (a
+// group along seq or one along hidden) come before them.
 template <class R>
 struct Scratch {
   static constexpr int W = kWidth<R>;
@@ -23,7 +24,7 @@ struct Scratch {
   R* u;
   int64_t bytes;
 
-  FNET_FN Scratch(void* base, int64_t seq, int64_t hidden, bool own_kernels) {
+  FNET_FN Scratch(void* base, int64_t seq, int64_t hidden, bool has_lines) {
     const intptr_t begin = reinterpret_cast<intptr_t>(base);
     intptr_t at = begin;
     const auto take = [&](int64_t count) {
@@ -32,10 +33,10 @@ struct Scratch {
       return p;
     };
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, W);
-    if (own_kernels) {
+    if (has_lines) {
       fold_weights = take(seq);
-      const int64_t blocks = (half_length(hidden) + 2 * W - 1) / (2 * W);
-      const int64_t group = least(group_size<Lanes<R, W>>(seq), blocks);
+      const int64_t tiles = (half_length(hidden) + 2 * W - 1) / (2 * W);
+      const int64_t group = min_of(group_size<Lanes<R, W>>(seq), tiles);
       const int64_t seq_places = group * line_extent(seq), row_places = line_extent(hidden);
       lines = reinterpret_cast<Complex<Lanes<R, W>>*>(
           take((seq_places > row_places ? seq_places : row_places) * 2 * W));
@@ -46,10 +47,9 @@ struct Scratch {
   }
 };
 
-inline int64_t scratch_bytes(DType dtype, int64_t seq, int64_t hidden) {
-  const bool own_kernels = has_factors(seq) && has_factors(hidden);
-  return dtype == DType::kFloat64 ? Scratch<double>(nullptr, seq, hidden, own_kernels).bytes
-                                  : Scratch<float>(nullptr, seq, hidden, own_kernels).bytes;
+inline int64_t scratch_bytes(DType dtype, int64_t seq, int64_t hidden, bool has_lines) {
+  return dtype == DType::kFloat64 ? Scratch<double>(nullptr, seq, hidden, has_lines).bytes
+                                  : Scratch<float>(nullptr, seq, hidden, has_lines).bytes;
 }
 
 template <class T>
@@ -77,8 +77,8 @@ FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   return out;
 }
 
-inline void seq_blocks(const MixTask& task, int64_t b, void* G, int64_t begin, int64_t end,
-                       void* scratch) {
+inline void seq_tiles(const MixTask& task, int64_t b, void* G, int64_t begin, int64_t end,
+                      void* scratch) {
   const MixArgs& args = *task.args;
   visit_dtype(args.dtype, [&](auto t) {
     using T = decltype(t);
@@ -96,8 +96,8 @@ inline void seq_blocks(const MixTask& task, int64_t b, void* G, int64_t begin, i
   });
 }
 
-inline void row_blocks(const MixTask& task, int64_t b, const void* G, int64_t begin, int64_t end,
-                       void* scratch) {
+inline void row_tiles(const MixTask& task, int64_t b, const void* G, int64_t begin, int64_t end,
+                      void* scratch) {
   const MixArgs& args = *task.args;
   visit_dtype(args.dtype, [&](auto t) {
     using T = decltype(t);
@@ -105,8 +105,8 @@ inline void row_blocks(const MixTask& task, int64_t b, const void* G, int64_t be
     const Scratch<R> s(scratch, args.seq, args.hidden, true);
     const RowOutput<T> out = row_output<T>(task, b);
     for (int64_t i = begin; i < end; ++i)
-      row_block<kWidth<R>>(out, *static_cast<const LinePlan<R>*>(task.hidden_plan),
-                           static_cast<const R*>(G), 2 * i, s.lines, s.rows, s.u);
+      row_tile<kWidth<R>>(out, *static_cast<const LinePlan<R>*>(task.hidden_plan),
+                          static_cast<const R*>(G), 2 * i, s.lines, s.rows, s.u);
   });
   if (task.streams) end_streaming();
 }
@@ -137,9 +137,9 @@ inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begi
   });
 }
 
-inline constexpr Kernels kTable(const char* name) {
-  return {name,       FNET_WIDTH32, FNET_WIDTH64,  scratch_bytes,
-          seq_blocks, row_blocks,   spectrum_rows, norm_grad};
+inline constexpr Kernels make_table(const char* name) {
+  return {name,      FNET_WIDTH32, FNET_WIDTH64,  scratch_bytes,
+          seq_tiles, row_tiles,    spectrum_rows, norm_grad};
 }
 
 }  // namespace fnet::FNET_ISA

@@ -12,7 +12,7 @@
 
 namespace fnet {
 const Kernels& avx2_kernels() {
-  static constexpr Kernels table = avx2::kTable("avx2");
+  static constexpr Kernels table = avx2::make_table("avx2");
   return table;
 }
 }  // namespace fnet

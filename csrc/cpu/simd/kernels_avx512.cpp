@@ -16,7 +16,7 @@
 
 namespace fnet {
 const Kernels& avx512_kernels() {
-  static constexpr Kernels table = avx512::kTable("avx512");
+  static constexpr Kernels table = avx512::make_table("avx512");
   return table;
 }
 }  // namespace fnet

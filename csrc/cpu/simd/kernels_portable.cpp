@@ -6,7 +6,7 @@
 
 namespace fnet {
 const Kernels& portable_kernels() {
-  static constexpr Kernels table = portable::kTable("portable");
+  static constexpr Kernels table = portable::make_table("portable");
   return table;
 }
 }  // namespace fnet

@@ -1,7 +1,7 @@
 // LayerNorm's gradient, row by row; see NormGradArgs.
 #pragma once
 
-#include "core/api.h"
+#include "core/args.h"
 #include "core/layer_norm.h"
 #include "cpu/simd/prefetch.h"
 #include "cpu/simd/storage.h"
@@ -23,7 +23,7 @@ void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t 
   for (int64_t n = begin; n < end; ++n) {
     const T* grad = static_cast<const T*>(args.grad) + n * d;
     const T* normalized = static_cast<const T*>(args.normalized) + n * d;
-    T* du = static_cast<T*>(args.du_over_rstd) + n * d;
+    T* du = static_cast<T*>(args.du) + n * d;
     const R factor = args.rstd ? static_cast<const R*>(args.rstd)[n] : R(1);
 
     RowSum<R, W> sum_g, sum_gx;

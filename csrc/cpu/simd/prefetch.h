@@ -1,4 +1,4 @@
-// Memory that is wanted soon.
+// Software prefetch.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace fnet::FNET_ISA {
 
-// Tells the second cache that `Bytes` from p on are needed soon (but for the last line of those
-// that are not aligned). p may point anywhere.
+// Prefetches `Bytes` bytes from p on into L2 (except the last line if p is not aligned). p may
+// point anywhere.
 template <int64_t Bytes>
 FNET_FN void prefetch(const void* p) {
   constexpr int64_t kCacheLine = 64;

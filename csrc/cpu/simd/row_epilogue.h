@@ -1,7 +1,7 @@
 // The end of a row: from r = scale M(x)[n, :] and x[n, :] to y[n, :].
 #pragma once
 
-#include "core/api.h"
+#include "core/args.h"
 #include "core/layer_norm.h"
 #include "cpu/simd/storage.h"
 #include "cpu/simd/sweep.h"
@@ -23,7 +23,7 @@ struct RowOutput {
   T* y;
   T* normalized;  // null: not wanted
   R* rstd;        // null: not wanted
-  bool streams;   // y and normalized go past the caches; rows are then aligned to 64 bytes
+  bool streams;   // y and normalized use non-temporal stores; rows are then aligned to 64 bytes
 };
 
 // Room for a row of r: it can be read W lanes at a time forwards from 0 and backwards from

@@ -19,17 +19,17 @@ namespace fnet::FNET_ISA {
 template <int W, class R, class Get>
 FNET_FN void rows_from_line(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line,
                             const MixedRows<R>& rows, int64_t first_row, const Get& get) {
-  const auto turn = [&](int64_t l, auto whole) FNET_INLINE_LAMBDA {
+  const auto put = [&](int64_t l, auto whole) FNET_INLINE_LAMBDA {
     Lanes<R, W> tile[W];
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
-      tile[i] = get(line[plan.position[whole ? l + i : least(l + i, plan.length - 1)]]);
+      tile[i] = get(line[plan.position[whole ? l + i : min_of(l + i, plan.length - 1)]]);
     });
     transpose(tile);
     static_for<W>([&](auto i) FNET_INLINE_LAMBDA { tile[i].store(rows.row(first_row + i) + l); });
   };
   int64_t l = 0;
-  for (; l + W <= plan.length; l += W) turn(l, std::true_type{});
-  if (l < plan.length) turn(l, std::false_type{});
+  for (; l + W <= plan.length; l += W) put(l, std::true_type{});
+  if (l < plan.length) put(l, std::false_type{});
 }
 
 // Point m of the line <- H_a[m] + i H_b[m] for bands a and b of G, all m of [0, hidden). Calls
@@ -65,38 +65,25 @@ void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const
                       [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.im; });
 }
 
-// One block: 2 W rows of r and the 4 W rows of y that they make. u is scratch of one row.
+// One tile: 2 W rows of r and the 4 W rows of y that they give. u is scratch of one row.
 template <int W, class T>
-void row_block(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const Compute<T>* G,
-               int64_t band, Complex<Lanes<Compute<T>, W>>* line, const MixedRows<Compute<T>>& rows,
-               Compute<T>* u) {
+void row_tile(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const Compute<T>* G,
+              int64_t band, Complex<Lanes<Compute<T>, W>>* line, const MixedRows<Compute<T>>& rows,
+              Compute<T>* u) {
   const SpectrumLayout layout{out.seq, out.hidden, W};
-  const int64_t k0 = band * W, count = least<int64_t>(2 * W, layout.rows() - k0);
-  // Meanwhile the rows of x that the epilogue adds come nearer: rows k0 to k0 + 2W - 1, and their
-  // mirrors. Not where the spectrum itself comes from further away: it would have to wait for them.
-  const bool fetches = out.epilogue != Epilogue::kMix &&
-                       layout.size() * int64_t(sizeof(Compute<T>)) <= second_cache_bytes();
+  const int64_t k0 = band * W, count = min_of<int64_t>(2 * W, layout.rows() - k0);
+  // Meanwhile, prefetch the rows of x that the epilogue adds: rows k0 to k0 + 2W - 1, and their
+  // mirrors. Not if the spectrum exceeds L2: its own loads would wait for the prefetches.
+  const bool prefetches =
+      out.epilogue != Epilogue::kMix && layout.size() * int64_t(sizeof(Compute<T>)) <= l2_bytes();
   const T* up = out.x + k0 * out.row_stride;
   const T* down = out.x + (out.seq - k0 - 2 * W + 1) * out.row_stride;
   transform_rows<W>(plan, layout, G, band, line, rows, [&](int64_t m) FNET_INLINE_LAMBDA {
-    if (!fetches) return;
+    if (!prefetches) return;
     prefetch<4 * W * sizeof(T)>(up + m * 4 * W);
     prefetch<4 * W * sizeof(T)>(down + m * 4 * W);
   });
   finish_rows<W>(out, k0, count, rows, u);
-}
-
-// The general path: rows k and -k from the one-sided spectrum F [seq, hidden / 2 + 1] of a
-// library's FFT.
-template <int W, class T>
-void row_from_spectrum(const RowOutput<T>& out, const Complex<Compute<T>>* F, Compute<T> scale,
-                       int64_t k, Compute<T>* r, Compute<T>* u) {
-  const int64_t d = out.hidden, columns = half_length(d);
-  const Complex<Compute<T>>* row = F + k * columns;
-  const Complex<Compute<T>>* mirror_row = F + mirror(k, out.seq) * columns;
-  for (int64_t l = 0; l < columns; ++l) r[l] = row[l].re * scale;
-  for (int64_t l = columns; l < d; ++l) r[l] = mirror_row[d - l].re * scale;
-  finish_rows<W>(out, k, 1, MixedRows<Compute<T>>{r, 0}, u);
 }
 
 }  // namespace fnet::FNET_ISA

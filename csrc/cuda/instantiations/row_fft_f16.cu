@@ -1,3 +1,3 @@
 #include "cuda/row_fft.h"
 
-template int fnet::launch_row_fft(const fnet::RowFftArgs<fnet::Float16>&, const fnet::CudaQueue&);
+template int fnet::launch_row_fft(const fnet::RowFftArgs<fnet::Float16>&, int, void*);

@@ -1,3 +1,3 @@
 #include "cuda/row_grad.h"
 
-template int fnet::launch_row_grad(const fnet::RowGradArgs<fnet::Float16>&, const fnet::CudaQueue&);
+template int fnet::launch_row_grad(const fnet::RowGradArgs<fnet::Float16>&, int, void*);

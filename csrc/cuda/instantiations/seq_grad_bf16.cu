@@ -1,4 +1,3 @@
 #include "cuda/seq_grad.h"
 
-template int fnet::launch_seq_grad(const fnet::SeqGradArgs<fnet::BFloat16>&,
-                                   const fnet::CudaQueue&);
+template int fnet::launch_seq_grad(const fnet::SeqGradArgs<fnet::BFloat16>&, int, void*);

@@ -1,3 +1,3 @@
 #include "cuda/seq_grad.h"
 
-template int fnet::launch_seq_grad(const fnet::SeqGradArgs<fnet::Float16>&, const fnet::CudaQueue&);
+template int fnet::launch_seq_grad(const fnet::SeqGradArgs<fnet::Float16>&, int, void*);

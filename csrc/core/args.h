@@ -1,0 +1,97 @@
+// What crosses the boundary between the binding and the kernels: plain structs in, Status out.
+// Nothing below the binding knows torch; the caller owns all tensors and workspaces.
+//
+//   y = epilogue(s x + scale * M(s x)),  M(x) = Re(FFT2(x)) over [seq, hidden], s = row_scale or 1
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace fnet {
+
+enum class Status : int32_t {
+  kOk,
+  kUnsupportedLength,  // the plan takes the general path
+  kUnsupportedDType,
+  kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
+  kLaunchFailed,
+  kInPlace,              // mix_cuda: y is x
+  kUnsupportedRowScale,  // mix_cuda: row_scale is not null
+};
+
+// Which kernels run a call.
+enum class Path : int32_t {
+  kKernels,  // this library's own FFT
+  kGeneral,  // another library's FFT, between widen_rows and mix_from_spectrum
+};
+
+// Why a plan takes the general path.
+enum class Reason : int32_t {
+  kNone,  // it does not
+  kSeq,   // no kernels for this length
+  kHidden,
+  kSeqAndHidden,
+  kDType,
+  kSharedMemory,  // the device has less shared memory than a block needs
+  kForced,        // the caller asked for it
+};
+
+constexpr const char* name_of(Path path) { return path == Path::kKernels ? "kernels" : "general"; }
+
+constexpr const char* name_of(Reason reason) {
+  switch (reason) {
+    case Reason::kNone: return "";
+    case Reason::kSeq: return "seq";
+    case Reason::kHidden: return "hidden";
+    case Reason::kSeqAndHidden: return "seq and hidden";
+    case Reason::kDType: return "dtype";
+    case Reason::kSharedMemory: return "shared memory";
+    case Reason::kForced: break;
+  }
+  return "forced";
+}
+
+enum class Epilogue : int32_t {
+  kMix,       // y = scale M(x)
+  kResidual,  // y = x + scale M(x)
+  kNorm,      // y = LayerNorm(x + scale M(x)) weight + bias
+};
+
+struct MixArgs {
+  const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
+  int64_t batch = 0, seq = 0, hidden = 0;
+  int64_t x_batch_stride = 0, x_row_stride = 0;
+  // Optional [batch, seq] in the compute type: x stands for row_scale * x. mix_cuda rejects it.
+  const void* row_scale = nullptr;
+  double scale = 1;
+
+  Epilogue epilogue = Epilogue::kMix;
+  double eps = 0;
+  const void* weight = nullptr;  // optional [hidden], as x
+  const void* bias = nullptr;
+
+  void* y = nullptr;           // [batch, seq, hidden], contiguous; on the CPU may be x itself
+  void* normalized = nullptr;  // optional, as y: the rows before weight and bias
+  void* rstd = nullptr;        // optional [batch, seq] in the compute type
+  DType dtype = DType::kFloat32;
+};
+
+// LayerNorm's gradient for rows [rows, hidden], in the form that the mixing takes back:
+//   dweight = sum_rows grad * normalized;  dbias = sum_rows grad;  du, or du / rstd without rstd.
+// du / rstd has the range of grad, so float16 neither overflows nor underflows. Other dtypes have
+// the range for du itself, which saves the following kernels a factor per row.
+struct NormGradArgs {
+  const void* grad = nullptr;
+  const void* normalized = nullptr;
+  const void* weight = nullptr;  // optional
+  const void* rstd = nullptr;    // optional [rows] in the compute type
+  int64_t rows = 0, hidden = 0;
+  void* du = nullptr;       // du / rstd if rstd is null
+  void* dweight = nullptr;  // optional [hidden]
+  void* dbias = nullptr;    // optional [hidden]
+  DType dtype = DType::kFloat32;
+};
+
+}  // namespace fnet

@@ -1,0 +1,104 @@
+// The CPU kernels as the binding calls them: make a plan, bring a workspace, run.
+//
+// The first use of a length makes its tables and keeps them; nothing else here allocates.
+#pragma once
+
+#include <vector>
+
+#include "core/args.h"
+
+namespace fnet {
+
+// How a kernel runs its slots 0..slots-1: in parallel or one by one, as the caller's thread pool
+// decides. The number of slots does not affect results.
+class Parallel {
+ public:
+  using Body = void (*)(void* context, int slot);
+  using Run = void (*)(int slots, Body body, void* context);
+  Parallel(int slots, Run run) : slots_(slots), run_(run) {}
+
+  int slots() const { return slots_; }
+
+  // body(slot) for each slot; returns when all are done.
+  template <class F>
+  void each(const F& body) const {
+    run_(
+        slots_, [](void* context, int slot) { (*static_cast<const F*>(context))(slot); },
+        const_cast<F*>(&body));
+  }
+
+ private:
+  int slots_;
+  Run run_;
+};
+
+// The kernels of one instruction set. active_kernels() are those in use: see set_cpu_isa.
+struct Kernels;
+const Kernels& active_kernels();
+
+// cpu_isa() is the name of the instruction set in use. set_cpu_isa("auto") selects the best one of
+// this machine; it returns false for a name that the machine cannot run. cpu_isas() lists those it
+// can run, best first.
+const char* cpu_isa();
+const char* cpu_isas();
+bool set_cpu_isa(const char* name);
+
+// Outputs of at least this many bytes use non-temporal stores: by default an eighth of the
+// last-level cache, clamped to 4..16 MB. Setting 0 restores the default.
+int64_t stream_bytes();
+void set_stream_bytes(int64_t bytes);
+
+// The radices of the kernels for a length, in the order of the stages; empty if it has none.
+std::vector<int> cpu_radices(int64_t length);
+
+// How a call runs, decided once from shape, dtype, slots and instruction set. The workspace may
+// have any alignment; offsets count from its first multiple of 64 bytes.
+struct CpuPlan {
+  Path path;
+  Reason reason;
+  const Kernels* kernels;
+  int slots;
+  bool private_spectra;                     // each slot transforms whole sequences
+  int64_t scratch_bytes, spectrum_bytes;    // of one slot, of one sequence
+  int64_t weight, bias, scratch, spectrum;  // offsets
+  size_t workspace_bytes;
+
+  // Sequences in progress at a time: one per slot, or one that all slots share.
+  int sequences() const { return private_spectra ? slots : 1; }
+};
+CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels());
+
+// Sequences [begin, end) of the batch: both passes. Parts may come in any order.
+[[nodiscard]] Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin,
+                                  int64_t end, void* workspace, const Parallel& parallel);
+
+// The two passes of sequence b alone. Along seq: x to a half spectrum of plan.spectrum_bytes,
+// aligned to 64 (cpu/spectrum.h defines the layout and its padding). Along hidden: from there to y.
+[[nodiscard]] Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
+                                  void* spectrum, void* workspace, const Parallel& parallel);
+[[nodiscard]] Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
+                                  const void* spectrum, void* workspace, const Parallel& parallel);
+
+// The general path, in two halves around a library's FFT. First: wide <- row_scale * x, contiguous
+// in the compute type.
+void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
+// Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute
+// type, contiguous, to y. The plan may be one for a larger batch.
+void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void* spectrum,
+                           void* workspace, const Parallel& parallel);
+
+// LayerNorm's gradient in chunks of rows, so that the caller can use du while it is in the caches.
+struct CpuNormGradPlan {
+  const Kernels* kernels;
+  int64_t chunk_rows, chunks;
+  int64_t partial_bytes;           // of one chunk's sums
+  int64_t weight, dweight, dbias;  // offsets
+  size_t workspace_bytes;
+};
+CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& = active_kernels());
+// Chunks [begin, end), in any parts and order; then, once, the sums.
+void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, int64_t begin,
+                        int64_t end, void* workspace, const Parallel& parallel);
+void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace);
+
+}  // namespace fnet

@@ -1,0 +1,47 @@
+// The general path on the CPU: what surrounds a library's FFT.
+#include <algorithm>
+
+#include "cpu/kernels.h"
+#include "cpu/workspace.h"
+#include "fft/mirror.h"
+
+namespace fnet {
+
+void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
+  visit_dtype(args.dtype, [&](auto t) {
+    using T = decltype(t);
+    using R = Compute<T>;
+    parallel_ranges(args.batch * args.seq, parallel, [&](Range range, int) {
+      for (int64_t i = range.begin; i < range.end; ++i) {
+        const T* row = static_cast<const T*>(args.x) + i / args.seq * args.x_batch_stride +
+                       i % args.seq * args.x_row_stride;
+        const R scale =
+            args.row_scale ? with_short_nan(static_cast<const R*>(args.row_scale)[i]) : R(1);
+        R* to = static_cast<R*>(wide) + i * args.hidden;
+        for (int64_t l = 0; l < args.hidden; ++l) to[l] = load_scalar(row[l]) * scale;
+      }
+    });
+  });
+}
+
+void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void* spectrum,
+                           void* workspace, const Parallel& parallel) {
+  void* base = aligned_base(workspace);
+  void* weight = offset_bytes(base, plan.weight);
+  void* bias = offset_bytes(base, plan.bias);
+  widen(args.dtype, args.weight, 1, args.hidden, weight);
+  widen(args.dtype, args.bias, 0, args.hidden, bias);
+  const MixTask task{&args, nullptr, nullptr, weight, bias, streams_output(args)};
+  const int64_t pairs = half_length(args.seq);
+  parallel_ranges(args.batch * pairs, parallel, [&](Range range, int slot) {
+    void* scratch = offset_bytes(base, plan.scratch + slot * plan.scratch_bytes);
+    for (int64_t i = range.begin; i < range.end;) {
+      const int64_t b = i / pairs, k = i % pairs;
+      const int64_t count = std::min(pairs - k, range.end - i);
+      plan.kernels->spectrum_rows(task, b, spectrum, k, k + count, scratch);
+      i += count;
+    }
+  });
+}
+
+}  // namespace fnet

@@ -1,0 +1,56 @@
+// How a call runs on the CPU: its path, and the layout of its workspace.
+#include "cpu/kernels.h"
+#include "cpu/radices.h"
+#include "cpu/spectrum.h"
+#include "cpu/workspace.h"
+
+namespace fnet {
+namespace {
+
+Reason reason_of(const MixArgs& args) {
+  const bool seq = has_factors(args.seq), hidden = has_factors(args.hidden);
+  if (seq) return hidden ? Reason::kNone : Reason::kHidden;
+  return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
+}
+
+// Whether each slot transforms whole sequences, with a spectrum of its own, instead of sharing
+// every sequence with the other slots. Then no core waits for another core's writes, which is half
+// as slow again on cores that share no cache, and a small spectrum stays in the core's L2 between
+// the passes. A private spectrum is half of a sequence; large ones require two sequences per slot,
+// so the spectra take at most half of x.
+bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes) {
+  constexpr int64_t kSmall = 2 << 20;
+  return args.batch >= (spectrum_bytes <= kSmall ? slots : 2 * slots);
+}
+
+}  // namespace
+
+CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
+  CpuPlan plan;
+  plan.reason = reason_of(args);
+  plan.path = plan.reason == Reason::kNone ? Path::kKernels : Path::kGeneral;
+  plan.kernels = &kernels;
+  plan.slots = slots;
+  const SpectrumLayout spectrum{args.seq, args.hidden, kernels.width(args.dtype)};
+  plan.spectrum_bytes = align_workspace(spectrum.size() * compute_size(args.dtype));
+  plan.private_spectra = has_private_spectra(args, slots, plan.spectrum_bytes);
+  plan.scratch_bytes =
+      kernels.scratch_bytes(args.dtype, args.seq, args.hidden, plan.path == Path::kKernels);
+
+  Layout layout;
+  const int64_t row = args.hidden * compute_size(args.dtype);
+  plan.weight = layout.take(row);
+  plan.bias = layout.take(row);
+  plan.scratch = layout.take(slots * plan.scratch_bytes);
+  const int spectra = plan.path == Path::kKernels ? plan.sequences() : 0;
+  plan.spectrum = layout.take(spectra * plan.spectrum_bytes);
+  plan.workspace_bytes = layout.bytes();
+  return plan;
+}
+
+std::vector<int> cpu_radices(int64_t length) {
+  const Factors factors = factorise(length);
+  return {factors.radix, factors.radix + factors.count};
+}
+
+}  // namespace fnet

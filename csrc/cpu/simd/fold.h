@@ -1,0 +1,93 @@
+// The fold, x -> lines of the pass along seq: g[n, m] = x[n, m] + x[-n, -m], in tiles of 2 W
+// columns.
+#pragma once
+
+#include "cpu/line_plan.h"
+#include "cpu/simd/prefetch.h"
+#include "cpu/simd/storage.h"
+#include "fft/mirror.h"
+
+namespace fnet::FNET_ISA {
+
+// The sequence that the pass reads: row n of x enters the fold times weight[n].
+template <class T>
+struct SeqInput {
+  const T* x;
+  int64_t row_stride;
+  // weight[n] = row_scale[n] * scale / 4: the fold's half and the unpacking's.
+  const Compute<T>* weight;
+};
+
+// Rows of x are prefetched this far ahead of the fold: no hardware prefetcher follows accesses that
+// are a row apart. Into L2 only, since rows of a power of two share a few sets of L1.
+constexpr int64_t kRowsAhead = 32;
+
+// Point n of line i <- columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g, for i < count. No
+// column and no mirror column wraps round, except column 0: it is its own mirror, and its tile
+// comes alone (First).
+template <int W, bool First, class T>
+void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+                   int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
+  constexpr int64_t kBytes = 2 * W * sizeof(T);
+  const int64_t seq = plan.length, stride = in.row_stride, extent = line_extent(seq);
+  for (int64_t n = 0; n < seq; ++n) {
+    const int64_t minus_n = mirror(n, seq), ahead = n + kRowsAhead < seq ? kRowsAhead * stride : 0;
+    const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
+    const T* mirror_row = in.x + minus_n * stride;
+    const T* up = in.x + n * stride + m0;                  // columns m0 to m0 + 2W - 1
+    const T* down = mirror_row + hidden - m0 - 2 * W + 1;  // -(m0 + 2W - 1) to -m0
+    auto* point = lines + plan.entry[n];
+    prefetch<1>(down + 2 * W - 1 - ahead);
+    for (int64_t i = 0; i < count; ++i, up += 2 * W, down -= 2 * W, point += extent) {
+      prefetch<kBytes>(up + ahead), prefetch<kBytes>(down - ahead);
+      const auto near = [&]() FNET_INLINE_LAMBDA {
+        if constexpr (First)
+          return after(load_scalar(mirror_row[0]), reverse(load<W>(down + W - 1)));
+        else
+          return reverse(load<W>(down + W));
+      };
+      *point = {load<W>(up) * w + near() * mirror_w,
+                load<W>(up + W) * w + reverse(load<W>(down)) * mirror_w};
+    }
+  }
+}
+
+// W columns of a row from m on, wrapping round, and their mirror columns, one by one.
+template <int W, class T>
+FNET_FN Lanes<Compute<T>, W> wrapped_columns(const T* row, int64_t hidden, int64_t m, bool up) {
+  Compute<T> lane[W];
+  m %= hidden;
+  for (int i = 0; i < W; ++i, m = m + 1 < hidden ? m + 1 : 0)
+    lane[i] = load_scalar(row[up ? m : mirror(m, hidden)]);
+  return Lanes<Compute<T>, W>::load(lane);
+}
+
+// The same for the last tiles of a narrow x.
+template <int W, class T>
+void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+                  int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
+  for (int64_t n = 0; n < plan.length; ++n) {
+    const int64_t minus_n = mirror(n, plan.length);
+    const auto fold = [&](int64_t m) {
+      return wrapped_columns<W>(in.x + n * in.row_stride, hidden, m, true) * in.weight[n] +
+             wrapped_columns<W>(in.x + minus_n * in.row_stride, hidden, m, false) *
+                 in.weight[minus_n];
+    };
+    auto* point = lines + plan.entry[n];
+    for (int64_t i = 0; i < count; ++i, point += line_extent(plan.length))
+      *point = {fold(m0 + i * 2 * W), fold(m0 + i * 2 * W + W)};
+  }
+}
+
+template <int W, class T>
+void fold_tiles(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
+                int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
+  if (m0 + count * 2 * W > hidden) return fold_wrapped<W>(in, plan, hidden, m0, count, lines);
+  if (m0 == 0) {
+    fold_straight<W, true>(in, plan, hidden, 0, 1, lines);
+    m0 += 2 * W, --count, lines += line_extent(plan.length);
+  }
+  if (count > 0) fold_straight<W, false>(in, plan, hidden, m0, count, lines);
+}
+
+}  // namespace fnet::FNET_ISA

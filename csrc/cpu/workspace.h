@@ -1,0 +1,59 @@
+// What the CPU's drivers share: pieces of a workspace, and ranges of work for slots.
+#pragma once
+
+#include "cpu/api.h"
+
+namespace fnet {
+
+inline constexpr int64_t kWorkspaceAlign = 64;
+
+constexpr int64_t align_workspace(int64_t bytes) {
+  return (bytes + kWorkspaceAlign - 1) / kWorkspaceAlign * kWorkspaceAlign;
+}
+
+// Lays out a workspace: take() returns the offset of the next piece.
+class Layout {
+ public:
+  int64_t take(int64_t bytes) {
+    const int64_t piece = end_;
+    end_ += align_workspace(bytes);
+    return piece;
+  }
+  size_t bytes() const { return size_t(end_ + kWorkspaceAlign); }
+
+ private:
+  int64_t end_ = 0;
+};
+
+inline char* offset_bytes(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
+
+// The first multiple of the alignment in a workspace: where offsets count from.
+inline void* aligned_base(void* workspace) {
+  return reinterpret_cast<void*>(align_workspace(reinterpret_cast<intptr_t>(workspace)));
+}
+
+// to[i] <- from[i] in the compute type, or `missing` if the user gave no tensor.
+inline void widen(DType dtype, const void* from, double missing, int64_t count, void* to) {
+  visit_dtype(dtype, [&](auto t) {
+    using T = decltype(t);
+    auto* wide = static_cast<Compute<T>*>(to);
+    for (int64_t i = 0; i < count; ++i)
+      wide[i] = from ? load_scalar(static_cast<const T*>(from)[i]) : Compute<T>(missing);
+  });
+}
+
+struct Range {
+  int64_t begin, end;
+};
+
+// Splits 0..count-1 evenly: body(range, slot) for each slot whose range is not empty.
+template <class F>
+void parallel_ranges(int64_t count, const Parallel& parallel, const F& body) {
+  const int slots = parallel.slots();
+  parallel.each([&](int slot) {
+    const Range range{count * slot / slots, count * (slot + 1) / slots};
+    if (range.begin < range.end) body(range, slot);
+  });
+}
+
+}  // namespace fnet

@@ -1,0 +1,100 @@
+// The CUDA kernels as the binding calls them: make a plan, bring a workspace, run on a stream.
+//
+// Calls are for the current device and return without waiting. All pointers are device pointers.
+#pragma once
+
+#include <algorithm>
+
+#include "core/args.h"
+
+namespace fnet {
+
+struct CudaDevice {
+  int processors = 132;                  // multiprocessors
+  int shared_bytes = 227 << 10;          // shared memory that a block may request
+  int64_t l2_bytes = int64_t(50) << 20;  // L2
+};
+struct CudaQueue {
+  void* stream = nullptr;  // a cudaStream_t
+  mutable int error = 0;   // the cudaError_t behind kLaunchFailed
+};
+
+// A batch in parts that differ by one sequence at most.
+struct Slices {
+  int64_t batch = 0, count = 0;
+
+  int64_t begin(int64_t i) const { return batch / count * i + std::min(i, batch % count); }
+  int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }
+  int64_t largest() const { return size(0); }
+};
+
+// The radices of a length, in the order in which the kernels apply them.
+struct CudaRadices {
+  int count = 0;
+  int radix[8] = {};
+};
+
+// How a call runs, decided once from shape, dtype and device. The shape is not empty.
+struct CudaPlan {
+  Path path = Path::kGeneral;
+  Reason reason = Reason::kNone;
+  int64_t needed_shared_bytes = 0;  // by a block, if reason is kSharedMemory
+
+  // Indices of the kernels' shapes in cuda/lengths.h.
+  int seq_fft_shape = -1, seq_grad_shape = -1, row_shape = -1;
+  CudaRadices seq_radices, hidden_radices;
+  int seq_fft_points = 0, seq_fft_threads = 0, seq_fft_pairs = 0;  // per thread, block, block
+  int row_fft_points = 0, row_fft_threads = 0;                     // per thread, line
+
+  Slices slices;
+  int64_t spectrum_bytes = 0;  // of one sequence
+  size_t workspace_bytes = 0;
+};
+CudaPlan plan_cuda(const MixArgs& args, const CudaDevice& device);
+
+// The same for the backward, with what it keeps for the largest slice besides the spectrum.
+struct CudaGradPlan : CudaPlan {
+  int64_t row_grad_grid_size = 0;
+  int row_grad_iterations = 0;
+  int64_t seq_grad_tiles = 0;
+  int64_t edges = 0, partials = 0, flags = 0;  // offsets; the spectrum's is 0
+};
+CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
+                            const CudaDevice& device);
+
+// Whether the kernels take these addresses and strides: multiples of 16 bytes.
+bool is_aligned_for_cuda(const MixArgs& args);
+
+// Both passes of all slices. args.row_scale is null, and y is not x.
+[[nodiscard]] Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
+                              const CudaQueue& queue);
+
+// The two passes of one slice alone. Along seq: x to the packed spectrum of that slice, of
+// slices.size(slice) * plan.spectrum_bytes (cuda/kernels.h defines it). Along hidden: from there
+// to y.
+[[nodiscard]] Status seq_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice,
+                                   void* spectrum, const CudaQueue& queue);
+[[nodiscard]] Status row_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice,
+                                   const void* spectrum, const CudaQueue& queue);
+
+// The whole backward: with du of norm (norm.rstd is not null; norm says where dweight and dbias
+// go), args.y <- du + scale M(du). It reads only the shape, dtype, scale and y of args. Tensors are
+// aligned to 16 bytes.
+[[nodiscard]] Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args,
+                                        const CudaGradPlan& plan, void* workspace,
+                                        const CudaQueue& queue);
+
+// The general path: any lengths, dtypes and addresses. See cpu/api.h.
+Status widen_rows_cuda(const MixArgs& args, void* wide, const CudaQueue& queue);
+Status mix_from_spectrum_cuda(const MixArgs& args, const void* spectrum, const CudaQueue& queue);
+size_t norm_grad_cuda_workspace(const NormGradArgs& args);
+Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue);
+
+// The current device. A property that it does not report is the smallest of today's devices.
+CudaDevice current_device();
+
+// The text of a cudaError_t, and whether it means that the build has no kernels for the device.
+const char* error_text(int error);
+bool is_missing_architecture(int error);
+
+}  // namespace fnet

@@ -1,0 +1,125 @@
+// The epilogue of row_fft: from r[k, :] to rows k and -k of y.
+#pragma once
+
+#include "core/layer_norm.h"
+#include "cuda/kernels.h"
+#include "cuda/row_line.h"
+#include "fft/mirror.h"
+
+namespace fnet {
+
+// A row's vectors of 16 bytes: thread t has vectors t, t + L, ...
+template <class T, int Shape>
+struct RowEpilogue {
+  using K = RowLine<Shape>;
+  static constexpr int kWidth = 16 / int(sizeof(T)), kVectors = K::kPoints / kWidth;
+  static_assert(K::kPoints % kWidth == 0);
+
+  const RowFftArgs<T>& args;
+  RowSum<Shape>& sum;
+  int line_thread;
+
+  // Rows k and -k of sequence b from r[k], at `r_at`.
+  FNET_DEVICE void finish_pair(Shared<float> r_at, int64_t b, int k, bool wanted) {
+    constexpr int W = kWidth;
+    float r[K::kPoints], m[K::kPoints];
+    const int base = swizzled(line_thread * W);
+    static_for<kVectors>([&](auto v) {
+      static_for<W / 4>([&](auto i) {
+        constexpr int C = K::kLineThreads * W * v + 4 * i;
+        const auto four = r_at.template load<4>(swizzled_on<K::kLineThreads * W, C>(base));
+        static_for<4>([&](auto e) { r[v * W + 4 * i + e] = four[e]; });
+      });
+    });
+    // The vectors of row -k are those of r turned round and moved on by one: each needs the first
+    // number of the next thread's.
+    const int thread = thread_index() % kWarp;
+    const bool last = thread == kWarp - 1 || line_thread == K::kLineThreads - 1;
+    static_for<kVectors>([&](auto v) {
+      const int l = (line_thread + K::kLineThreads * v + 1) * W;
+      m[v * W] = shuffle(r[v * W], thread + 1);
+      if (last) m[v * W] = r_at.load(swizzled(l < K::kLength ? l : 0));
+      static_for<W - 1>([&](auto e) { m[v * W + e + 1] = r[v * W + W - 1 - e]; });
+    });
+    const int minus_k = mirror(k, args.seq);
+    finish<false>(b, k, wanted, r);
+    finish<true>(b, minus_k, wanted && minus_k != k, m);
+  }
+
+ private:
+  // Where the thread's vector v of a row begins.
+  template <bool Mirrored>
+  FNET_DEVICE int column(int v) const {
+    const int i = line_thread + K::kLineThreads * v;
+    return (Mirrored ? K::kLength / kWidth - 1 - i : i) * kWidth;
+  }
+
+  // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e].
+  // Nothing is written unless `wanted`, but every thread comes here: the sums need all of them.
+  template <bool Mirrored>
+  FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints]) {
+    const int64_t row = b * args.seq + n;
+    T* y = args.y + row * K::kLength;
+    using Numbers = float[kWidth];
+
+    float u[K::kPoints];
+    if (args.epilogue == Epilogue::kMix) {
+      static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
+    } else {
+      const T* x = args.x + b * args.batch_stride + n * args.row_stride;
+      // The compiler asks for constants early, which takes registers that only lines of one warp in
+      // 16 bits have to spare.
+      constexpr bool kEarly = sizeof(T) == 2 && K::kWarps == 0;
+      constexpr Cache kAs = kEarly ? Cache::kReadOnly : Cache::kDefault;
+      static_for<kVectors>([&](auto v) {
+        const auto in = widened(load_global<kWidth, kAs>(x + column<Mirrored>(v)));
+        static_for<kWidth>([&](auto e) {
+          constexpr int i = v * kWidth + e;
+          u[i] = in[e] + r[i] * args.scale;
+        });
+      });
+    }
+    const auto numbers = [&](auto v) -> Numbers& {
+      return *reinterpret_cast<Numbers*>(u + v * kWidth);
+    };
+    if (args.epilogue != Epilogue::kNorm) {
+      static_for<kVectors>([&](auto v) {
+        if (wanted) write(y + column<Mirrored>(v), numbers(v));
+      });
+      return;
+    }
+
+    constexpr float kInverse = 1.0f / K::kLength;
+    float total = 0;
+    static_for<K::kPoints>([&](auto i) { total += u[i]; });
+    const float mean = sum(total) * kInverse;
+    total = 0;
+    static_for<K::kPoints>([&](auto i) { total += (u[i] - mean) * (u[i] - mean); });
+    const float rstd = reciprocal_std(sum(total) * kInverse, 1.0f, args.eps);
+    static_for<K::kPoints>([&](auto i) { u[i] = normalize(u[i], mean, rstd); });
+    if (args.rstd && wanted && line_thread == 0) store_global(args.rstd + row, rstd);
+    T* normalized = args.normalized ? args.normalized + row * K::kLength : nullptr;
+    static_for<kVectors>([&](auto v) {
+      sync_warp();  // bounds the loads in flight, hence registers
+      const int at = column<Mirrored>(v);
+      Numbers& out = numbers(v);
+      if (normalized && wanted) write(normalized + at, out);
+      if (args.weight) {
+        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.weight + at));
+        static_for<kWidth>([&](auto e) { out[e] *= w[e]; });
+      }
+      if (args.bias) {
+        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.bias + at));
+        static_for<kWidth>([&](auto e) { out[e] += w[e]; });
+      }
+      if (wanted) write(y + at, out);
+    });
+  }
+
+  // Not to be read again here: it leaves the caches before x and the spectrum do.
+  static FNET_DEVICE void write(T* to, const float (&u)[kWidth], Site where = Site::current()) {
+    store_global<Cache::kStreaming>(to, rounded<T>(u), where);
+  }
+};
+
+}  // namespace fnet

@@ -1,0 +1,76 @@
+"""The plan of a CPU call, and its two passes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
+
+SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (16, 16), (33, 15), (65, 40), (26, 91), (40, 66)]
+PRECISIONS = [("float32", 1e-5), ("float64", 1e-13)]
+
+
+@pytest.fixture(params=core.isas().split(","), autouse=True)
+def isa(request: pytest.FixtureRequest) -> Iterator[None]:
+    assert core.set_isa(request.param)
+    yield
+    core.set_isa("auto")
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(shape).standard_normal(shape)
+
+
+def half_spectrum(x: np.ndarray) -> np.ndarray:
+    """G[k, m]: half of the transform along seq of x[n, m] + x[-n, -m]."""
+    mirrored = np.roll(x[::-1, ::-1], 1, (0, 1))
+    G = np.fft.fft(x + mirrored, axis=0) / 2
+    return G[: x.shape[0] // 2 + 1, : x.shape[1] // 2 + 1]
+
+
+def assert_close(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
+    assert np.abs(b).max() > 0
+    assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+def test_the_pass_along_seq(
+    shape: tuple[int, int], dtype: str, tolerance: float, slots: int
+) -> None:
+    x = numbers(2, *shape).astype(dtype)
+    seq_pass = core.seq_pass32 if dtype == "float32" else core.seq_pass64
+    assert_close(seq_pass(x, dtype, -0.5, slots), -0.5 * half_spectrum(x[1]), tolerance)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+def test_the_pass_along_hidden(
+    shape: tuple[int, int], dtype: str, tolerance: float, slots: int
+) -> None:
+    x = numbers(*shape)
+    row_pass = core.row_pass32 if dtype == "float32" else core.row_pass64
+    y = row_pass(half_spectrum(x), shape[1], shape[0], slots)
+    assert_close(y[0], np.fft.fft2(x).real, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((512, 768), ""),
+        ((17, 768), "seq"),
+        ((512, 19), "hidden"),
+        ((17, 19), "seq and hidden"),
+    ],
+)
+def test_the_plan_says_the_path_and_why(shape: tuple[int, int], reason: str) -> None:
+    path, why, workspace, sequences = core.plan(4, *shape, "float32", 2)
+    assert (path, why) == ("general" if reason else "kernels", reason)
+    assert workspace > 0
+    assert sequences == 2
+    assert core.plan(3, 2048, 768, "float32", 2)[-1] == 1  # all slots share each
