@@ -46,13 +46,13 @@ _RSQRT = "  return S(1) / sqrt(squares / count + eps);\n"
 VARIANTS = {
     "two-loads-of-dx": Variant(
         "cuda/seq_grad.h",
-        "K::at_once(K::kTile.grad_blocks, sizeof(T) == 4 ? 1 : 0)",
-        "K::at_once(K::kTile.grad_blocks, 2)",
+        "K::loads_in_flight(K::kTile.grad_blocks, sizeof(T) == 4 ? 1 : 0)",
+        "K::loads_in_flight(K::kTile.grad_blocks, 2)",
         ("seq_grad_bf16", "seq_grad_f16", "seq_grad_f32"),
     ),
-    "one-slice": Variant("cuda/slices.h", _COUNT, "  return {args.batch, 1};\n" + _COUNT),
+    "one-slice": Variant("cuda/plan.cpp", _COUNT, "  return {args.batch, 1};\n" + _COUNT),
     "four-slices": Variant(
-        "cuda/slices.h",
+        "cuda/plan.cpp",
         _COUNT,
         "  return {args.batch, std::min<int64_t>(args.batch, 4)};\n" + _COUNT,
     ),

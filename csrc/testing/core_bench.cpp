@@ -1,5 +1,5 @@
 // fnet_core_bench: the CPU kernels one by one, on one thread, for bench/passes.py; a copy with
-// streaming stores, for bench/contestants/streaming.py; how far apart cores are, for bench/measure/handover.py.
+// streaming stores, for bench; how far apart cores are, for bench/measure.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

@@ -74,9 +74,6 @@ NAMED = re.compile(
 )
 
 
-@pytest.mark.skipif(
-    not (ROOT / "csrc/core/args.h").exists(), reason="documents describe the layout to come"
-)
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_named_sources_exist(name: str) -> None:
     for path in NAMED.findall((ROOT / name).read_text()):

@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "cuda/device.h"
-#include "cuda/runtime.h"
+#include "cuda/api.h"
 
 extern int last_error, launch_status, query_status;  // of pretended_runtime.cpp
 
