@@ -9,7 +9,7 @@ printed; bench/results/kernel_report.json holds the figures.
     python -m tools.kernel_report           # print, and write the JSON
     python -m tools.kernel_report --check   # print; exit 1 where a bar is missed, a figure worse
 
-Without nvcc the second half is left out, which is said.
+Without nvcc the report leaves the second half out, and says so.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def audited(module: Any, seq: int, hidden: int, dtype: str, train: bool) -> list
 
 
 def figures_of(launch: Figures, elements: int) -> Figures:
-    """One launch's figures; ratios are over the least that its requests need."""
+    """One launch's figures; ratios are over the minimum for its requests."""
     blocks = int(np.prod(launch["grid"]))
     shared = [a for a in launch["accesses"] if a["buffer"] == "shared"]
     buffers: dict[str, list[Figures]] = {}
@@ -150,7 +150,7 @@ TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float
 
 
 def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
-    """What ptxas says of every kernel, by architecture."""
+    """What ptxas reports for every kernel, by architecture."""
     module = cuda_sim_module("fnet_cuda_test")
     blocks = {dtype: module.blocks(dtype) for dtype in TYPES.values()}
     # As `make cuda-build` compiles them, whose objects and logs then serve here.
@@ -248,7 +248,7 @@ def loads_in_flight(listing: list[str]) -> float:
 
 
 def occupancy(kernel: Figures, architecture: str) -> float:
-    """Resident threads over the most that a multiprocessor holds."""
+    """Resident threads over the maximum of a multiprocessor."""
     registers, threads, shared, blocks = LIMITS[architecture]
     of_a_warp = -(-kernel["registers"] * 32 // 256) * 256
     resident = min(
@@ -261,10 +261,10 @@ def occupancy(kernel: Figures, architecture: str) -> float:
 
 
 def misses(report: Figures) -> list[str]:
-    """The bars that do not hold."""
+    """The targets that are missed."""
     found = []
 
-    def hold(what: str, value: float, most: float) -> None:
+    def check_target(what: str, value: float, most: float) -> None:
         if value > most + 1e-9:
             found.append(f"{what}: {value:.3f}, at most {most:g}")
 
@@ -273,25 +273,27 @@ def misses(report: Figures) -> list[str]:
         for dtype, most in limits.items():
             names = [f"{kernel} 512x768 {dtype}" for kernel in kernels]
             total = sum(audit[name]["bytes_per_element"] for name in names)
-            hold(f"bytes per element of {' and '.join(names)}", total, most)
+            check_target(f"bytes per element of {' and '.join(names)}", total, most)
     for name, figures in audit.items():
         for buffer, value in figures["sectors"].items():
             access = f"{name} {buffer.split()[0]}"
             most = next(m for kind, m in MOST_SECTORS.items() if fnmatchcase(access, kind))
-            hold(f"{name}: sectors, {buffer}", value, most)
-        hold(f"{name}: wavefronts", figures["wavefronts"], MOST_WAVEFRONTS)
-        hold(f"{name}: wavefronts at a site", figures["worst_site"], MOST_AT_A_SITE)
+            check_target(f"{name}: sectors, {buffer}", value, most)
+        check_target(f"{name}: wavefronts", figures["wavefronts"], MOST_WAVEFRONTS)
+        check_target(f"{name}: wavefronts at a site", figures["worst_site"], MOST_AT_A_SITE)
     for architecture, kernels in report["compiler"].items():
         for name, figures in kernels.items():
             where = f"sm_{architecture} {name}"
-            hold(f"{where}: spilled bytes", figures["spill_bytes"], 0)
+            check_target(f"{where}: spilled bytes", figures["spill_bytes"], 0)
             # An array that is indexed at run time lies in local memory, without a spill.
-            hold(f"{where}: stack frame", figures["stack_bytes"], 0)
+            check_target(f"{where}: stack frame", figures["stack_bytes"], 0)
             if "loads_in_flight" in figures:
                 seq = int(name.split(", ")[1].split(" ")[0])
                 least = min(4 if "float32" in name else 8, MOST_POINTS.get(seq, 8))
-                hold(f"{where}: loads in flight, below", -figures["loads_in_flight"], -least)
-                hold(f"{where}: kernels without a trap", 1 - figures["traps"], 0)
+                check_target(
+                    f"{where}: loads in flight, below", -figures["loads_in_flight"], -least
+                )
+                check_target(f"{where}: kernels without a trap", 1 - figures["traps"], 0)
     return found
 
 

@@ -1,8 +1,8 @@
-// What every header of fft/ and core/ needs to be compiled by a host compiler and by nvcc alike.
+// Macros and helpers that let a host compiler and nvcc compile the same headers.
 //
-// FNET_FN marks the small functions of the shared mathematics. They are always inlined: besides
-// speed this keeps one copy per instruction set, so that the linker never merges an AVX-512 body
-// into the portable path.
+// FNET_FN marks the small functions of the shared mathematics. They are always inlined, for speed
+// and for one copy per instruction set: the linker cannot merge an AVX-512 body into the portable
+// path.
 #pragma once
 
 #include <type_traits>
@@ -18,7 +18,7 @@
 
 namespace fnet {
 
-// A constant that is an argument.
+// A compile-time constant as a function argument.
 template <int I>
 inline constexpr std::integral_constant<int, I> constant{};
 

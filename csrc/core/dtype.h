@@ -1,6 +1,6 @@
-// Storage types: what tensors hold. Arithmetic is float (double for double); 16-bit types are
-// converted at the edge, rounding to nearest even. On CUDA by the instruction itself: the toolkit's
-// headers for them want a package (CCCL) that nvcc from PyPI comes without.
+// Storage types: how tensors store numbers. Arithmetic is in float (double for double); loads and
+// stores convert 16-bit types, rounding to nearest even. CUDA uses the conversion instructions
+// directly: the toolkit's headers need CCCL, which nvcc from PyPI lacks.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +61,7 @@ FNET_FN To bits_as(From from) {
 
 }  // namespace detail
 
-// A float32 from outside as it may meet 16-bit data: a NaN becomes one whose lower half is zeros.
+// A float32 from outside, made safe for 16-bit data: a NaN becomes one whose lower half is zeros.
 template <class R>
 FNET_FN R with_short_nan(R a) {
   return a == a ? a : std::numeric_limits<R>::quiet_NaN();
@@ -118,7 +118,7 @@ FNET_FN void store_scalar(Float16& to, float v) {
 #endif
 }
 
-// Two neighbours at once: in 16 bits fewer instructions of a GPU.
+// Two adjacent elements at once: in 16 bits a GPU needs fewer instructions.
 template <class T, class R>
 FNET_FN void load_two(const T* from, R& a, R& b) {
   a = load_scalar(from[0]);

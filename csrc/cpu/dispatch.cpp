@@ -1,4 +1,4 @@
-// Which instruction set runs: the best that the machine has, or the one asked for.
+// Which instruction set runs: the best of the machine, or the requested one.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -14,25 +14,25 @@ namespace fnet {
 namespace {
 
 #if defined(__x86_64__)
-// Half-precision conversions, which older compilers' __builtin_cpu_supports does not know.
+// Half-precision conversions, unknown to __builtin_cpu_supports of older compilers.
 bool has_f16c() {
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 #endif
 
-// Offers wants() each table that this machine can run, best first, until it takes one.
+// Calls accept() with each table that this machine can run, best first, until it returns true.
 template <class F>
-bool each_candidate(const F& wants) {
+bool each_candidate(const F& accept) {
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
-  if (avx512 && wants(avx512_kernels())) return true;
-  if (avx2 && wants(avx2_kernels())) return true;
+  if (avx512 && accept(avx512_kernels())) return true;
+  if (avx2 && accept(avx2_kernels())) return true;
 #endif
-  return wants(portable_kernels());
+  return accept(portable_kernels());
 }
 
 const Kernels* find_kernels(const char* name) {
@@ -47,8 +47,8 @@ const Kernels* find_kernels(const char* name) {
 // FNET_CPU_ISA in the environment overrides the first choice.
 std::atomic<const Kernels*>& chosen() {
   static std::atomic<const Kernels*> kernels = [] {
-    const char* wish = std::getenv("FNET_CPU_ISA");
-    const Kernels* found = wish ? find_kernels(wish) : nullptr;
+    const char* requested = std::getenv("FNET_CPU_ISA");
+    const Kernels* found = requested ? find_kernels(requested) : nullptr;
     return found ? found : find_kernels("auto");
   }();
   return kernels;

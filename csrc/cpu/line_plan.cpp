@@ -57,8 +57,8 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length) {
   return plan;
 }
 
-// Plans are kept up to so many points in all, some 100 MB: more than the lengths of any model. Past
-// that the cache starts anew, and plans in use live on.
+// The cache holds plans of up to this many points in total, about 100 MB: more than any model uses.
+// Beyond that it is cleared; plans in use stay alive.
 constexpr int64_t kMaxCachedPoints = 1 << 22;
 
 template <class R>
@@ -78,7 +78,7 @@ std::shared_ptr<const LinePlan<R>> line_plan(int64_t length) {
     const auto found = cache.plans.find(length);
     if (found != cache.plans.end()) return found->second;
   }
-  const auto made = make_plan<R>(length);  // meanwhile others need not wait for their lengths
+  const auto made = make_plan<R>(length);  // without the lock: others get their lengths meanwhile
   if (length > kMaxCachedPoints) return made;
   std::lock_guard<std::mutex> lock(cache.mutex);
   if (cache.points + length > kMaxCachedPoints) cache.plans.clear(), cache.points = 0;

@@ -1,4 +1,4 @@
-// What one transform length needs, made once and shared: stages, twiddles, where each output lands.
+// The tables of one transform length, made once and shared: stages, twiddles, output positions.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ struct LinePlan {
   const int32_t* position;  // output k, up to k = length, the same as 0, comes out at position[k]
 };
 
-// The first stage's lines lie one place further apart than they are long: where their distance is a
-// power of two, its butterflies would otherwise hit one set of the cache. Gaps are never read.
+// The first stage's lines are one place further apart than they are long: at a distance of a power
+// of two, its butterflies would all hit one cache set. Gaps are never read.
 constexpr int64_t line_extent(int64_t length) { return length + kMaxRadix; }
 
 // The plan for a length of factorise(); kept for later calls, safe from any thread.

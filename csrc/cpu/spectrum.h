@@ -1,4 +1,4 @@
-// Where the seq pass leaves G and the row pass finds it.
+// The layout of G, which the pass along seq writes and the pass along hidden reads.
 //
 // G[k, m] for k = 0..N/2, m = 0..d/2. Rows are grouped in bands of W, the lanes of the row pass:
 // [band][m][re, im][W], so that the seq pass writes runs of 2 W W numbers and the row pass reads a

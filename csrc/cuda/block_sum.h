@@ -1,4 +1,4 @@
-// Sums over all threads of a block, the same in each of them and in every run.
+// Sums over all threads of a block: every thread gets the same result, in every run.
 #pragma once
 
 #include "cuda/device.h"

@@ -1,35 +1,35 @@
-// What every CUDA kernel of this project is written in. nvcc compiles it to plain CUDA
-// (intrinsics.h here); g++ with -DFNET_CUDA_SIM compiles the same source to run, checked and
-// audited, on the CPU (cuda_sim/intrinsics.h).
+// The functions and macros that all CUDA kernels of this project use. nvcc compiles them to plain
+// CUDA (cuda/intrinsics.h). g++ with -DFNET_CUDA_SIM compiles the same kernels for the simulator
+// (cuda_sim/intrinsics.h), which runs, checks and audits them on the CPU.
 //
-//   FNET_KERNEL void k(Args a)                  a kernel; FNET_KERNEL_BOUNDS(threads, blocks) too
+//   FNET_KERNEL void k(Args a)                  a kernel; also FNET_KERNEL_BOUNDS(threads, blocks)
 //   FNET_DEVICE                                 a function that only kernels call
 //   threadIdx, blockIdx, blockDim, gridDim      as in CUDA
-//   sync_threads(), sync_warp()                 barriers; all threads of the block, of the warp
-//   announce(flag), await(flag)                 between blocks; all threads of either
+//   sync_threads(), sync_warp()                 barriers: all threads of the block, of the warp
+//   announce(flag), await(flag)                 release and acquire between blocks: all threads
 //   trap()                                      the launch fails
 //   thread_index(), block_index()               threadIdx.x and blockIdx.x, signed
 //   opaque(v)                                   v, an index or a pointer to global memory; the
 //                                               compiler recomputes what depends on it
-//   shuffle, shuffle_xor, shuffle_down          whole warps; no order of memory accesses is implied
-//   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes an access
-//   FNET_TABLE constexpr Table t{}; load_table  constants `at[kSize]` that live with the kernels
-//   shared_memory<T>()                          the dynamic shared memory, the only one there is
+//   shuffle, shuffle_xor, shuffle_down          whole warps; they order no memory accesses
+//   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes per access
+//   FNET_TABLE constexpr Table t{}; load_table  constants `at[kSize]` stored with the kernels
+//   shared_memory<T>()                          the dynamic shared memory; there is no other
 //   launch<kernel>(config, args...)             0, or a cudaError_t as an int
 //
-// nvcc wants -std=c++20 --expt-relaxed-constexpr.
+// nvcc needs -std=c++20 --expt-relaxed-constexpr.
 //
-// Rules: blocks are whole warps; a barrier or a shuffle is reached by every thread of its block or
-// warp, at the same call; memory is touched through these functions only. `where` is never given,
-// except by a helper that passes on its caller's.
+// Rules: A block is whole warps. Every thread of the block or warp reaches a barrier or a shuffle,
+// at the same call. Kernels access memory only through these functions. Only helpers pass `where`:
+// their caller's.
 //
-// A block that awaits a flag, 0 until another has announced it, finds what that had written before.
-// Only blocks of smaller blockIdx.x (equal y, z) may be awaited, and the launch says `in_order`:
-// devices begin blocks in the order of their indices (which CUDA does not promise, but look-backs
-// everywhere rely on), and one that has begun comes to its end whatever waits for it. A flag that
-// nobody sets is a bug: after some ten seconds await gives up and is false in one thread. A kernel
-// then traps, so that the call fails in place of a process that never returns. It does so last of
-// all: nvcc 13 spills in every kernel that traps where many registers are live.
+// A block that awaits a flag, 0 until another block has announced it, sees what that block wrote
+// before. It may await only blocks of smaller blockIdx.x (equal y and z), and the launch sets
+// `in_order`: devices start blocks in the order of their indices (CUDA does not promise this, but
+// every decoupled look-back relies on it), and a block that has started also finishes. A flag that
+// nobody announces is a bug: after about ten seconds await gives up and returns false in one
+// thread. The kernel then traps, so that the call fails instead of hanging. It traps at its very
+// end: nvcc 13 spills in every kernel that traps while many registers are live.
 #pragma once
 
 #include "cuda/types.h"

@@ -1,5 +1,5 @@
-// The stages of a line's FFT, and where the exchanges between them keep the line: constants, for
-// the kernels and for the host alike. line_fft.h says what the letters mean.
+// The stages of a line's FFT, and the layout of the exchanges between them: constants for the
+// kernels and for the host. line_fft.h defines the letters.
 #pragma once
 
 #include "cuda/lengths.h"
@@ -23,9 +23,9 @@ struct LineStage {
 
 inline constexpr int kTileSkew = 8;
 
-// Where an exchange keeps what: slot a' of butterfly j' of the coming stage at a' Pitch + j', so
-// that threads read neighbours. `Width` lines lie side by side in a tile. The padding is whatever
-// gives the writes the fewest bank conflicts.
+// The layout of an exchange: slot a' of butterfly j' of the next stage is at a' Pitch + j', so that
+// threads read adjacent elements. `Width` lines lie side by side in a tile. The padding minimises
+// the bank conflicts of the writes.
 template <LineShape S, int I, int Width>
 struct Exchange {
   using From = LineStage<S, I>;

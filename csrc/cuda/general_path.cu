@@ -1,5 +1,4 @@
-// What stands around a library's FFT where there are no kernels of ours: any lengths, any
-// alignment.
+// The general path: the kernels before and after a library's FFT. Any lengths, any alignment.
 #include "core/layer_norm.h"
 #include "cuda/block_sum.h"
 #include "cuda/kernels.h"

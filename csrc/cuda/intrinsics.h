@@ -14,7 +14,7 @@
 
 namespace fnet {
 
-// Where an access stands in the source: of use to the audit alone.
+// The source location of an access: only the simulator uses it.
 struct Site {
   static FNET_FN constexpr Site current() { return {}; }
 };
@@ -40,8 +40,8 @@ FNET_DEVICE void announce(unsigned* flag, Site = {}) {
 }
 FNET_DEVICE void trap() { __trap(); }
 
-// Where it is known that there is no sign, division by a power of two is a shift, and an index
-// needs no extension to 64 bits.
+// Without a sign, division by a power of two is a shift, and an index needs no extension to 64
+// bits.
 FNET_DEVICE int assume_nonnegative(int v) {
   __builtin_assume(v >= 0);
   return v;
@@ -53,7 +53,7 @@ FNET_DEVICE int opaque(int v) {
   asm volatile("" : "+r"(v));
   return assume_nonnegative(v);
 }
-// Of global memory, which the compiler still knows. It may take two of one pointer for one.
+// The compiler still knows that it points to global memory. It may merge two calls for one pointer.
 template <class T>
 FNET_DEVICE T* opaque(T* p) {
   size_t at = __cvta_generic_to_global(p);
@@ -76,7 +76,7 @@ FNET_DEVICE T shuffle_down(T value, int delta, Site = {}) {
 
 namespace native {
 
-// The register type that one access of so many bytes moves.
+// The register type of one access of `Bytes` bytes.
 template <int Bytes>
 struct WordOf;
 template <>
@@ -141,13 +141,13 @@ struct LaunchConfig {
   dim3 grid = 1, block = 1;
   size_t shared_bytes = 0;
   void* stream = nullptr;  // a cudaStream_t
-  bool in_order = false;   // devices begin blocks so in any case
+  bool in_order = false;   // for the simulator: devices always start blocks in order
 };
 
 namespace detail {
 
-// More than 48 KB of shared memory has to be asked for, once for each kernel and device. Devices
-// beyond the 64 that are kept count of ask every time.
+// More than 48 KB of shared memory must be requested, once per kernel and device. Devices beyond
+// the first 64 request it every time.
 template <auto kKernel>
 cudaError_t allow_shared_memory(size_t bytes) {
   static std::atomic<uint64_t> allowed{0};
@@ -174,8 +174,8 @@ cudaError_t start(const LaunchConfig& config, void (*kernel)(P...), A&&... args)
 
 }  // namespace detail
 
-// Returns before the kernel has run. A kernel always asks for the same shared memory. An error of
-// ours is returned and removed from the runtime, where torch would take it for its own; an error
+// Returns before the kernel has run. A kernel always requests the same shared memory. An error of
+// ours is returned and cleared from the runtime, where torch would report it as its own; an error
 // that another library has left there stays.
 template <auto kKernel, class... A>
 int launch(const LaunchConfig& config, A&&... args) {

@@ -2,8 +2,8 @@
 // here.
 //
 // Smaller radices come first: the last stage has no twiddles. Odd factors come first of all, so
-// that what is left of the line is a power of two and its index arithmetic is shifts. Where that
-// order would spill a register another is taken.
+// that the rest of the line is a power of two and its index arithmetic is shifts. Lengths for which
+// this order would spill registers use another.
 #pragma once
 
 #include "core/defs.h"
@@ -38,9 +38,9 @@ struct SeqTile {
   }
 };
 
-// A length in 16-bit storage, and in 32; a line is half of it. Of several shapes of one length the
-// first is taken whose block the device has shared memory for: 227 KB on data-centre devices, 99 on
-// others.
+// A length in 16-bit and in 32-bit storage; a line is half of it. Of several shapes of one length,
+// a device uses the first whose block fits its shared memory: 227 KB on data-centre devices, 99 KB
+// on others.
 //
 // At 8192 no block is a whole sector wide in 16 bits: 8 lines of 4096 are 65,536 registers, all
 // there are. In 32 bits the two kernels have shapes of their own at 4096 and 8192: with the other's

@@ -17,11 +17,11 @@
 
 namespace fnet {
 
-// What one thread needs to take part.
+// One thread's part in the FFT of its line.
 template <LineShape S, int Width>
 struct LineFft {
   static constexpr int kPoints = S.points, kLineThreads = S.threads();
-  // Threads of one warp need no more than its barrier.
+  // Threads of one warp only need the barrier of the warp.
   static constexpr bool kInWarp = Width == 1 && kLineThreads <= kWarp;
 
   using Point = Complex<float>;

@@ -16,7 +16,7 @@ struct RowEpilogue {
   static_assert(K::kPoints % kWidth == 0);
 
   const RowFftArgs<T>& args;
-  RowSum<Shape>& sum;
+  LineSum<Shape>& sum;
   int line_thread;
 
   // Rows k and -k of sequence b from r[k], at `r_at`.
@@ -31,8 +31,8 @@ struct RowEpilogue {
         static_for<4>([&](auto e) { r[v * W + 4 * i + e] = four[e]; });
       });
     });
-    // The vectors of row -k are those of r turned round and moved on by one: each needs the first
-    // number of the next thread's.
+    // The vectors of row -k are those of r, reversed and shifted by one: each needs the first
+    // number of the next thread's vector.
     const int thread = thread_index() % kWarp;
     const bool last = thread == kWarp - 1 || line_thread == K::kLineThreads - 1;
     static_for<kVectors>([&](auto v) {
@@ -55,7 +55,7 @@ struct RowEpilogue {
   }
 
   // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e].
-  // Nothing is written unless `wanted`, but every thread comes here: the sums need all of them.
+  // It writes nothing unless `wanted`, but the sums need every thread.
   template <bool Mirrored>
   FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints]) {
     const int64_t row = b * args.seq + n;
@@ -67,8 +67,8 @@ struct RowEpilogue {
       static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
     } else {
       const T* x = args.x + b * args.batch_stride + n * args.row_stride;
-      // The compiler asks for constants early, which takes registers that only lines of one warp in
-      // 16 bits have to spare.
+      // The compiler hoists read-only loads, which takes registers. Only 16-bit lines of one warp
+      // have them to spare.
       constexpr bool kEarly = sizeof(T) == 2 && K::kWarps == 0;
       constexpr Cache kAs = kEarly ? Cache::kReadOnly : Cache::kDefault;
       static_for<kVectors>([&](auto v) {
@@ -116,7 +116,7 @@ struct RowEpilogue {
     });
   }
 
-  // Not to be read again here: it leaves the caches before x and the spectrum do.
+  // No kernel of this call reads it again: it is evicted before x and the spectrum.
   static FNET_DEVICE void write(T* to, const float (&u)[kWidth], Site where = Site::current()) {
     store_global<Cache::kStreaming>(to, rounded<T>(u), where);
   }

@@ -132,9 +132,9 @@ void row_fft_kernel(RowFftArgs<T> args) {
   });
   fft.sync();
 
-  RowSum<Shape> sum{shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>))) +
-                        slot * K::kSums * K::kWarps,
-                    line_thread};
+  LineSum<Shape> sum{shared_memory<float>(K::kLines * K::kTile * int(sizeof(Complex<float>))) +
+                         slot * K::kSums * K::kWarps,
+                     line_thread};
   Out out{args, sum, line_thread};
   const bool is_valid = requested < all;
   out.finish_pair(rows_at, b, k, is_valid);

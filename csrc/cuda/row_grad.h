@@ -33,10 +33,10 @@ struct RowGradient {
     });
   }
 
-  // du of a row. What the row leaves behind, in args.du and in the totals, it leaves if `wanted`.
-  FNET_DEVICE void row(int64_t row, bool wanted, RowSum<Shape>& sum,
+  // du of a row. It goes to args.du and into the totals only if `wanted`.
+  FNET_DEVICE void row(int64_t row, bool wanted, LineSum<Shape>& sum,
                        float (&du)[K::kPoints]) const {
-    // Plain loads: others the compiler would take to the front, rows of them at a time, and spill.
+    // Plain loads: the compiler would hoist read-only ones, whole rows at a time, and spill.
     V dy[kVectors], xhat[kVectors];
     static_for<kVectors>([&](auto v) {
       dy[v] = load_global<kWidth>(args.grad + row * K::kLength + column(v));
@@ -81,8 +81,8 @@ struct RowGradient {
     });
   }
 
-  // row[l] += from[-l]. Of four columns three are in one vector of `from`, turned round; the first
-  // is the next vector's first number, which the thread before has read.
+  // row[l] += from[-l]. Three of four columns are in one vector of `from`, reversed; the first is
+  // the next vector's first number, which the previous thread has read.
   FNET_DEVICE void add_mirrored(Shared<float> from, float (&row)[K::kPoints]) const {
     float first[K::kPoints / 4];
     const int mirror_base = swizzled((K::kLineThreads - 1 - line_thread) * kWidth);
@@ -169,7 +169,7 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int line_thread,
   if (line_thread == 0) write(kHalf / 2, nyquist, {0, 0}, nyquist, {0, 0});
 }
 
-// The block's totals, those of its lines added up, to args.partials.
+// The block's totals, the sums over its lines, to args.partials.
 template <class T, int Shape>
 FNET_DEVICE void write_totals(const RowGradArgs<T>& args, Shared<float> totals) {
   using K = RowGradBlock<Shape>;
@@ -212,7 +212,7 @@ void row_grad_kernel(RowGradArgs<T> args) {
     const int64_t b = index / lines * args.seq;
     const int k = int(index % lines);
     const bool has_pair = k + half != mirror(k, args.seq);  // row N/4 is its own pair
-    RowSum<Shape> sum{places + slot * K::kSums * K::kWarps, line_thread};
+    LineSum<Shape> sum{places + slot * K::kSums * K::kWarps, line_thread};
     const typename K::Fft fft{shared_memory<Complex<float>>(tile), opaque(line_thread), 0};
     fft.sync();  // the totals are clear, the last iteration has read the spectrum
 
@@ -221,7 +221,7 @@ void row_grad_kernel(RowGradArgs<T> args) {
       const int n = k + half * i, minus_n = mirror(n, args.seq);
       const bool is_mine = is_valid && (i == 0 || has_pair);
       float du[K::kPoints];
-      // The image goes through the second row's place, which is not taken yet.
+      // The image uses the second row's place, which is still free.
       const auto plane = shared_memory<float>(tile), image = plane + K::kLength;
       gradient.row(b + minus_n, is_mine && minus_n != n, sum, du);
       gradient.put(image, du);

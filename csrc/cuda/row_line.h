@@ -13,7 +13,7 @@ struct RowLine : RowBlock<Shape> {
 
 // Sums over the threads of a line, the same in all of them.
 template <int Shape>
-struct RowSum {
+struct LineSum {
   using K = RowLine<Shape>;
   Shared<float> places;  // of this line
   int line_thread, next = 0;
@@ -32,13 +32,13 @@ struct RowSum {
   }
 };
 
-// Where element l of a row lies while it passes between the order of the transform and that of
-// memory: such that neither threads at neighbours nor threads at 16 bytes of their own run meet in
-// a bank.
+// The position in shared memory of element l of a row, between the order of the transform and that
+// of global memory. Threads that access adjacent elements have no bank conflict, nor have threads
+// that access 16 bytes each.
 FNET_FN constexpr int swizzled(int l) { return l ^ l / 32 % 8 * 4; }
 
-// swizzled(l + C) from swizzled(l), for l < Range, a power of two, and a C that has none of l's
-// bits: exclusive or of both, of which only the lowest bits of C are not an addition.
+// swizzled(l + C) from swizzled(l), for l < Range, a power of two, and a C that shares no bit with
+// l: the exclusive or of both, which is an addition for all but the lowest bits of C.
 template <int Range, int C>
 FNET_FN constexpr int swizzled_on(int at) {
   static_assert((Range & (Range - 1)) == 0);

@@ -18,16 +18,16 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const int64_t sequence = blockIdx.z, stride = args.row_stride;
   const T* x = args.x + sequence * args.batch_stride;
 
-  // Columns -m-1 and -m-2 are an aligned pair; -m comes from the neighbour, who read it as its
-  // own -m-2. Only the tile's first line has no neighbour.
+  // Columns -m-1 and -m-2 are an aligned pair; -m comes from the neighbouring line, which read it
+  // as its own -m-2. Only the tile's first line has no neighbour.
   const int row = 2 * line_thread + odd;
   const T* here_at = x + row * stride + m;
   const T* there_at = x + (K::kSeq - row) * stride + (args.hidden - m - 2);
   const int64_t step = 2 * K::Fft::kLineThreads * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
-  // In 16 bits columns on their way take no more registers than their point does.
+  // In 16 bits a load in flight takes no more registers than its point.
   constexpr int kBatch = K::loads_in_flight(K::kTile.fft_blocks, sizeof(T) == 4 ? 3 : 0);
-  // The compiler asks for constants earlier still, past barriers.
+  // The compiler hoists read-only loads even past barriers.
   constexpr Cache kAs = sizeof(T) == 4 ? Cache::kDefault : Cache::kReadOnly;
   Complex<float> z[K::kLine.points];
   static_for<K::kLine.points>([&](auto q) {

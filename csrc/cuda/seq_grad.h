@@ -1,13 +1,13 @@
 // launch_seq_grad, defined: see kernels.h.
 //
 // The transform along seq of a line H[n, m] + i H[n, m + 1] is r[k, m] + i r[k, m + 1], real rows
-// of columns m and m + 1, which are also those of columns -m and -m - 1, upside down. A block has
-// F[0] or F[1], and hence even rows or odd ones.
+// of columns m and m + 1, which are also those of columns -m and -m - 1 in reverse order. A block
+// has F[0] or F[1], and hence even rows or odd ones.
 //
-// Columns lie in aligned pairs (m, m + 1), but their images in pairs (-m - 2, -m - 1): of the
-// former the next line has the numbers, as column m + 2. The last line of a tile has them from the
-// next tile, whose block began before and leaves its first column in args.edges. So each sector of
-// dx that a tile has whole is changed by one block.
+// Columns lie in aligned pairs (m, m + 1), but their images in pairs (-m - 2, -m - 1): the numbers
+// of column -m - 2 are those of the next line's column m + 2. The last line of a tile gets them
+// from the next tile, whose block started earlier and writes its first column to args.edges. So
+// only one block updates a sector of dx that lies within a tile.
 #pragma once
 
 #include "cuda/kernels.h"

@@ -1,5 +1,5 @@
-// Twiddle factors of one stage, made by the compiler and stored in the kernel's module: nothing is
-// planned, copied or kept at run time.
+// Twiddle factors of one stage, computed by the compiler and stored in the kernel's module: nothing
+// is computed or copied at run time.
 #pragma once
 
 #include "cuda/device.h"

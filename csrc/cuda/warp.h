@@ -1,4 +1,4 @@
-// The threads that run in step.
+// The size of a warp.
 #pragma once
 
 namespace fnet {

@@ -25,11 +25,12 @@ inline void sync_warp(Site where = Site::current()) {
 
 inline void announce(unsigned* flag, Site where = Site::current()) {
   sync_threads(where);
-  if (cuda_sim::Launch::current().first()) cuda_sim::Launch::current().announce(flag, where);
+  if (cuda_sim::Launch::current().is_first_thread())
+    cuda_sim::Launch::current().announce(flag, where);
 }
-// Of a flag that is not announced the launch reports a deadlock, and the block goes on.
+// If the flag is not announced, the launch reports a deadlock and the block continues.
 inline bool await(const unsigned* flag, Site where = Site::current()) {
-  if (cuda_sim::Launch::current().first()) cuda_sim::Launch::current().await(flag, where);
+  if (cuda_sim::Launch::current().is_first_thread()) cuda_sim::Launch::current().await(flag, where);
   sync_threads(where);
   return true;
 }
@@ -84,7 +85,7 @@ void write(bool shared, void* p, const Word<Bytes>& word, const Site& where) {
     memcpy(p, &word, Bytes);
 }
 
-// nvcc may move any load but a plain one past a store: the others are promises that there is none.
+// nvcc may move every load except a plain one past a store: the others assert that none intervenes.
 template <int Bytes, Cache C>
 Word<Bytes> read_global(const void* p, const Site& where) {
   return read<Bytes>(false, p, C == Cache::kDefault ? Touch::kRead : Touch::kConstantRead, where);

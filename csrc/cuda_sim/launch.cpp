@@ -24,7 +24,7 @@ char* shared_arena(size_t bytes) {
   return static_cast<char*>(memory);
 }
 
-// Kept from launch to launch: mapping stacks is what costs.
+// Reused by later launches: mapping stacks is expensive.
 Fiber& fiber(size_t i) {
   static std::vector<std::unique_ptr<Fiber>> pool;
   while (pool.size() <= i) pool.push_back(std::make_unique<Fiber>());

@@ -1,5 +1,5 @@
 // Runs the blocks of a kernel one after another, each thread as a fiber; in random order, unless
-// they await each other.
+// the launch is in order.
 #pragma once
 
 #include <map>
@@ -27,7 +27,7 @@ class Launch {
   static bool run(const LaunchConfig& config, Fiber::Body kernel, void* arguments);
   static Launch& current() { return *current_; }
 
-  // What threads ask for. access() is false where memory must not be touched.
+  // What threads call. access() is false if memory must not be accessed.
   bool access(bool shared, const void* p, int bytes, Touch touch, const Place& place);
   // Constants of the program, which kernels may read from now on.
   void show(const char* name, const void* p, size_t bytes);
@@ -36,7 +36,7 @@ class Launch {
   void announce(unsigned* flag, const Place& place);
   void await(const unsigned* flag, const Place& place);
   uint64_t shuffle(uint64_t value, int source_lane, const Place& place);
-  bool first() const { return thread_ == 0; }
+  bool is_first_thread() const { return thread_ == 0; }
   int lane() const { return thread_ % 32; }
   unsigned char* shared_base() { return reinterpret_cast<unsigned char*>(shared_.data); }
 
@@ -45,7 +45,8 @@ class Launch {
   struct Thread {
     Wait wait = Wait::kNothing;
     Place place;
-    // By turns: a lane may be one shuffle ahead of those that have yet to read its last value.
+    // Two, used alternately: a lane may be one shuffle ahead of those that still read its last
+    // value.
     uint64_t offered[2] = {};
     unsigned shuffles = 0;
   };

@@ -1,4 +1,4 @@
-// A pretended device: its memory, and what its kernels were seen to do. Plain C++, for test
+// A simulated device: its memory, and a record of what its kernels did. Plain C++, for test
 // drivers.
 //
 //   Session session(seed);
@@ -79,8 +79,8 @@ struct Buffer {
 // multiples of 256 bytes as cudaMalloc's do and live as long as the session.
 class Session {
  public:
-  // A block may have so much shared memory; by default what sm_90 gives it. The seed orders blocks,
-  // and the threads of a block between one barrier and the next.
+  // shared_limit: of a block, by default that of sm_90. The seed orders blocks, and the threads of
+  // a block between two barriers.
   explicit Session(uint64_t seed, size_t shared_limit = 227 * 1024);
   ~Session();
   Session(const Session&) = delete;

@@ -1,5 +1,5 @@
-// Who touched memory last, and when: finds two accesses of the same bytes, one of them a write,
-// that no barrier orders. This does not depend on the order in which the threads happened to run.
+// The last accesses to memory: finds two accesses of the same bytes, one of them a write, that no
+// barrier orders, whatever the order in which the threads ran.
 //
 // Time is counted in phases: it advances whenever a barrier lets threads go. An access made at time
 // t happened before one by thread u if a barrier that u passed let go at a time > t: one of u's

@@ -1,17 +1,15 @@
 // Butterflies: Dft<R>::run(z) replaces z[0..R) by its forward DFT, z[k] <- sum_j z[j] exp(-2 pi i
 // jk / R).
 //
-// Three rules make them all: R = 2; an odd prime by its symmetric pairs; a composite by
-// Cooley-Tukey. T is a float, a double or a vector of lanes; nothing else is ever written for a
-// particular width.
+// Three rules generate them all: R = 2; an odd prime by its symmetric pairs; a composite by
+// Cooley-Tukey. T is a float, a double or a vector of lanes; no code is specific to a width.
 #pragma once
 
 #include "fft/roots.h"
 
 namespace fnet {
 
-// The factor by which a composite radix is split: 4 where possible (no multiplications), else the
-// least.
+// The factor that splits a composite radix: 4 if possible (no multiplications), else the smallest.
 constexpr int split_factor(int n) {
   if (n > 4 && n % 4 == 0) return 4;
   for (int p = 2; p * p <= n; ++p)

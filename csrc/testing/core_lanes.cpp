@@ -39,7 +39,7 @@ void narrow(DType dtype, const float* from, int64_t count, bool one_by_one, void
              : narrow_in<FNET_WIDTH32>(dtype, from, count, to);
 }
 
-void narrow_past_the_caches(DType dtype, const float* from, int64_t count, void* to) {
+void narrow_streaming(DType dtype, const float* from, int64_t count, void* to) {
   constexpr int W = FNET_WIDTH32;
   visit_narrow(dtype, [&](auto t) {
     auto* p = static_cast<decltype(t)*>(to);
@@ -79,7 +79,7 @@ const LaneTests FNET_NAME(FNET_ISA) = {FNET_STRING(FNET_ISA),
                                        FNET_WIDTH64,
                                        widen,
                                        narrow,
-                                       narrow_past_the_caches,
+                                       narrow_streaming,
                                        lines<FNET_WIDTH32, float>,
                                        lines<FNET_WIDTH64, double>};
 

@@ -13,8 +13,8 @@ struct LaneTests {
   // float32 from a 16-bit dtype and back: in whole vectors, or one by one like the end of a row.
   void (*widen)(DType, const void* from, int64_t count, bool one_by_one, float* to);
   void (*narrow)(DType, const float* from, int64_t count, bool one_by_one, void* to);
-  // The same past the caches; `to` is aligned to 64 bytes, count a multiple of 64.
-  void (*narrow_past_the_caches)(DType, const float* from, int64_t count, void* to);
+  // The same with non-temporal stores; `to` is aligned to 64 bytes, count a multiple of 64.
+  void (*narrow_streaming)(DType, const float* from, int64_t count, void* to);
 
   // The DFTs of as many lines as there are lanes, [lane, point] complex; plan is a LinePlan.
   void (*line_fft32)(const void* plan, const float* from, void* scratch, float* to);

@@ -235,11 +235,11 @@ py::array_t<float> widen_lanes(const std::string& dtype, py::array_t<uint16_t> b
 }
 
 py::array_t<uint16_t> narrow_lanes(const std::string& dtype, py::array_t<float> values,
-                                   bool one_by_one, bool past_the_caches) {
+                                   bool one_by_one, bool streaming) {
   Guarded to(size_t(values.size()) * sizeof(uint16_t));
   const LaneTests& tests = lane_tests();
-  if (past_the_caches)
-    tests.narrow_past_the_caches(dtype_of(dtype), values.data(), values.size(), to.data());
+  if (streaming)
+    tests.narrow_streaming(dtype_of(dtype), values.data(), values.size(), to.data());
   else
     tests.narrow(dtype_of(dtype), values.data(), values.size(), one_by_one, to.data());
   check(to.intact());
@@ -312,7 +312,7 @@ PYBIND11_MODULE(fnet_core_test, m) {
   m.def("widen_lanes", &widen_lanes, py::arg("dtype"), py::arg("bits"),
         py::arg("one_by_one") = false);
   m.def("narrow_lanes", &narrow_lanes, py::arg("dtype"), py::arg("values"),
-        py::arg("one_by_one") = false, py::arg("past_the_caches") = false);
+        py::arg("one_by_one") = false, py::arg("streaming") = false);
   m.def("widths", [] { return py::make_tuple(lane_tests().width32, lane_tests().width64); });
   m.def("line_fft32", &line_fft<float>);
   m.def("line_fft64", &line_fft<double>);

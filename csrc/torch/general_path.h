@@ -1,5 +1,5 @@
 // Lengths without kernels of our own: torch.fft's one-sided transform, then our mirror and
-// epilogue, slice by slice of the batch, so that the spectrum in memory stays bounded.
+// epilogue. Slices of the batch bound the memory of the spectrum.
 //
 // Halves are a backend's kernels before and after the transform: workspace(args) in bytes,
 // widen(args, wide), finish(args, spectrum, workspace).

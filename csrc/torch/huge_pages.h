@@ -1,6 +1,6 @@
-// Fresh memory on Linux comes 4 KiB at a time, a fault for each: for the outputs of a training step
-// that is as long as the step itself. Where the system leaves huge pages to the asking ("madvise",
-// the common setting), this asks.
+// On Linux, fresh memory costs a page fault per 4 KiB: for the outputs of a training step, as long
+// as the step itself. If the system grants huge pages on request ("madvise", the usual setting),
+// this requests them.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ namespace fnet::binding {
 
 inline constexpr size_t kHugePage = 2 << 20;
 
-// Asks for huge pages for so many bytes at p, which have not been written yet. A wish: without
-// effect on small or already mapped memory, and never an error.
+// Requests huge pages for `bytes` bytes at p, before they are written. A hint: it has no effect on
+// small or already mapped memory, and never fails.
 inline void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] size_t bytes) {
 #ifdef __linux__
   const uintptr_t first = reinterpret_cast<uintptr_t>(p), last = first + bytes;

@@ -1,6 +1,6 @@
-// The CPU kernels' workspace. It stays with its thread from call to call, in huge pages where the
-// system has them: fresh pages would cost a fault each, and scattered ones collide in the cache
-// that the workspace is sized for (a quarter to a third of a call, at 2x2048x768 and 4x512x1024).
+// The CPU kernels' workspace. A thread keeps it from call to call, in huge pages if the system has
+// them: fresh pages cost a fault each, and scattered ones conflict in the cache that the workspace
+// is sized for (a quarter to a third of a call, at 2x2048x768 and 4x512x1024).
 #pragma once
 
 #include <torch/headeronly/util/Exception.h>
@@ -15,8 +15,8 @@ namespace fnet::binding {
 
 class Workspace {
  public:
-  // Larger ones are given back after the call.
-  static constexpr size_t kMostKept = 64 << 20;
+  // Larger ones are freed after the call.
+  static constexpr size_t kMaxKept = 64 << 20;
 
   explicit Workspace(size_t bytes) : block_(std::exchange(kept(), Block{})) {
     if (block_.bytes >= bytes) return;
@@ -30,7 +30,7 @@ class Workspace {
     prefer_huge_pages(data, bytes);
   }
   ~Workspace() {
-    if (block_.bytes <= kMostKept) kept() = std::move(block_);
+    if (block_.bytes <= kMaxKept) kept() = std::move(block_);
   }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;

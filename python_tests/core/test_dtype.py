@@ -97,7 +97,7 @@ def test_lanes_widen_what_scalars_widen(name: str, one_by_one: bool) -> None:
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
-@pytest.mark.parametrize("how", [{}, {"one_by_one": True}, {"past_the_caches": True}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"one_by_one": True}, {"streaming": True}], ids=str)
 def test_lanes_round_as_scalars_round(name: str, how: dict[str, bool]) -> None:
     x = values()
     nan = np.isnan(x)

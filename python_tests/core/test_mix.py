@@ -134,7 +134,7 @@ def stream_bytes() -> Iterator[Callable[[int], None]]:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("hidden", [96, 98])
 @pytest.mark.parametrize("epilogue", [0, 2])
-def test_outputs_past_the_caches(
+def test_streamed_outputs(
     epilogue: int, hidden: int, dtype: str, stream_bytes: Callable[[int], None]
 ) -> None:
     """Rows of whole cache lines, here those of 96, are streamed; no bit depends on it."""

@@ -1,6 +1,6 @@
-// Lanes<R, W>: W numbers that take the same road, one from each of W transforms. GCC's and Clang's
-// vector extension turns them into SSE, AVX2, AVX-512 or NEON registers; there are no intrinsics
-// here.
+// Lanes<R, W>: W numbers that undergo the same operations, one from each of W transforms. The
+// vector extension of GCC and Clang compiles them to SSE, AVX2, AVX-512 or NEON registers, without
+// intrinsics.
 //
 // Everything in namespace FNET_ISA is compiled once per instruction set (kernels_*.cpp defines it).
 #pragma once
@@ -15,8 +15,8 @@ namespace fnet::FNET_ISA {
 template <class R, int W>
 struct Lanes {
   typedef R Vector __attribute__((vector_size(sizeof(R) * W)));
-  // In memory, aligned as its numbers are. (memcpy may write over anything, for all that the
-  // compiler knows: every pointer and length would be loaded again after each store.)
+  // In memory, with the alignment of one number. (The compiler assumes that memcpy aliases
+  // everything, and would reload every pointer and length after each store.)
   typedef R InMemory __attribute__((vector_size(sizeof(R) * W), aligned(alignof(R))));
   static constexpr int kWidth = W;
   using Real = R;

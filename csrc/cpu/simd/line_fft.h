@@ -1,8 +1,7 @@
 // The in-place FFT of one complex line per lane: decimation in frequency, depth first, so that
 // after the first stages every sub-line is transformed while it is in L1.
 //
-// Output k is left at plan.position[k], and whoever reads it looks it up there: nothing is ever
-// reordered in memory.
+// Output k stays at plan.position[k], where readers look it up: nothing is reordered in memory.
 #pragma once
 
 #include "cpu/line_plan.h"

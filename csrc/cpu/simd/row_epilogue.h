@@ -1,4 +1,4 @@
-// The end of a row: from r = scale M(x)[n, :] and x[n, :] to y[n, :].
+// The epilogue of a row: from r = scale M(x)[n, :] and x[n, :] to y[n, :].
 #pragma once
 
 #include "core/args.h"
@@ -9,7 +9,7 @@
 
 namespace fnet::FNET_ISA {
 
-// One sequence's rows, and what becomes of them.
+// The rows of one sequence, and where the epilogue writes them.
 template <class T>
 struct RowOutput {
   using R = Compute<T>;
@@ -26,11 +26,11 @@ struct RowOutput {
   bool streams;   // y and normalized use non-temporal stores; rows are then aligned to 64 bytes
 };
 
-// Room for a row of r: it can be read W lanes at a time forwards from 0 and backwards from
-// `hidden`, which holds element 0 again, so that the mirror of a row needs no special case.
+// Rows of r with headroom: each can be read W lanes at a time, forwards from 0 and backwards from
+// `hidden`, which holds element 0 again. So the mirror of a row needs no special case.
 template <class R>
 struct MixedRows {
-  R* first;
+  R* base;
   int64_t pitch;
 
   static FNET_FN int64_t pitch_for(int64_t hidden, int width) {
@@ -39,7 +39,7 @@ struct MixedRows {
   static FNET_FN MixedRows over(R* scratch, int64_t hidden, int width) {
     return {scratch + width, pitch_for(hidden, width)};
   }
-  FNET_FN R* row(int64_t i) const { return first + i * pitch; }
+  FNET_FN R* row(int64_t i) const { return base + i * pitch; }
 };
 
 // r[l .. l + Width), or its mirror r[-l], r[-l - 1], ...
@@ -110,8 +110,8 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
 }
 
 // Rows k .. k + count - 1 and their mirrors from the same `count` rows of r:
-// M(x)[-k, l] = M(x)[k, -l]. Rows first, then mirrors, either in the order in which they lie in
-// memory, which the hardware fetches ahead.
+// M(x)[-k, l] = M(x)[k, -l]. Rows come first, then mirrors, both in memory order, which hardware
+// prefetchers follow.
 template <int W, class T>
 void finish_rows(const RowOutput<T>& out, int64_t k, int64_t count,
                  const MixedRows<Compute<T>>& rows, Compute<T>* u) {

@@ -35,8 +35,8 @@ FNET_FN Lanes<R, W> load(const R* p) {
   return Lanes<R, W>::load(p);
 }
 
-// The upper halves of float32. (GCC makes five instructions of the plain conversion on AVX2, not
-// one.)
+// The upper halves of float32. (GCC compiles the plain conversion to five instructions on AVX2
+// instead of one.)
 template <int W>
 FNET_FN Lanes<float, W> load(const BFloat16* p) {
   using V = typename Lanes<float, W>::Vector;
@@ -81,7 +81,7 @@ FNET_FN auto stored(Lanes<R, W> a) {
     memcpy(&u, &a.v, sizeof(u));
     u += 0x7fff + (u >> 16 & 1);
 #if FNET_WIDTH32 >= 8
-    if constexpr (W == 8) {  // GCC knows no good way to the upper halves on AVX2
+    if constexpr (W == 8) {  // GCC compiles the upper halves badly on AVX2
       const __m256i upper =
           _mm256_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, 2, 3, 6, 7,
                            10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);
@@ -116,9 +116,8 @@ FNET_FN void store(T* p, Lanes<Compute<T>, W> a) {
   *reinterpret_cast<InMemory*>(p) = bits;
 }
 
-// As store(), but past the caches, for an output that they could not hold anyway: nothing is read
-// first, and nothing useful is pushed out. p is aligned to the vector; end_streaming() must come
-// before anybody reads.
+// A non-temporal store, for an output that the caches cannot hold anyway: it reads no line first
+// and evicts nothing useful. p is aligned to the vector; call end_streaming() before anyone reads.
 template <int W, class T>
 FNET_FN void stream(T* p, Lanes<Compute<T>, W> a) {
   const auto bits = stored<T>(a);

@@ -2,8 +2,8 @@
 // one: launches and queries of ours must neither report it nor clear it. Prints a line per case.
 #include <cstdio>
 
-#include "cuda/device.h"
 #include "cuda/api.h"
+#include "cuda/device.h"
 
 extern int last_error, launch_status, query_status;  // of pretended_runtime.cpp
 
@@ -19,7 +19,7 @@ void report(const char* what, int pending, int status_of_launch, int status_of_q
   const int launched = launch<nothing_kernel>(LaunchConfig{.name = "nothing"}, &y);
   const int after_launch = last_error;
   last_error = pending;
-  const int processors = cuda::current_device().processors;
+  const int processors = current_device().processors;
   std::printf("%s: launch %d, pending %d; %d processors, pending %d\n", what, launched,
               after_launch, processors, last_error);
 }
