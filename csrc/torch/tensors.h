@@ -64,7 +64,7 @@ inline bool is_aligned(const Tensor& t, int64_t alignment) {
   return reinterpret_cast<intptr_t>(t.const_data_ptr()) % alignment == 0;
 }
 
-// t without gaps, and its beginning aligned to so many bytes: itself or a copy.
+// t, contiguous and aligned to `alignment` bytes: itself or a copy.
 inline Tensor contiguous(const Tensor& t, int64_t alignment) {
   const Tensor dense = t.is_contiguous() ? t : torch::stable::contiguous(t);
   return is_aligned(dense, alignment) ? dense : torch::stable::clone(dense);
@@ -73,8 +73,8 @@ inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t, int64_t 
   return t ? std::optional<Tensor>(contiguous(*t, alignment)) : std::nullopt;
 }
 
-// x as [batch, seq, hidden] with last stride 1 and rows aligned to so many bytes: in place where
-// its strides allow, else a copy. x must outlive the result's pointers.
+// x as [batch, seq, hidden] with last stride 1 and rows aligned to `alignment` bytes: in place if
+// its strides allow it, otherwise a copy. x must outlive the result's pointers.
 struct Rows {
   Tensor x;
   int64_t batch = 1, seq, hidden, batch_stride, row_stride;
@@ -114,7 +114,7 @@ struct Rows {
   }
 };
 
-// What both ops over a tensor x and optional rows [hidden] must agree on.
+// Checks an optional row [hidden] against x.
 inline void check_affine(const char* op, const char* name, const std::optional<Tensor>& t,
                          const Tensor& x, int64_t hidden) {
   if (!t) return;
@@ -150,7 +150,7 @@ inline MixArgs mix_args(const Rows& in, DType dtype, double scale) {
   return args;
 }
 
-// Sequences [begin, end) of the batch alone.
+// Only sequences [begin, end) of the batch.
 inline MixArgs part_of(const MixArgs& args, int64_t begin, int64_t end) {
   const int64_t wide = compute_size(args.dtype), narrow = element_size(args.dtype);
   const int64_t row = begin * args.seq, element = row * args.hidden;
