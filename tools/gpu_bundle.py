@@ -118,8 +118,9 @@ def main() -> int:
         return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name in ("csrc", "build_backend", "fnet_kernels"):
+        shutil.rmtree(TREE / name, ignore_errors=True)  # what was moved must not be built twice
         ignored = shutil.ignore_patterns("*.so", "__pycache__")
-        shutil.copytree(ROOT / name, TREE / name, dirs_exist_ok=True, ignore=ignored)
+        shutil.copytree(ROOT / name, TREE / name, ignore=ignored)
     shutil.copy2(ROOT / "setup.py", TREE)
     build(args.arch)
     for module in ("_C.abi3.so", CUDA):
