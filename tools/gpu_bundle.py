@@ -15,6 +15,7 @@ so that the kernels carry no switches.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import lzma
 import os
@@ -80,6 +81,20 @@ def edited(variant: Variant, source: str) -> str:
     return source.replace(variant.old, variant.new)
 
 
+SOURCES = ("csrc", "build_backend", "setup.py")
+
+
+def fingerprint(root: Path) -> str:
+    """A hash of what the modules are built from."""
+    found = hashlib.sha256()
+    for name in SOURCES:
+        top = root / name
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                found.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return found.hexdigest()
+
+
 def build(arch: str) -> None:
     """setup.py in TREE, for one architecture."""
     environment = {**os.environ, "FNET_CUDA": "1", "TORCH_CUDA_ARCH_LIST": arch}
@@ -136,7 +151,7 @@ def main() -> int:
         compile_only(variant.objects)
     size = sum(path.stat().st_size for path in FOLDER.rglob("*.xz"))
     content = {"torch": torch.__version__, "cuda": torch.version.cuda, "arch": args.arch}
-    content |= {"variants": args.variants, "bytes": size}
+    content |= {"sources": fingerprint(ROOT), "variants": args.variants, "bytes": size}
     (FOLDER / "bundle.json").write_text(json.dumps(content, indent=1) + "\n")
     print(f"{FOLDER}: {size / 2**20:.1f} MB, {len(args.variants)} variants")
     if size > MOST:

@@ -29,6 +29,7 @@ import sys
 import time
 from pathlib import Path
 
+from tools.gpu_bundle import fingerprint
 from tools.gpu_step import ABSENT, FAIL, INJECTED, PASS, Check, Part, Step, line
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,8 +74,10 @@ def update_tree() -> None:
     TREE.mkdir(parents=True, exist_ok=True)
     # An older setuptools does not understand pyproject.toml, and setup.py needs nothing of it.
     wanted = sources(ROOT) - {Path("pyproject.toml")}
-    for path in sources(TREE) - wanted:
+    for path in sources(TREE) - wanted - {Path("pytest.ini")}:
         (TREE / path).unlink()
+    # Without it pytest would take pyproject.toml of ROOT, and with it ROOT's modules.
+    (TREE / "pytest.ini").write_text("[pytest]\n")
     for path in wanted:
         target = TREE / path
         if not (target.exists() and filecmp.cmp(ROOT / path, target, shallow=False)):
@@ -107,6 +110,13 @@ def build(check: Check) -> list[Part]:
         copy_modules(ROOT / "fnet_kernels", package)
         return [python("setup.py starts", "setup.py", "build_ext", "--help", limit=120)]
     if check.prebuilt:
+        bundle = json.loads((check.prebuilt / "bundle.json").read_text())
+        if bundle["sources"] != fingerprint(ROOT):
+            return [Part("bundle", None, 0, remark="the bundle is of other sources: build it anew")]
+        capability = check.machine.get("capability", bundle["arch"])
+        if capability != bundle["arch"]:
+            remark = f"the bundle is for {bundle['arch']}, the device has {capability}"
+            return [Part("bundle", None, 0, remark=remark)]
         copy_modules(check.prebuilt, package)
         return [python("prebuilt modules load", "-c", LOADS, limit=60)]
     return [python("setup.py", "setup.py", "build_ext", "--inplace", limit=300)]
@@ -131,13 +141,7 @@ def smoke(check: Check) -> list[Part]:
 
 
 TEST_LIMIT = 90  # seconds of one test
-TEST_FILES = {
-    "accuracy": ["test_gpu_accuracy.py", "-k", "not gradient"],
-    "inputs": ["test_gpu_inputs.py", "-k", "not gradient"],
-    "gradients": ["test_gpu_accuracy.py", "test_gpu_inputs.py", "-k", "gradient"],
-    "torch": ["test_gpu_torch.py"],
-    "streams": ["test_gpu_streams.py"],
-}
+TEST_FILES = ("accuracy", "inputs", "torch", "streams")
 
 
 def tests(check: Check) -> list[Part]:
@@ -147,31 +151,33 @@ def tests(check: Check) -> list[Part]:
     # ends the process. An older one waits for the limit of the part.
     options += ["-o", f"faulthandler_timeout={TEST_LIMIT}"]
     options += ["-o", "faulthandler_exit_on_timeout=true"]
-    parts = []
-    for name, words in TEST_FILES.items():
-        words = [f"python_tests/gpu/{w}" if w.endswith(".py") else w for w in words]
-        forward = name in ("accuracy", "inputs")
-        parts.append(
-            python(name, "-m", "pytest", *words, *options, limit=180, backward=not forward)
-        )
+    command = ["-m", "pytest", *options]
+    # The same tests without what runs the backward pass, which may lose the device.
+    forward = {"FNET_GPU_FORWARD": "1"}
+    first = "python_tests/gpu/test_gpu_accuracy.py"
+    only = (first, "-k", "not gradient")
+    parts = [python("forward", *command, *only, limit=120, variables=forward)]
+    for name in TEST_FILES:
+        file = f"python_tests/gpu/test_gpu_{name}.py"
+        parts.append(python(name, *command, file, limit=180, backward=True))
     return parts
 
 
-#: The parts of bench.gpu in their order, forward before backward before memory, and the seconds
-#: that each may take.
+#: The parts of bench.gpu in their order, forward before backward, and the seconds
+#: that each may take. Those with targets come first.
 BENCH_PARTS = {
-    "forward bf16": 90,
+    "forward bf16": 150,
     "forward bf16 long": 90,
     "layer bf16": 60,
     "step bf16": 90,
-    "step bf16 long": 90,
+    "memory": 40,
     "kernels": 40,
+    "step bf16 long": 90,
     "forward fp32": 60,
     "step fp32": 60,
     "general path": 40,
     "forward, other shapes": 120,
     "step, other shapes": 150,
-    "memory": 60,
 }
 
 
@@ -200,15 +206,10 @@ def models(check: Check) -> list[Part]:
         return [Part("models", None, 0, remark="there is no transformers here")]
     parts = []
     for name in MODEL_PARTS:
-        words = [
-            "-m",
-            "bench.gpu.models",
-            *name.split(),
-            "--out",
-            str(check.out),
-            *rehearsed(check),
-        ]
-        parts.append(python(name, *words, limit=150, backward=name.startswith("training")))
+        limit = 180 if "compiled" in name else 80
+        words = ["-m", "bench.gpu.models", *name.split(), *rehearsed(check)]
+        words += ["--out", str(check.out), "--seconds", f"{limit - 20}"]
+        parts.append(python(name, *words, limit=limit, backward=name.startswith("training")))
     return parts
 
 
@@ -229,6 +230,7 @@ def profile(check: Check) -> list[Part]:
     ncu = find_tool("ncu")
     parts = []
     for shape in ("32x512x768", "4x4096x768"):
+        file = check.out / f"profile-{shape}.ncu-rep"
         workload = [sys.executable, *WORKLOAD, "--shape", shape, "--dtype", "bfloat16"]
         if check.rehearse:
             command = [*workload, "--rehearse"]
@@ -236,9 +238,13 @@ def profile(check: Check) -> list[Part]:
             return [Part("ncu", None, 0, remark="there is no ncu on PATH or beside nvcc")]
         else:
             command = [ncu, "--set", "full", "--clock-control", "none", "-f", "-o"]
-            command += [str(check.out / f"profile-{shape}"), "--kernel-name-base", "demangled"]
-            command += ["--kernel-name", "regex:fnet", "--launch-count", "16", *workload]
-        parts.append(Part(shape, command, 90, backward=True))
+            command += [str(file.with_suffix("")), "--kernel-name-base", "demangled"]
+            command += ["--kernel-name", "regex:fnet", "--launch-count", "40", *workload]
+        written = None if check.rehearse else file
+        parts.append(Part(shape, command, 120, backward=True, creates=written))
+        if ncu is not None and not check.rehearse:  # readable without ncu, in the logs
+            raw = [ncu, "--import", str(file), "--page", "raw", "--csv"]
+            parts.append(Part(f"{shape} as text", raw, 30, backward=True))
     return parts
 
 
@@ -256,11 +262,10 @@ def variants(check: Check) -> list[Part]:
     for number in range(1 if check.rehearse else ROUNDS):
         for name in names:
             tree = variant_tree(check, name)
-            path = os.pathsep.join([str(tree), str(TREE), check.environment["PYTHONPATH"]])
             words = ["-m", "tools.gpu_variant", name, "--out", str(check.out), *rehearsed(check)]
-            variables = {"PYTHONPATH": path}
             label = f"{name} {number + 1}"
-            parts.append(python(label, *words, limit=60, variables=variables, backward=True))
+            # `-m` puts the folder that it runs in before PYTHONPATH.
+            parts.append(python(label, *words, limit=60, cwd=tree, backward=True))
     return parts
 
 
@@ -312,7 +317,7 @@ STEPS = [
     Step("test", 360, tests),
     Step("bench", 600, bench),
     Step("models", 400, models),
-    Step("profile", 180, profile),
+    Step("profile", 240, profile),
     Step("variants", 360, variants),
     Step("sanitize", 480, sanitize),
 ]

@@ -1,10 +1,11 @@
 """Commands that survive each other: each a process of its own, with limits of time and of output.
 
-defines: Part, Result, Step, Check, PASS, FAIL, ABSENT, SKIPPED
+defines: Part, Result, Step, Check, PASS, FAIL, ABSENT, SKIPPED, WRONG
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -27,8 +28,9 @@ class Part:
     """One process of a step.
 
     `command` is what runs; None says in `remark` why nothing can. `limit` is in seconds.
-    `backward`: it runs the kernels of the backward pass, so it is skipped once these have hung.
-    `status` is the exit status of success.
+    `backward`: it runs the kernels of the backward pass, so it is skipped once these have crashed
+    or hung. `status` is the exit status of success. `cwd` comes before PYTHONPATH when the command
+    is a module; the tree by default. `creates` must be there afterwards.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Part:
     backward: bool = False
     status: int = 0
     remark: str = ""
+    cwd: Path | None = None
+    creates: Path | None = None
 
 
 @dataclass
@@ -49,7 +53,12 @@ class Result:
     verdict: str
     seconds: float = 0.0
     remark: str = ""
-    hung: bool = False
+    status: int | None = None  # the exit status; None where the part was stopped, or did not run
+
+
+#: The exit status of a smoke test that ran to its end with a wrong result. Every other failure says
+#: that the kernels crash, trap or hang.
+WRONG = 4
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,9 @@ class Check:
         self.hang_limit: float | None = None  # of an injected hang, which is known to have no end
         for folder in (self.out, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        for log in self.logs.glob("*.log"):
-            log.unlink()
+        summary = self.out / "summary.json"
+        if summary.exists():  # of an earlier call for other steps
+            self.results = [Result(**r) for r in json.loads(summary.read_text())["results"]]
         self.environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")])),
@@ -89,9 +99,12 @@ class Check:
         self.environment.setdefault("MAX_JOBS", str(cores or os.cpu_count() or 1))
 
     @property
-    def backward_hangs(self) -> bool:
-        """Whether the smoke test of the backward pass had no end."""
-        return any(r.hung and r.step == "smoke" and r.part == "backward" for r in self.results)
+    def backward_is_off(self) -> bool:
+        """Whether the smoke test of the backward pass crashed or hung; wrong is not off."""
+        return any(
+            (r.step, r.part, r.verdict) == ("smoke", "backward", FAIL) and r.status != WRONG
+            for r in self.results
+        )
 
     def log(self, step: str, part: str) -> Path:
         return self.logs / f"{step}-{part}.log".replace(" ", "-").replace(",", "")
@@ -99,7 +112,10 @@ class Check:
     def run_step(self, step: Step, limit: float, only: Sequence[str] | None = None) -> list[Result]:
         """Run the parts, or those named, in order; whatever happens to one, the next one runs."""
         end = time.monotonic() + min(step.limit, limit)
-        results = []
+        results: list[Result] = []
+        self.results = [r for r in self.results if r.step != step.name]
+        for log in self.logs.glob(f"{step.name}-*.log"):
+            log.unlink()
         try:
             parts = step.parts(self)
         except Exception as error:  # the other steps still have something to say
@@ -116,8 +132,8 @@ class Check:
         if part.command is None:
             verdict = ABSENT if part.remark.startswith("there is no") else FAIL
             return Result(step, part.name, verdict, remark=part.remark)
-        if part.backward and self.backward_hangs:
-            return Result(step, part.name, SKIPPED, remark="the backward pass hung in the smoke")
+        if part.backward and self.backward_is_off:
+            return Result(step, part.name, SKIPPED, remark="the backward pass failed in the smoke")
         if left < 1:
             return Result(step, part.name, SKIPPED, remark="the step's time is over")
         failure = self.injected.get(f"{step}/{part.name}") if self.rehearse else None
@@ -131,16 +147,18 @@ class Check:
         seconds = round(time.monotonic() - started, 1)
         if status is None:
             remark = f"stopped after {limit:.0f} s"
-            return Result(step, part.name, FAIL, seconds, remark, hung=True)
+            return Result(step, part.name, FAIL, seconds, remark)
         verdict = PASS if status == part.status else FAIL
         remark = "" if verdict == PASS else f"exit status {status}"
-        return Result(step, part.name, verdict, seconds, remark)
+        if verdict == PASS and part.creates is not None and not part.creates.exists():
+            verdict, remark = FAIL, f"{part.creates.name} was not written"
+        return Result(step, part.name, verdict, seconds, remark, status)
 
     def _run(self, command: Sequence[str], log: Path, limit: float, part: Part) -> int | None:
         """The exit status; None when it ran out of time and was killed."""
         child = subprocess.Popen(
             command,
-            cwd=self.tree,
+            cwd=part.cwd or self.tree,
             env=self.environment | dict(part.variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

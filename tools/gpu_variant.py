@@ -9,6 +9,7 @@ the copy of the same run, which cancels most of what differs between runs.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -44,6 +45,13 @@ def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
+def loaded_module() -> str:
+    """The hash of the module whose kernels ran: variants that share one were never told apart."""
+    name = "fnet_kernels._C_cuda"
+    module = sys.modules.get(name) or sys.modules["fnet_kernels._C"]
+    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:16]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="of the variant, in the file")
@@ -55,6 +63,7 @@ def main() -> int:
     runs = json.loads(path.read_text()) if path.exists() else {"machine": device.facts()}
     found = times(device, args.out)
     runs.setdefault("variants", {}).setdefault(args.name, []).append(found)
+    runs.setdefault("modules", {})[args.name] = loaded_module()
     path.write_text(json.dumps(runs, indent=1) + "\n")
     for what, row in found.items():
         print(f"{args.name}: {what}: {row['us']:.1f} us, {row['over_copy']:.2f} x copy")

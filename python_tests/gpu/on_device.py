@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import fnet_kernels
 from bench.gpu.device import Cuda, Device, Host
 from fnet_kernels import fused_fourier_mix
 from fnet_kernels._ops.load import DEVICES
@@ -23,6 +24,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 MODE = os.environ.get("FNET_GPU_TESTS", "")
 REHEARSAL = MODE == "rehearse"
+#: Nothing that runs the backward pass, which may lose the device.
+FORWARD_ONLY = os.environ.get("FNET_GPU_FORWARD") == "1"
+assert Path(fnet_kernels.__file__).is_relative_to(ROOT), "the package of another tree is loaded"
 ALL_DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
