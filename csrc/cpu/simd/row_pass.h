@@ -76,8 +76,8 @@ void row_tile(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const C
   // mirrors. Not if the spectrum exceeds L2: its own loads would wait for the prefetches.
   const bool prefetches =
       out.epilogue != Epilogue::kMix && layout.size() * int64_t(sizeof(Compute<T>)) <= l2_bytes();
-  const T* up = out.x + k0 * out.row_stride;
-  const T* down = out.x + (out.seq - k0 - 2 * W + 1) * out.row_stride;
+  const T* up = prefetches ? out.x + k0 * out.row_stride : nullptr;
+  const T* down = prefetches ? out.x + (out.seq - k0 - 2 * W + 1) * out.row_stride : nullptr;
   transform_rows<W>(plan, layout, G, band, line, rows, [&](int64_t m) FNET_INLINE_LAMBDA {
     if (!prefetches) return;
     prefetch<4 * W * sizeof(T)>(up + m * 4 * W);
