@@ -110,9 +110,7 @@ class Build(BuildExtension):
         try:
             return fnet_nvcc.compile_all(TOOLKIT, cuda, headers, ROOT / "csrc", folder, local_gpu())
         except (fnet_nvcc.NoArchitecture, RuntimeError) as error:
-            if os.environ.get("FNET_CUDA") == "1":
-                stop(f"FNET_CUDA=1, but {error}")
-            print(f"fnet_kernels: no CUDA kernels in this build: {error}", flush=True)
+            go_without_cuda(str(error))
             return None
         except ValueError as error:
             stop(str(error))
@@ -179,9 +177,14 @@ def why_no_cuda() -> str | None:
             f"nvcc is of CUDA {version} and torch of CUDA {cuda}, whose majors must agree: name a "
             f"toolkit of CUDA {cuda} in CUDA_HOME"
         )
-    if why and wanted == "1":
-        stop(f"FNET_CUDA=1, but {why}")
     return why
+
+
+def go_without_cuda(why: str) -> None:
+    """Say why there are no CUDA kernels, or stop where FNET_CUDA=1 asks for them."""
+    if os.environ.get("FNET_CUDA") == "1":
+        stop(f"FNET_CUDA=1, but {why}")
+    print(f"fnet_kernels: no CUDA kernels in this build: {why}", flush=True)
 
 
 def local_gpu() -> str | None:
@@ -205,7 +208,7 @@ CUDA_MODULE = "fnet_kernels._C_cuda"
 TOOLKIT = None if os.environ.get("FNET_CUDA") == "0" else fnet_nvcc.find_toolkit()
 NO_CUDA = why_no_cuda()
 if NO_CUDA:
-    print(f"fnet_kernels: no CUDA kernels in this build: {NO_CUDA}")
+    go_without_cuda(NO_CUDA)
 setup(
     ext_modules=[cpu_extension()] + ([] if NO_CUDA else [cuda_extension()]),
     cmdclass={"build_ext": Build},

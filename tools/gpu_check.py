@@ -163,17 +163,16 @@ def tests(check: Check) -> list[Part]:
     return parts
 
 
-#: The parts of bench.gpu in their order, forward before backward, and the seconds
-#: that each may take. Those with targets come first.
+#: The parts of bench.gpu in their order, and the seconds that each may take.
 BENCH_PARTS = {
     "forward bf16": 150,
     "forward bf16 long": 90,
     "layer bf16": 60,
+    "forward fp32": 60,
     "step bf16": 90,
+    "step bf16 long": 90,
     "memory": 40,
     "kernels": 40,
-    "step bf16 long": 90,
-    "forward fp32": 60,
     "step fp32": 60,
     "general path": 40,
     "forward, other shapes": 120,

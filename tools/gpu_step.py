@@ -113,17 +113,16 @@ class Check:
         """Run the parts, or those named, in order; whatever happens to one, the next one runs."""
         end = time.monotonic() + min(step.limit, limit)
         results: list[Result] = []
-        self.results = [r for r in self.results if r.step != step.name]
-        for log in self.logs.glob(f"{step.name}-*.log"):
-            log.unlink()
         try:
             parts = step.parts(self)
         except Exception as error:  # the other steps still have something to say
             parts = [Part("parts", None, 0, remark=f"{type(error).__name__}: {error}")]
         for part in (p for p in parts if only is None or p.name in only):
+            self.log(step.name, part.name).unlink(missing_ok=True)
             result = self.run_part(step.name, part, end - time.monotonic())
             results.append(result)
-            self.results.append(result)
+            same = (step.name, part.name)
+            self.results = [r for r in self.results if (r.step, r.part) != same] + [result]
             print(line(result), flush=True)
         return results
 
@@ -181,9 +180,10 @@ class Check:
         return status
 
     def archive(self) -> None:
-        """All logs as one file in `out`."""
+        """The logs of all results as one file in `out`."""
+        paths = sorted(self.log(r.step, r.part) for r in self.results)
         with tarfile.open(self.out / "logs.tar.gz", "w:gz") as tar:
-            for path in sorted(self.logs.glob("*.log")):
+            for path in (path for path in paths if path.exists()):
                 tar.add(path, path.name)
 
     def content(self) -> dict[str, object]:

@@ -20,7 +20,7 @@ from bench.contestants.registry import best_of_ours
 from bench.contestants.setting import Setting
 from bench.gpu import command as gpu
 from bench.gpu.device import Cuda, Device, Host
-from bench.gpu.report import Report
+from bench.gpu.report import COPIES, Report, fastest
 
 
 def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
@@ -32,9 +32,9 @@ def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
     for shape in shapes:
         for backward in (False, True):
             setting = Setting(shape, torch.bfloat16, device.type, backward)
-            rivals = gpu.chosen(ours, *gpu.COPIES)
+            rivals = gpu.chosen(ours, *COPIES)
             timing = gpu.compare(report, "variant", rivals, setting, device)
-            copy = gpu.fastest(timing, gpu.COPIES)
+            copy = fastest(timing, COPIES)
             low, middle, high = timing[ours].quartiles
             what = f"{gpu.place(setting)} {'forward + backward' if backward else 'forward'}"
             found[what] = {

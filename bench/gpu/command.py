@@ -33,7 +33,7 @@ from bench.contestants.registry import CONTESTANTS, LAYERS, SAME, Contestant, be
 from bench.contestants.setting import Absent, Setting, Sublayer, reason
 from bench.folders import RESULTS
 from bench.gpu.device import Call, Cuda, Device, Host, Tensors
-from bench.gpu.report import Report, merge
+from bench.gpu.report import COPIES, Report, fastest, merge
 from bench.measure.memory import cases
 from bench.measure.timing import Entries, Problem, Truth, definition, prepared
 from bench.shapes import Shape, label
@@ -65,8 +65,6 @@ RIVALS = [
     *("fold", "fold compiled", "layer_norm(x + x)", "copy", "copy by a kernel", *ATTENTIONS),
     "CuPy",  # launched, not captured: its launches count
 ]
-#: Whichever is the faster is the roofline.
-COPIES = ("copy", "copy by a kernel")
 #: What a comparison is worth nothing without. Measured first; only these may end a part.
 NEEDED = [*map(best_of_ours, ("cpu", "cuda")), "copy", "layer: ours", "layer: LayerNorm(x)"]
 #: The share of the time that has to be left for it to be compiled, where that is not 0.
@@ -142,11 +140,6 @@ def race(
             if done >= 0:
                 taken[name].append(spent / len(problem.xs))
     return {name: Timing(tuple(spent)) for name, spent in taken.items()}
-
-
-def fastest(times: dict[str, Timing], names: Iterable[str]) -> str:
-    """That of the names, of those that were timed, whose median is the least."""
-    return min((name for name in names if name in times), key=lambda name: times[name].median)
 
 
 def exact(contestant: Contestant, function: nn.Module) -> nn.Module:
@@ -293,7 +286,8 @@ def cases_of(
 
 
 _BF16, _FP32 = DTYPES
-#: What --part takes, in the order of worth: forward before backward before memory.
+#: What --part takes, in the order of worth: of what has targets, forward before backward before
+#: memory; then the rest.
 PARTS: dict[str, list[Case]] = {
     "first times": [
         Case(first_times, "first times", BASE, _BF16),
@@ -302,15 +296,15 @@ PARTS: dict[str, list[Case]] = {
     "forward bf16": cases_of(forward, "forward", [BASE], _BF16),
     "forward bf16 long": cases_of(forward, "forward", [LONG], _BF16),
     "layer bf16": cases_of(layer, "encoder layer", [BASE], _BF16),
+    "forward fp32": cases_of(forward, "forward", [BASE, LONG], _FP32),
     "step bf16": cases_of(step, "forward + backward", [BASE], _BF16),
     "step bf16 long": cases_of(step, "forward + backward", [LONG], _BF16),
+    "memory": cases_of(memory, "memory", SHAPES, _BF16, _FP32),
     "kernels": cases_of(kernels, "kernels", [BASE], _BF16, _FP32),
-    "forward fp32": cases_of(forward, "forward", [BASE, LONG], _FP32),
     "step fp32": cases_of(step, "forward + backward", [BASE, LONG], _FP32),
     "general path": cases_of(general_path, "general path", [UNLISTED], _BF16),
     "forward, other shapes": cases_of(forward, "forward", SHAPES[2:], _BF16, _FP32),
     "step, other shapes": cases_of(step, "forward + backward", SHAPES[2:], _BF16, _FP32),
-    "memory": cases_of(memory, "memory", SHAPES, _BF16, _FP32),
 }
 
 

@@ -105,11 +105,13 @@ def test_chosen_parts_alone(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_the_benchmark_are_its_own() -> None:
-    assert {"first times", *gpu_check.BENCH_PARTS} == gpu.PARTS.keys()
+    assert ["first times", *gpu_check.BENCH_PARTS] == list(gpu.PARTS), "in the same order"
     names = list(gpu_check.BENCH_PARTS)
     backward = [i for i, name in enumerate(names) if name.startswith("step")]
     assert names[0].startswith("forward")
     assert min(backward) > names.index("forward bf16 long")
+    assert min(backward) > max(map(names.index, ("layer bf16", "forward fp32")))
+    assert names.index("memory") > max(map(names.index, ("step bf16", "step bf16 long")))
 
 
 @pytest.fixture
@@ -188,6 +190,10 @@ def test_a_later_call_keeps_what_an_earlier_one_found(check: Check) -> None:
     gpu_check.keep(later)
     found = json.loads((check.out / "summary.json").read_text())["results"]
     assert [(r["step"], r["part"]) for r in found] == [("smoke", "forward"), ("bench", "forward")]
+    both = [python("forward", "raise SystemExit(1)"), python("step", "")]
+    later.run_step(Step("bench", 9, lambda check: both), 9, only=["step"])
+    verdicts = [(r.step, r.part, r.verdict) for r in later.results]
+    assert verdicts[1:] == [("bench", "forward", PASS), ("bench", "step", PASS)]
     with tarfile.open(check.out / "logs.tar.gz") as tar:
         assert set(tar.getnames()) == {"smoke-forward.log", "bench-forward.log"}
 
