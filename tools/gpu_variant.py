@@ -1,7 +1,7 @@
 """Times of the module that this process loads, beside a copy: one entry in <gpu>-variants.json.
 
 Variants are modules built with one change each (tools/gpu_bundle.py). A process can load one of
-them, so that gpu_check.py runs this script for each in turn, several rounds on one card. Each run
+them, so that the check runs this script for each in turn, several rounds on one card. Each run
 adds its medians to the file: microseconds of forward and of forward and backward, and both over
 the copy of the same run, which cancels most of what differs between runs.
 """

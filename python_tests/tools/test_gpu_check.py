@@ -17,7 +17,7 @@ import pytest
 from bench.contestants.registry import LAYERS, best_of_ours
 from bench.gpu import command as gpu
 from python_tests.helpers.paths import ROOT
-from tools import gpu_bundle, gpu_check, gpu_smoke
+from tools import gpu_bundle, gpu_check, gpu_smoke, gpu_steps
 from tools.gpu_step import ABSENT, FAIL, PASS, SKIPPED, Check, Part, Step
 
 #: step/part: failure. One that crashes, one that hangs, one that prints too much.
@@ -54,7 +54,7 @@ def test_three_failures_cost_nothing_but_themselves(rehearsed: Any) -> None:
     assert results["smoke/general"]["remark"] == "exit status -6"
     assert results["test/streams"]["remark"] == "stopped after 10 s"
     assert results["test/streams"]["status"] is None
-    assert {r["step"] for r in found["results"]} == {step.name for step in gpu_check.STEPS}
+    assert {r["step"] for r in found["results"]} == {step.name for step in gpu_steps.STEPS}
     assert "about to crash" in done.stdout, "the end of a failure's log is shown"
     with tarfile.open(out / "logs.tar.gz") as tar:
         sizes = {member.name: member.size for member in tar.getmembers()}
@@ -84,7 +84,7 @@ def test_the_rehearsal_measures_everything(rehearsed: Any) -> None:
         assert not ran & absent.keys()
     assert figures["times"]["encoder layer, 2x16x64 bf16"].keys() == {c.name for c in LAYERS}
     if importlib.util.find_spec("transformers"):
-        assert len(figures["models"]) == len(gpu_check.MODEL_PARTS)
+        assert len(figures["models"]) == len(gpu_steps.MODEL_PARTS)
         for name, models in figures["models"].items():
             assert {"BERT bf16", "FNet fp32", "FNet ours bf16"} <= models.keys(), name
     variants = json.loads((out / "rehearsal-variants.json").read_text())
@@ -105,8 +105,8 @@ def test_chosen_parts_alone(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_the_benchmark_are_its_own() -> None:
-    assert ["first times", *gpu_check.BENCH_PARTS] == list(gpu.PARTS), "in the same order"
-    names = list(gpu_check.BENCH_PARTS)
+    assert ["first times", *gpu_steps.BENCH_PARTS] == list(gpu.PARTS), "in the same order"
+    names = list(gpu_steps.BENCH_PARTS)
     backward = [i for i, name in enumerate(names) if name.startswith("step")]
     assert names[0].startswith("forward")
     assert min(backward) > names.index("forward bf16 long")
@@ -218,7 +218,7 @@ def test_pytest_takes_the_modules_of_the_tree(tmp_path: Path) -> None:
     test = tree / "python_tests" / "gpu" / "test_where.py"
     test.write_text("import package\n\ndef test_where():\n    assert package.where == 'tree'\n")
     check = Check(tree, tmp_path / "out", rehearse=True)
-    (part, *_) = gpu_check.tests(check)
+    (part, *_) = gpu_steps.tests(check)
     command = [str(test) if word.endswith(".py") else word for word in part.command or ()]
     result = check.run_part("test", Part("where", command, 40), 60)
     assert result.verdict == PASS, check.log("test", "where").read_text()
@@ -251,8 +251,8 @@ def test_the_smoke_test_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_test_that_hangs_ends_its_process(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_check, "TEST_LIMIT", 1)
-    (part, *_) = gpu_check.tests(check)
+    monkeypatch.setattr(gpu_steps, "TEST_LIMIT", 1)
+    (part, *_) = gpu_steps.tests(check)
     hangs = tmp_path / "test_hangs.py"
     hangs.write_text("import time\n\ndef test_hangs():\n    time.sleep(60)\n")
     command = [str(hangs) if word.endswith(".py") else word for word in part.command or ()]
@@ -271,16 +271,16 @@ def test_the_copy_follows_the_tree_and_keeps_times(
     for name in (*names, "gpu-bundle/bundle.json"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
-    monkeypatch.setattr(gpu_check, "ROOT", root)
-    monkeypatch.setattr(gpu_check, "TREE", tree)
-    gpu_check.update_tree()
+    monkeypatch.setattr(gpu_steps, "ROOT", root)
+    monkeypatch.setattr(gpu_steps, "TREE", tree)
+    gpu_steps.update_tree()
     copied = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
     assert copied == {"setup.py", "csrc/a.cpp", "csrc/b.cpp", "pytest.ini"}
     before = (tree / "csrc/a.cpp").stat().st_mtime_ns
     (root / "csrc/a.cpp").touch()
     (root / "csrc/b.cpp").unlink()
     (root / "setup.py").write_text("other")
-    gpu_check.update_tree()
+    gpu_steps.update_tree()
     assert (tree / "csrc/a.cpp").stat().st_mtime_ns == before
     assert not (tree / "csrc/b.cpp").exists()
     assert (tree / "setup.py").read_text() == "other"
@@ -296,11 +296,11 @@ def test_tools_are_found_or_said_to_be_absent(
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CUDA_HOME", str(home))
     if not Path("/usr/local/cuda/bin/compute-sanitizer").exists():
-        (part,) = gpu_check.sanitize(check)  # found, but not executable: not to be used
+        (part,) = gpu_steps.sanitize(check)  # found, but not executable: not to be used
         assert check.run_part("sanitize", part, 9).verdict == ABSENT
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    parts = gpu_check.sanitize(check)
+    parts = gpu_steps.sanitize(check)
     names = ["memcheck", "racecheck", "initcheck control", "initcheck", "synccheck"]
     assert [part.name for part in parts] == names
     results = check.run_step(Step("sanitize", 60, lambda check: parts), 60)
@@ -322,22 +322,22 @@ def test_a_bundle_is_loaded_in_place_of_a_build(
     for folder, text in ((bundle, "base"), (bundle / "variants" / "other", "other")):
         folder.mkdir(parents=True)
         (folder / "_C_cuda.abi3.so.xz").write_bytes(lzma.compress(text.encode()))
-    monkeypatch.setattr(gpu_check, "TREE", tree)
+    monkeypatch.setattr(gpu_steps, "TREE", tree)
     check = Check(tree, tmp_path / "out", prebuilt=bundle)
     facts = {"sources": gpu_bundle.fingerprint(ROOT), "arch": "9.0"}
     for wrong, remark in (({"sources": "other"}, "other sources"), ({"arch": "8.0"}, "for 8.0")):
         (bundle / "bundle.json").write_text(json.dumps(facts | wrong))
         check.machine = {"capability": "9.0"}
-        (part,) = gpu_check.build(check)
+        (part,) = gpu_steps.build(check)
         assert check.run_part("build", part, 9).verdict == FAIL
         assert remark in part.remark
     (bundle / "bundle.json").write_text(json.dumps(facts))
-    (part,) = gpu_check.build(check)
+    (part,) = gpu_steps.build(check)
     assert part.name == "prebuilt modules load"
     assert (tree / "fnet_kernels" / "_C_cuda.abi3.so").read_text() == "base"
-    parts = gpu_check.variants(check)
+    parts = gpu_steps.variants(check)
     assert [p.name for p in parts[:3]] == ["as built 1", "other 1", "as built 2"]
-    assert len(parts) == 2 * gpu_check.ROUNDS
+    assert len(parts) == 2 * gpu_steps.ROUNDS
     folder = parts[1].cwd
     assert folder is not None
     assert (folder / "fnet_kernels" / "_C_cuda.abi3.so").read_text() == "other"
