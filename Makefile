@@ -69,9 +69,10 @@ docs: $(PACKAGES) ## build the documentation site, strictly, into build/site
 KEPT := $(if $(KEEP),--keep)
 BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
-bench: install core ## bars, CPU kernels alone, a quick look at everyone else: 5 minutes; KEEP=1 keeps them
+bench: install core ## targets, CPU kernels, whole models, a quick comparison: 7 minutes; KEEP=1 keeps them
 	$(BENCH) -m bench.bars $(KEPT) $(ARGS)
 	$(BENCH) -m bench.passes $(KEPT)
+	$(BENCH) -m bench.models $(KEPT)
 	$(BENCH) -m bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
 
 bench-results: install core ## write all that is committed of this machine to bench/results/: 30 minutes, quiet
@@ -79,10 +80,12 @@ bench-results: install core ## write all that is committed of this machine to be
 
 bench-full: install core ## every length, dtype, pass and whole model, into build/bench/ (hours)
 	$(BENCH) -m bench.bars --seconds 10 $(ARGS)
-	$(BENCH) -m bench --models --out build/bench/fp32-forward
+	$(BENCH) -m bench.models --task both --memory
+	$(BENCH) -m bench.models --task both --memory --size Large --out build/bench/large
+	$(BENCH) -m bench --out build/bench/fp32-forward
 	$(BENCH) -m bench --pass both --out build/bench/fp32-both
 	$(BENCH) -m bench --pass backward --out build/bench/fp32-backward
-	$(BENCH) -m bench --dtype bf16 --models --out build/bench/bf16-forward
+	$(BENCH) -m bench --dtype bf16 --out build/bench/bf16-forward
 	$(BENCH) -m bench --dtype fp16 --out build/bench/fp16-forward
 
 bench-regression: install ## a gate on ratios, safe on noisy machines, in seconds; ARGS=--record

@@ -3,7 +3,7 @@
 Writes bench.json, bench.csv and plots; prints a table last.
 
     python -m bench --shapes 8x512x768,2x2048x768 --out results
-    python -m bench --dtype bf16 --pass both --device cpu --models
+    python -m bench --dtype bf16 --pass both --device cpu
 """
 
 from __future__ import annotations
@@ -13,27 +13,22 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from bench.contestants.registry import best_of_ours
 from bench.contestants.setting import Setting, reason
-from bench.measure import machine, models
+from bench.measure import machine
 from bench.measure.pages import huge
 from bench.measure.study import STEPS, Effort, Study, study
 from bench.measure.timing import PASSES
-from bench.report import paper
 from bench.report.plots import save_plots
-from bench.report.tables import absences, model_table, save, tables
+from bench.report.tables import absences, save, tables
 from bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
 from fnet_kernels._ops.load import DEVICES
-from fnet_kernels._sizes import SIZES
-from fnet_kernels._terminal import Progress, table
+from fnet_kernels._terminal import Progress
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_MODEL_BATCH = {"cpu": 1, "cuda": 16}
-_MODEL_SEQ = 512
 
 
 def _shapes(text: str) -> list[Shape]:
@@ -49,13 +44,6 @@ def _lengths(text: str) -> list[int]:
     if not all(part.isdecimal() for part in text.split(",")):
         raise argparse.ArgumentTypeError(f"{text!r}: write lengths, 512,2048, or none")
     return [int(part) for part in text.split(",")]
-
-
-def _sizes(text: str) -> list[str]:
-    names = text.split(",")
-    if not set(names) <= set(SIZES):
-        raise argparse.ArgumentTypeError(f"{text!r}: sizes are {', '.join(SIZES)}")
-    return names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,16 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_lengths,
         metavar="N,...|none",
         help="time encoder layers at these sequence lengths only (default: at all)",
-    )
-    parser.add_argument(
-        "--models",
-        nargs="?",
-        type=_sizes,
-        const=list(SIZES),
-        default=[],
-        metavar="SIZES",
-        help="also whole models: FNet-Base and -Large against BERT's, inference and training, in "
-        "the same dtype (SIZES: Base, or Large, or Base,Large: the default)",
     )
     parser.add_argument(
         "--out", default=".", metavar="DIR", help="folder for the files (default: the current one)"
@@ -163,16 +141,15 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
     found = Study()
     if device == "cpu" and (facts["load_at_start"] or [0])[0] > 0.5:
         found.notes.append("this machine was busy at the start: these figures are a quick look")
-    model_rows: list[dict[str, Any]] = []
     settings = {"dtype": args.dtype, "pass": direction, "seconds": args.seconds}
     settings |= {"rounds": args.rounds}
     effort = Effort(args.seconds, args.rounds, args.patience)
-    progress = Progress(STEPS * len(shapes) + len(args.models))
+    progress = Progress(STEPS * len(shapes))
 
     def write() -> list[Path]:
         facts["load_at_end"] = machine.load()
         facts["wall_seconds"] = round(time.monotonic() - began)
-        return save(found, facts, settings, model_rows, out)
+        return save(found, facts, settings, out)
 
     try:
         for shape in shapes:
@@ -183,13 +160,6 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
             except (RuntimeError, MemoryError) as error:  # x itself does not fit
                 found.miss("every contestant", reason(error), label(shape))
             write()
-        for size in args.models:
-            batch = _MODEL_BATCH[device]
-            progress.step(f"whole models, {size}, {batch} x {_MODEL_SEQ} tokens")
-            rows, absent = models.compare(size, batch, _MODEL_SEQ, device, dtype, args.seconds)
-            model_rows += rows
-            for name, why in absent.items():
-                found.miss(name, why, f"{batch}x{_MODEL_SEQ}")
     finally:
         progress.close()
 
@@ -201,10 +171,4 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
         found.notes.append("no plots: they need matplotlib (`pip install matplotlib`)")
     print("\n".join([f"written: {file}" for file in (*write(), *plots)]))
     print("\n".join(["", *absences(found), *(f"note: {note}" for note in found.notes), ""]))
-    if args.models:
-        if model_rows:
-            what = f"{args.dtype}, {model_rows[0]['batch']} x {model_rows[0]['seq']} tokens"
-            body = table(*model_table(model_rows), left=2)
-            print(f"Whole models, {what}; paper: {paper.ABOUT}\n{body}\n")
-        print(f"{paper.tables()}\n")
     print(f"{heading}\n\n{tables(found)}")

@@ -70,14 +70,17 @@ def highlights(machines: Sequence[Machine]) -> str:
     return "\n".join(lines)
 
 
+def _base_models(machine: Machine) -> tuple[dict[str, Any], ...] | None:
+    """Stock FNet-Base in float32; patched in float32 and in bfloat16; None if one is missing."""
+    names = (("FNet", "float32"), ("FNet patched", "float32"), ("FNet patched", "bfloat16"))
+    rows = [row for name in names if (row := machine.model(*name))]
+    return tuple(rows) if len(rows) == len(names) else None
+
+
 def _model_gains(machine: Machine) -> tuple[float, float] | None:
     """Stock FNet-Base in float32 over the patched one, in float32 and in bfloat16."""
-    stock = machine.model("FNet-Base", "float32")
-    patched = [machine.model("FNet ours-Base", dtype) for dtype in ("float32", "bfloat16")]
-    if stock is None or None in patched:
-        return None
-    same, half = (stock["median_ms"] / row["median_ms"] for row in patched if row)
-    return same, half
+    rows = _base_models(machine)
+    return (rows[1]["stock_over_this"], rows[2]["stock_over_this"]) if rows else None
 
 
 def speed(machine: Machine, others: Sequence[Machine]) -> str:
@@ -112,15 +115,19 @@ def _taken_on(machine: Machine) -> str:
 
 
 def _model_line(machine: Machine) -> str:
-    stock = machine.model("FNet-Base", "float32")
-    patched = [machine.model("FNet ours-Base", dtype) for dtype in ("float32", "bfloat16")]
-    if stock is None or None in patched:
+    rows = _base_models(machine)
+    if rows is None:
         return ""
-    same, half = (f"{row['median_ms']:.0f} ms" for row in patched if row)
-    return (
-        f"FNet-Base, {stock['batch']} x {stock['seq']}: stock float32 {stock['median_ms']:.0f} ms, "
-        f"patched float32 {same}, patched bfloat16 {half}."
+    stock, same, half = (f"{row['median_ms']:.0f}" for row in rows)
+    text = (
+        f"FNet-Base, {rows[0]['batch']} x {rows[0]['seq']}, in ms: stock {stock}, "
+        f"patched {same}, patched bf16 {half}"
     )
+    bert = [machine.model("BERT", dtype) for dtype in ("float32", "bfloat16")]
+    if all(bert):
+        times = [f"{row['median_ms']:.0f}" for row in bert if row]
+        text += f"; BERT-Base {times[0]}, bf16 {times[1]}"
+    return f"{text}."
 
 
 def machine_section(machine: Machine) -> str:
@@ -210,19 +217,23 @@ def _model_table(machine: Machine) -> str:
         return ""
     rows = [
         [
-            r["model"].replace("FNet ours", "FNet patched"),
+            f"{r['model']}-{r['size']}",
             r["dtype"],
-            r["pass"],
+            r["task"],
             f"{r['median_ms']:.0f} ms",
-            f"{r['bert_over_this']:.2f}x" if r["bert_over_this"] else "",
+            *(f"{ratio:.2f}x" if ratio else "" for ratio in _ratios(r)),
         ]
         for r in machine.models
     ]
-    heads = ["whole model", "dtype", "task", "median", "BERT's time / this"]
+    heads = ["whole model", "dtype", "task", "median", "stock fp32 / this", "BERT / this"]
     sizes = " and ".join(sorted({f"{r['batch']} x {r['seq']} tokens" for r in machine.models}))
-    least = min(r["rounds"] for r in machine.models)
-    note = f"Whole models of transformers, {sizes}, random weights; at least {least} rounds:"
+    rounds = min(r["rounds"] for r in machine.models)
+    note = f"Whole models of transformers, {sizes}, random weights; at least {rounds} rounds:"
     return f"{note}\n\n{rows_of(heads, rows)}"
+
+
+def _ratios(row: dict[str, Any]) -> tuple[float | None, float | None]:
+    return row["stock_over_this"], row["bert_over_this"]
 
 
 def _shape(verdict: dict[str, Any]) -> str:

@@ -52,13 +52,15 @@ def steps(out: Path = RESULTS) -> list[Step]:
     bars = ("-m", "bench.bars", "--rounds", "15", "--patience", "120", "--out", str(out))
     sweep = ("--shapes", f"{_SWEEP},{_AWKWARD}", *_ROUNDS, "--layers", "512,16384")
     short = ("--shapes", _SHORT, *_ROUNDS, "--layers", "none")
+    models = ("-m", "bench.models", "--task", "both", "--memory", "--out", str(out))
     counts = ("-m", "bench.instructions", "--out", str(out / "instructions-avx2.json"))
     return [
         Step("bars", 4, bars),
         Step("passes", 1, ("-m", "bench.passes", "--rounds", "25", "--out", str(out))),
         Step("forward fp32", 12.5, command("fp32-forward", *sweep)),
-        Step("both fp32", 6.5, command("fp32-both", *short, "--pass", "both", "--models")),
-        Step("forward bf16", 3, command("bf16-forward", *short, "--dtype=bf16", "--models=Base")),
+        Step("models", 6, models),
+        Step("both fp32", 2.5, command("fp32-both", *short, "--pass", "both")),
+        Step("forward bf16", 2, command("bf16-forward", *short, "--dtype=bf16")),
         Step("instructions", 2, counts),
     ]
 

@@ -15,8 +15,6 @@ from bench.bars.promises import FORMULA
 
 #: Suffix of a shape that was timed with malloc keeping freed memory.
 REUSED = " (reused pages)"
-#: The figures of the benchmark command beside a machine's targets: forward sweep and models.
-_SWEEP, _MODELS, _MODELS_BF16 = "fp32-forward", "fp32-both", "bf16-forward"
 
 
 class Machine:
@@ -40,15 +38,16 @@ class Machine:
 
     @classmethod
     def read(cls, path: Path) -> Machine:
-        """Read <cpu>-bars.json, and the files of the benchmark command beside it if they exist."""
+        """Read <cpu>-bars.json, the forward sweep and whole models beside it, if they exist."""
         slug = path.name.removesuffix("-bars.json")
 
-        def beside(folder: str, part: str) -> list[dict[str, Any]]:
-            file = path.parent / f"{slug}-{folder}" / "bench.json"
-            return json.loads(file.read_text())[part] if file.exists() else []
+        def rows(name: str) -> list[dict[str, Any]]:
+            file = path.parent / f"{slug}-{name}"
+            return json.loads(file.read_text())["rows"] if file.exists() else []
 
-        models = [*beside(_MODELS, "models"), *beside(_MODELS_BF16, "models")]
-        return cls(json.loads(path.read_text()), beside(_SWEEP, "rows"), models)
+        return cls(
+            json.loads(path.read_text()), rows("fp32-forward/bench.json"), rows("models.json")
+        )
 
     @property
     def name(self) -> str:
@@ -84,7 +83,7 @@ class Machine:
         return times and float(times["median_ms"])
 
     def model(self, name: str, dtype: str, task: str = "inference") -> dict[str, Any] | None:
-        """The row of one whole model."""
-        key = (name, dtype, task)
-        rows = (r for r in self.models if (r["model"], r["dtype"], r["pass"]) == key)
+        """The row of one whole model of size Base."""
+        key = (name, "Base", dtype, task)
+        rows = (r for r in self.models if (r["model"], r["size"], r["dtype"], r["task"]) == key)
         return next(rows, None)

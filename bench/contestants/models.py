@@ -1,46 +1,67 @@
-"""Whole models: FNet-Base and -Large, BERT-Base and -Large of Hugging Face transformers.
+"""Whole models: FNet and BERT of Hugging Face transformers, stock and patched.
 
-defines: KINDS, PASSES, make, passes_of, calls
+defines: Contestant, CONTESTANTS, TASKS, make, tasks_of, prepare
 
-Random weights, no pre-training heads, no dropout, all parameters in one dtype. A training step is
-forward, backward and AdamW; the loss is the mean square of the last hidden states.
+Random weights, no pre-training heads, no dropout, all parameters in one dtype. BERT uses SDPA. A
+training step is forward, backward and AdamW; the loss is the mean square of the last hidden states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from fnet_kernels import hf
-from fnet_kernels._sizes import SIZES
+from fnet_kernels.demo.bert import make_bert
 
-KINDS = ("BERT", "FNet", "FNet ours")
-PASSES = ("inference", "training step")
+TASKS = ("inference", "training step")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A model in one dtype. Its kind is "BERT", "FNet" (stock) or "FNet patched"."""
+
+    kind: str
+    dtype: torch.dtype
+
+    @property
+    def name(self) -> str:
+        """`FNet patched bf16`."""
+        return f"{self.kind} {'bf16' if self.dtype == torch.bfloat16 else 'fp32'}"
+
+
+#: The most important first: a run that is cut short has compared these.
+CONTESTANTS = (
+    Contestant("BERT", torch.bfloat16),
+    Contestant("FNet patched", torch.bfloat16),
+    Contestant("FNet", torch.float32),
+    Contestant("BERT", torch.float32),
+    Contestant("FNet patched", torch.float32),
+    Contestant("FNet", torch.bfloat16),
+)
 
 
 def make(kind: str, sizes: dict[str, int], positions: int) -> Any:
-    """A model of one of the KINDS, stock: `patch_fnet` makes "FNet ours" of it."""
-    from transformers import BertConfig, BertModel, FNetConfig, FNetModel
+    """A model of one kind with at least 512 positions."""
+    from transformers import FNetConfig, FNetModel
 
-    shape: dict[str, Any] = {**sizes, "max_position_embeddings": max(512, positions)}
     torch.manual_seed(0)
     if kind == "BERT":
-        shape |= {"attn_implementation": "sdpa", "attention_probs_dropout_prob": 0.0}
-        config = BertConfig(
-            **shape,
-            num_attention_heads=max(1, shape["hidden_size"] // 64),
-            hidden_dropout_prob=0.0,
-        )
-        return BertModel(config)
-    return FNetModel(FNetConfig(**shape, hidden_dropout_prob=0.0))
+        return make_bert(sizes, positions)
+    config: Any = {**sizes, "max_position_embeddings": max(512, positions)}
+    model = FNetModel(FNetConfig(**config, hidden_dropout_prob=0.0))
+    if kind == "FNet patched":
+        hf.patch_fnet(model)
+    return model
 
 
-def passes_of(
+def tasks_of(
     model: Any, batch: int, seq: int, device: str, dtype: torch.dtype
 ) -> dict[str, Callable[[], Any]]:
-    """Inference, and a training step, of `model` on random tokens, [batch, seq]."""
+    """{task: call} of `model` on random tokens, [batch, seq]."""
     model.to(device=device, dtype=dtype)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     chance = torch.Generator().manual_seed(0)
@@ -60,15 +81,25 @@ def passes_of(
     return {"inference": inference, "training step": training_step}
 
 
-def calls(
-    name: str, batch: int, seq: int, device: str, dtype: torch.dtype
-) -> dict[str, Callable[[], Any]]:
-    """{pass: call} of the model `name`, say "FNet ours-Base", each run once already."""
-    kind, _, size = name.rpartition("-")
-    model = make(kind, SIZES[size], seq)
-    if kind == "FNet ours":
-        hf.patch_fnet(model)
-    made = passes_of(model, batch, seq, device, dtype)
-    for call in made.values():
+def prepare(
+    contestant: Contestant,
+    task: str,
+    sizes: dict[str, int],
+    batch: int,
+    seq: int,
+    device: str,
+    *,
+    backend: str | None = None,
+    calls: int = 1,
+) -> Callable[[], Any]:
+    """One task of one contestant, run `calls` times already, compiled if a backend is named.
+
+    Raises whatever the model raises: stock FNet refuses bfloat16, and memory may run out.
+    """
+    model = make(contestant.kind, sizes, seq)
+    if backend is not None:
+        model = torch.compile(model, backend=backend)
+    call = tasks_of(model, batch, seq, device, contestant.dtype)[task]
+    for _ in range(calls):
         call()
-    return made
+    return call

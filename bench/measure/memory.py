@@ -1,8 +1,8 @@
 """Peak memory of one call, from the system's own count of resident pages.
 
-defines: extra, peak, cases, measure, peaks, model_peaks
+defines: extra, peak, cases, measure, peaks, model_peak
 
-`measure`, `peaks` and `model_peaks` start a fresh process (memory_child.py) and return what it
+`measure`, `peaks` and `model_peak` start a fresh process (memory_child.py) and return what it
 prints. In that process malloc gives every block back when it is freed, so resident memory is what
 is held, whoever allocated it: torch, MKL or us. The high-water mark is reset before each call
 (Linux: 5 to /proc/self/clear_refs). What the call hands out, and what autograd holds for backward,
@@ -94,11 +94,12 @@ def peaks(
     return found
 
 
-def model_peaks(name: str, batch: int, seq: int, dtype: Any, threads: int) -> dict[str, int] | str:
-    """`{pass: peak bytes}` of a whole model of models.py, or the reason for none. CPU only."""
-    kind = str(dtype).removeprefix("torch.")
-    task = {"name": name, "batch": batch, "seq": seq, "dtype": kind}
-    found: dict[str, int] | str = _child({"what": "models", "threads": threads, **task})
+def model_peak(task: dict[str, Any], threads: int) -> int | str:
+    """Peak bytes of one task of a whole model, or the reason for none. CPU only.
+
+    `task` holds model, dtype, size, task, batch and seq, as a row of measure/models.py does.
+    """
+    found: int | str = _child({**task, "what": "model", "threads": threads})
     return found
 
 

@@ -19,6 +19,7 @@ from bench.measure.memory import cases, peak
 from bench.measure.pages import pages
 from bench.measure.timing import Problem, prepared, ready
 from bench.shapes import BARS, label
+from fnet_kernels._sizes import SIZES
 
 
 def _bars(task: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -61,11 +62,12 @@ def _peaks(task: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def _models(task: dict[str, Any]) -> dict[str, int]:
-    """Peak bytes of a whole model: see contestants/models.py."""
-    dtype = getattr(torch, task["dtype"])
-    calls = models.calls(task["name"], task["batch"], task["seq"], "cpu", dtype)
-    return {name: peak(call) for name, call in calls.items()}
+def _model(task: dict[str, Any]) -> int:
+    """Peak bytes of one task of a whole model: see contestants/models.py."""
+    contestant = models.Contestant(task["model"], getattr(torch, task["dtype"]))
+    sizes = SIZES[task["size"]]
+    call = models.prepare(contestant, task["task"], sizes, task["batch"], task["seq"], "cpu")
+    return peak(call)
 
 
 def main() -> None:
@@ -74,7 +76,7 @@ def main() -> None:
     torch.set_num_threads(task["threads"])
     if not pages("returned"):
         raise SystemExit("malloc here cannot be told to give memory back")
-    found = {"bars": _bars, "peaks": _peaks, "models": _models}[task["what"]](task)
+    found = {"bars": _bars, "peaks": _peaks, "model": _model}[task["what"]](task)
     print(json.dumps(found))
 
 

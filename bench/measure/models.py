@@ -1,83 +1,105 @@
-"""Times and peak memory of whole models: FNet, stock and patched, against BERT.
+"""Times and peak memory of whole models: FNet, stock and patched, and BERT, in two dtypes.
 
-defines: compare
+defines: compare, rows_of, add_peaks, RATIOS
+
+All contestants of a comparison run interleaved in one process.
 """
 
 from __future__ import annotations
 
 import gc
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from bench.contestants.models import KINDS, PASSES, make, passes_of
+from bench.contestants import models
+from bench.contestants.models import CONTESTANTS, Contestant
 from bench.contestants.setting import reason
 from bench.measure import cuda, memory
-from fnet_kernels import hf
-from fnet_kernels._ops.load import DEVICES, NO_CUDA
 from fnet_kernels._sizes import SIZES
-from fnet_kernels._timing import interleave, wall_seconds
+from fnet_kernels._timing import Timing, interleave, wall_seconds
+
+Rows = list[dict[str, Any]]
+#: Columns of a row that compare it with others; see rows_of.
+RATIOS = ("stock_over_this", "bert_over_this")
+#: What names one task of one model in a row.
+_TASK = ("model", "dtype", "size", "task", "batch", "seq")
 
 
 def compare(
-    size: str, batch: int, seq: int, device: str, dtype: torch.dtype, seconds: float
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Times and peak memory of the three models of one size: rows, and what is absent and why."""
-    try:
-        bert, fnet = make("BERT", SIZES[size], seq), make("FNet", SIZES[size], seq)
-    except ImportError:
-        return [], {f"models-{size}": "transformers is not installed"}
-    absent = {} if device in DEVICES else {"FNet ours": NO_CUDA}
-    models = {"BERT": bert, "FNet": fnet, "FNet ours": fnet}
-    # Stock and ours share one model, patched and unpatched before each call.
-    before = {"FNet": partial(hf.unpatch_fnet, fnet), "FNet ours": partial(hf.patch_fnet, fnet)}
-    made = {}
-    for kind in KINDS:
-        if kind in absent:
-            continue
+    size: str,
+    task: str,
+    batch: int,
+    seq: int,
+    device: str,
+    seconds: float,
+    on_round: Callable[[float], None] | None = None,
+) -> tuple[Rows, dict[str, str]]:
+    """Time one task of every contestant of one size: rows, and who is absent and why."""
+    calls: dict[Contestant, Callable[[], Any]] = {}
+    absent: dict[str, str] = {}
+    for contestant in CONTESTANTS:
         try:
-            made[kind] = passes_of(models[kind], batch, seq, device, dtype)
-            before.get(kind, lambda: None)()
-            made[kind]["inference"]()
-        except Exception as error:  # out of memory, or a dtype that stock FNet refuses
-            absent[kind] = reason(error)
-            made.pop(kind, None)
-    rows: list[dict[str, Any]] = []
-    for direction in PASSES:
-        running = {kind: made[kind][direction] for kind in made if kind not in absent}
-        times = interleave(
-            running,
-            before={kind: before[kind] for kind in running if kind in before},
-            seconds=seconds,
-            least=3,
-            most=30,
-            stopwatch=cuda.seconds if device == "cuda" else wall_seconds,
-            failed=absent,
-        )
-        for kind, timing in times.items():
-            low, middle, high = (1e3 * t for t in timing.quartiles)
-            row: dict[str, Any] = {"model": f"{kind}-{size}", "pass": direction}
-            row |= {"batch": batch, "seq": seq, "rounds": len(timing.seconds)}
-            row |= {"dtype": str(dtype).removeprefix("torch.")}
-            row |= {"q1_ms": low, "median_ms": middle, "q3_ms": high}
-            row["bert_over_this"] = times["BERT"].over(timing)[1] if "BERT" in times else None
-            if device == "cuda":
-                before.get(kind, lambda: None)()
-                row["peak_mib"] = cuda.peak(made[kind][direction]) / 2**20
-            rows.append(row)
-    kinds = [kind for kind in made if kind not in absent]
-    made.clear()
-    models.clear()
-    del bert, fnet, before
-    gc.collect()  # the child processes below need the memory
-    absent = {f"{kind}-{size}": why for kind, why in absent.items()}
-    for name in (f"{kind}-{size}" for kind in kinds if device == "cpu"):
-        peaks = memory.model_peaks(name, batch, seq, dtype, torch.get_num_threads())
-        if isinstance(peaks, str):
-            absent[f"peak memory of {name}"] = peaks
-            continue
-        for row in rows:
-            if row["model"] == name:
-                row["peak_mib"] = peaks[row["pass"]] / 2**20
+            calls[contestant] = models.prepare(contestant, task, SIZES[size], batch, seq, device)
+        except Exception as error:  # stock FNet refuses bfloat16; memory may run out
+            absent[contestant.name] = reason(error)
+    times = interleave(
+        {contestant.name: call for contestant, call in calls.items()},
+        seconds=seconds,
+        least=3,
+        most=30,
+        warm_up=False,  # each has run already
+        stopwatch=cuda.seconds if device == "cuda" else wall_seconds,
+        on_round=on_round,
+        failed=absent,
+    )
+    about = {"size": size, "task": task, "batch": batch, "seq": seq}
+    rows = [about | row for row in rows_of(times)]
+    if device == "cuda":
+        for contestant, call in calls.items():
+            for row in rows:
+                if (row["model"], row["dtype"]) == _key(contestant):
+                    row["peak_mib"] = cuda.peak(call) / 2**20
+    calls.clear()
+    gc.collect()  # the child processes that measure memory need the space
     return rows, absent
+
+
+def _key(contestant: Contestant) -> tuple[str, str]:
+    return contestant.kind, str(contestant.dtype).removeprefix("torch.")
+
+
+def rows_of(times: Mapping[str, Timing]) -> Rows:
+    """One row per contestant that was timed.
+
+    Milliseconds per batch with quartiles; `bert_over_this` and `stock_over_this` are medians of
+    BERT's time in the same dtype, and of stock FNet's in float32, over this time, round by round.
+    """
+    rows: Rows = []
+    for contestant in CONTESTANTS:
+        timing = times.get(contestant.name)
+        if timing is None:
+            continue
+        low, middle, high = (1e3 * t for t in timing.quartiles)
+        model, dtype = _key(contestant)
+        row: dict[str, Any] = {"model": model, "dtype": dtype, "rounds": len(timing.seconds)}
+        row |= {"q1_ms": low, "median_ms": middle, "q3_ms": high}
+        for name, reference in (
+            ("bert_over_this", Contestant("BERT", contestant.dtype)),
+            ("stock_over_this", Contestant("FNet", torch.float32)),
+        ):
+            other = times.get(reference.name)
+            row[name] = other and other.over(timing)[1]
+        rows.append(row)
+    return rows
+
+
+def add_peaks(rows: Rows, absent: dict[str, str], threads: int) -> None:
+    """Measure the peak memory of each row's task on the CPU, in a process of its own."""
+    for row in rows:
+        found = memory.model_peak({key: row[key] for key in _TASK}, threads)
+        if isinstance(found, str):
+            absent[f"peak memory of {row['model']} {row['dtype']}, {row['task']}"] = found
+        else:
+            row["peak_mib"] = found / 2**20

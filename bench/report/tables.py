@@ -1,6 +1,6 @@
 """What was measured, for people (tables) and for programs (CSV, JSON).
 
-defines: tables, model_table, absences, save
+defines: tables, absences, save
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from bench.contestants.registry import CONTESTANTS, LAYERS, SAME
 from bench.measure.study import Row, Study, shapes_of
-from bench.report import paper
 from bench.shapes import is_awkward
 from fnet_kernels._terminal import table
 
@@ -82,33 +81,6 @@ def _verdict(rows: Sequence[Row]) -> str:
     return "\n".join(lines) or "no shape has both ours and another way to the same result"
 
 
-def model_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table of whole models, the paper's figures beside them."""
-    header = ["model", "pass", "ms/batch", "quartiles ms", "BERT / this", "peak MiB"]
-    header += ["paper, V100", "paper, TPU v3", "paper, BERT / this"]
-    body = []
-    for row in rows:
-        name, direction = row["model"].replace(" ours", ""), row["pass"]
-        reported = paper.MODELS.get((name, direction))
-        bert = paper.MODELS.get((name.replace("FNet", "BERT"), direction))
-        tpu = f"{reported[1]:.0f}" if reported and reported[1] else ""
-        peak, ratio = row.get("peak_mib"), row["bert_over_this"]
-        body.append(
-            [
-                row["model"],
-                direction,
-                f"{row['median_ms']:.1f}",
-                f"{row['q1_ms']:.1f} to {row['q3_ms']:.1f}",
-                "" if ratio is None else f"{ratio:.2f}x",
-                "" if peak is None else f"{peak:.0f}",
-                f"{reported[0]:.0f}" if reported else "",
-                tpu,
-                f"{bert[0] / reported[0]:.2f}x" if reported and bert else "",
-            ]
-        )
-    return header, body
-
-
 def absences(found: Study) -> list[str]:
     """A line for each that was absent, with the reason and, where it matters, the shapes."""
     everywhere = len(shapes_of(found.rows))
@@ -123,7 +95,6 @@ def save(
     found: Study,
     machine: dict[str, Any],
     settings: dict[str, Any],
-    models: list[dict[str, Any]],
     out: Path,
 ) -> list[Path]:
     """Write bench.json and bench.csv (each row with device, processor, threads, date) to `out`."""
@@ -138,7 +109,6 @@ def save(
         ],
         "notes": found.notes,
         "rows": [asdict(row) for row in found.rows],
-        "models": models,
     }
     as_json, as_csv = out / "bench.json", out / "bench.csv"
     as_json.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """The demo's chart: times of the sublayers and of the model, per length, as a PNG.
 
-defines: save_chart
+defines: COLOURS, save_chart
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from fnet_kernels._timing import Timing
 from fnet_kernels.demo import measure as names
 from fnet_kernels.demo.measure import Measured
 
-_COLOURS = {
+#: By contestant, of a sublayer or of a model.
+COLOURS = {
     names.STOCK: "#8c8c8c",
     names.PATCHED: "#1f6fb4",
     names.PATCHED_BF16: "#7fb8e6",
     names.ATTENTION: "#c8611a",
     names.ATTENTION_BF16: "#eeb182",
+    names.BERT: "#c8611a",
+    names.BERT_BF16: "#eeb182",
 }
 
 
@@ -29,10 +32,10 @@ def save_chart(results: Sequence[Measured], heading: str, path: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    figure = Figure(figsize=(14, 5.6), layout="constrained")
     FigureCanvasAgg(figure)  # a canvas of its own: no display, no global state
     figure.suptitle(heading, fontsize=11)
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
     shapes = [result.shape for result in results]
     _panel(
         left,
@@ -40,7 +43,12 @@ def save_chart(results: Sequence[Measured], heading: str, path: Path) -> bool:
         shapes,
         [result.sublayer for result in results],
     )
-    _panel(right, "Whole FNet model, forward", shapes, [result.model for result in results])
+    _panel(
+        right,
+        "Whole model, forward: FNet, stock and patched; BERT",
+        shapes,
+        [result.model for result in results],
+    )
     figure.savefig(path, dpi=130)
     return True
 
@@ -54,7 +62,7 @@ def _panel(axes: Any, title: str, shapes: list[str], groups: list[dict[str, Timi
         where = [g + (i - (len(contestants) - 1) / 2) * width for g in range(len(groups))]
         below = [m - q for m, q in zip(middle, low, strict=True)]
         above = [q - m for m, q in zip(middle, high, strict=True)]
-        axes.bar(where, middle, width * 0.94, color=_COLOURS[name], label=name)
+        axes.bar(where, middle, width * 0.94, color=COLOURS[name], label=name)
         whisker = {"fmt": "none", "ecolor": "#333333", "elinewidth": 1, "capsize": 2}
         axes.errorbar(where, middle, yerr=[below, above], **whisker)
         for x, m, top in zip(where, middle, high, strict=True):

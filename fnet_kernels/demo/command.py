@@ -1,8 +1,8 @@
 """`python -m fnet_kernels demo`: a Hugging Face FNet on real text, stock and patched.
 
 Shows that the outputs agree, that bfloat16 runs where the stock model raises, and the times of the
-mixing sublayer and of the model, with a BERT self-attention sublayer beside them. Prints a table
-and saves a chart.
+mixing sublayer and of the whole model, beside BERT's attention sublayer and a BERT of the same
+size. Prints a table and saves a chart.
 
     python -m fnet_kernels demo --seq 512,2048
     python -m fnet_kernels demo --checkpoint google/fnet-base --text README.md --out /tmp

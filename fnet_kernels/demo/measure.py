@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,11 @@ from fnet_kernels import hf
 from fnet_kernels._terminal import Progress
 from fnet_kernels._timing import Timing, interleave
 from fnet_kernels.demo.attention import SelfAttention
+from fnet_kernels.demo.bert import make_bert
 
 STOCK, PATCHED, PATCHED_BF16 = "stock fp32", "patched fp32", "patched bf16"
 ATTENTION, ATTENTION_BF16 = "BERT attention fp32", "BERT attention bf16"
-NAMES = (STOCK, PATCHED, PATCHED_BF16, ATTENTION, ATTENTION_BF16)
+BERT, BERT_BF16 = "BERT fp32", "BERT bf16"
 
 STEPS = 4  # progress steps of `measure`
 
@@ -105,15 +107,28 @@ def measure(stock: nn.Module, rows: Tensor, progress: Progress, seconds: float) 
         on_round=progress.part,
     )
     progress.step(f"{shape}: timing the model")
+    bert = make_bert(_sizes(stock), rows.shape[1]).eval()
+    bert16 = copy.deepcopy(bert).to(torch.bfloat16)
     model = interleave(
-        {STOCK: lambda: stock(rows), PATCHED: lambda: patched(rows)},
+        {
+            STOCK: lambda: stock(rows),
+            PATCHED: lambda: patched(rows),
+            PATCHED_BF16: lambda: half(rows),
+            BERT: lambda: bert(rows),
+            BERT_BF16: lambda: bert16(rows),
+        },
         seconds=seconds * 0.7,
         least=3,
         most=20,
-        warm_up=False,  # both have just run
         on_round=progress.part,
     )
     return Measured(rows.shape[0], rows.shape[1], fp32, stock_bf16, bf16, sublayer, model)
+
+
+def _sizes(model: nn.Module) -> dict[str, Any]:
+    """The fields of the configuration that a BERT of the same size has too."""
+    fields = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+    return {field: getattr(model.config, field) for field in fields}
 
 
 def _sublayers(

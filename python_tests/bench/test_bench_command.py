@@ -15,10 +15,9 @@ import torch
 
 from bench import command as bench_command
 from bench import shapes
-from bench.contestants import models as model_contestants
 from bench.contestants import registry as contestants
 from bench.contestants.setting import Setting
-from bench.measure import memory, models, study, timing
+from bench.measure import memory, study, timing
 from bench.measure.study import Row, Study
 from bench.report import paper
 from bench.report import tables as report
@@ -285,36 +284,6 @@ def test_backward_alone_gives_the_gradients_of_step() -> None:
     assert len(grads) == 3 + len(list(attention.parameters()))  # type: ignore[attr-defined]
     torch.testing.assert_close(grads, problem.step(attention)())
     assert grads[1] is None, "its LayerNorm is its own"
-
-
-def test_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child: None) -> None:
-    pytest.importorskip("transformers")
-    tiny = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
-    monkeypatch.setattr(model_contestants, "SIZES", {"Base": tiny})
-    monkeypatch.setattr(
-        memory, "model_peaks", lambda *args: {"inference": 1 << 20, "training step": 2 << 20}
-    )
-    rows, absent = models.compare("Base", 1, 8, "cpu", torch.float32, 0.0)
-    assert not absent
-    found = {(r["model"], r["pass"]): r for r in rows}
-    names = {"BERT-Base", "FNet-Base", "FNet ours-Base"}
-    assert found.keys() == {(name, what) for name in names for what in model_contestants.PASSES}
-    assert found["BERT-Base", "inference"]["bert_over_this"] == 1
-    assert found["FNet-Base", "training step"]["peak_mib"] == 2
-    _, body = report.model_table(rows)
-    reported = {(line[0], line[1]): line[6] for line in body}
-    assert reported["FNet ours-Base", "training step"] == "169"
-
-
-def test_whole_models_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("transformers")
-    tiny = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
-    monkeypatch.setattr(model_contestants, "SIZES", {"Base": tiny})
-    monkeypatch.setattr(memory, "model_peaks", lambda *args: "not in this test")
-    rows, absent = models.compare("Base", 1, 8, "cpu", torch.bfloat16, 0.0)
-    assert {row["dtype"] for row in rows} == {"bfloat16"}
-    assert {"BERT-Base", "FNet ours-Base"} <= {row["model"] for row in rows}
-    assert "FNet-Base" in absent, "torch.fft has no bfloat16: the stock model refuses"
 
 
 def test_the_papers_tables_are_those_of_the_paper() -> None:

@@ -85,18 +85,24 @@ def test_attention_is_read_from_the_sweep() -> None:
 
 def test_whole_models_are_compared_with_stock() -> None:
     def row(model: str, dtype: str, ms: float) -> dict[str, Any]:
-        about = {"pass": "inference", "batch": 1, "seq": 512, "rounds": 3, "bert_over_this": None}
-        return {"model": model, "dtype": dtype, "median_ms": ms, **about}
+        about = {"task": "inference", "size": "Base", "batch": 4, "seq": 512, "rounds": 3}
+        ratios = {"bert_over_this": None, "stock_over_this": 400 / ms}
+        return {"model": model, "dtype": dtype, "median_ms": ms, **about, **ratios}
 
     models = [
-        row("FNet-Base", "float32", 400.0),
-        row("FNet ours-Base", "float32", 320.0),
-        row("FNet ours-Base", "bfloat16", 160.0),
+        row("FNet", "float32", 400.0),
+        row("FNet patched", "float32", 320.0),
+        row("FNet patched", "bfloat16", 160.0),
     ]
     machine = Machine(results(), models=models)
     assert "**2.5x faster FNet-Base**" in figures.highlights([machine])
     assert "the whole model gains 1.25x" in figures.highlights([machine])
-    assert "patched float32 320 ms, patched bfloat16 160 ms." in figures.speed(machine, [])
+    text = figures.speed(machine, [])
+    assert "stock 400, patched 320, patched bf16 160." in text
+    assert "BERT" not in text
+    bert = [row("BERT", "float32", 600.0), row("BERT", "bfloat16", 300.0)]
+    text = figures.speed(Machine(results(), models=[*models, *bert]), [])
+    assert "; BERT-Base 600, bf16 300." in text
     without = Machine(results(), models=models[:2])
     assert "FNet-Base" not in figures.highlights([without]) + figures.speed(without, [])
 

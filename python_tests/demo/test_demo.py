@@ -15,7 +15,7 @@ from torch import Tensor
 from fnet_kernels import hf
 from fnet_kernels._terminal import Progress
 from fnet_kernels.demo import checkpoint as checkpoints
-from fnet_kernels.demo import command, inputs, measure
+from fnet_kernels.demo import chart, command, inputs, measure
 from fnet_kernels.demo.attention import SelfAttention
 
 transformers = pytest.importorskip("transformers")
@@ -61,7 +61,7 @@ def test_checkpoint_end_to_end(
     assert "--seq 700: the checkpoint has 512 positions, so 512 was run" in said
     for row in ("4 x 16", "1 x 512"):  # 64 tokens a forward here, at least one sequence
         assert row in said
-    for row in (*measure.NAMES, "bfloat16, stock:    raises: "):
+    for row in (*chart.COLOURS, "bfloat16, stock:    raises: "):
         assert row in said
     assert (out / "fnet_demo.png").read_bytes().startswith(b"\x89PNG")
 
@@ -177,6 +177,7 @@ def test_measure_tells_a_patch_that_is_wrong(
     assert 0 < right.bf16.relative < 0.1
     assert right.stock_bf16 == what_torch_says_of_bf16()
     assert all(timing.median > 0 for timing in (right.sublayer | right.model).values())
+    assert {measure.PATCHED_BF16, measure.BERT, measure.BERT_BF16} <= right.model.keys()
     assert not hf.unpatch_fnet(stock).changed, "the stock model itself must stay stock"
 
     def patch_and_break(model: torch.nn.Module) -> None:

@@ -1,0 +1,94 @@
+"""`python -m bench.models`: whole FNet models, stock and patched, beside BERT, on this machine.
+
+Every model in float32 and in bfloat16, interleaved in one run. Writes <cpu>-models.json.
+
+    python -m bench.models                                   # Base, 4 x 512 tokens, inference
+    python -m bench.models --task both --memory --keep       # as committed
+    python -m bench.models --size Large --shape 1x512
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import torch
+
+from bench.contestants.models import TASKS
+from bench.folders import add_out
+from bench.measure import machine, models
+from bench.report import paper
+from bench.report.model_table import model_table
+from fnet_kernels._sizes import SIZES
+from fnet_kernels._terminal import Progress, table
+
+_TASKS = {"inference": TASKS[:1], "training": TASKS[1:], "both": TASKS}
+
+
+def shape(text: str) -> tuple[int, int]:
+    """`4x512` as (4, 512)."""
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected batch x tokens, for example 4x512")
+    return int(parts[0]), int(parts[1])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 2 where the models cannot run at all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--size", choices=SIZES, default="Base", help="default: %(default)s")
+    parser.add_argument("--shape", type=shape, default=(4, 512), metavar="BxN", help="4x512")
+    parser.add_argument("--task", choices=_TASKS, default="inference", help="default: %(default)s")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--seconds", type=float, default=30.0, help="per task (default 30)")
+    parser.add_argument("--memory", action="store_true", help="measure peak memory too (CPU)")
+    add_out(parser)
+    args = parser.parse_args(argv)
+    try:
+        import transformers  # noqa: F401
+    except ImportError:
+        print("bench.models: error: transformers is not installed", file=sys.stderr)
+        return 2
+    if args.device == "cuda" and not torch.cuda.is_available():
+        print("bench.models: error: torch finds no CUDA device", file=sys.stderr)
+        return 2
+
+    facts = machine.describe(args.device)
+    rows: models.Rows = []
+    absent: dict[str, str] = {}
+    tasks = _TASKS[args.task]
+    progress = Progress(len(tasks) + args.memory)
+    try:
+        for task in tasks:
+            batch, seq = args.shape
+            progress.step(f"{args.size}, {batch} x {seq} tokens, {task}")
+            found, missing = models.compare(
+                args.size, task, batch, seq, args.device, args.seconds, progress.part
+            )
+            rows += found
+            absent |= missing
+        if args.memory and args.device == "cpu":
+            progress.step("peak memory, a process each")
+            models.add_peaks(rows, absent, torch.get_num_threads())
+    finally:
+        progress.close()
+    facts["load_at_end"] = machine.load()
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    written = args.out / f"{machine.slug()}-models.json"
+    content = {"machine": facts, "absent": absent, "rows": rows}
+    written.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"Whole models, {batch} x {seq} tokens; paper: {paper.ABOUT}")
+    print(table(*model_table(rows), left=3))
+    print("\n".join(f"absent: {name}: {why}" for name, why in absent.items()))
+    print(f"written: {written}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
