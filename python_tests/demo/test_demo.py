@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fnet_kernels import hf
 from fnet_kernels._terminal import Progress
-from fnet_kernels.demo import checkpoint as checkpoints
 from fnet_kernels.demo import chart, command, inputs, measure
+from fnet_kernels.demo import checkpoint as checkpoints
 from fnet_kernels.demo.attention import SelfAttention
 
 transformers = pytest.importorskip("transformers")
