@@ -15,7 +15,7 @@ from bench.contestants.models import KINDS, PASSES, make, passes_of
 from bench.contestants.setting import reason
 from bench.measure import cuda, memory
 from fnet_kernels import hf
-from fnet_kernels._ops.load import DEVICES, NO_CUDA
+from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES
 from fnet_kernels._sizes import SIZES
 from fnet_kernels._timing import interleave, wall_seconds
 
@@ -28,7 +28,7 @@ def compare(
         bert, fnet = make("BERT", SIZES[size], seq), make("FNet", SIZES[size], seq)
     except ImportError:
         return [], {f"models-{size}": "transformers is not installed"}
-    absent = {} if device in DEVICES else {"FNet ours": NO_CUDA}
+    absent = {} if device in DEVICES else {"FNet ours": CUDA_UNAVAILABLE_REASON}
     models = {"BERT": bert, "FNet": fnet, "FNet ours": fnet}
     # Stock and ours share one model, patched and unpatched before each call.
     before = {"FNet": partial(hf.unpatch_fnet, fnet), "FNet ours": partial(hf.patch_fnet, fnet)}
@@ -50,8 +50,8 @@ def compare(
             running,
             before={kind: before[kind] for kind in running if kind in before},
             seconds=seconds,
-            least=3,
-            most=30,
+            minimum=3,
+            maximum=30,
             stopwatch=cuda.seconds if device == "cuda" else wall_seconds,
             failed=absent,
         )

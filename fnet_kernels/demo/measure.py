@@ -100,16 +100,16 @@ def measure(stock: nn.Module, rows: Tensor, progress: Progress, seconds: float) 
     sublayer = interleave(
         _sublayers(stock, patched, half, expected[0]),
         seconds=seconds * 0.3,
-        least=5,
-        most=60,
+        minimum=5,
+        maximum=60,
         on_round=progress.part,
     )
     progress.step(f"{shape}: timing the model")
     model = interleave(
         {STOCK: lambda: stock(rows), PATCHED: lambda: patched(rows)},
         seconds=seconds * 0.7,
-        least=3,
-        most=20,
+        minimum=3,
+        maximum=20,
         warm_up=False,  # both have just run
         on_round=progress.part,
     )
