@@ -27,12 +27,14 @@ try:
     from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer
     from fnet_kernels.functional import fourier_mix, fused_fourier_mix
     from fnet_kernels.modules import FourierMix, FusedFourierMix
-except (ImportError, OSError) as error:  # OSError: a library of torch's own is missing
-    # A broken build must not keep `python -m fnet_kernels doctor` from naming the cure: the names
-    # above raise this error when they are first asked for.
-    _broken = error
+except (ImportError, OSError) as error:  # OSError: a shared library of torch is missing
+    # Importing the package must succeed, so that `python -m fnet_kernels doctor` can name the fix.
+    # The names above raise this error on first access.
+    _import_error = error
 
     def __getattr__(name: str) -> object:
         if name in __all__:
-            raise ImportError(f"{_broken} (`python -m fnet_kernels doctor` says more)") from _broken
+            raise ImportError(
+                f"{_import_error} (run `python -m fnet_kernels doctor` for details)"
+            ) from _import_error
         raise AttributeError(f"module 'fnet_kernels' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""Tables and progress through `rich` (extra `cli`); plain lines where it is missing.
+"""Tables and progress through `rich` (extra `cli`), or plain lines if it is not installed.
 
 defines: table, Progress
 """
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-#: Eight lines for the parts of a table, of which only the rule below the header is drawn.
+#: The eight lines of a `rich.box.Box`. Only the third, the rule below the header, is visible.
 _RULE_BELOW_HEADER = "\n".join(["    "] * 2 + ["--- "] + ["    "] * 5) + "\n"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
     """Align `rows` under `header`; the first `left` columns are left-aligned.
 
-    Without `rich` cells are separated by two spaces, and not aligned.
+    Without `rich`, two spaces separate the cells and nothing is aligned.
 
     Raises:
-        ValueError: a row has another number of cells than the header.
+        ValueError: the number of cells in a row differs from that of the header.
     """
     lines = [list(header), *map(list, rows)]
     for line in lines:
@@ -35,7 +35,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
         from rich.table import Table
     except ImportError:
         return "\n".join("  ".join(line).rstrip() for line in lines)
-    made = Table(
+    grid = Table(
         box=Box(_RULE_BELOW_HEADER, ascii=True),
         show_edge=False,
         pad_edge=False,
@@ -43,23 +43,23 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
         header_style="",
     )
     for i, name in enumerate(header):
-        made.add_column(name, justify="left" if i < left else "right", no_wrap=True)
+        grid.add_column(name, justify="left" if i < left else "right", no_wrap=True)
     for line in lines[1:]:
-        made.add_row(*line)
+        grid.add_row(*line)
     text = io.StringIO()
     width = sum(max(map(len, column)) + 3 for column in zip(*lines, strict=True))
     console = Console(
         file=text, width=width, markup=False, emoji=False, highlight=False, color_system=None
     )
-    console.print(made)
+    console.print(grid)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 class Progress:
-    """Counts steps out of `total`: a bar on a terminal, else a line for each step.
+    """Shows progress over `total` steps: a bar on a terminal, else one line per step.
 
-    Both go to stderr, or to `stream`. The bar is drawn only when a method is called: no thread
-    disturbs what is timed.
+    Writes to `stream`, by default stderr. Only method calls redraw the bar: a background thread
+    would disturb timings.
     """
 
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
@@ -69,7 +69,7 @@ class Progress:
         self.bar = _bar(self.stream) if self.stream.isatty() else None
 
     def step(self, text: str) -> None:
-        """Begin the next step."""
+        """Begin the next step, described by `text`."""
         self.done += 1
         if self.bar is None:
             print(f"[{self.done + 1}/{self.total}] {text}", file=self.stream, flush=True)
@@ -80,7 +80,7 @@ class Progress:
             self.part(0.0)
 
     def part(self, fraction: float) -> None:
-        """Say that `fraction`, 0 to 1, of the current step is done; only a bar shows it."""
+        """Report that `fraction`, 0 to 1, of the current step is done. Only the bar shows it."""
         if self.bar is not None:
             for task in self.bar.task_ids:
                 self.bar.update(task, completed=self.done + fraction, total=self.total)
@@ -93,7 +93,7 @@ class Progress:
 
 
 def _bar(stream: TextIO) -> Bar | None:
-    """A bar of `rich` on `stream`, or None where `rich` is missing."""
+    """A progress bar of `rich` on `stream`, or None if `rich` is not installed."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn

@@ -1,9 +1,9 @@
-"""Interleaved timing: in every round each contestant runs once, in shuffled order, in one process.
+"""Interleaved timing: every round runs each contestant once, in shuffled order, in one process.
 
 defines: Timing, interleave, wall_seconds
 
-Interleaving gives every contestant the same weather (clocks, neighbours, memory pressure), and a
-contestant always starts behind another one's working set, never behind its own.
+Interleaving exposes all contestants to the same clock frequency, machine load and memory pressure.
+A contestant also finds the caches as another one left them, rarely filled with its own data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call, one entry per round, in the order of the rounds."""
+    """Seconds per call, one entry per round, in order."""
 
     seconds: tuple[float, ...]
 
@@ -34,12 +34,15 @@ class Timing:
         return quartiles(self.seconds)
 
     def over(self, other: Timing) -> tuple[float, float, float]:
-        """Quartiles of this time over `other`'s, round by round, so that a slow spell cancels."""
+        """Quartiles of the ratio of this time to `other`'s in the same round.
+
+        A change of machine load slows both times of a round and cancels.
+        """
         return quartiles([a / b for a, b in zip(self.seconds, other.seconds, strict=True)])
 
 
 def quartiles(values: list[float] | tuple[float, ...]) -> tuple[float, float, float]:
-    """First quartile, median and third quartile of one value or more."""
+    """First quartile, median and third quartile of at least one value."""
     if len(values) == 1:
         return values[0], values[0], values[0]
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -47,7 +50,7 @@ def quartiles(values: list[float] | tuple[float, ...]) -> tuple[float, float, fl
 
 
 def wall_seconds(call: Callable[[], Any]) -> float:
-    """Seconds that `call` takes by the clock; its result is dropped outside the timed region."""
+    """Wall-clock seconds of one `call`. Freeing its result is not timed."""
     start = time.perf_counter()
     result = call()
     end = time.perf_counter()
@@ -60,8 +63,8 @@ def interleave(
     *,
     before: Mapping[str, Callable[[], Any]] | None = None,
     seconds: float = 3.0,
-    least: int = 5,
-    most: int = 50,
+    minimum: int = 5,
+    maximum: int = 50,
     warm_up: bool = True,
     on_round: Callable[[float], None] | None = None,
     stopwatch: Callable[[Callable[[], Any]], float] = wall_seconds,
@@ -70,19 +73,26 @@ def interleave(
     """Time every call once per round until `seconds` have passed.
 
     Args:
-        calls: name to function; what it returns is dropped at once, outside the timed region.
-        before: name to a function that runs, untimed, before each call of that name.
-        seconds: wall-clock budget. At least `least` and at most `most` rounds are run.
-        warm_up: call each once first, untimed: plans, lazy initialisation, thread pools.
-        on_round: called after each round with the part of the work that is done, 0 to 1.
-        stopwatch: runs a call, drops its result and returns the seconds that it took.
-        failed: where given, a call that raises drops out, and its error is written here; the
-            result is without it. Else the error ends the comparison.
+        calls: the functions to time, by name. `stopwatch` discards their results.
+        before: untimed setup functions, by name; each runs before every call of that name.
+        seconds: wall-clock budget in seconds.
+        minimum: run at least this many rounds.
+        maximum: run at most this many rounds.
+        warm_up: first run each call once, untimed, to build plans, caches and thread pools.
+        on_round: called after each round with the fraction of the work that is done, 0 to 1.
+        stopwatch: runs a call, discards its result and returns the seconds it took.
+        failed: if given, receives the error message of each call that raises, by name. The
+            comparison goes on without that call.
 
-    Example:
-        >>> timing = interleave({"sum": lambda: sum(range(9))}, least=3, most=3)["sum"]
-        >>> len(timing.seconds)
-        3
+    Returns:
+        The times by name, in the order of `calls`, without the calls that failed.
+
+    Raises:
+        Exception: what a call raises, if `failed` is None.
+
+    >>> timing = interleave({"sum": lambda: sum(range(9))}, minimum=3, maximum=3)["sum"]
+    >>> len(timing.seconds)
+    3
     """
     prepare = before or {}
     names = list(calls)
@@ -107,7 +117,7 @@ def interleave(
     gc.disable()
     try:
         began = time.perf_counter()
-        for done in range(1, most + 1):
+        for done in range(1, maximum + 1):
             order.shuffle(names)
             for name in list(names):
                 spent = run(name)
@@ -116,8 +126,8 @@ def interleave(
             elapsed = time.perf_counter() - began
             if on_round is not None:
                 budget = elapsed / seconds if seconds > 0 else 1.0
-                on_round(max(done / most, min(done / least, budget, 1.0)))
-            if done >= least and elapsed >= seconds:
+                on_round(max(done / maximum, min(done / minimum, budget, 1.0)))
+            if done >= minimum and elapsed >= seconds:
                 break
     finally:
         if collecting:

@@ -1,4 +1,4 @@
-"""The FNet encoder: post-norm blocks of Fourier mixing and a feed-forward network."""
+"""The FNet encoder: post-norm layers of Fourier mixing and a feed-forward network."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from fnet_kernels.modules import FusedFourierMix
 
 
 class FNetEncoderLayer(nn.Module):
-    """One encoder block of FNet (figure 1 of the paper, arXiv 2105.03824):
+    """One encoder layer of FNet (figure 1 of the paper, arXiv 2105.03824):
 
         h = LayerNorm(x + Re(FFT2(x)))
         y = LayerNorm(h + Dropout(Dense(GELU(Dense(h)))))
 
-    GELU is the tanh approximation; there is no dropout on the mixing. As in the released model,
-    dense weights start from a normal distribution of standard deviation 0.02, dense biases at zero.
+    GELU is the tanh approximation. Dropout acts on the feed-forward network only, not on the
+    mixing. As in the released model, dense weights are initialised from a normal distribution with
+    standard deviation 0.02 and dense biases with zeros.
 
     Args:
         hidden_size: length of the last axis.
         intermediate_size: width of the feed-forward network; the paper uses `4 * hidden_size`.
-        dropout: probability, on the output of the feed-forward network.
-        eps: of both layer normalisations.
-        scale: factor of the unnormalised transform; 1 in the paper.
-        device: where the parameters live.
-        dtype: dtype of the parameters, which is that of the input.
+        dropout: dropout probability for the output of the feed-forward network.
+        eps: added to the variance in both LayerNorms.
+        scale: multiplies the unnormalised transform; 1 in the paper.
+        device: device of the parameters.
+        dtype: dtype of the parameters and of the input.
 
-    Shape: `[..., seq, hidden_size]` in and out, of one dtype.
+    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype.
+
+    Raises:
+        TypeError, ValueError: as in `FusedFourierMix`, for `eps` and `scale`.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoderLayer
@@ -57,7 +61,7 @@ class FNetEncoderLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start values of the released model: dense weights from N(0, 0.02), biases at zero."""
+        """Initialise as in the released model: dense weights from N(0, 0.02^2), biases zero."""
         self.mixing.reset_parameters()
         self.norm.reset_parameters()
         for dense in (self.dense_in, self.dense_out):
@@ -71,13 +75,14 @@ class FNetEncoderLayer(nn.Module):
 
 
 class FNetEncoder(nn.Sequential):
-    """A stack of `num_layers` blocks; see `FNetEncoderLayer`, which takes all other arguments.
+    """A stack of `num_layers` layers. See `FNetEncoderLayer` for all other arguments.
 
     FNet-Base is `FNetEncoder(12, 768, 3072)`, FNet-Large `FNetEncoder(24, 1024, 4096)`.
 
-    A slice, say `encoder[:6]`, is an `nn.Sequential` of those layers, which share their parameters.
+    A slice, for example `encoder[:6]`, is an `nn.Sequential` of the same layers, with shared
+    parameters.
 
-    Shape: `[..., seq, hidden_size]` in and out, of one dtype.
+    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoder
@@ -114,6 +119,6 @@ class FNetEncoder(nn.Sequential):
         )
 
     def __getitem__(self, index: slice | int) -> nn.Module:
-        """A layer; of a slice, those layers themselves as a `Sequential`."""
+        """Return one layer, or a `Sequential` of the layers of a slice."""
         layers = list(self)
         return nn.Sequential(*layers[index]) if isinstance(index, slice) else layers[index]

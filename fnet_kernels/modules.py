@@ -1,4 +1,4 @@
-"""Modules: `FourierMix`, and `FusedFourierMix` for mixing, residual and LayerNorm in one."""
+"""The modules `FourierMix` and `FusedFourierMix` (mixing, residual and LayerNorm in one)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ class FourierMix(nn.Module):
     """`scale * Re(FFT2(x))` over the last two axes; see `fnet_kernels.fourier_mix`.
 
     Args:
-        scale: factor of the unnormalised transform.
+        scale: multiplies the unnormalised transform.
 
-    Shape: `[..., seq, hidden]` in and out, of one dtype. No parameters.
+    Raises:
+        TypeError: `scale` is not a number.
+
+    Shape: input and output are `[..., seq, hidden]` and have the same dtype. No parameters.
 
     >>> import torch
     >>> from fnet_kernels import FourierMix
@@ -40,22 +43,23 @@ class FourierMix(nn.Module):
 class FusedFourierMix(nn.Module):
     """The mixing sublayer of FNet: `LayerNorm(x + scale * Re(FFT2(x)))`.
 
-    Its parameters are those of `torch.nn.LayerNorm(hidden_size, eps)`, under the same names, so
-    either loads the other's `state_dict`. See `fnet_kernels.fused_fourier_mix`.
+    Its parameters have the names and shapes of those of `torch.nn.LayerNorm(hidden_size, eps)`, so
+    the two modules can exchange a `state_dict`. See `fnet_kernels.fused_fourier_mix`.
 
     Args:
         hidden_size: length of the last axis.
         eps: added to the variance of each row.
-        elementwise_affine: learn a `weight`, and a `bias` too unless `bias=False`.
-        bias: learn a `bias`.
-        scale: factor of the unnormalised transform.
-        device: where the parameters live.
-        dtype: dtype of the parameters, which is that of the input (but see autocast there).
+        elementwise_affine: learn a `weight` and, unless `bias=False`, a `bias`.
+        bias: learn a `bias`; ignored without `elementwise_affine`.
+        scale: multiplies the unnormalised transform.
+        device: device of the parameters.
+        dtype: dtype of the parameters and, except under autocast, of the input.
 
     Raises:
-        TypeError, ValueError: as `fused_fourier_mix`, for `eps` and `scale` at once.
+        TypeError: `eps` or `scale` is not a number.
+        ValueError: `eps` is negative or not finite.
 
-    Shape: `[..., seq, hidden_size]` in and out, of one dtype.
+    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype.
 
     >>> import torch
     >>> from fnet_kernels import FusedFourierMix
@@ -91,14 +95,14 @@ class FusedFourierMix(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Ones for `weight`, zeros for `bias`."""
+        """Set `weight` to ones and `bias` to zeros."""
         if self.weight is not None:
             nn.init.ones_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Without weight and bias nothing else would tell.
+        # Without weight and bias, fused_fourier_mix cannot check the hidden size.
         if isinstance(x, Tensor) and x.shape[-1:] != (self.hidden_size,):
             raise ValueError(
                 f"FusedFourierMix: x must have hidden size {self.hidden_size} as its last axis;"

@@ -1,7 +1,7 @@
-"""The operators in plain PyTorch (`torch.fft`): the truth for tests, the baseline for benchmarks.
+"""The operators in plain PyTorch (`torch.fft`): reference for tests, baseline for benchmarks.
 
-Nothing here needs the compiled extension. 16-bit inputs are computed in float32 and rounded once at
-the end; for a reference in double precision pass float64 tensors.
+This module does not use the compiled extension. 16-bit inputs are computed in float32 and rounded
+once at the end. For a reference in double precision pass float64 tensors.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from fnet_kernels._sizes import LAYER_NORM_EPS
 
 
 def _compute(t: Tensor) -> Tensor:
-    """`t` in the dtype that the arithmetic runs in: at least float32."""
+    """Convert `t` to the compute dtype, which is at least float32."""
     return t.to(torch.promote_types(t.dtype, torch.float32))
 
 
 def _mix(x: Tensor) -> Tensor:
-    # torch.fft rejects axes of length 0, where mixing has nothing to do.
+    # torch.fft rejects axes of length 0.
     return torch.fft.fft2(x).real if x.numel() else torch.zeros_like(x)
 
 
@@ -28,10 +28,10 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
 
     Args:
         x: `[..., seq, hidden]`, any floating dtype.
-        scale: factor of the unnormalised transform.
+        scale: multiplies the unnormalised transform.
 
     Returns:
-        A tensor of the shape and dtype of `x`.
+        A tensor with the shape and dtype of `x`.
 
     >>> import torch
     >>> fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
@@ -53,13 +53,13 @@ def fused_fourier_mix(
 
     Args:
         x: `[..., seq, hidden]`, any floating dtype.
-        weight: `[hidden]`, factor of the normalised rows, or None for ones.
-        bias: `[hidden]`, added last, or None for zeros.
-        eps: added to the variance.
-        scale: factor of the unnormalised transform.
+        weight: `[hidden]`, multiplies the normalised rows; None for ones.
+        bias: `[hidden]`, added last; None for zeros.
+        eps: added to the variance of each row.
+        scale: multiplies the unnormalised transform.
 
     Returns:
-        A tensor of the shape and dtype of `x`.
+        A tensor with the shape and dtype of `x`.
 
     >>> import torch
     >>> fused_fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))

@@ -31,8 +31,8 @@ if torch.cuda.is_available():
 print(json.dumps(found))
 """
 LOADS = """
-from fnet_kernels._ops.load import DEVICES, NO_CUDA
-assert "cuda" in DEVICES, NO_CUDA
+from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES
+assert "cuda" in DEVICES, CUDA_UNAVAILABLE_REASON
 """
 
 

@@ -34,7 +34,7 @@ from bench.contestants.transforms import (
     scipy_form,
     two_ffts,
 )
-from fnet_kernels._ops.load import DEVICES, NO_CUDA, operators
+from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, operators
 
 SAME = ("ours", "formula", "composition", "matmul", "library")  # roles of the same mathematics
 
@@ -106,7 +106,7 @@ def ours(isa: str) -> Contestant:
 
 def _on_cuda(setting: Setting) -> Sublayer:
     if "cuda" not in DEVICES:
-        raise Absent(NO_CUDA)
+        raise Absent(CUDA_UNAVAILABLE_REASON)
     return _fused
 
 

@@ -56,8 +56,8 @@ def measure(report: Report, name: str, task: str, compiled: bool, device: Device
     times = interleave(
         calls,
         seconds=min(10.0, max(1.0, 0.5 * report.left * report.seconds)),
-        least=3,
-        most=3 if device.rehearsal else 40,
+        minimum=3,
+        maximum=3 if device.rehearsal else 40,
         stopwatch=wall_seconds if device.rehearsal else cuda.seconds,
         failed=failed,
     )

@@ -47,8 +47,8 @@ def compare(
     times = interleave(
         {contestant.name: call for contestant, call in calls.items()},
         seconds=seconds,
-        least=3,
-        most=30,
+        minimum=3,
+        maximum=30,
         warm_up=False,  # each has run already
         stopwatch=cuda.seconds if device == "cuda" else wall_seconds,
         on_round=on_round,

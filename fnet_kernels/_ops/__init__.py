@@ -1,1 +1,1 @@
-"""The operators `torch.ops.fnet_kernels.*`: loading, argument checks, and their torch rules."""
+"""The operators `torch.ops.fnet_kernels.*`: loading, argument checks, autograd, vmap."""

@@ -7,9 +7,9 @@ and y = xhat * weight + bias, the gradient is
     du = rstd * (g - mean(g) - xhat * mean(g * xhat))
     dx = du + scale * M(du)
 
-First order runs in one fused operator. Under `create_graph` the same formula is composed of
-differentiable operators, xhat and rstd included (they are outputs of the training operator), so
-that every order of derivative is exact.
+One fused operator computes the first-order gradient. Under `create_graph` the same formula is
+composed of differentiable operators. xhat and rstd are differentiable outputs of the training
+operator, so derivatives of every order are exact.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import mix, transformed
+from fnet_kernels._ops.mixing import mix, transforms_active
 
 _train: Callable[..., tuple[Tensor, ...]] = operators.fused_fourier_mix_train.default
 
@@ -33,7 +33,7 @@ def setup_train(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor,
     y, normalized, rstd = output
     rows = y if weight is None and bias is None else normalized
     need_x, need_weight = ctx.needs_input_grad[:2]
-    # Save no more than the gradients that are asked for read.
+    # Save only what the required gradients read.
     ctx.save_for_backward(
         rows if need_x or need_weight else None,
         rstd if need_x else None,
@@ -47,7 +47,7 @@ def train_backward(
 ) -> Gradients:
     rows, rstd, weight = ctx.saved_tensors
     if grad_normalized is not None and grad_normalized.numel() == 0:
-        grad_normalized = None  # there is no such output without weight and bias
+        grad_normalized = None  # without weight and bias this output is empty
     return _gradients(ctx, (grad, grad_normalized, grad_rstd), rows, rstd, weight)
 
 
@@ -57,7 +57,7 @@ def _setup_inference(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _inference_backward(ctx: Any, grad: Tensor) -> Gradients:
-    # The inference operator keeps nothing; the rows are computed again.
+    # The inference operator saves no rows, so the backward pass recomputes them.
     x, weight, bias = ctx.saved_tensors
     y, rows, rstd = _train(x, weight, bias, ctx.eps, ctx.scale)
     if weight is None and bias is None:
@@ -72,11 +72,13 @@ def _gradients(
     rstd: Tensor | None,
     weight: Tensor | None,
 ) -> Gradients:
-    """Gradients of (x, weight, bias) from those of (y, normalized rows, rstd)."""
+    """Gradients with respect to (x, weight, bias), from those of (y, normalized rows, rstd)."""
     need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
     grad, grad_rows, grad_rstd = grads
     first_order = (
-        not (torch.is_grad_enabled() or transformed()) and grad_rows is None and grad_rstd is None
+        not (torch.is_grad_enabled() or transforms_active())
+        and grad_rows is None
+        and grad_rstd is None
     )
     if need_x and first_order and grad is not None:
         dx, dweight, dbias = operators.fused_fourier_mix_backward(
@@ -87,9 +89,9 @@ def _gradients(
     if grad is not None:
         if need_weight:
             assert rows is not None
-            dweight = _over_rows(compute(grad) * compute(rows)).to(grad.dtype)
+            dweight = _sum_rows(compute(grad) * compute(rows)).to(grad.dtype)
         if need_bias:
-            dbias = _over_rows(compute(grad)).to(grad.dtype)
+            dbias = _sum_rows(compute(grad)).to(grad.dtype)
     if need_x:
         assert rows is not None
         assert rstd is not None
@@ -120,11 +122,11 @@ def _composed_dx(
 
 
 def compute(t: Tensor) -> Tensor:
-    """16-bit tensors in float32, others as they are."""
+    """Convert 16-bit tensors to float32; return others unchanged."""
     return t.to(torch.promote_types(t.dtype, torch.float32))
 
 
-def _over_rows(t: Tensor) -> Tensor:
+def _sum_rows(t: Tensor) -> Tensor:
     return t.sum(tuple(range(t.dim() - 1)))
 
 

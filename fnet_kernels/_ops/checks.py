@@ -1,11 +1,11 @@
-"""Argument checks of the public functions, whose errors say what was expected and what came."""
+"""Argument checks of the public functions. Each error names the expected and the actual value."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.load import DEVICES, NO_CUDA, REBUILD_CUDA
+from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, REBUILD_CUDA
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
@@ -29,21 +29,24 @@ def check_x(op: str, x: Tensor) -> None:
 
 
 def autocasting(x: Tensor) -> bool:
-    """Whether `torch.autocast` is on where x lives."""
+    """Whether `torch.autocast` is enabled on the device of x."""
     device = x.device.type
-    return device != "meta" and torch.is_autocast_enabled(device)  # meta knows no autocast
+    return device != "meta" and torch.is_autocast_enabled(device)  # meta has no autocast
 
 
 def no_kernels(op: str, device: torch.device) -> ValueError:
-    cure = f": {NO_CUDA}; {REBUILD_CUDA}" if device.type == "cuda" else ""
+    fix = f": {CUDA_UNAVAILABLE_REASON}; {REBUILD_CUDA}" if device.type == "cuda" else ""
     return ValueError(
         f"{op}: x must be on a device that this build has kernels for"
-        f" ({', '.join(DEVICES)}); got {device}{cure}"
+        f" ({', '.join(DEVICES)}); got {device}{fix}"
     )
 
 
 def check_vector(op: str, name: str, vector: Tensor, x: Tensor, cast: bool) -> Tensor:
-    """`vector`, a weight or bias that fits the last axis of x; with `cast` in the dtype of x."""
+    """Return `vector`, a weight or bias, after checking it against x.
+
+    `cast` converts it to the dtype of x; without it, another dtype is an error.
+    """
     if not isinstance(vector, Tensor):
         raise TypeError(f"{op}: {name} must be a torch.Tensor or None, got {_kind(vector)}")
     if vector.dim() != 1 or vector.shape[0] != x.shape[-1]:
@@ -69,7 +72,7 @@ def check_number(op: str, name: str, value: float) -> None:
 
 def check_eps(op: str, eps: float) -> None:
     check_number(op, "eps", eps)
-    if not 0.0 <= eps < _INFINITY:  # NaN fails this too
+    if not 0.0 <= eps < _INFINITY:  # rejects NaN too
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
 
 

@@ -1,11 +1,11 @@
-"""Shapes and dtypes of the operators' results, for `torch.compile`, fake and meta tensors."""
+"""Fake kernels: result shapes and dtypes for `torch.compile`, fake tensors and meta tensors."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-import fnet_kernels._ops.load  # noqa: F401  (the operators must exist)
+import fnet_kernels._ops.load  # noqa: F401  (registers the operators)
 
 
 def _like(x: Tensor) -> Tensor:

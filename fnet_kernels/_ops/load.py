@@ -18,7 +18,8 @@ def load_extension() -> ModuleType:
     """Import `fnet_kernels._C`.
 
     Raises:
-        ImportError: it is missing or does not load; the text says which, and what cures it.
+        ImportError: the extension is missing or does not load. The message names the fix after
+            "; ".
     """
     try:
         return importlib.import_module("fnet_kernels._C")
@@ -26,17 +27,17 @@ def load_extension() -> ModuleType:
         if error.name != "fnet_kernels._C":
             raise
         raise ImportError(f"the extension of fnet_kernels is not built; {REBUILD}") from error
-    except ImportError as error:  # say, an undefined symbol: torch is older than 2.11
+    except ImportError as error:  # for example an undefined symbol, if torch is older than 2.11
         raise ImportError(
-            f"the extension of fnet_kernels does not load here ({error}); {REBUILD}"
+            f"the extension of fnet_kernels does not load ({error}); {REBUILD}"
         ) from error
 
 
 def load_cuda() -> str:
-    """Import `fnet_kernels._C_cuda` beside a torch for CUDA.
+    """Import `fnet_kernels._C_cuda` if torch is built with CUDA. The CPU kernels never need it.
 
     Returns:
-        "" when it is there; else why not, in a few words. The CPU never suffers from that.
+        "" if it loads, else the reason in a few words.
     """
     if torch.version.cuda is None:
         return "torch is built without CUDA"
@@ -44,14 +45,14 @@ def load_cuda() -> str:
         importlib.import_module("fnet_kernels._C_cuda")
     except ModuleNotFoundError:
         return "this build has no CUDA kernels"
-    except ImportError as error:  # say, another CUDA major than the one it was built with
+    except ImportError as error:  # for example a different CUDA major
         return f"the CUDA kernels of this build do not load ({error})"
     return ""
 
 
 extension = load_extension()
 operators = torch.ops.fnet_kernels
-#: Why there are no CUDA kernels; "" when there are.
-NO_CUDA = load_cuda()
+#: Why the CUDA kernels are unavailable; "" if they are available.
+CUDA_UNAVAILABLE_REASON = load_cuda()
 #: Device types that this build has kernels for.
-DEVICES: tuple[str, ...] = ("cpu",) if NO_CUDA else ("cpu", "cuda")
+DEVICES: tuple[str, ...] = ("cpu",) if CUDA_UNAVAILABLE_REASON else ("cpu", "cuda")

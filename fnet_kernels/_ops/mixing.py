@@ -1,7 +1,7 @@
-"""Mixing by the operator `fourier_mix`, under every kind of differentiation.
+"""The operator `fourier_mix` with reverse-mode, forward-mode and `torch.func` differentiation.
 
-Mixing is linear and self-adjoint: with M(x) = Re(FFT2(x)), M^T = M, so its gradient and its forward
-derivative are mixing again.
+Mixing, M(x) = Re(FFT2(x)), is linear and self-adjoint (M^T = M), so its gradient and its forward
+derivative are mixing too.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from fnet_kernels._ops.load import operators
 _mix: Callable[..., Tensor] = operators.fourier_mix.default
 
 
-def transformed() -> bool:
-    """Whether `torch.func` or forward-mode differentiation may be at work on the arguments."""
+def transforms_active() -> bool:
+    """Whether a `torch.func` transform or forward-mode differentiation is active."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def mix(x: Tensor, scale: float, residual: bool) -> Tensor:
     """The operator `fourier_mix`, differentiable under `torch.func` too."""
-    run = _apply_mix if transformed() else _mix
+    run = _apply_mix if transforms_active() else _mix
     return run(x, scale, residual)
 
 
@@ -38,7 +38,7 @@ def _mix_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 
 class _Mix(torch.autograd.Function):
-    """`fourier_mix` for `torch.func`, whose transforms do not see `register_autograd`."""
+    """`fourier_mix` for `torch.func`, whose transforms ignore `register_autograd`."""
 
     generate_vmap_rule = True
     setup_context = staticmethod(_setup_mix)
@@ -50,7 +50,7 @@ class _Mix(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, x: Tensor, *_: None) -> Tensor:
-        return mix(x, ctx.scale, ctx.residual)  # it is linear
+        return mix(x, ctx.scale, ctx.residual)  # mixing is linear
 
 
 _apply_mix: Callable[..., Tensor] = _Mix.apply

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "doctor": "check this installation: what was built, what runs, whether it is right",
+    "doctor": "check the installation: what is built, what runs, whether results are correct",
     "demo": "run a transformers FNet on real text, stock and patched",
 }
 _MODULES = {
@@ -19,13 +19,16 @@ _MODULES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; its module is imported only then.
+    """Run a command, importing only its module.
 
     Args:
-        argv: the arguments after `python -m fnet_kernels`; those of the process if None.
+        argv: the arguments after `python -m fnet_kernels`; `sys.argv[1:]` if None.
 
     Returns:
-        The exit status: 0, or 1 when something is broken. Wrong usage exits with 2.
+        The exit status of the command: 0, or 1 if a check fails.
+
+    Raises:
+        SystemExit: with status 2 on wrong usage.
 
     >>> from fnet_kernels.cli import main
     >>> main(["doctor"])  # doctest: +ELLIPSIS
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = module.run(parser.parse_args(argv[1:]))
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, say `head`, has seen enough
+    except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status

@@ -102,8 +102,8 @@ def measure(stock: nn.Module, rows: Tensor, progress: Progress, seconds: float) 
     sublayer = interleave(
         _sublayers(stock, patched, half, expected[0]),
         seconds=seconds * 0.3,
-        least=5,
-        most=60,
+        minimum=5,
+        maximum=60,
         on_round=progress.part,
     )
     progress.step(f"{shape}: timing the model")
@@ -118,8 +118,8 @@ def measure(stock: nn.Module, rows: Tensor, progress: Progress, seconds: float) 
             BERT_BF16: lambda: bert16(rows),
         },
         seconds=seconds * 0.7,
-        least=3,
-        most=20,
+        minimum=3,
+        maximum=20,
         on_round=progress.part,
     )
     return Measured(rows.shape[0], rows.shape[1], fp32, stock_bf16, bf16, sublayer, model)

@@ -1,1 +1,1 @@
-"""`explain` says which path a shape takes, `doctor` whether an installation works."""
+"""`explain` reports the execution path of a shape; `doctor` checks the installation."""

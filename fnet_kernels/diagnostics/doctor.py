@@ -1,7 +1,6 @@
-"""`python -m fnet_kernels doctor`: what is installed, what runs, and whether it is right.
+"""`python -m fnet_kernels doctor`: what is installed, what runs, whether results are correct.
 
-Nothing of this library or of torch is imported before the check that is about it, so that the
-doctor also speaks where an import fails.
+Each check imports torch and parts of this library itself, so a failing import becomes a finding.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from fnet_kernels.diagnostics.tolerances import OURS
 
 OLDEST_TORCH = (2, 11)
-#: Shapes by path: the kernels, and torch.fft.
+#: By device type: pairs of an execution path and a shape that takes it.
 SHAPES = {
     "cpu": (("kernels", (2, 96, 48)), ("general", (2, 37, 48))),
     "cuda": (("kernels", (2, 128, 64)), ("general", (2, 37, 48))),
@@ -25,40 +24,40 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report; `cure` is set where something is broken."""
+    """One check of the report. `fix` says how to repair what is broken, or is None."""
 
     name: str
     detail: str
-    cure: str | None = None
+    fix: str | None = None
 
     def __str__(self) -> str:
-        line = f"[{'ok' if self.cure is None else 'BROKEN'}] {self.name}: {self.detail}"
-        return line if self.cure is None else f"{line}\n     cure: {self.cure}"
+        line = f"[{'ok' if self.fix is None else 'BROKEN'}] {self.name}: {self.detail}"
+        return line if self.fix is None else f"{line}\n     fix: {self.fix}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The doctor takes no arguments."""
+    """Add nothing: the doctor takes no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report. Returns 1 when something is broken, else 0."""
+    """Print the report. Returns 1 if a check fails, else 0."""
     broken = 0
     for finding in examine():
         print(finding)
-        broken += finding.cure is not None
-    print(f"{broken} broken" if broken else "all is well")
+        broken += finding.fix is not None
+    print(f"{broken} broken" if broken else "all checks passed")
     return 1 if broken else 0
 
 
 def examine() -> Iterator[Finding]:
-    """The findings, in an order in which each rests on those before; stops where that breaks."""
+    """Run the checks in order. Stops after a failure that later checks depend on."""
     from fnet_kernels import __version__
 
     yield Finding("fnet_kernels", f"{__version__}, Python {platform.python_version()}")
     for check in (_torch, _extension):
         finding = check()
         yield finding
-        if finding.cure is not None:
+        if finding.fix is not None:
             return
     yield from _devices()
     yield from _self_checks()
@@ -66,14 +65,14 @@ def examine() -> Iterator[Finding]:
 
 
 def _torch() -> Finding:
-    cure = "run `pip install 'torch>={}.{}'`".format(*OLDEST_TORCH)
+    fix = "run `pip install 'torch>={}.{}'`".format(*OLDEST_TORCH)
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError: a library of its own is missing
-        return Finding("torch", f"does not import ({error})", cure)
+    except (ImportError, OSError) as error:  # OSError: a shared library of torch is missing
+        return Finding("torch", f"does not import ({error})", fix)
     major, minor = torch.__version__.split(".")[:2]
     if (int(major), int(minor)) < OLDEST_TORCH:
-        return Finding("torch", f"{torch.__version__} is too old", cure)
+        return Finding("torch", f"{torch.__version__} is too old", fix)
     return Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
 
 
@@ -81,40 +80,42 @@ def _extension() -> Finding:
     try:
         from fnet_kernels._ops.load import extension
     except ImportError as error:
-        reason, _, cure = str(error).partition("; ")
-        return Finding("extension", reason, cure)
+        reason, _, fix = str(error).partition("; ")
+        return Finding("extension", reason, fix)
     return Finding("extension", f"{extension.__file__}")
 
 
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from fnet_kernels._ops.load import NO_CUDA, REBUILD_CUDA, operators
+    from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, REBUILD_CUDA, operators
 
-    best, used = operators.cpu_isas(), operators.cpu_isa()
-    wish = os.environ.get("FNET_CPU_ISA", used)
-    known = wish in ("auto", *best.split(","))
+    available, used = operators.cpu_isas(), operators.cpu_isa()
+    requested = os.environ.get("FNET_CPU_ISA", used)
+    known = requested in ("auto", *available.split(","))
     yield Finding(
         "cpu",
-        f"kernels for {best}; in use: {used}" + ("" if known else f"; FNET_CPU_ISA={wish}"),
-        None if known else f"set FNET_CPU_ISA to auto or one of {best}, or unset it",
+        f"kernels for {available}; in use: {used}"
+        + ("" if known else f"; FNET_CPU_ISA={requested} is not available"),
+        None if known else f"set FNET_CPU_ISA to auto or one of {available}, or unset it",
     )
+    reason = CUDA_UNAVAILABLE_REASON
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         capability = "{}.{}".format(*torch.cuda.get_device_capability())
-        here = f"{name}, compute capability {capability}, CUDA {torch.version.cuda}"
-        broken = "do not load" in NO_CUDA  # to have built none is no fault
+        gpu = f"{name}, compute capability {capability}, CUDA {torch.version.cuda}"
+        broken = "do not load" in reason  # a build without CUDA kernels is not a failure
         yield Finding(
-            "cuda", f"{here}; {NO_CUDA}" if NO_CUDA else here, REBUILD_CUDA if broken else None
+            "cuda", f"{gpu}; {reason}" if reason else gpu, REBUILD_CUDA if broken else None
         )
     elif torch.version.cuda:
-        yield Finding("cuda", f"no GPU here; {NO_CUDA or 'the CUDA kernels load'}")
+        yield Finding("cuda", f"no GPU found; {reason or 'the CUDA kernels load'}")
     else:
-        yield Finding("cuda", NO_CUDA)
+        yield Finding("cuda", reason)
 
 
 def _self_checks() -> Iterator[Finding]:
-    """Forward and backward against the reference in float64, for each device, path and dtype."""
+    """Compare forward and backward with the float64 reference, per device, path and dtype."""
     import torch
 
     from fnet_kernels._ops.load import DEVICES
@@ -133,25 +134,25 @@ def _self_check(device: str, path: str, shape: tuple[int, ...]) -> Finding:
     try:
         taken = explain(shape, device=device).path
         if taken != path:
-            return Finding(name, f"{shape} takes the path '{taken}'", "report this with the output")
+            return Finding(name, f"{shape} takes the path '{taken}'", "report this output as a bug")
         errors = {dtype: _worst_error(shape, dtype, device) for dtype in OURS}
-    except RuntimeError as error:  # a kernel that is not there for this GPU, cuFFT that is missing
-        return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_cure())
+    except RuntimeError as error:  # for example: no kernel image for this GPU
+        return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_fix())
     wrong = [dtype for dtype, error in errors.items() if not error <= OURS[dtype]]
     detail = "largest error " + ", ".join(f"{d} {error:.0e}" for d, error in errors.items())
     if wrong:
-        return Finding(name, f"{detail}; wrong in {', '.join(wrong)}", _library_cure())
+        return Finding(name, f"{detail}; wrong in {', '.join(wrong)}", _library_fix())
     return Finding(name, detail)
 
 
-def _library_cure() -> str:
+def _library_fix() -> str:
     from fnet_kernels._ops.load import REBUILD
 
-    return f"{REBUILD}; if that does not help, report it with this output"
+    return f"{REBUILD}; if that does not help, report this output as a bug"
 
 
 def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:
-    """Largest error of y and of the gradients, each relative to the largest true value."""
+    """Largest error of y and the gradients, each relative to the largest reference value."""
     import torch
 
     from fnet_kernels import functional, reference
@@ -170,9 +171,13 @@ def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:
         return [y.detach(), *torch.autograd.grad(y, inputs, grad.to(to))]
 
     ours = results(functional.fused_fourier_mix, dtype)
-    truth = results(reference.fused_fourier_mix, torch.float64)
-    errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, truth, strict=True)]
-    return max(errors, key=lambda error: float("inf") if error != error else error)  # NaN is worst
+    expected = results(reference.fused_fourier_mix, torch.float64)
+    errors = [
+        float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, expected, strict=True)
+    ]
+    return max(
+        errors, key=lambda error: float("inf") if error != error else error
+    )  # NaN counts as infinite
 
 
 def _transformers() -> Finding:
@@ -180,5 +185,5 @@ def _transformers() -> Finding:
         version = importlib.import_module("transformers").__version__
         importlib.import_module("fnet_kernels.hf._layer")
     except ImportError as error:
-        return Finding("transformers", f"not usable, so neither is fnet_kernels.hf ({error})")
+        return Finding("transformers", f"not usable, so fnet_kernels.hf is unavailable ({error})")
     return Finding("transformers", f"{version}, hf.patch_fnet is available")

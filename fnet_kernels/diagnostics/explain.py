@@ -1,4 +1,4 @@
-"""`explain`: which path a shape takes, and why."""
+"""`explain`: the execution path of a shape, and the reason for it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from torch import Tensor
 from fnet_kernels._ops.checks import check_x, no_kernels
 from fnet_kernels._ops.load import DEVICES, operators
 
-Path = Literal["kernels", "general", "empty"]
+ExecutionPath = Literal["kernels", "general", "empty"]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """How `fourier_mix` and `fused_fourier_mix` run on one shape. `str()` of it is for people."""
+    """How `fourier_mix` and `fused_fourier_mix` run on one shape. `str()` gives a summary."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
-    #: "kernels": this library's own FFT; "general": torch.fft with the mirror; "empty": no work.
-    path: Path
+    #: "kernels": this library's FFT; "general": torch.fft's one-sided FFT; "empty": no elements.
+    path: ExecutionPath
+    #: Why the shape takes this path.
     why: str
-    #: Factors of the two lengths, in the order in which the kernels apply them; () on other paths.
+    #: Factors of seq and hidden, in the order in which the kernels apply them; () on other paths.
     seq_radices: tuple[int, ...]
     hidden_radices: tuple[int, ...]
-    #: Where it runs: on a CPU the instruction set ("avx512", "avx2" or "portable") and the threads;
-    #: on a GPU the device, and how the kernels divide the work.
+    #: On a CPU the instruction set ("avx512", "avx2" or "portable") and the number of threads; on a
+    #: GPU its name and how the kernels divide the work.
     runs_on: str
-    #: What the call allocates besides its results, in bytes (without torch.fft's own scratch).
+    #: Bytes that the call allocates besides its results, without torch.fft's scratch memory.
     workspace_bytes: int
 
     def __str__(self) -> str:
@@ -65,29 +66,30 @@ def explain(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Explanation:
-    """Say which path a tensor, or a shape, takes through this library, and why.
+    """Report the execution path of a tensor or a shape, and the reason for it.
 
     Args:
-        x: a tensor `[..., seq, hidden]`, or such a shape.
-        dtype: with a shape: the dtype; float32 if not given.
-        device: with a shape: the device; the CPU if not given.
+        x: a tensor `[..., seq, hidden]`, or its shape.
+        dtype: dtype to assume for a shape; float32 if None. Not allowed with a tensor.
+        device: device to assume for a shape; the CPU if None. Not allowed with a tensor.
 
     Returns:
-        An `Explanation`; print it, or read its fields.
+        An `Explanation` with named fields; `print` shows a summary.
 
     Raises:
-        TypeError, ValueError: for what `fourier_mix` would reject, and for a `dtype` or `device`
-            beside a tensor.
+        TypeError: `x` has an unsupported dtype, or `dtype` or `device` is given with a tensor.
+        ValueError: the shape is not valid or has fewer than two axes, or this build has no kernels
+            for the device.
 
     >>> from fnet_kernels import explain
     >>> explain((8, 512, 768)).path
     'kernels'
     >>> explain((8, 1009, 768)).why
-    'torch.fft, for seq 1009 has a prime factor without a kernel'
+    'torch.fft, because seq 1009 has a prime factor without a kernel'
     """
     if isinstance(x, Tensor):
         if dtype is not None or device is not None:
-            raise TypeError("explain: dtype and device go with a shape; a tensor has its own")
+            raise TypeError("explain: dtype and device must be None when x is a tensor")
         device = x.device
     else:
         device = torch.device(device or "cpu")
@@ -95,21 +97,21 @@ def explain(
             raise no_kernels("explain", device)
         shape = tuple(x)
         if not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise ValueError(f"explain: a shape is made of sizes 0, 1, 2, ...; got {shape}")
-        # A meta tensor has a shape and a dtype, and no memory.
+            raise ValueError(f"explain: a shape must consist of non-negative integers; got {shape}")
+        # A meta tensor needs no memory.
         x = torch.empty(shape, dtype=dtype or torch.float32, device="meta")
     check_x("explain", x)
     *batch, seq, hidden = x.shape
     plan = (_cuda_plan if device.type == "cuda" else _cpu_plan)(
         prod(batch), seq, hidden, x.dtype, device
     )
-    path: Path
+    path: ExecutionPath
     if x.numel() == 0:
         path, why = "empty", "there are no elements"
     elif plan.obstacle:
-        path, why = "general", f"torch.fft, for {plan.obstacle}"
+        path, why = "general", f"torch.fft, because {plan.obstacle}"
     else:
-        path, why = "kernels", "the kernels have factors for both lengths"
+        path, why = "kernels", "the kernels support both lengths"
     return Explanation(
         shape=tuple(x.shape),
         dtype=x.dtype,
@@ -125,7 +127,7 @@ def explain(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a backend makes of a shape; `obstacle` says why it has no kernels for it."""
+    """The plan of a backend. `obstacle` says why the kernels do not support it, or is ""."""
 
     obstacle: str
     seq_radices: tuple[int, ...]
@@ -153,13 +155,13 @@ def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: tor
 def _cuda_plan(
     batch: int, seq: int, hidden: int, dtype: torch.dtype, device: torch.device
 ) -> _Plan:
-    name, facts = "CUDA", _USUAL_DEVICE
+    name, facts = "CUDA", _DEFAULT_DEVICE
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(device)
         name = properties.name
         facts = (
             properties.multi_processor_count,
-            getattr(properties, "shared_memory_per_block_optin", _USUAL_DEVICE[1]),
+            getattr(properties, "shared_memory_per_block_optin", _DEFAULT_DEVICE[1]),
             properties.L2_cache_size,
         )
     plan = json.loads(operators.cuda_plan(batch, seq, hidden, dtype, *facts))
@@ -167,24 +169,24 @@ def _cuda_plan(
         needed = plan["needed_shared_bytes"]
         obstacle = {
             "dtype": "float64 has no CUDA kernels",
-            "forced": "set_cuda_path asked for it",
-            "shared memory": f"the kernels' blocks need {_kilobytes(needed)} of shared memory, of"
-            f" which this device has {_kilobytes(facts[1])}",
-        }.get(plan["reason"], f"seq {seq} or hidden {hidden} is not a length with CUDA kernels")
+            "forced": "set_cuda_path forces it",
+            "shared memory": f"a block of the kernels needs {_kilobytes(needed)} of shared memory"
+            f" and this device has {_kilobytes(facts[1])}",
+        }.get(plan["reason"], f"there are no CUDA kernels for seq {seq} or for hidden {hidden}")
         return _Plan(obstacle, (), (), f"{name}, cuFFT", plan["workspace_bytes"])
     slices = plan["slices"]
     runs_on = (
-        f"{name}; {slices} slice{'s' * (slices != 1)} of the batch; seq_fft: every second row of"
-        f" {2 * plan['seq_fft_pairs']} columns a block of {plan['seq_fft_threads']} threads,"
-        f" {plan['seq_fft_points']} points a thread; row_fft: 2 rows and their mirror images a line"
-        f" of {plan['row_fft_threads']} threads, {plan['row_fft_points']} points a thread"
+        f"{name}; batch in {slices} slice{'s' * (slices != 1)}; seq_fft: {plan['seq_fft_threads']}"
+        f" threads per block for every second row of {2 * plan['seq_fft_pairs']} columns,"
+        f" {plan['seq_fft_points']} points per thread; row_fft: {plan['row_fft_threads']} threads"
+        f" per line of 2 rows and their mirrors, {plan['row_fft_points']} points per thread"
     )
     radices = tuple(plan["seq_radices"]), tuple(plan["hidden_radices"])
     return _Plan("", *radices, runs_on, plan["workspace_bytes"])
 
 
-#: Multiprocessors, shared memory of a block and L2 in bytes, where there is no GPU to ask: an H100.
-_USUAL_DEVICE = (132, 227 << 10, 50 << 20)
+#: Multiprocessors, shared memory per block and L2 size in bytes of an H100, assumed without a GPU.
+_DEFAULT_DEVICE = (132, 227 << 10, 50 << 20)
 
 
 def _kilobytes(count: int) -> str:

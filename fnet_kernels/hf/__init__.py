@@ -1,10 +1,10 @@
-"""Fused mixing for Hugging Face `transformers`: one line for a model that is already there.
+"""Fused mixing for Hugging Face `transformers`: one line patches an existing model.
 
     from fnet_kernels import hf
     model = FNetModel.from_pretrained("google/fnet-base")
     print(hf.patch_fnet(model))        # patched 12 FNet layers
 
-`transformers` is imported when a function here is called, not with this library.
+Importing this module does not import `transformers`; calling its functions does.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from torch import nn
 
 @dataclass(frozen=True)
 class PatchReport:
-    """What `patch_fnet` or `unpatch_fnet` did. `str()` of it is for people."""
+    """What `patch_fnet` or `unpatch_fnet` did. `str()` gives a readable summary."""
 
     #: "patched" or "unpatched".
     action: str
-    #: Names of the layers that were changed.
+    #: Names of the changed layers.
     changed: tuple[str, ...]
-    #: Names of the layers that already were as asked.
+    #: Names of the layers that already were in the requested state.
     unchanged: tuple[str, ...]
-    #: Layers that were left alone, and why.
+    #: Names of the skipped layers, with the reasons.
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         text = f"{self.action} {len(self.changed)} FNet layers"
         if self.unchanged:
-            text += f", {len(self.unchanged)} already were"
+            text += f", {len(self.unchanged)} already {self.action}"
         for name, reason in self.skipped.items():
-            text += f"\n  left alone: {name}: {reason}"
+            text += f"\n  skipped {name}: {reason}"
         return text
 
 
 def patch_fnet(model: nn.Module) -> PatchReport:
     """Make the FNet layers of a `transformers` model run the fused operator, in place.
 
-    Works on every FNet class of `transformers` 5, with any head, and on modules that contain one;
-    in training and in evaluation, in every dtype of `fused_fourier_mix`, with `torch.compile` and
-    after `from_pretrained`. Parameters, buffers and the keys of `state_dict` stay the same objects
-    and names. Patching twice is patching once.
+    Works on every FNet class of `transformers` 5 and on modules that contain one, in training and
+    evaluation, in every dtype of `fused_fourier_mix`, and with `torch.compile`. Parameters, buffers
+    and the keys of `state_dict` do not change. Patching twice has no further effect. Under
+    `torch.autocast` a patched layer runs in float32, like the stock layer.
 
-    A layer is left alone, with a warning that says why, when its computation is not the standard
-    one: with `use_tpu_fourier_optimizations`, or when it or a module inside it has been replaced,
-    subclassed, given another `forward` (as hooks of `accelerate` do: patch before dispatching) or,
-    inside, forward hooks. Under `torch.autocast` a patched layer runs in float32, as the stock one.
+    Skips a layer, with a warning that names the reason, if the fused operator does not compute the
+    same: if the model uses `use_tpu_fourier_optimizations`; if the layer or a module inside it is
+    replaced, subclassed or has another `forward` (hooks of `accelerate` set one: patch before
+    dispatching); or if a module inside it has forward hooks.
 
     Args:
         model: any module that contains FNet layers.
 
     Returns:
-        A report of what was changed and what was left alone.
+        A report of the changed and the skipped layers.
 
     Raises:
         TypeError: `model` is not a module.
@@ -74,7 +74,7 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     from fnet_kernels.hf._layer import (
         FusedFNetFourierTransform,
         is_fused,
-        reason_to_leave_alone,
+        unsupported_reason,
     )
 
     changed: list[str] = []
@@ -83,14 +83,14 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     for name, layer in _fnet_layers("patch_fnet", model):
         if is_fused(layer):
             unchanged.append(name)
-        elif reason := reason_to_leave_alone(layer):
+        elif reason := unsupported_reason(layer):
             skipped[name] = reason
         else:
             layer.__class__ = FusedFNetFourierTransform
             changed.append(name)
     if skipped:
         reasons = "; ".join(sorted(set(skipped.values())))
-        warnings.warn(f"patch_fnet: left {len(skipped)} FNet layers alone: {reasons}", stacklevel=2)
+        warnings.warn(f"patch_fnet: skipped {len(skipped)} FNet layers: {reasons}", stacklevel=2)
     return PatchReport("patched", tuple(changed), tuple(unchanged), skipped)
 
 
@@ -101,7 +101,7 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
         model: any module that contains FNet layers, patched or not.
 
     Returns:
-        A report of what was changed.
+        A report of the changed layers.
 
     Raises:
         TypeError: `model` is not a module.
@@ -112,7 +112,7 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
     >>> from fnet_kernels import hf
     >>> model = FNetModel(FNetConfig(hidden_size=64, intermediate_size=256, num_hidden_layers=2))
     >>> print(hf.unpatch_fnet(model))
-    unpatched 0 FNet layers, 2 already were
+    unpatched 0 FNet layers, 2 already unpatched
     """
     from fnet_kernels.hf._layer import FNetFourierTransform, is_fused
 

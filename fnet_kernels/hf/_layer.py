@@ -1,7 +1,7 @@
 """The patched layer of `transformers`. Importing this module imports `transformers`.
 
-A layer is patched by changing its class, not its `forward` attribute: copies, pickles, hooks and
-`torch.compile` then see an ordinary module, and unpatching restores it exactly.
+Patching changes the class of a layer, not its `forward` attribute. Copies, pickles, hooks and
+`torch.compile` then see an ordinary module, and unpatching restores the layer exactly.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = [
     "FNetFourierTransform",
     "FusedFNetFourierTransform",
     "is_fused",
-    "reason_to_leave_alone",
+    "unsupported_reason",
 ]
 
 
 class FusedFNetFourierTransform(FNetFourierTransform):
-    """`FNetFourierTransform` through the fused operator; its submodules hold the parameters."""
+    """`FNetFourierTransform` with the fused operator. Its submodules still hold the parameters."""
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
-        if autocasting(hidden_states):  # it casts what the stock layer's FFT reads
+        if autocasting(hidden_states):  # autocast casts the input of torch.fft to float32
             dtype = torch.promote_types(hidden_states.dtype, torch.float32)
             hidden_states = hidden_states.to(dtype)
         norm = self.output.LayerNorm
@@ -48,8 +48,8 @@ def is_fused(layer: FNetFourierTransform) -> bool:
     return type(layer) is FusedFNetFourierTransform
 
 
-def reason_to_leave_alone(layer: FNetFourierTransform) -> str | None:
-    """Why the fused operator does not compute what this layer computes; None where it does."""
+def unsupported_reason(layer: FNetFourierTransform) -> str | None:
+    """Why the fused operator cannot replace this layer, or None if it can."""
     if type(layer) is not FNetFourierTransform:
         return f"its class is {type(layer).__name__}"
     if "forward" in vars(layer):

@@ -74,8 +74,8 @@ def test_interleave_runs_each_once_a_round() -> None:
         {name: lambda name=name: log.append(name) for name in "abc"},
         before={"a": lambda: log.append("before a")},
         seconds=0,
-        least=4,
-        most=9,
+        minimum=4,
+        maximum=9,
         on_round=parts.append,
     )
     assert [len(t.seconds) for t in times.values()] == [4, 4, 4]
@@ -86,9 +86,9 @@ def test_interleave_runs_each_once_a_round() -> None:
     assert all(log[i - 1] == "before a" for i, name in enumerate(log) if name == "a")
     assert parts[-1] == 1.0
     log.clear()
-    interleave({"a": lambda: log.append("a")}, seconds=0, least=2, most=9, warm_up=False)
+    interleave({"a": lambda: log.append("a")}, seconds=0, minimum=2, maximum=9, warm_up=False)
     assert log == ["a", "a"]
-    assert len(interleave({"a": int}, seconds=9, least=1, most=2)["a"].seconds) == 2
+    assert len(interleave({"a": int}, seconds=9, minimum=1, maximum=2)["a"].seconds) == 2
 
 
 def test_ratios_are_taken_within_rounds() -> None:

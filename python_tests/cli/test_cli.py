@@ -51,7 +51,7 @@ def test_doctor_on_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> N
         "kernels path",
         "general path",
         "bfloat16",
-        "all is well",
+        "all checks passed",
     ):
         assert part in out
     assert "BROKEN" not in out
@@ -66,11 +66,11 @@ def test_module_entry() -> None:
         cwd=ROOT,
     )
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.endswith("all is well\n")
+    assert run.stdout.endswith("all checks passed\n")
 
 
 @pytest.mark.parametrize(
-    ("block", "named", "cure"),
+    ("block", "named", "fix"),
     [
         (MISSING, "extension of fnet_kernels is not built", "pip install ."),
         (UNLOADABLE, "undefined symbol: xyz", "pip install ."),
@@ -79,23 +79,23 @@ def test_module_entry() -> None:
     ],
     ids=["missing", "unloadable", "no torch", "broken torch"],
 )
-def test_doctor_names_what_is_broken_and_the_cure(block: str, named: str, cure: str) -> None:
+def test_doctor_names_the_failure_and_the_fix(block: str, named: str, fix: str) -> None:
     run = fresh(block + DOCTOR)
     assert run.returncode == 1
-    broken, remedy, last = run.stdout.splitlines()[-3:]
+    broken, repair, last = run.stdout.splitlines()[-3:]
     assert broken.startswith("[BROKEN]")
     assert named in broken
-    assert remedy.startswith("     cure: ")
-    assert cure in remedy
+    assert repair.startswith("     fix: ")
+    assert fix in repair
     assert last == "1 broken"
     assert run.stderr == ""
 
 
-def test_doctor_names_a_wish_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_an_unknown_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FNET_CPU_ISA", "avx1024")
-    (broken,) = (f for f in doctor.examine() if f.cure)
+    (broken,) = (f for f in doctor.examine() if f.fix)
     assert "FNET_CPU_ISA=avx1024" in broken.detail
-    assert "auto" in str(broken.cure)
+    assert "auto" in str(broken.fix)
 
 
 def test_a_reader_may_leave_early() -> None:
@@ -107,7 +107,7 @@ def test_a_reader_may_leave_early() -> None:
 
 
 @pytest.mark.parametrize("use", ["from fnet_kernels import fourier_mix", "fnet_kernels.explain"])
-def test_without_its_extension_the_package_names_the_cure(use: str) -> None:
+def test_without_the_extension_the_error_names_the_fix(use: str) -> None:
     run = fresh(f"{MISSING}import fnet_kernels\n{use}")
     assert run.returncode == 1
     last = run.stderr.splitlines()[-1]
@@ -131,7 +131,7 @@ def test_doctor_finds_wrong_results(
 def test_doctor_takes_nan_for_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     right = functional.fused_fourier_mix
     monkeypatch.setattr(functional, "fused_fourier_mix", lambda *args: right(*args) * float("nan"))
-    assert [f.name for f in doctor.examine() if f.cure] == ["kernels path", "general path"]
+    assert [f.name for f in doctor.examine() if f.fix] == ["kernels path", "general path"]
 
 
 def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ def test_patching_twice_is_patching_once() -> None:
     )
     assert second.changed == ()
     assert str(first) == "patched 2 FNet layers"
-    assert str(second) == "patched 0 FNet layers, 2 already were"
+    assert str(second) == "patched 0 FNet layers, 2 already patched"
 
 
 def test_unpatch_restores_exactly() -> None:
@@ -221,7 +221,7 @@ def test_unpatch_restores_exactly() -> None:
     hf.patch_fnet(model)
     report = hf.unpatch_fnet(model)
     assert report.changed == ("encoder.layer.0.fourier", "encoder.layer.1.fourier")
-    assert str(hf.unpatch_fnet(model)) == "unpatched 0 FNet layers, 2 already were"
+    assert str(hf.unpatch_fnet(model)) == "unpatched 0 FNet layers, 2 already unpatched"
     for (name, ours), theirs in zip(model.named_modules(), stock.modules(), strict=True):
         assert type(ours) is type(theirs), name
         assert vars(ours).keys() == vars(theirs).keys(), name
@@ -242,13 +242,11 @@ def test_copies_of_a_patched_model_stand_alone(clone: Any) -> None:
     agree(ours, results(build(), **batch()), 1e-5)
 
 
-def test_tpu_optimized_layers_are_left_alone() -> None:
+def test_tpu_optimized_layers_are_skipped() -> None:
     pytest.importorskip("scipy")
     model = build(use_tpu_fourier_optimizations=True)
     truth = results(model, **batch())
-    with pytest.warns(
-        UserWarning, match=r"left 2 FNet layers alone.*use_tpu_fourier_optimizations"
-    ):
+    with pytest.warns(UserWarning, match=r"skipped 2 FNet layers.*use_tpu_fourier_optimizations"):
         report = hf.patch_fnet(model)
     assert report.changed == ()
     assert list(report.skipped) == ["encoder.layer.0.fourier", "encoder.layer.1.fourier"]
@@ -258,7 +256,7 @@ def test_tpu_optimized_layers_are_left_alone() -> None:
     assert calls.count == 0
 
 
-def test_layers_that_compute_something_else_are_left_alone() -> None:
+def test_layers_that_compute_something_else_are_skipped() -> None:
     model = build(num_hidden_layers=7)
     layers = [layer.fourier for layer in model.encoder.layer]
     layers[0].forward = lambda hidden_states: (hidden_states,)
@@ -267,7 +265,7 @@ def test_layers_that_compute_something_else_are_left_alone() -> None:
     layers[3].output.forward = lambda fourier_output, input_tensor: input_tensor
     layers[4].self = nn.Identity()
     layers[5].output.LayerNorm.register_forward_hook(lambda module, args, output: 2 * output)
-    with pytest.warns(UserWarning, match="left 6 FNet layers alone"):
+    with pytest.warns(UserWarning, match="skipped 6 FNet layers"):
         report = hf.patch_fnet(model)
     assert report.changed == ("encoder.layer.6.fourier",)
     reasons = list(report.skipped.values())

@@ -278,9 +278,9 @@ print(explain((2, 512, 768), dtype=torch.float64, device="cuda").why)
 torch.ops.fnet_kernels.set_cuda_path("general")
 print(explain((2, 512, 768), device="cuda").why)
 torch.ops.fnet_kernels.set_cuda_path("auto")
-sys.modules["fnet_kernels.diagnostics.explain"]._USUAL_DEVICE = (84, 99 << 10, 6 << 20)
+sys.modules["fnet_kernels.diagnostics.explain"]._DEFAULT_DEVICE = (84, 99 << 10, 6 << 20)
 print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda"))
-sys.modules["fnet_kernels.diagnostics.explain"]._USUAL_DEVICE = (40, 64 << 10, 4 << 20)
+sys.modules["fnet_kernels.diagnostics.explain"]._DEFAULT_DEVICE = (40, 64 << 10, 4 << 20)
 print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
 """
     done = subprocess.run(
@@ -290,14 +290,14 @@ print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
         "path       kernels",
         "512 = 16 * 16 * 2",
         "768 = 12 * 8 * 8",
-        "2 slices of the batch; seq_fft: every second row of 16 columns a block of 128 threads, 16"
-        " points a thread",
-        "seq_fft: every second row of 8 columns a block of 512 threads, 16 points a thread",
-        "torch.fft, for the kernels' blocks need 65 KB of shared memory, of which this device has"
+        "batch in 2 slices; seq_fft: 128 threads per block for every second row of 16 columns,"
+        " 16 points per thread",
+        "seq_fft: 512 threads per block for every second row of 8 columns, 16 points per thread",
+        "torch.fft, because a block of the kernels needs 65 KB of shared memory and this device has"
         " 64 KB",
-        "row_fft: 2 rows and their mirror images a line of 32 threads, 24 points a thread",
-        "torch.fft, for seq 1000 or hidden 768 is not a length with CUDA kernels",
-        "torch.fft, for float64 has no CUDA kernels",
-        "torch.fft, for set_cuda_path asked for it",
+        "row_fft: 32 threads per line of 2 rows and their mirrors, 24 points per thread",
+        "torch.fft, because there are no CUDA kernels for seq 1000 or for hidden 768",
+        "torch.fft, because float64 has no CUDA kernels",
+        "torch.fft, because set_cuda_path forces it",
     ):
         assert part in done.stdout
