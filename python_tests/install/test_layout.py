@@ -15,6 +15,7 @@ FORBIDDEN = {
     "fnet_kernels": {"bench", "python_tests", "tools"},
     "bench": {"python_tests", "tools"},
     "tools": {"python_tests"},
+    "examples": {"bench", "python_tests", "tools"},
 }
 #: Loads the simulator of the CUDA kernels, a compiled module, from the folder it is built in.
 LOADERS = {"cuda_sim.py"}
