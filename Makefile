@@ -69,8 +69,8 @@ docs: $(PACKAGES) ## build the documentation site, strictly, into build/site
 KEPT := $(if $(KEEP),--keep)
 BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
-bench: install core ## bars, CPU kernels alone, a quick look at everyone else: 5 minutes; KEEP=1 keeps them
-	$(BENCH) -m bench.bars $(KEPT) $(ARGS)
+bench: install core ## targets, CPU kernels alone, a quick comparison: 5 minutes; KEEP=1 for bench/results
+	$(BENCH) -m bench.targets $(KEPT) $(ARGS)
 	$(BENCH) -m bench.passes $(KEPT)
 	$(BENCH) -m bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
 
@@ -78,7 +78,7 @@ bench-results: install core ## write all that is committed of this machine to be
 	$(BENCH) -m bench.record $(ARGS)
 
 bench-full: install core ## every length, dtype, pass and whole model, into build/bench/ (hours)
-	$(BENCH) -m bench.bars --seconds 10 $(ARGS)
+	$(BENCH) -m bench.targets --seconds 10 $(ARGS)
 	$(BENCH) -m bench --models --out build/bench/fp32-forward
 	$(BENCH) -m bench --pass both --out build/bench/fp32-both
 	$(BENCH) -m bench --pass backward --out build/bench/fp32-backward

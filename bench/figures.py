@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.bars.promises import (
+from bench.recorded import REUSED, Machine
+from bench.targets.report import BOUNDS
+from bench.targets.values import (
     BACKWARD,
     BF16,
     FLOOR,
     FORMULA,
     MEMORY,
-    PROMISES,
     STEP,
+    TARGETS,
     THREADS,
     TORCH,
 )
-from bench.bars.report import ROOMS
-from bench.recorded import REUSED, Machine
 
 
 def span(values: Iterable[float], digits: int, unit: str = "") -> str:
@@ -232,14 +232,14 @@ def _shape(verdict: dict[str, Any]) -> str:
 def _targets(machine: Machine) -> str:
     """Every target: where it is met, and what `layer_norm(x + x)` would score where it is not."""
     rows, total, missed = [], 0, 0
-    for target in PROMISES:
+    for target in TARGETS:
         verdicts = machine.of(target)
         if not verdicts:
             continue
-        failed = [v for v in verdicts if not target.keeps(v["measured"])]
+        failed = [v for v in verdicts if not target.is_met(v["measured"])]
         total, missed = total + len(verdicts), missed + len(failed)
         worst = (min if target.at_least else max)(verdicts, key=lambda v: float(v["measured"]))
-        bounds = [v["room"][ROOMS[1]] for v in failed if ROOMS[1] in v.get("room", {})]
+        bounds = [v["bounds"][BOUNDS[1]] for v in failed if BOUNDS[1] in v.get("bounds", {})]
         rows.append(
             [
                 target.name,

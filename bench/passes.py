@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.folders import add_out
 from bench.measure import machine
-from bench.shapes import BARS, Shape, label
+from bench.shapes import TARGET_SHAPES, Shape, label
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
@@ -62,7 +62,9 @@ def main() -> int:
     start = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--shapes", type=int, default=len(BARS), help="only the first so many")
+    parser.add_argument(
+        "--shapes", type=int, default=len(TARGET_SHAPES), help="only the first so many"
+    )
     add_out(parser)
     args = parser.parse_args()
     try:
@@ -78,7 +80,7 @@ def main() -> int:
     rows = []
     for isa in present:
         assert module.set_isa(isa)
-        for shape in BARS[: args.shapes]:
+        for shape in TARGET_SHAPES[: args.shapes]:
             for dtype in ("float32", "bfloat16"):
                 for warm in (False, True):
                     found = measure(module, shape, args.rounds, dtype, warm)

@@ -18,7 +18,7 @@ from bench.recorded import Machine
 
 ROOT = Path(__file__).parent.parent
 #: The machine of the README's table and plot; docs/benchmarks.md has all machines.
-SHOWN = "amd-epyc-f25m17-bars.json"
+SHOWN = "amd-epyc-f25m17-targets.json"
 #: {document: the blocks in it}
 DOCUMENTS = {"README.md": ("highlights", "speed"), "docs/benchmarks.md": ("figures", "cuda")}
 
@@ -51,7 +51,7 @@ def updated(document: str, texts: dict[str, str]) -> str:
 
 def blocks(results: Path = RESULTS) -> dict[str, str]:
     """Every generated block, from all machines in `results`."""
-    machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-bars.json"))}
+    machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-targets.json"))}
     shown = machines[SHOWN]
     return {
         "highlights": highlights(list(machines.values())),

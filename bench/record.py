@@ -5,7 +5,7 @@ writes to bench/results/. No step begins that could not end within --minutes: it
 Each file says how long it took; a table says it last, and results/<cpu>-record.json keeps it.
 
     python -m bench.record --dry-run            # the commands, and what they are expected to take
-    python -m bench.record --only bars,passes
+    python -m bench.record --only targets,passes
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def command(folder: str, *words: str) -> tuple[str, ...]:
 
 def steps(out: Path = RESULTS) -> list[Step]:
     """All of them, in order."""
-    bars = ("-m", "bench.bars", "--rounds", "15", "--patience", "120", "--out", str(out))
+    targets = ("-m", "bench.targets", "--rounds", "15", "--patience", "120", "--out", str(out))
     sweep = ("--shapes", f"{_SWEEP},{_AWKWARD}", *_ROUNDS, "--layers", "512,16384")
     short = ("--shapes", _SHORT, *_ROUNDS, "--layers", "none")
     counts = ("-m", "bench.instructions", "--out", str(out / "instructions-avx2.json"))
     return [
-        Step("bars", 4, bars),
+        Step("targets", 4, targets),
         Step("passes", 1, ("-m", "bench.passes", "--rounds", "25", "--out", str(out))),
         Step("forward fp32", 12.5, command("fp32-forward", *sweep)),
         Step("both fp32", 6.5, command("fp32-both", *short, "--pass", "both", "--models")),

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.bars.bar import Bar
-from bench.bars.promises import FORMULA
+from bench.targets.target import Target
+from bench.targets.values import FORMULA
 
 #: Suffix of a shape that was timed with malloc keeping freed memory.
 REUSED = " (reused pages)"
@@ -29,19 +29,19 @@ class Machine:
         models: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.facts = targets["machine"]
-        self.verdicts: list[dict[str, Any]] = targets["bars"]
+        self.results: list[dict[str, Any]] = targets["targets"]
         self.times: dict[str, Any] = targets.get("times", {})
         self.memory: dict[str, dict[str, float]] = targets.get("memory", {})
         self.sweep = sweep
         self.models = models
-        self.isas = list(dict.fromkeys(v["isa"] for v in self.verdicts))
-        shapes = dict.fromkeys(v["shape"] for v in self.verdicts if v["bar"] == FORMULA.name)
+        self.isas = list(dict.fromkeys(v["isa"] for v in self.results))
+        shapes = dict.fromkeys(v["shape"] for v in self.results if v["target"] == FORMULA.name)
         self.shapes = [shape for shape in shapes if not shape.endswith(REUSED)]
 
     @classmethod
     def read(cls, path: Path) -> Machine:
-        """Read <cpu>-bars.json, and the files of the benchmark command beside it if they exist."""
-        slug = path.name.removesuffix("-bars.json")
+        """Read <cpu>-targets.json and, if they exist, the files of the benchmark command."""
+        slug = path.name.removesuffix("-targets.json")
 
         def beside(folder: str, part: str) -> list[dict[str, Any]]:
             file = path.parent / f"{slug}-{folder}" / "bench.json"
@@ -62,19 +62,19 @@ class Machine:
         """Load average at the start of the run."""
         return float((self.facts["load_at_start"] or [0.0])[0])
 
-    def of(self, target: Bar, isa: str | None = None) -> list[dict[str, Any]]:
+    def of(self, target: Target, isa: str | None = None) -> list[dict[str, Any]]:
         """Every measurement for `target`, of one instruction set or of all."""
-        found = [v for v in self.verdicts if v["bar"] == target.name]
+        found = [v for v in self.results if v["target"] == target.name]
         return [v for v in found if isa in (None, v["isa"])]
 
-    def one(self, target: Bar, shape: str, isa: str) -> dict[str, Any]:
+    def one(self, target: Target, shape: str, isa: str) -> dict[str, Any]:
         """The measurement for `target` at one shape on one instruction set."""
         found = [v for v in self.of(target, isa) if v["shape"] == shape]
         if len(found) != 1:
             raise ValueError(f"{len(found)} figures for {target.name} at {shape} on {isa}")
         return found[0]
 
-    def ratios(self, target: Bar) -> list[float]:
+    def ratios(self, target: Target) -> list[float]:
         """Ratios of the best instruction set at the shapes of the table."""
         return [self.one(target, shape, self.isas[0])["measured"] for shape in self.shapes]
 

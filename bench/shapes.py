@@ -1,13 +1,13 @@
 """The shapes that the benchmarks speak of: (batch, seq, hidden).
 
-defines: BARS, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label, parse, equal_tokens
+defines: TARGET_SHAPES, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label, parse, equal_tokens
 """
 
 from __future__ import annotations
 
 Shape = tuple[int, int, int]
 
-BARS: list[Shape] = [
+TARGET_SHAPES: list[Shape] = [
     (8, 512, 768),  # FNet-Base at the paper's length
     (2, 2048, 768),  # longer text, few sequences
     (4, 512, 1024),  # FNet-Large: both lengths are powers of two

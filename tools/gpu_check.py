@@ -34,10 +34,10 @@ def summary(check: Check) -> str:
     """A row for each part, the targets, and what failed; in at most PRINTED characters."""
     rows = [line(result) for result in check.results]
     for path in sorted(check.out.glob("*.json")):
-        targets = json.loads(path.read_text()).get("bars", [])
+        targets = json.loads(path.read_text()).get("targets", [])
         for t in targets:
-            verdict = "kept" if t["pass"] else "MISSED"
-            rows.append(f"{t['bar']}: {t['measured']:.2f} ({t['limit']}) {verdict}, {t['where']}")
+            outcome = f"({t['limit']}) {'met' if t['met'] else 'MISSED'}"
+            rows.append(f"{t['target']}: {t['measured']:.2f} {outcome}, {t['where']}")
     text = "\n".join(rows)
     if len(text) > PRINTED:
         text = f"{text[: PRINTED // 2]}\n...\n{text[-PRINTED // 2 :]}"

@@ -7,7 +7,7 @@ instructions, and how many loads of dx seq_grad issues before it waits for the f
 printed; bench/results/kernel_report.json holds the figures.
 
     python -m tools.kernel_report           # print, and write the JSON
-    python -m tools.kernel_report --check   # print; exit 1 where a bar is missed, a figure worse
+    python -m tools.kernel_report --check   # print; exit 1 if a figure misses a target or is worse
 
 Without nvcc the report leaves the second half out, and says so.
 """

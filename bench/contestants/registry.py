@@ -1,6 +1,6 @@
 """Every contestant of the benchmarks, in one list.
 
-defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, best_of_ours, isas, hold
+defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, best_of_ours, isas, pin
 
 Most compute LayerNorm(x + Re(FFT2(x))). Floors are work that any such op has to do; the others are
 what stands in the mixing sublayer's place in other models. One that cannot run here raises
@@ -48,7 +48,7 @@ class Contestant:
     bound), "attention" (self-attention, by whichever kernel), "linear attention" or "layer" (a
     whole encoder layer). `make` returns the function to time, or raises `Absent`. `before` runs
     untimed before each call. `tolerance` is for one that computes in a narrower dtype than x has.
-    `captures`: a CUDA graph can hold it. A library with an allocator of its own cannot be captured.
+    `captures`: a CUDA graph can capture it, unlike a library with its own allocator.
     """
 
     name: str
@@ -80,8 +80,8 @@ def isas() -> list[str]:
     return [isa for isa in operators.cpu_isas().split(",") if isa]
 
 
-def hold(isa: str = "auto", path: str = "auto") -> None:
-    """Hold our op to an instruction set on a CPU and to a path on CUDA; "auto": as users get it."""
+def pin(isa: str = "auto", path: str = "auto") -> None:
+    """Pin our operator to an instruction set on CPUs and to a path on CUDA; "auto" unpins it."""
     operators.set_cpu_isa(isa)
     if "cuda" in DEVICES:
         operators.set_cuda_path(path)
@@ -93,15 +93,14 @@ def best_of_ours(device: str) -> str:
 
 
 def ours(isa: str) -> Contestant:
-    """Our op on the CPU, held to one instruction set."""
+    """Our operator on the CPU, pinned to one instruction set."""
 
     def make(setting: Setting) -> Sublayer:
         if isa not in isas():
             raise Absent(f"this CPU runs {', '.join(isas())}")
         return _fused
 
-    held = partial(hold, isa)
-    return Contestant(f"ours {isa}", "ours", "fused_fourier_mix", make, held, ("cpu",))
+    return Contestant(f"ours {isa}", "ours", "fused_fourier_mix", make, partial(pin, isa), ("cpu",))
 
 
 def _on_cuda(setting: Setting) -> Sublayer:
@@ -151,13 +150,13 @@ def _matmul(name: str, dtype: torch.dtype, tolerance: float | None = None) -> Co
 
 CONTESTANTS: list[Contestant] = [
     *map(ours, ("avx512", "avx2", "neon", "portable")),
-    Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, hold, ("cuda",)),
+    Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, pin, ("cuda",)),
     Contestant(
         "ours, cuFFT path",
         "ours",
         "fused_fourier_mix around cuFFT, as at lengths without kernels",
         _on_cuda,
-        partial(hold, path="general"),
+        partial(pin, path="general"),
         ("cuda",),
     ),
     # torch.fft: pocketfft or MKL on a CPU, cuFFT on CUDA
@@ -192,7 +191,7 @@ LAYERS: list[Contestant] = [
         "layer",
         "our mixing, then the feed-forward half",
         layer_form(_best),
-        hold,
+        pin,
     ),
     Contestant(
         "layer: formula",

@@ -28,7 +28,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.bars.bar import Bar
 from bench.contestants.registry import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
 from bench.contestants.setting import Absent, Setting, Sublayer, reason
 from bench.folders import RESULTS
@@ -37,6 +36,7 @@ from bench.gpu.report import COPIES, Report, fastest, merge
 from bench.measure.memory import cases
 from bench.measure.timing import Entries, Problem, Truth, definition, prepared
 from bench.shapes import Shape, label
+from bench.targets.target import Target
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
@@ -47,16 +47,16 @@ UNLISTED: Shape = (32, 509, 768)  # a prime length: our general path, around cuF
 REHEARSED: list[Shape] = [(2, 16, 64)]
 DTYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
-FORMULA = Bar("forward: formula / ours", 10.0, True)  # all of them set for the H100, in bf16
-COMPILED = Bar("forward: compiled formula / ours", 6.0, True)
-ROOFLINE = Bar("forward: ours / copy of x", 1.5, False)
+FORMULA = Target("forward: formula / ours", 10.0, True)  # all of them set for the H100, in bf16
+COMPILED = Target("forward: compiled formula / ours", 6.0, True)
+ROOFLINE = Target("forward: ours / copy of x", 1.5, False)
 ATTENTION = {
-    512: Bar("forward, N = 512: attention / ours", 5.0, True),
-    4096: Bar("forward, N = 4096: attention / ours", 20.0, True),
+    512: Target("forward, N = 512: attention / ours", 5.0, True),
+    4096: Target("forward, N = 4096: attention / ours", 20.0, True),
 }
-LAYER = Bar("layer / layer without mixing", 1.05, False)
-MEMORY = Bar("extra memory / x in fp32", 0.5, False)
-PROMISES = [FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY]
+LAYER = Target("layer / layer without mixing", 1.05, False)
+MEMORY = Target("extra memory / x in fp32", 0.5, False)
+TARGETS = [FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY]
 
 ATTENTIONS = [c.name for c in CONTESTANTS if c.role == "attention"]
 #: Who is compared with ours. Other ways to write the formula, and matrix products, cost more time.
@@ -194,17 +194,17 @@ def forward(report: Report, what: str, setting: Setting, device: Device) -> None
     if setting.dtype != torch.bfloat16:
         return
     if setting.shape == BASE or device.rehearsal:
-        for bar, rival in ((FORMULA, "fftn"), (COMPILED, "fftn compiled")):
+        for target, rival in ((FORMULA, "fftn"), (COMPILED, "fftn compiled")):
             if rival in times:
-                report.hold(bar, times[rival].over(times[ours]), where=where, against=rival)
+                report.check(target, times[rival].over(times[ours]), where=where, against=rival)
         copy = fastest(times, COPIES)
-        report.hold(ROOFLINE, times[ours].over(times[copy]), where=where, against=copy)
+        report.check(ROOFLINE, times[ours].over(times[copy]), where=where, against=copy)
     kernels = [name for name in ATTENTIONS if name in times]
-    for seq, bar in ATTENTION.items():
+    for seq, target in ATTENTION.items():
         here = setting.shape in (BASE, LONG) and setting.shape[1] == seq
         if kernels and (here or device.rehearsal):
             rival = fastest(times, kernels)
-            report.hold(bar, times[rival].over(times[ours]), where=where, against=rival)
+            report.check(target, times[rival].over(times[ours]), where=where, against=rival)
 
 
 def step(report: Report, what: str, setting: Setting, device: Device) -> None:
@@ -228,7 +228,7 @@ def layer(report: Report, what: str, setting: Setting, device: Device) -> None:
     ours, rival = "layer: ours", "layer: LayerNorm(x)"
     times = compare(report, what, LAYERS, setting, device)
     report.times(what, times, ours)
-    report.hold(LAYER, times[ours].over(times[rival]), where=place(setting), against=rival)
+    report.check(LAYER, times[ours].over(times[rival]), where=place(setting), against=rival)
 
 
 def memory(report: Report, what: str, setting: Setting, device: Device) -> None:
@@ -244,7 +244,7 @@ def memory(report: Report, what: str, setting: Setting, device: Device) -> None:
         found |= {f"{name}, {case}": size / (4 * problem.x.numel()) for case, size in sizes.items()}
     print(table(["", "of x in fp32"], [[case, f"{v:.2f}"] for case, v in found.items()]))
     worst = max((case for case in found if case.startswith(ours)), key=lambda case: found[case])
-    report.hold(MEMORY, (found[worst],) * 3, where=place(setting), against=worst)
+    report.check(MEMORY, (found[worst],) * 3, where=place(setting), against=worst)
 
 
 def kernels(report: Report, what: str, setting: Setting, device: Device) -> None:
@@ -344,7 +344,7 @@ def main() -> int:
     if device.rehearsal:  # compiling would take longer than all the rest
         torch.compiler.set_stance("force_eager")
     path = args.out / f"{device.slug()}.json"
-    report = Report(device, path, args.seconds, PROMISES, resume=bool(args.part))
+    report = Report(device, path, args.seconds, TARGETS, resume=bool(args.part))
     print(json.dumps({k: report.content[k] for k in ("machine", "state_at_start")}, indent=1))
     run(report, device, args.part or PARTS)
     report.content["state_at_end"] = device.state()
@@ -352,7 +352,7 @@ def main() -> int:
     print(f"\n{report.summary()}\nwritten: {path}")
     if args.part:  # a part answers for itself: whether a target is kept is for the whole
         return int(report.failed)
-    return int(report.failed or bool(report.unmeasured) or not (device.rehearsal or report.kept))
+    return int(report.failed or bool(report.unmeasured) or not (device.rehearsal or report.all_met))
 
 
 if __name__ == "__main__":

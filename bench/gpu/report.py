@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 import fnet_kernels
-from bench.bars.bar import Bar, text
 from bench.gpu.device import Device
+from bench.targets.target import Target, text
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
@@ -40,13 +40,13 @@ class Report:
         device: Device,
         path: Path,
         seconds: float,
-        promises: Sequence[Bar] = (),
+        targets: Sequence[Target] = (),
         *,
         resume: bool = False,
     ) -> None:
         """`resume`: what the file holds of the same device and versions is kept and added to."""
         self.path = path
-        self.promises = promises
+        self.targets = targets
         self.seconds = seconds
         self.end = time.monotonic() + seconds
         self.failed = False
@@ -62,7 +62,7 @@ class Report:
             "models": {},
             "absent": {},
             "not_run": {},
-            "bars": [],
+            "targets": [],
         }
         if resume and path.exists():
             self.content = _joined(json.loads(path.read_text()), self.content)
@@ -98,12 +98,12 @@ class Report:
         print(f"absent: {contestant}: {why}")
         self.content["absent"].setdefault(what, {})[contestant] = why
 
-    def hold(
-        self, bar: Bar, ratio: tuple[float, float, float], *, where: str, against: str
+    def check(
+        self, target: Target, ratio: tuple[float, float, float], *, where: str, against: str
     ) -> None:
         """Hold a ratio (first quartile, median, third) against a bar."""
-        verdict = bar.verdict(ratio, where=where, against=against)
-        self.content["bars"] = _with(self.content["bars"], [verdict])
+        result = target.check(ratio, where=where, against=against)
+        self.content["targets"] = _with(self.content["targets"], [result])
 
     def times(
         self, what: str, times: Mapping[str, Timing], ours: str, moved: int | None = None
@@ -137,29 +137,29 @@ class Report:
     @property
     def unmeasured(self) -> list[str]:
         """Bars without a single verdict."""
-        known = {verdict["bar"] for verdict in self.content["bars"]}
-        return [bar.name for bar in self.promises if bar.name not in known]
+        known = {result["target"] for result in self.content["targets"]}
+        return [target.name for target in self.targets if target.name not in known]
 
     @property
-    def kept(self) -> bool:
+    def all_met(self) -> bool:
         """Whether every bar that was measured holds."""
-        return all(verdict["pass"] for verdict in self.content["bars"])
+        return all(result["met"] for result in self.content["targets"])
 
     def summary(self) -> str:
         """A row per verdict: what was measured, its quartiles, pass or FAIL; what was not."""
         rows = [
             [
-                v["bar"],
+                v["target"],
                 v["where"],
                 v["against"],
                 v["limit"],
                 text(v),
-                "pass" if v["pass"] else "FAIL",
+                "met" if v["met"] else "MISSED",
             ]
-            for v in self.content["bars"]
+            for v in self.content["targets"]
         ]
         lines = [f"not run: {what}: {why}" for what, why in self.content["not_run"].items()]
-        heads = ["bar", "where", "against", "limit", "measured", ""]
+        heads = ["target", "where", "against", "limit", "measured", ""]
         lines += ["", table(heads, rows, left=3)]
         return "\n".join([*lines, *(f"not measured: {name}" for name in self.unmeasured)])
 
@@ -186,14 +186,14 @@ def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     for what in list(joined["not_run"]):  # it ran another time
         if any(what in joined[key] for key in ("times", "memory", "models")):
             del joined["not_run"][what]
-    joined["bars"] = _with(old["bars"], new["bars"])
+    joined["targets"] = _with(old["targets"], new["targets"])
     return joined
 
 
 def _with(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All verdicts; the last one where a bar was held twice at the same place."""
-    again = {(v["bar"], v["where"]) for v in new}
-    return [v for v in old if (v["bar"], v["where"]) not in again] + new
+    again = {(v["target"], v["where"]) for v in new}
+    return [v for v in old if (v["target"], v["where"]) not in again] + new
 
 
 def merge(files: Sequence[Path], folder: Path) -> Path:

@@ -81,7 +81,7 @@ def cases(
 
 def measure(threads: int) -> dict[str, dict[str, float]] | str:
     """`{shape: {case: extra bytes / bytes of x in fp32}}`, or the reason why there is none."""
-    found: dict[str, dict[str, float]] | str = _child({"what": "bars", "threads": threads})
+    found: dict[str, dict[str, float]] | str = _child({"what": "targets", "threads": threads})
     return found
 
 

@@ -18,14 +18,14 @@ from bench.contestants.transforms import formula
 from bench.measure.memory import cases, peak
 from bench.measure.pages import pages
 from bench.measure.timing import Problem, prepared, ready
-from bench.shapes import BARS, label
+from bench.shapes import TARGET_SHAPES, label
 
 
-def _bars(task: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _targets(task: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Extra memory over the bytes of x in fp32, per shape and case."""
-    fused = ours(torch.ops.fnet_kernels.cpu_isa()).make(Setting(BARS[0]))
+    fused = ours(torch.ops.fnet_kernels.cpu_isa()).make(Setting(TARGET_SHAPES[0]))
     found: dict[str, dict[str, float]] = {}
-    for shape in BARS:
+    for shape in TARGET_SHAPES:
         row = found[label(shape)] = {}
         unit = torch.Size(shape).numel() * 4
         for dtype in (torch.float32, torch.bfloat16):
@@ -74,7 +74,7 @@ def main() -> None:
     torch.set_num_threads(task["threads"])
     if not pages("returned"):
         raise SystemExit("malloc here cannot be told to give memory back")
-    found = {"bars": _bars, "peaks": _peaks, "models": _models}[task["what"]](task)
+    found = {"targets": _targets, "peaks": _peaks, "models": _models}[task["what"]](task)
     print(json.dumps(found))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant, best_of_ours, hold
+from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant, best_of_ours, pin
 from bench.contestants.setting import Setting, Sublayer, reason
 from bench.measure import cuda, memory
 from bench.measure.timing import Entries, Problem, prepared, ready, time_all
@@ -99,7 +99,7 @@ def study(
         ArithmeticError: a contestant computes something else than the float64 reference.
     """
     shape = label(setting.shape)
-    hold()
+    pin()
     problem = Problem.cold(setting)
     wrap = problem.calls(direction)
     running: Entries = {}
@@ -115,7 +115,7 @@ def study(
             device=setting.device,
             patience=effort.share,
             longest=effort.whole,
-            least=effort.rounds,
+            minimum=effort.rounds,
             absent=absent,
             on_round=progress.part,
         )
@@ -126,7 +126,7 @@ def study(
         found.miss("encoder layers", "left out by --layers", shape)
     progress.step(f"{shape}: peak memory")
     peaks = _peaks(found, running, wrap, setting, direction)
-    hold()
+    pin()
     for name, (contestant, _) in running.items():
         found.rows.append(_row(setting, direction, contestant, times, peaks.get(name)))
 

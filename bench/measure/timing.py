@@ -220,7 +220,7 @@ def time_all(
     device: str = "cpu",
     patience: float | None = None,
     longest: float = float("inf"),
-    least: int = 7,
+    minimum: int = 7,
     absent: dict[str, str] | None = None,
     on_round: Callable[[float], None] | None = None,
 ) -> dict[str, Timing]:
@@ -251,7 +251,7 @@ def time_all(
         calls,
         before=before,
         seconds=seconds,
-        least=least,
+        least=minimum,
         most=60,
         warm_up=patience is None,
         on_round=on_round,

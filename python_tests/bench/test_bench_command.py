@@ -184,7 +184,7 @@ def test_one_that_is_slow_runs_once() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "wall_seconds", patient)
-        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, least=3)
+        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, minimum=3)
     slow, quick = times.values()
     assert slow == Timing((9.0,)), "longer than the longest: once"
     assert len(quick.seconds) == 3
@@ -195,7 +195,7 @@ def test_one_that_is_slow_but_not_the_longest_runs_a_few_times() -> None:
     entries, _ = timing.ready([COPY], problem)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "wall_seconds", lambda call: 2.0)
-        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, least=9)
+        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, minimum=9)
     assert [len(t.seconds) for t in times.values()] == [timing.SELDOM]
 
 
@@ -249,7 +249,7 @@ def test_matrix_products_differ_in_every_dtype() -> None:
 
 def test_awkward_shapes_stand_apart() -> None:
     assert all(map(shapes.is_awkward, shapes.AWKWARD))
-    assert not any(map(shapes.is_awkward, [*shapes.BARS, *shapes.equal_tokens(16384)]))
+    assert not any(map(shapes.is_awkward, [*shapes.TARGET_SHAPES, *shapes.equal_tokens(16384)]))
     regular = dataclasses.replace(row("ours", "ours", 1.0), shape="8x512x768", batch=8, seq=512)
     text = tables(Study([dataclasses.replace(regular, hidden=768), row("ours", "ours", 1.0)]))
     heads = [line.split() for line in text.splitlines() if line.startswith("sublayer")]

@@ -108,10 +108,10 @@ def test_what_is_recorded_fits_in_half_an_hour(
 ) -> None:
     steps = record.steps()
     assert sum(step.minutes for step in steps) <= 30
-    monkeypatch.setattr(sys, "argv", ["record.py", "--dry-run", "--only", "bars,passes"])
+    monkeypatch.setattr(sys, "argv", ["record.py", "--dry-run", "--only", "targets,passes"])
     assert record.main() == 0
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "bars",
+        "targets",
         "passes",
     ]
     for step in steps:  # every word is one that the command knows

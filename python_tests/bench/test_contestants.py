@@ -38,7 +38,7 @@ def test_self_attention_by_one_kernel_alone() -> None:
     problem = timing.Problem.random((2, 16, 128))
     entries, absent = timing.ready(kernels, problem)
     assert len(entries) == 4
-    times = timing.time_all(entries, problem.forward, 0, least=1, absent=absent)
+    times = timing.time_all(entries, problem.forward, 0, minimum=1, absent=absent)
     assert times.keys() == {"self-attention", "self-attention, flash"}
     assert absent.keys() == {"self-attention, cuDNN", "self-attention, memory-efficient"}
     plain, flash = (entries[name][1] for name in times)
@@ -54,7 +54,7 @@ def test_our_path_is_chosen_before_each_call(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(contestants, "DEVICES", ("cpu",))
     with pytest.raises(Absent):
         AROUND_CUFFT.build(ON_CUDA)
-    contestants.hold()
+    contestants.pin()
     assert said == ["auto"], "a build that knows no paths is asked for none"
 
     build.set_cuda_path = said.append

@@ -1,4 +1,4 @@
-"""bench/gpu.py on the CPU in the place of a GPU: who may end a part, what the bars compare."""
+"""bench/gpu.py on the CPU in the place of a GPU: who may end a part, what the targets compare."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def device() -> Iterator[Host]:
     threads = torch.get_num_threads()
     yield Host()
     torch.set_num_threads(threads)
-    contestants.hold()
+    contestants.pin()
 
 
 @pytest.fixture
 def report(device: Host, tmp_path: Path) -> Report:
-    return Report(device, tmp_path / "report.json", 600.0, gpu.PROMISES)
+    return Report(device, tmp_path / "report.json", 600.0, gpu.TARGETS)
 
 
 def note(report: Report, what: str, ratio: float) -> None:
-    """As a part of the memory does: a figure, and a bar held at that place."""
+    """Record a figure and check its target, as a part of the memory step does."""
     report.content["memory"][what] = {"case": ratio}
-    report.hold(gpu.MEMORY, (ratio,) * 3, where=what, against="case")
+    report.check(gpu.MEMORY, (ratio,) * 3, where=what, against="case")
 
 
 def rival(name: str, function: Callable[..., Tensor], **more: Any) -> Contestant:
     return Contestant(name, "composition", "", lambda setting: function, **more)
 
 
-def test_the_bars_are_those_of_the_design() -> None:
-    assert {bar.name: str(bar) for bar in gpu.PROMISES} == {
+def test_the_gpu_targets() -> None:
+    assert {target.name: str(target) for target in gpu.TARGETS} == {
         "forward: formula / ours": ">= 10",
         "forward: compiled formula / ours": ">= 6",
         "forward: ours / copy of x": "<= 1.5",
@@ -180,20 +180,20 @@ def test_the_faster_copy_counts(
     times = {name: Timing((s, s)) for name, s in seconds.items()}
     monkeypatch.setattr(gpu, "compare", lambda *args: times)
     gpu.forward(report, "what", Setting(gpu.BASE, torch.bfloat16), device)
-    (verdict,) = [v for v in report.content["bars"] if v["bar"] == gpu.ROOFLINE.name]
-    assert (verdict["against"], verdict["measured"]) == ("copy by a kernel", 3.0)
+    (result,) = [r for r in report.content["targets"] if r["target"] == gpu.ROOFLINE.name]
+    assert (result["against"], result["measured"]) == ("copy by a kernel", 3.0)
 
 
 def test_figures_of_parts_join_one_file(device: Host, tmp_path: Path) -> None:
     path = tmp_path / "rehearsal.json"
-    first = Report(device, path, 600.0, gpu.PROMISES)
+    first = Report(device, path, 600.0, gpu.TARGETS)
     first.part("memory, 2x16x64 bf16", lambda: note(first, "memory, 2x16x64 bf16", 0.7))
-    second = Report(device, path, 600.0, gpu.PROMISES, resume=True)
+    second = Report(device, path, 600.0, gpu.TARGETS, resume=True)
     second.part("memory, 2x16x64 fp32", lambda: note(second, "memory, 2x16x64 fp32", 0.2))
-    third = Report(device, path, 600.0, gpu.PROMISES, resume=True)
+    third = Report(device, path, 600.0, gpu.TARGETS, resume=True)
     third.part("memory, 2x16x64 bf16", lambda: note(third, "memory, 2x16x64 bf16", 0.3))
     found = json.loads(path.read_text())
-    assert {v["where"]: v["measured"] for v in found["bars"]} == {
+    assert {v["where"]: v["measured"] for v in found["targets"]} == {
         "memory, 2x16x64 fp32": 0.2,
         "memory, 2x16x64 bf16": 0.3,
     }
@@ -272,7 +272,7 @@ def test_there_is_time_to_compile_or_there_is_not(
         (gpu.SHAPES[2], {}),
     ],
 )
-def test_bars_hold_at_their_shapes_and_against_the_fastest_attention(
+def test_targets_use_their_shapes_and_the_fastest_attention(
     shape: tuple[int, int, int],
     measured: dict[str, float],
     report: Report,
@@ -286,16 +286,18 @@ def test_bars_hold_at_their_shapes_and_against_the_fastest_attention(
     monkeypatch.setattr(device, "rehearsal", False)
     for dtype in (torch.bfloat16, torch.float32):
         gpu.forward(report, str(dtype), Setting(shape, dtype), device)
-    bars = report.content["bars"]
-    assert {verdict["bar"]: verdict["measured"] for verdict in bars} == measured
-    keys = {"bar", "where", "against", "limit", "measured", "q1", "q3", "pass"}
-    assert all(verdict.keys() == keys for verdict in bars)
-    assert all(verdict["where"].endswith(" bf16") for verdict in bars)
-    assert all(v["against"] == "self-attention, cuDNN" for v in bars if "attention" in v["bar"])
-    assert len(report.unmeasured) == len(gpu.PROMISES) - len(measured)
-    assert report.kept is (not measured), "each shape misses one"
+    results = report.content["targets"]
+    assert {result["target"]: result["measured"] for result in results} == measured
+    keys = {"target", "where", "against", "limit", "measured", "q1", "q3", "met"}
+    assert all(result.keys() == keys for result in results)
+    assert all(result["where"].endswith(" bf16") for result in results)
+    assert all(
+        r["against"] == "self-attention, cuDNN" for r in results if "attention" in r["target"]
+    )
+    assert len(report.unmeasured) == len(gpu.TARGETS) - len(measured)
+    assert report.all_met is (not measured), "each shape misses one"
     summary = report.summary()
     assert all(f"not measured: {name}" in summary for name in report.unmeasured)
-    assert summary.count("FAIL") == sum(not verdict["pass"] for verdict in bars)
+    assert summary.count("MISSED") == sum(not result["met"] for result in results)
     of_copy = report.content["times"]["torch.float32"]["fftn"]["of_copy"]
     assert of_copy == pytest.approx(1 / 24)

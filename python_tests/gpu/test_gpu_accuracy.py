@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gpu_bars import OPS, assert_within_bar, norm_is_defined, norm_magnitude
+from gpu_accuracy import OPS, assert_within_bar, norm_is_defined, norm_magnitude
 from on_device import ALL_DTYPES, FORWARD_ONLY, REHEARSAL, inputs, listed_pairs, randn
 from torch import Tensor
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gpu_bars import assert_within_bar, norm_magnitude
+from gpu_accuracy import assert_within_bar, norm_magnitude
 from on_device import REHEARSAL, device, inputs, randn, step
 from torch import Tensor
 

@@ -10,7 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
 import fnet_kernels as fk
-from bench.contestants.registry import CONTESTANTS, best_of_ours, hold
+from bench.contestants.registry import CONTESTANTS, best_of_ours, pin
 from bench.measure.timing import Problem, prepared, ready, time_all
 from fnet_kernels import reference
 
@@ -122,9 +122,9 @@ def test_the_benchmark_finds_its_contestants_here() -> None:
         for name, (contestant, _) in entries.items():
             prepared(contestant, None)()
             paths[name] = fk.explain(problem.x).path
-        times = time_all(entries, problem.forward, 0, least=1, device=device.type, absent=absent)
+        times = time_all(entries, problem.forward, 0, minimum=1, device=device.type, absent=absent)
     finally:
-        hold()
+        pin()
     assert needed <= times.keys(), absent
     assert REHEARSAL or paths["ours cuda"] == "kernels"
     assert REHEARSAL or paths["ours, cuFFT path"] == "general"

@@ -73,8 +73,8 @@ def test_what_comes_back_is_small(rehearsed: Any) -> None:
 def test_the_rehearsal_measures_everything(rehearsed: Any) -> None:
     _, _, out = rehearsed
     figures = json.loads((out / "rehearsal.json").read_text())
-    assert {bar["bar"] for bar in figures["bars"]} == {bar.name for bar in gpu.PROMISES}
-    assert len(figures["bars"]) == len({(b["bar"], b["where"]) for b in figures["bars"]})
+    assert {r["target"] for r in figures["targets"]} == {target.name for target in gpu.TARGETS}
+    assert len(figures["targets"]) == len({(r["target"], r["where"]) for r in figures["targets"]})
     assert not figures["not_run"]
     for dtype in ("bf16", "fp32"):
         what = f"forward, 2x16x64 {dtype}"
