@@ -13,9 +13,9 @@ from typing import Any
 from bench.targets.target import Target
 from bench.targets.values import FORMULA
 
-#: Suffix of a shape that was timed with malloc keeping freed memory.
+#: Suffix of shapes that were timed while malloc kept freed memory.
 REUSED = " (reused pages)"
-#: The figures of the benchmark command beside a machine's targets: forward sweep and models.
+#: Result folders of the benchmark command: forward sweep, and whole models.
 _SWEEP, _MODELS, _MODELS_BF16 = "fp32-forward", "fp32-both", "bf16-forward"
 
 
@@ -52,7 +52,7 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """Processor with family and model."""
+        """Processor name, family and model."""
         cpu = self.facts["cpu"]
         name = str(cpu["name"]).replace("(R)", "")
         return f"{name} (family {cpu['family']}, model {cpu['model']})" if "family" in cpu else name
@@ -63,28 +63,30 @@ class Machine:
         return float((self.facts["load_at_start"] or [0.0])[0])
 
     def of(self, target: Target, isa: str | None = None) -> list[dict[str, Any]]:
-        """Every measurement for `target`, of one instruction set or of all."""
+        """The results for `target` on one instruction set, or on all if `isa` is None."""
         found = [v for v in self.results if v["target"] == target.name]
         return [v for v in found if isa in (None, v["isa"])]
 
     def one(self, target: Target, shape: str, isa: str) -> dict[str, Any]:
-        """The measurement for `target` at one shape on one instruction set."""
+        """The result for `target` at one shape on one instruction set."""
         found = [v for v in self.of(target, isa) if v["shape"] == shape]
         if len(found) != 1:
-            raise ValueError(f"{len(found)} figures for {target.name} at {shape} on {isa}")
+            raise ValueError(
+                f"expected one result for {target.name} at {shape} on {isa}, got {len(found)}"
+            )
         return found[0]
 
     def ratios(self, target: Target) -> list[float]:
-        """Ratios of the best instruction set at the shapes of the table."""
+        """The measured ratios on the best instruction set, by shape."""
         return [self.one(target, shape, self.isas[0])["measured"] for shape in self.shapes]
 
     def milliseconds(self, shape: str, isa: str) -> float | None:
-        """Median time of our float32 forward pass."""
+        """Median time of our float32 forward pass, or None if it was not measured."""
         times = self.times.get(f"forward fp32 {shape}", {}).get(f"ours {isa}")
         return times and float(times["median_ms"])
 
     def model(self, name: str, dtype: str, task: str = "inference") -> dict[str, Any] | None:
-        """The row of one whole model."""
+        """The row of one whole model, or None if it was not measured."""
         key = (name, dtype, task)
         rows = (r for r in self.models if (r["model"], r["dtype"], r["pass"]) == key)
         return next(rows, None)

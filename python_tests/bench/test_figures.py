@@ -42,15 +42,15 @@ def test_the_readme_is_short() -> None:
     assert next(i for i, line in enumerate(lines, 1) if "x faster" in line) < 25
 
 
-def test_other_results_make_other_figures() -> None:
+def test_figures_follow_the_results() -> None:
     changed = results()
     for v in changed["targets"]:
         target = next(t for t in figures.TARGETS if t.name == v["target"])
         v["measured"] = 2 * target.limit if target.at_least else target.limit / 2
     now = figures.machine_section(Machine(changed))
     assert f"All {len(changed['targets'])} targets are met" in now
-    assert "self-attention" not in now, "no sweep, no figure"
-    assert "whole model" not in now, "no models, no figure"
+    assert "self-attention" not in now, "without a sweep there is no figure"
+    assert "whole model" not in now, "without models there is no figure"
     shape = changed["targets"][0]["shape"]
     missed = next(v for v in changed["targets"] if v["target"] == figures.FORMULA.name)
     missed |= {"measured": 5.4, "bounds": {figures.BOUNDS[1]: 3.25, figures.BOUNDS[0]: 9.0}}
@@ -61,10 +61,10 @@ def test_other_results_make_other_figures() -> None:
 
 
 def test_the_markers() -> None:
-    with pytest.raises(ValueError, match="the document needs"):
+    with pytest.raises(ValueError, match="the document must contain"):
         readme.updated("no markers", {"cuda": ""})
     begin, end = readme.marks("cuda")
-    with pytest.raises(ValueError, match="stands before"):
+    with pytest.raises(ValueError, match="comes before"):
         readme.updated(f"{end}\n{begin}", {"cuda": ""})
     text = readme.updated(f"a\n{begin}\nold\n{end}\nb", {"cuda": "new"})
     assert text == f"a\n{begin}\nnew\n{end}\nb"
