@@ -1,7 +1,7 @@
-"""The operators and the bars of accuracy on a device, against float64.
+"""The operators on a device, and the check of their accuracy against float64.
 
-These are the bars that runs on devices have met; those of comparison.py, for the CPU, are tighter
-and would replace them after a run that shows that they hold here too.
+The limits are those that runs on devices have met. The limits for the CPU in helpers/comparison.py
+are stricter and can replace them once a run on a device meets them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from torch import Tensor
 
 from fnet_kernels import fourier_mix, fused_fourier_mix, reference
 from fnet_kernels._ops.load import operators
-
-#: Where torch happens to make no error (lengths of 1 or 2), this many units in the last place of
-#: the largest number that is rounded are allowed instead.
-FLOOR_ULPS = 2.0
+from python_tests.helpers.tolerances import allowed_error
 
 
 def residual(x: Tensor) -> Tensor:
@@ -35,7 +32,7 @@ OPS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = 
 
 
 def norm_is_defined(op: str, x: Tensor) -> bool:
-    """Rows of one number, or of equal ones, have no variance: eps then magnifies rounding."""
+    """Whether all rows have variance. Otherwise LayerNorm amplifies rounding errors."""
     if op != "norm":
         return True
     u = reference_residual(x.double())
@@ -43,45 +40,39 @@ def norm_is_defined(op: str, x: Tensor) -> bool:
 
 
 def norm_magnitude(x: Tensor, eps: float = 0.0) -> float:
-    """The rounded numbers behind a LayerNorm result, in units of that result.
+    """Magnitude of the rounded values before LayerNorm, in units of its result.
 
-    The transform rounds relative to the whole sequence u = x + M(x), and LayerNorm divides a row by
-    its own deviation: where hidden is small some row's is far below the rest (hidden 4: a tenth),
-    and any implementation's rounding, torch's too, shows there that much larger.
+    The transform rounds relative to the whole sequence u = x + M(x), and LayerNorm divides each row
+    by its own deviation. If hidden is small, some row has a much smaller deviation than the others
+    (hidden 4: a tenth), which amplifies the rounding of any implementation, including torch.
     """
     u = x.double() + torch.fft.fft2(x.double()).real
     deviation = (u.var(-1, unbiased=False) + eps).sqrt()
     return float((u.square().mean((-2, -1)).sqrt() / deviation.amin(-1)).max())
 
 
-def largest_error(result: Tensor, truth: Tensor) -> float:
-    """Largest absolute difference; infinite where `result` is not finite."""
-    difference = (result.detach().double() - truth).abs()
+def largest_error(result: Tensor, expected: Tensor) -> float:
+    """Largest absolute difference; infinite if `result` is not finite."""
+    difference = (result.detach().double() - expected).abs()
     return float(difference.nan_to_num(nan=float("inf")).max())
 
 
-def allowed_error(
-    truth: Tensor, baseline: Tensor | None, dtype: torch.dtype, magnitude: float = 0.0
-) -> float:
-    """The bar; `baseline` is torch's result in `dtype`, which 16-bit dtypes do not need."""
-    if dtype in (torch.bfloat16, torch.float16):
-        return 2 * largest_error(truth.to(dtype), truth) + 1e-6 * float(truth.abs().max())
-    assert baseline is not None
-    magnitude = max(magnitude, float(truth.abs().max()))
-    floor = FLOOR_ULPS * torch.finfo(dtype).eps * magnitude
-    return 2 * max(largest_error(baseline, truth), floor)
-
-
-def assert_within_bar(
+def assert_accurate(
     result: Tensor,
-    truth: Tensor,
+    expected: Tensor,
     baseline: Tensor | None,
     what: str = "",
     magnitude: float = 0.0,
 ) -> None:
-    """`result` meets the bar of its dtype."""
-    assert result.shape == truth.shape, f"{what}: shape {tuple(result.shape)}"
-    assert truth.any(), f"{what}: a comparison with zeros proves nothing"
-    error = largest_error(result, truth)
-    allowed = allowed_error(truth, baseline, result.dtype, magnitude)
+    """The error of `result` is allowed. `baseline` is torch's result, needed for float32 only."""
+    assert result.shape == expected.shape, f"{what}: shape {tuple(result.shape)}"
+    assert expected.any(), f"{what}: a comparison with zeros proves nothing"
+    error = largest_error(result, expected)
+    allowed = allowed_error(
+        str(result.dtype).removeprefix("torch."),
+        float(expected.abs().max()),
+        largest_error(expected.to(result.dtype), expected),
+        None if baseline is None else largest_error(baseline, expected),
+        magnitude,
+    )
     assert error <= allowed, f"{what}: error {error:.2e}, allowed {allowed:.2e}"
