@@ -89,7 +89,7 @@ bench-regression: install ## a gate on ratios, safe on noisy machines, in second
 	$(RUN) -m pytest bench/regression --benchmark-columns=median,iqr,rounds $(ARGS)
 
 bench-instructions: install ## instruction counts against the recorded ones, where valgrind is
-	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --most 2 $(ARGS)
+	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --max-growth 2 $(ARGS)
 
 cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is there; no GPU is needed
 	@command -v nvcc >/dev/null || test -n "$$CUDA_HOME" || $(PY) -m pip install $(NVCC_PACKAGES)

@@ -123,23 +123,23 @@ def facts() -> dict[str, Any]:
 def main() -> int:
     """Print instructions per call, and the change relative to --against.
 
-    Returns 1 if a count grew by more than --most percent, and 2 if --most cannot be checked.
+    Returns 1 if a count grew by more than --max-growth percent, and 2 if that cannot be checked.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="write the counts to this JSON file")
     parser.add_argument("--against", type=Path, help="compare with this JSON file")
     parser.add_argument(
-        "--most", type=float, help="exit 1 if a count grew by more than this percentage"
+        "--max-growth", type=float, help="exit 1 if a count grew by more than this percentage"
     )
     parser.add_argument(
-        "--if-available", action="store_true", help="exit 0 if --most cannot be checked"
+        "--if-available", action="store_true", help="exit 0 if --max-growth cannot be checked"
     )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child()
         return 0
-    unchecked = 2 if args.most is not None and not args.if_available else 0
+    unchecked = 2 if args.max_growth is not None and not args.if_available else 0
     if shutil.which("valgrind") is None:
         print("absent: instruction counts: valgrind is not installed (`apt install valgrind`)")
         return unchecked
@@ -159,7 +159,7 @@ def main() -> int:
     if args.against and known.get("compiler") != here["compiler"]:
         print(f"not compared: built by {here['compiler']}, recorded with {known.get('compiler')}")
         return unchecked
-    return int(args.most is not None and worst > args.most)
+    return int(args.max_growth is not None and worst > args.max_growth)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ LIMIT = 20.0  # seconds of work
 SHAPES = [(3, 16, 64), (4, 512, 768), (1, 4096, 768), (2, 64, 4096)]
 REHEARSED = [(3, 16, 64), (2, 32, 48)]
 #: Maximum absolute error over the maximum of the reference.
-TOLERANCE = {getattr(torch, dtype): most for dtype, most in ANY_METHOD.items()}
+TOLERANCE = {getattr(torch, dtype): limit for dtype, limit in ANY_METHOD.items()}
 
 
 def exact(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor) -> dict[str, Tensor]:

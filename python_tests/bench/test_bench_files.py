@@ -74,8 +74,8 @@ def test_a_limit_without_valgrind_fails(
     monkeypatch.setattr(instructions.shutil, "which", lambda name: None)
     known = str(ROOT / "bench" / "results" / "instructions-avx2.json")
     assert count(monkeypatch) == 0, "no limit was given"
-    assert count(monkeypatch, "--against", known, "--most", "2") == 2
-    assert count(monkeypatch, "--against", known, "--most", "2", "--if-available") == 0
+    assert count(monkeypatch, "--against", known, "--max-growth", "2") == 2
+    assert count(monkeypatch, "--against", known, "--max-growth", "2", "--if-available") == 0
     assert capsys.readouterr().out.count("absent: instruction counts: valgrind") == 3
 
 
@@ -92,7 +92,7 @@ def test_counts_are_compared_only_for_the_same_compiler(
         ("GCC 13", {"a": 100, "b": 100}, 2),
     ):
         before.write_text(json.dumps({"compiler": compiler, "instructions": counts}))
-        words = ("--against", str(before), "--most", "2")
+        words = ("--against", str(before), "--max-growth", "2")
         assert count(monkeypatch, *words, "--out", str(tmp_path / "now.json")) == status
     assert count(monkeypatch, *words, "--if-available") == 0
     assert "not compared: built by GCC 12, recorded with GCC 13" in capsys.readouterr().out
