@@ -145,7 +145,9 @@ class Check:
             return Result(step, part.name, SKIPPED, remark="no time left for the step")
         failure = self.injected.get(f"{step}/{part.name}") if self.rehearse else None
         command = [sys.executable, "-c", INJECTED[failure]] if failure else part.command
-        limit = min(part.limit, left, (failure and self.hang_limit) or part.limit)
+        limit = min(part.limit, left)
+        if failure == "hang" and self.hang_limit is not None:
+            limit = min(limit, self.hang_limit)
         started = time.monotonic()
         try:
             status = self._run(command, self.log(step, part.name), limit, part)
