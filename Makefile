@@ -69,8 +69,8 @@ docs: $(PACKAGES) ## build the documentation site, strictly, into build/site
 KEPT := $(if $(KEEP),--keep)
 BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
-bench: install core ## targets, CPU kernels, whole models, a quick comparison: 7 minutes; KEEP=1 keeps them
-	$(BENCH) -m bench.bars $(KEPT) $(ARGS)
+bench: install core ## targets, CPU kernels, whole models, a quick comparison: 7 minutes; KEEP=1 for bench/results
+	$(BENCH) -m bench.targets $(KEPT) $(ARGS)
 	$(BENCH) -m bench.passes $(KEPT)
 	$(BENCH) -m bench.models $(KEPT)
 	$(BENCH) -m bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
@@ -79,7 +79,7 @@ bench-results: install core ## write all that is committed of this machine to be
 	$(BENCH) -m bench.record $(ARGS)
 
 bench-full: install core ## every length, dtype, pass and whole model, into build/bench/ (hours)
-	$(BENCH) -m bench.bars --seconds 10 $(ARGS)
+	$(BENCH) -m bench.targets --seconds 10 $(ARGS)
 	$(BENCH) -m bench.models --task both --memory
 	$(BENCH) -m bench.models --task both --memory --size Large --out build/bench/large
 	$(BENCH) -m bench --out build/bench/fp32-forward
@@ -92,7 +92,7 @@ bench-regression: install ## a gate on ratios, safe on noisy machines, in second
 	$(RUN) -m pytest bench/regression --benchmark-columns=median,iqr,rounds $(ARGS)
 
 bench-instructions: install ## instruction counts against the recorded ones, where valgrind is
-	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --most 2 $(ARGS)
+	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --max-growth 2 $(ARGS)
 
 cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is there; no GPU is needed
 	@command -v nvcc >/dev/null || test -n "$$CUDA_HOME" || $(PY) -m pip install $(NVCC_PACKAGES)

@@ -83,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     written = args.out / f"{machine.slug()}-models.json"
     content = {"machine": facts, "absent": absent, "rows": rows}
     written.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"{paper.tables()}\n")
     print(f"Whole models, {batch} x {seq} tokens; paper: {paper.ABOUT}")
     print(table(*model_table(rows), left=3))
     print("\n".join(f"absent: {name}: {why}" for name, why in absent.items()))

@@ -134,6 +134,17 @@ def test_doctor_takes_nan_for_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [f.name for f in doctor.examine() if f.fix] == ["kernels path", "general path"]
 
 
+def test_doctor_checks_a_single_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = functional.fused_fourier_mix
+    monkeypatch.setattr(
+        functional,
+        "fused_fourier_mix",
+        lambda x, *args: right(x, *args) * (1.1 if x.shape[-2] == 1 else 1.0),
+    )
+    broken = [f for f in doctor.examine() if str(f).startswith("[BROKEN]")]
+    assert [f.name for f in broken] == ["kernels path"]
+
+
 def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:
     command = types.ModuleType("fnet_kernels.demo.command")
     seen = []
