@@ -52,7 +52,7 @@ def steps(out: Path = RESULTS) -> list[Step]:
     targets = ("-m", "bench.targets", "--rounds", "15", "--patience", "120", "--out", str(out))
     sweep = ("--shapes", f"{_SWEEP},{_AWKWARD}", *_ROUNDS, "--layers", "512,16384")
     short = ("--shapes", _SHORT, *_ROUNDS, "--layers", "none")
-    models = ("-m", "bench.models", "--task", "both", "--memory", "--out", str(out))
+    models = ("-m", "bench.models", "--task", "both", "--out", str(out))
     counts = ("-m", "bench.instructions", "--out", str(out / "instructions-avx2.json"))
     return [
         Step("targets", 4, targets),
