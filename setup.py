@@ -146,7 +146,7 @@ def cpu_extension() -> Extension:
 def cuda_extension() -> Extension:
     """CUDA kernels: a module that is loaded only beside a torch for CUDA."""
     assert TOOLKIT is not None
-    files = sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp")
+    files = sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp", "torch/errors.cpp")
     made = extension(CUDA_MODULE, files, {"USE_CUDA": "1"})
     made.extra_link_args = TOOLKIT.runtime()
     import torch

@@ -25,13 +25,13 @@ Tensor call_rfft2(const Tensor& x) {
 Tensor rfft2_pairs(const Tensor& x) {
   try {
     return call_rfft2(x);
-  } catch (const std::exception& error) {
-    STD_TORCH_CHECK(false, "fnet_kernels: torch.fft.rfft2 failed for shape [", x.size(0), ", ",
-                    x.size(1), ", ", x.size(2),
-                    "], for which there are no kernels of our own. Either memory is short or torch "
-                    "has no working FFT library here (MKL or pocketfft on a CPU, cuFFT on CUDA); "
-                    "torch.fft.rfft2 of a small tensor tells which. ",
-                    error.what());
+  } catch (const std::exception&) {
+    fail("fnet_kernels: torch.fft.rfft2 failed for shape [", x.size(0), ", ", x.size(1), ", ",
+         x.size(2),
+         "], for which there are no kernels of our own. Either memory is short or torch has no "
+         "working FFT library here (MKL or pocketfft on a CPU, cuFFT on CUDA); torch.fft.rfft2 of "
+         "a small tensor tells which. ",
+         torch_message());
   }
 }
 

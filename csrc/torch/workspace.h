@@ -3,12 +3,11 @@
 // is sized for (a quarter to a third of a call, at 2x2048x768 and 4x512x1024).
 #pragma once
 
-#include <torch/headeronly/util/Exception.h>
-
 #include <cstdlib>
 #include <memory>
 #include <utility>
 
+#include "torch/errors.h"
 #include "torch/huge_pages.h"
 
 namespace fnet::binding {
@@ -22,9 +21,7 @@ class Workspace {
     if (block_.bytes >= bytes) return;
     block_ = Block{};  // before the next, so that there are never both
     void* data = nullptr;
-    STD_TORCH_CHECK(posix_memalign(&data, kHugePage, bytes) == 0,
-                    "fnet_kernels: out of memory: could not allocate a workspace of ", bytes,
-                    " bytes");
+    if (posix_memalign(&data, kHugePage, bytes) != 0) fail_out_of_memory(bytes);
     block_.data.reset(data);
     block_.bytes = bytes;
     prefer_huge_pages(data, bytes);
