@@ -127,6 +127,11 @@ void set_isa(std::string name) {
           name);
 }
 
+void clear_caches() {
+  clear_line_plans();
+  Workspace::clear();
+}
+
 }  // namespace
 }  // namespace fnet::binding
 
@@ -145,6 +150,7 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   m.impl("cpu_isa", TORCH_BOX(&Guarded<&isa>::call));
   m.impl("cpu_isas", TORCH_BOX(&Guarded<&isas>::call));
   m.impl("set_cpu_isa", TORCH_BOX(&Guarded<&set_isa>::call));
+  m.impl("clear_caches", TORCH_BOX(&Guarded<&clear_caches>::call));
   m.impl("stream_bytes", TORCH_BOX(&Guarded<&fnet::stream_bytes>::call));
   m.impl("set_stream_bytes", TORCH_BOX(&Guarded<&fnet::set_stream_bytes>::call));
 }

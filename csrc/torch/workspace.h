@@ -34,6 +34,9 @@ class Workspace {
 
   void* data() const { return block_.data.get(); }
 
+  // Frees what the calling thread keeps.
+  static void clear() { kept() = Block{}; }
+
  private:
   struct Free {
     void operator()(void* p) const { std::free(p); }
