@@ -36,7 +36,9 @@ print(kept - before, resident() - before)
 
 
 def test_tables_are_bounded_and_freed() -> None:
-    child = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, check=True)
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD], capture_output=True, text=True, check=True
+    )
     full, cleared = map(float, child.stdout.split())
     assert full < 250, f"{full:.0f} MB are kept"
     assert cleared < full - 20, f"{full:.0f} MB before, {cleared:.0f} MB after clear_caches"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 CHILD = """
 import torch
@@ -13,9 +14,9 @@ from fnet_kernels import fused_fourier_mix, reference
 x = torch.randn(8, 512, 512, requires_grad=True)
 small = torch.randn(2, 12, 20)
 interrupted = 0
-print("ready", flush=True)
 while interrupted < 3:
     try:
+        print("running", flush=True)
         while True:
             fused_fourier_mix(x).sum().backward()
     except KeyboardInterrupt:
@@ -30,8 +31,9 @@ def test_ctrl_c_in_a_call_leaves_a_usable_process() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         try:
-            assert child.stdout.readline() == "ready\n"
             for _ in range(3):
+                assert child.stdout.readline() == "running\n"
+                time.sleep(0.2)  # into a call
                 child.send_signal(signal.SIGINT)
                 assert child.stdout.readline() == "right\n"
             assert child.wait(60) == 0
