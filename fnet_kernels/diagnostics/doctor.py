@@ -96,7 +96,8 @@ def _devices() -> Iterator[Finding]:
     known = wish in ("auto", *best.split(","))
     yield Finding(
         "cpu",
-        f"kernels for {best}; in use: {used}" + ("" if known else f"; FNET_CPU_ISA={wish}"),
+        f"{platform.machine()}, kernels for {best}; in use: {used}"
+        + ("" if known else f"; FNET_CPU_ISA={wish}"),
         None if known else f"set FNET_CPU_ISA to auto or one of {best}, or unset it",
     )
     if torch.cuda.is_available():

@@ -30,8 +30,8 @@ class Explanation:
     #: Factors of the two lengths, in the order in which the kernels apply them; () on other paths.
     seq_radices: tuple[int, ...]
     hidden_radices: tuple[int, ...]
-    #: Where it runs: on a CPU the instruction set ("avx512", "avx2" or "portable") and the threads;
-    #: on a GPU the device, and how the kernels divide the work.
+    #: Where it runs: on a CPU the instruction set ("avx512", "avx2", "neon_bf16", "neon" or
+    #: "portable") and the threads; on a GPU the device, and how the kernels divide the work.
     runs_on: str
     #: What the call allocates besides its results, in bytes (without torch.fft's own scratch).
     workspace_bytes: int
