@@ -15,6 +15,7 @@ or newer. MAX_JOBS, CXX, CFLAGS and LDFLAGS are honoured; for CUDA also
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import sysconfig
@@ -50,6 +51,13 @@ def stop(sentence: str) -> NoReturn:
     raise SystemExit(f"fnet_kernels: {sentence}")
 
 
+def name_processor() -> None:
+    """Say which kernels are built for a processor that has none of its own."""
+    processor = platform.machine()
+    if processor.lower() not in ("x86_64", "amd64", "aarch64", "arm64"):
+        print(f"fnet_kernels: portable C++ kernels: none are specific to {processor}", flush=True)
+
+
 def check_torch() -> None:
     """Stop when there is no torch to build against, or one without the stable ABI that we use."""
     try:
@@ -79,6 +87,7 @@ def check_compiler() -> None:
         stop("the headers of this Python are missing: say, `apt install python3-dev`")
 
 
+name_processor()
 check_torch()
 check_compiler()
 
