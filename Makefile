@@ -132,6 +132,12 @@ ARM_TESTS = PYTHONPATH=csrc/testing/served \
   $(PY) -m pytest -q --noconftest $(ARGS)
 TORCH_HEADERS = $(shell $(PY) -c "import sysconfig; from torch.utils import cpp_extension; \
   print(*('-isystem ' + p for p in [*cpp_extension.include_paths(), sysconfig.get_path('include')]))")
+.PHONY: thread-check
+thread-check: $(PACKAGES) ## eight threads in the core at once, under ThreadSanitizer
+	$(CMAKE) --preset threads -DPython_EXECUTABLE=$(PY) --log-level=WARNING
+	$(CMAKE) --build --preset threads --parallel $(JOBS)
+	TSAN_OPTIONS=halt_on_error=1 build/cmake/threads/fnet_core_threads
+
 arm-check: $(PACKAGES) ## cross-compile for Arm, and run the core's tests under emulation; 2 minutes
 	@command -v $(ARM_CXX) >/dev/null && command -v qemu-aarch64 >/dev/null || \
 	  { echo "arm-check: needs $(ARM_CXX) and qemu-aarch64:" \
