@@ -12,6 +12,7 @@ WHEEL_TORCH ?= 2.11.0 2.14.1
 CUDA_ARCHS ?= 8.0;9.0
 GPU_TORCH ?= 2.11.0
 NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
+ARM_CXX := aarch64-linux-gnu-g++
 SASS_PACKAGES := 'nvidia-cuda-cuobjdump==13.*' 'nvidia-cuda-nvdisasm==13.*'
 CXX ?= c++
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -31,7 +32,7 @@ PACKAGES := .venv/packages
 endif
 
 .PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
-  bench-regression bench-instructions gpu-check gpu-bundle wheel-check clean FORCE
+  bench-regression bench-instructions gpu-check gpu-bundle wheel-check arm-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -123,6 +124,31 @@ wheel-check: install ## build the wheel and run it under other torches, WHEEL_TO
 	  (cd build/wheel && env -u PYTHONPATH env/bin/python $(CURDIR)/tools/wheel_smoke.py \
 	    --built-with "$$($(PY) -c 'import torch; print(torch.__version__)')") || exit 1; \
 	done
+
+# The tests of the core run in this machine's Python, and call a program under emulation. Processors
+# differ in what they convert, so the second runs the conversions alone.
+ARM_TESTS = PYTHONPATH=csrc/testing/served \
+  FNET_SERVED_CORE="qemu-aarch64 -cpu $(1) build/cmake/aarch64/fnet_core_test" \
+  $(PY) -m pytest -q --noconftest $(ARGS)
+TORCH_HEADERS = $(shell $(PY) -c "import sysconfig; from torch.utils import cpp_extension; \
+  print(*('-isystem ' + p for p in [*cpp_extension.include_paths(), sysconfig.get_path('include')]))")
+.PHONY: thread-check
+thread-check: $(PACKAGES) ## eight threads in the core at once, under ThreadSanitizer
+	$(CMAKE) --preset threads -DPython_EXECUTABLE=$(PY) --log-level=WARNING
+	$(CMAKE) --build --preset threads --parallel $(JOBS)
+	TSAN_OPTIONS=halt_on_error=1 build/cmake/threads/fnet_core_threads
+
+arm-check: $(PACKAGES) ## cross-compile for Arm, and run the core's tests under emulation; 2 minutes
+	@command -v $(ARM_CXX) >/dev/null && command -v qemu-aarch64 >/dev/null || \
+	  { echo "arm-check: needs $(ARM_CXX) and qemu-aarch64:" \
+	    "apt install g++-aarch64-linux-gnu qemu-user"; exit 1; }
+	$(CMAKE) --preset aarch64 --log-level=WARNING
+	$(CMAKE) --build --preset aarch64 --parallel $(JOBS)
+	$(call ARM_TESTS,max) python_tests/core --ignore python_tests/core/test_core_bench.py
+	$(call ARM_TESTS,cortex-a72) $(addprefix python_tests/core/,test_isas.py test_dtype.py)
+	$(ARM_CXX) -std=c++20 -fsyntax-only -fvisibility=hidden -Wall -Werror -Wno-psabi -Icsrc \
+	  -DTORCH_TARGET_VERSION=0x020B000000000000 -DPy_LIMITED_API=0x030A0000 $(TORCH_HEADERS) \
+	  $(wildcard csrc/torch/*.cpp)
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist gpu-bundle *.egg-info fnet_kernels/*.so

@@ -16,6 +16,7 @@ or newer and Python 3.10 or newer. The build reads MAX_JOBS, CXX, CFLAGS, LDFLAG
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sysconfig
 import warnings
@@ -50,6 +51,13 @@ def stop(sentence: str) -> NoReturn:
     raise SystemExit(f"fnet_kernels: {sentence}")
 
 
+def name_processor() -> None:
+    """Say which kernels are built for a processor that has none of its own."""
+    processor = platform.machine()
+    if processor.lower() not in ("x86_64", "amd64", "aarch64", "arm64"):
+        print(f"fnet_kernels: portable C++ kernels: none are specific to {processor}", flush=True)
+
+
 def check_torch() -> None:
     """Stop the build if torch is missing or older than the stable ABI that we use."""
     try:
@@ -79,6 +87,7 @@ def check_compiler() -> None:
         stop("the headers of this Python are missing: for example, run `apt install python3-dev`")
 
 
+name_processor()
 check_torch()
 check_compiler()
 
@@ -146,7 +155,7 @@ def cpu_extension() -> Extension:
 def cuda_extension() -> Extension:
     """The module with the CUDA kernels. It loads only if torch is built with CUDA."""
     assert TOOLKIT is not None
-    files = sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp")
+    files = sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp", "torch/errors.cpp")
     made = extension(CUDA_MODULE, files, {"USE_CUDA": "1"})
     made.extra_link_args = TOOLKIT.runtime()
     import torch

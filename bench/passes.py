@@ -22,7 +22,7 @@ from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
 KERNELS = ("seq_fft", "row_fft", "norm_grad")
-ISAS = ("avx512", "avx2", "neon", "portable")
+ISAS = ("avx512", "avx2", "neon_bf16", "neon", "portable")
 COLD = 128 << 20  # bytes of x in rotation
 
 

@@ -156,7 +156,7 @@ def _matmul(name: str, dtype: torch.dtype, tolerance: float | None = None) -> Co
 
 
 CONTESTANTS: list[Contestant] = [
-    *map(ours, ("avx512", "avx2", "neon", "portable")),
+    *map(ours, ("avx512", "avx2", "neon_bf16", "neon", "portable")),
     Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, pin, ("cuda",)),
     Contestant(
         "ours, cuFFT path",

@@ -45,7 +45,7 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   const typename B::Scope scope(x);
   const Rows in(op, x, B::kAlignment);
   const DType dtype = dtype_of(op, x.scalar_type());
-  STD_TORCH_CHECK(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
+  require(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
   check_affine(op, "weight", weight, x, in.hidden);
   check_affine(op, "bias", bias, x, in.hidden);
   const auto w = contiguous(weight, B::kAlignment), b = contiguous(bias, B::kAlignment);
@@ -97,15 +97,15 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   rstd = torch::stable::contiguous(rstd);
   const Rows in(op, grad);
   const DType dtype = dtype_of(op, grad.scalar_type());
-  STD_TORCH_CHECK(sizes_of(normalized) == sizes_of(grad) &&
-                      normalized.scalar_type() == grad.scalar_type() &&
-                      normalized.device() == grad.device(),
-                  op, ": expected normalized of the shape, dtype and device of grad");
-  STD_TORCH_CHECK(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype) &&
-                      rstd.device() == grad.device(),
-                  op,
-                  ": expected rstd of one element a row, float32 (float64 for float64), on the "
-                  "device of grad");
+  require(sizes_of(normalized) == sizes_of(grad) &&
+              normalized.scalar_type() == grad.scalar_type() &&
+              normalized.device() == grad.device(),
+          op, ": expected normalized of the shape, dtype and device of grad");
+  require(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype) &&
+              rstd.device() == grad.device(),
+          op,
+          ": expected rstd of one element a row, float32 (float64 for float64), on the "
+          "device of grad");
   check_affine(op, "weight", weight, grad, in.hidden);
   const std::optional<Tensor> w = contiguous(weight, B::kAlignment);
 

@@ -29,4 +29,6 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   // Outputs of at least this many bytes use non-temporal stores; setting 0 restores the default.
   m.def("stream_bytes() -> int");
   m.def("set_stream_bytes(int bytes) -> ()");
+  // Frees the tables of all lengths, and the workspace that the calling thread keeps.
+  m.def("clear_caches() -> ()");
 }

@@ -95,7 +95,7 @@ def _devices() -> Iterator[Finding]:
     known = requested in ("auto", *available.split(","))
     yield Finding(
         "cpu",
-        f"kernels for {available}; in use: {used}"
+        f"{platform.machine()}, kernels for {available}; in use: {used}"
         + ("" if known else f"; FNET_CPU_ISA={requested} is not available"),
         None if known else f"set FNET_CPU_ISA to auto or one of {available}, or unset it",
     )

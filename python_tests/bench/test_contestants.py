@@ -61,7 +61,7 @@ def test_our_path_is_set_before_each_call(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(contestants, "DEVICES", ("cpu", "cuda"))
     assert AROUND_CUFFT.build(ON_CUDA) is contestants._fused
     ours = [c for c in (*CONTESTANTS, *LAYERS) if c.role == "ours" or c.name == "layer: ours"]
-    assert len(ours) == 7
+    assert len(ours) == 8
     for contestant in ours:
         said.clear()
         assert contestant.before is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import types
@@ -47,7 +48,8 @@ def test_doctor_on_a_working_installation(capsys: pytest.CaptureFixture[str]) ->
     for part in (
         fnet_kernels.__version__,
         torch.__version__,
-        torch.ops.fnet_kernels.cpu_isa(),
+        f"cpu: {platform.machine()}, kernels for {torch.ops.fnet_kernels.cpu_isas()}; "
+        f"in use: {torch.ops.fnet_kernels.cpu_isa()}",
         "kernels path",
         "general path",
         "bfloat16",

@@ -92,6 +92,14 @@ BROKEN_TORCH = """
 open("torch.py", "w").write("raise ImportError('libtorch is not here')")
 """
 
+#: setup.py as far as its decisions go, on another processor.
+SETUP = """
+import platform, sys
+platform.machine = lambda: {machine!r}
+sys.argv = ["setup.py", "--version"]
+exec(compile(open("setup.py").read(), "setup.py", "exec"), {{"__file__": "setup.py"}})
+"""
+
 
 @pytest.mark.parametrize(
     ("world", "variables", "says"),
@@ -123,6 +131,22 @@ def test_a_complete_environment_requires_nothing_more(project: Path) -> None:
     done = first_hook(project, "")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("requires: []\n")
+
+
+@needs_compiler
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
+def test_a_processor_without_kernels_of_its_own_is_named(machine: str, project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP.format(machine=machine)],
+        cwd=project,
+        env={**os.environ, "FNET_CUDA": "0"},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    named = [line for line in done.stdout.splitlines() if "portable" in line]
+    line = "fnet_kernels: portable C++ kernels: none are specific to riscv64"
+    assert named == [line] * (machine == "riscv64")
 
 
 @needs_compiler
