@@ -199,7 +199,8 @@ def test_the_norm_is_changed_before_or_after_patching(name: str, when: str) -> N
     assert calls.names == [first, "fused_fourier_mix"]
 
 
-@pytest.mark.parametrize("name", CHANGES)
+# torch.compile does not trace the tensor subclass, in stock layers either.
+@pytest.mark.parametrize("name", sorted(CHANGES.keys() - {"a_tensor_subclass_as_weight"}))
 def test_the_norm_is_changed_and_the_model_compiled(name: str) -> None:
     torch.compiler.reset()
     stock = build(hidden_dropout_prob=0.0)
