@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from fnet_kernels._ops.checks import check_number
 from fnet_kernels.functional import fourier_mix
@@ -146,12 +147,18 @@ class FourierAttention(nn.Module):
                 something (under `torch.compile`, a RuntimeError at run time).
         """
         x = _one_of(query, hidden_states)
-        self._check(x, key, value)
-        for name, value_ in others.items():
-            if value_ is not None and value_ is not False:
+        if not isinstance(x, Proxy):  # of which torch.fx records the calls
+            self._check_query(x)
+        for name, other in (("key", key), ("value", value)):
+            if other is not None and other is not x:
+                _check_same(name, other, x)
+        if is_causal:
+            raise ValueError(f"{_NAME}: is_causal must be False: {_NO_MASK}")
+        for name, given in others.items():
+            if given is not None and given is not False:
                 raise TypeError(
                     f"{_NAME}: {name} must be None or False, because a Fourier transform has no"
-                    f" use for it; got {type(value_).__name__}"
+                    f" use for it; got {given!r}"
                 )
         for name, zeros in (("key_padding_mask", key_padding_mask), ("attn_mask", attn_mask)):
             if zeros is not None:
@@ -159,16 +166,14 @@ class FourierAttention(nn.Module):
         for name, kept in (("attention_mask", attention_mask), ("mask", mask)):
             if kept is not None:
                 _refuse(name, _drops_any(_tensor(name, kept)))
-        swap = x.dim() == 3 and not self.batch_first
-        x = x.transpose(0, 1) if swap else x
-        if is_causal and x.shape[-2] > 1:
-            raise ValueError(f"{_NAME}: is_causal must be False: {_NO_MASK}")
-        y = fourier_mix(x, scale=self.scale)
-        return (y.transpose(0, 1) if swap else y), None
+        if self.batch_first:
+            return fourier_mix(x, scale=self.scale), None
+        # Swaps seq and batch of [seq, batch, hidden], and nothing of [seq, hidden].
+        return fourier_mix(x.transpose(0, -2), scale=self.scale).transpose(0, -2), None
 
-    def _check(self, x: Tensor, key: Tensor | None, value: Tensor | None) -> None:
+    def _check_query(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
-            raise TypeError(f"{_NAME}: query must be a torch.Tensor, got {type(x).__name__}")
+            raise TypeError(f"{_NAME}: query must be a torch.Tensor, got {_kind(x)}")
         if x.is_nested:
             raise TypeError(f"{_NAME}: query must be a dense tensor, got a nested tensor")
         if x.dim() not in (2, 3) or x.shape[-1] != self.embed_dim:
@@ -177,17 +182,6 @@ class FourierAttention(nn.Module):
                 f"{_NAME}: query must have shape [{axes}, {self.embed_dim}] or"
                 f" [seq, {self.embed_dim}]; got {tuple(x.shape)}"
             )
-        for name, other in (("key", key), ("value", value)):
-            if other is None or other is x:
-                continue
-            if not isinstance(other, Tensor):
-                raise TypeError(f"{_NAME}: {name} must be a torch.Tensor, got {_kind(other)}")
-            if torch.compiler.is_compiling() or not other.is_set_to(x):
-                raise ValueError(
-                    f"{_NAME}: {name} must be the same tensor as query, because a Fourier transform"
-                    f" mixes one sequence with itself; got another of shape {tuple(other.shape)}"
-                    " (pass a mask by its name)"
-                )
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, batch_first={self.batch_first}, scale={self.scale}"
@@ -218,6 +212,17 @@ def _one_of(query: Tensor | None, hidden_states: Tensor | None) -> Tensor:
     if (query is None) == (hidden_states is None):
         raise TypeError(f"{_NAME}: expected one of query and hidden_states")
     return hidden_states if query is None else query  # type: ignore[return-value]
+
+
+def _check_same(name: str, other: Tensor, query: Tensor) -> None:
+    traced = torch.compiler.is_compiling() or isinstance(query, Proxy)  # without memory to compare
+    if isinstance(other, Tensor) and not traced and other.is_set_to(query):
+        return
+    kind = f"one of shape {tuple(other.shape)}" if isinstance(other, Tensor) else _kind(other)
+    raise ValueError(
+        f"{_NAME}: {name} must be the same tensor as query, because a Fourier transform mixes one"
+        f" sequence with itself; got {kind} (pass a mask by its name)"
+    )
 
 
 def _tensor(name: str, mask: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ class FusedFNetFourierTransform(FNetFourierTransform):
         modules: Mapping[str, Any] = self._modules  # faster than attributes of a module
         output = modules["output"]
         if (
-            _only_runs_forward(modules["self"], OurFourierTransform)
+            isinstance(hidden_states, Tensor)
+            and _only_runs_forward(modules["self"], OurFourierTransform)
             and _only_runs_forward(output, FNetBasicOutput)
             and _only_runs_forward(norm := output._modules["LayerNorm"], nn.LayerNorm)
             and not _has_any_global_hook()  # type: ignore[no-untyped-call]
@@ -70,7 +71,9 @@ class FusedFNetFourierTransform(FNetFourierTransform):
 
 def _as_torch_fft(x: Tensor) -> Tensor:
     """`x` as autocast passes it to `torch.fft`: in float32 at least."""
-    return x.to(torch.promote_types(x.dtype, torch.float32)) if autocasting(x) else x
+    if isinstance(x, Tensor) and autocasting(x):
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x  # the proxy of a tensor too, of which torch.fx records the calls
 
 
 def _only_runs_forward(module: nn.Module, expected: type[nn.Module]) -> bool:

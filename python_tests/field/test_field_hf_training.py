@@ -1,4 +1,4 @@
-"""People train patched models: Trainer, checkpoints, adapters, vmap ensembles."""
+"""People train patched models: Trainer, checkpoints, adapters, ensembles."""
 
 from __future__ import annotations
 
@@ -194,28 +194,3 @@ def test_an_ensemble_by_vmap() -> None:
         layer(x)[0].square().sum().backward()
         for name, p in layer.named_parameters():
             assert relative_error(together[name][i], p.grad) <= 1e-5, name
-
-
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_compiled_first_and_patched_later(dynamic: bool) -> None:
-    torch.compiler.reset()
-    model = build(hidden_dropout_prob=0.0)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=dynamic)
-    truth = results(compiled, **batch())
-    hf.patch_fnet(model)
-    ours = results(compiled, **batch())
-    agree(ours, truth, 1e-5)
-    assert not torch.equal(ours[0], truth[0])  # rounded otherwise, so the graph is a new one
-    agree(ours, results(model, **batch()), 1e-6)
-    hf.unpatch_fnet(model)
-    assert all(map(torch.equal, results(compiled, **batch()), truth))
-
-
-def test_compiled_layer_by_layer() -> None:
-    torch.compiler.reset()
-    model = build(hidden_dropout_prob=0.0)
-    truth = results(model, **batch())
-    hf.patch_fnet(model)
-    for layer in model.encoder.layer:
-        layer.compile(fullgraph=True, backend="aot_eager")
-    agree(results(model, **batch()), truth, 1e-5)
