@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FNetEncoder",
     "FNetEncoderLayer",
+    "FourierAttention",
     "FourierMix",
     "FusedFourierMix",
     "clear_caches",
@@ -24,6 +25,7 @@ __all__ = [
 
 try:
     from fnet_kernels import hf, reference
+    from fnet_kernels.attention import FourierAttention
     from fnet_kernels.caches import clear_caches
     from fnet_kernels.diagnostics.explain import explain
     from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels.modules import FusedFourierMix
+
+Activation = str | Callable[[Tensor], Tensor]
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+}
 
 
 class FNetEncoderLayer(nn.Module):
@@ -15,15 +26,17 @@ class FNetEncoderLayer(nn.Module):
         h = LayerNorm(x + Re(FFT2(x)))
         y = LayerNorm(h + Dropout(Dense(GELU(Dense(h)))))
 
-    GELU is the tanh approximation. Dropout acts on the feed-forward network only, not on the
-    mixing. As in the released model, dense weights are initialised from a normal distribution with
-    standard deviation 0.02 and dense biases with zeros.
+    GELU is the tanh approximation, see `activation`. Dropout acts on the feed-forward network only,
+    not on the mixing. As in the released model, dense weights are initialised from a normal
+    distribution with standard deviation 0.02 and dense biases with zeros.
 
     Args:
         hidden_size: length of the last axis.
         intermediate_size: width of the feed-forward network; the paper uses `4 * hidden_size`.
         dropout: dropout probability for the output of the feed-forward network.
-        eps: added to the variance in both LayerNorms.
+        activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
+        eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, where
+            `torch.nn.LayerNorm` has 1e-5.
         scale: multiplies the unnormalised transform; 1 in the paper.
         device: device of the parameters.
         dtype: dtype of the parameters and of the input.
@@ -31,7 +44,8 @@ class FNetEncoderLayer(nn.Module):
     Shape: input and output are `[..., seq, hidden_size]` and have the same dtype.
 
     Raises:
-        TypeError, ValueError: as in `FusedFourierMix`, for `eps` and `scale`.
+        TypeError: `activation` is neither a name nor callable; or as in `FusedFourierMix`.
+        ValueError: `activation` is another name; or as in `FusedFourierMix`.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoderLayer
@@ -46,6 +60,7 @@ class FNetEncoderLayer(nn.Module):
         intermediate_size: int,
         *,
         dropout: float = 0.1,
+        activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
         scale: float = 1.0,
         device: torch.device | str | None = None,
@@ -54,7 +69,7 @@ class FNetEncoderLayer(nn.Module):
         super().__init__()
         self.mixing = FusedFourierMix(hidden_size, eps, scale=scale, device=device, dtype=dtype)
         self.dense_in = nn.Linear(hidden_size, intermediate_size, device=device, dtype=dtype)
-        self.activation = nn.GELU(approximate="tanh")
+        self.activation = _function(activation)
         self.dense_out = nn.Linear(intermediate_size, hidden_size, device=device, dtype=dtype)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(hidden_size, eps, device=device, dtype=dtype)
@@ -98,6 +113,7 @@ class FNetEncoder(nn.Sequential):
         intermediate_size: int,
         *,
         dropout: float = 0.1,
+        activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
         scale: float = 1.0,
         device: torch.device | str | None = None,
@@ -109,6 +125,7 @@ class FNetEncoder(nn.Sequential):
                     hidden_size,
                     intermediate_size,
                     dropout=dropout,
+                    activation=copy.deepcopy(activation),  # a module's parameters are not shared
                     eps=eps,
                     scale=scale,
                     device=device,
@@ -122,3 +139,18 @@ class FNetEncoder(nn.Sequential):
         """Return one layer, or a `Sequential` of the layers of a slice."""
         layers = list(self)
         return nn.Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
+
+
+def _function(activation: Activation) -> Callable[[Tensor], Tensor]:
+    if isinstance(activation, str):
+        if activation not in _ACTIVATIONS:
+            names = ", ".join(map(repr, _ACTIVATIONS))
+            raise ValueError(
+                f"FNetEncoderLayer: activation must be {names} or a callable; got {activation!r}"
+            )
+        return _ACTIVATIONS[activation]()
+    if not callable(activation) or isinstance(activation, type):  # nn.ReLU() is one, nn.ReLU not
+        raise TypeError(
+            f"FNetEncoderLayer: activation must be a name, a function or a module; got {activation}"
+        )
+    return activation
