@@ -1,6 +1,7 @@
 # `make` lists the targets. Variables:
 #   PYTHON=python3.12     the interpreter that .venv is made with
 #   VENV=path             use this environment as it is: nothing is installed but the extension, offline
+#   SECONDS=60            how long fuzz runs
 #   TORCH=2.14.1          another torch than constraints.txt names
 #   CONSTRAINTS=file      another constraints.txt
 #   WHEEL_TORCH='2.12.0'  the torches that wheel-check runs the wheel with
@@ -31,7 +32,7 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
+.PHONY: help install demo test fuzz core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
   bench-regression bench-instructions gpu-check gpu-bundle wheel-check arm-check clean FORCE
 .DELETE_ON_ERROR:
 
@@ -46,6 +47,9 @@ demo: install ## FNet on real text, stock and patched: agreement, times, a chart
 test: install $(if $(CORE_TESTS),core) ## every test
 	PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" \
 	  $(PY) -m pytest python_tests $(ARGS)
+
+fuzz: install ## random calls against float64 for ten minutes, others each time
+	FNET_FUZZ_SECONDS=$(or $(SECONDS),600) $(RUN) -m pytest -q python_tests/ops/test_fuzz.py $(ARGS)
 
 core-test: core ## build the torch-free core with CMake and test it alone
 	PYTHONPATH=build/cmake/release $(PY) -m pytest --noconftest python_tests/core $(ARGS)
