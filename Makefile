@@ -102,7 +102,7 @@ cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is
 kernel-report: install core ## what the CUDA kernels cost, counted and compiled; ARGS=--check compares
 	$(if $(wildcard $(ENV)/lib/python3*/site-packages/nvidia/cu*/bin/cuobjdump),,\
 	  @command -v cuobjdump >/dev/null || $(PY) -m pip install -q $(SASS_PACKAGES))
-	PYTHONPATH=build/cmake/release:build_backend $(PY) -m tools.kernel_report $(ARGS)
+	PYTHONPATH=build/cmake/release $(PY) -m tools.kernel_report $(ARGS)
 
 # With the torch of $(PYTHON), or of VENV: nothing is installed. ARGS=--rehearse needs no GPU.
 gpu-check: ## on a machine with a GPU, offline: smoke, tests, times, profile; under 10 minutes

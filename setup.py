@@ -1,22 +1,22 @@
-"""Builds `fnet_kernels._C` against the torch of this environment, `_C_cuda` beside a CUDA torch.
+"""Builds `fnet_kernels._C` against the installed torch, and `_C_cuda` if torch is built with CUDA.
 
-Metadata: pyproject.toml.
+pyproject.toml holds the metadata.
 
-LibTorch stable ABI and CPython limited API: one build runs with torch 2.11 or newer and Python 3.10
-or newer. MAX_JOBS, CXX, CFLAGS and LDFLAGS are honoured; for CUDA also
+The modules use LibTorch's stable ABI and CPython's limited API, so one build runs with torch 2.11
+or newer and Python 3.10 or newer. The build reads MAX_JOBS, CXX, CFLAGS, LDFLAGS and, for CUDA,
 
-    FNET_CUDA=auto|0|1    auto: CUDA kernels where torch and an nvcc of its CUDA are there; what
-                          keeps them from being built is printed, and the CPU part is built;
-                          0: none; 1: it is an error when they cannot be built
-    TORCH_CUDA_ARCH_LIST  compute capabilities, `8.0;9.0+PTX`; else the GPU that is here, else all
-    CUDA_HOME             the toolkit; else that of the nvcc in PATH, else pip's packages
+    FNET_CUDA=auto|0|1    auto: build the CUDA kernels if torch has CUDA and an nvcc of the same
+                          major version exists; otherwise print the reason and build the CPU part.
+                          0: do not build them. 1: fail if they cannot be built.
+    TORCH_CUDA_ARCH_LIST  compute capabilities, for example `8.0;9.0+PTX`. Default: that of the
+                          local GPU, or without one all that nvcc supports.
+    CUDA_HOME             the CUDA toolkit. Default: that of nvcc in PATH, or the one from pip.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import sysconfig
 import warnings
 from pathlib import Path
@@ -24,15 +24,15 @@ from typing import NoReturn
 
 from setuptools import Extension, setup
 
-ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT / "build_backend"))
-import fnet_nvcc  # noqa: E402
+from build_backend import fnet_nvcc  # setup.py's folder and pip's backend-path are on sys.path
 
+ROOT = Path(__file__).resolve().parent
 OLDEST_TORCH = (2, 11)
 TORCH_TARGET_VERSION = "0x{:02X}{:02X}000000000000".format(*OLDEST_TORCH)
 OLDEST_PYTHON = "cp310"
 
-# No -march: kernels choose their instruction set at run time. No -ffast-math: NaN and Inf count.
+# No -march, because kernels choose their instruction set at run time. No -ffast-math, because NaN
+# and infinity must propagate.
 CXX_FLAGS = [
     "-std=c++20",
     "-O3",
@@ -46,15 +46,15 @@ CXX_FLAGS = [
 
 
 def stop(sentence: str) -> NoReturn:
-    """End the build with one sentence; pip shows it without a traceback."""
+    """End the build with an error of one sentence, which pip shows without a traceback."""
     raise SystemExit(f"fnet_kernels: {sentence}")
 
 
 def check_torch() -> None:
-    """Stop when there is no torch to build against, or one without the stable ABI that we use."""
+    """Stop the build if torch is missing or older than the stable ABI that we use."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch without NumPy warns, which is no matter here
+            warnings.simplefilter("ignore")  # torch without NumPy warns
             import torch
     except (ImportError, OSError) as error:
         stop(f"torch does not import ({error}): run `pip install torch`, then build again")
@@ -64,19 +64,19 @@ def check_torch() -> None:
 
 
 def check_compiler() -> None:
-    """Stop when C++20 cannot be compiled here, or Python's headers are missing."""
+    """Stop the build if C++20 does not compile or Python's headers are missing."""
     compiler = os.environ.get("CXX", "c++")
-    cure = "install g++ 11 or clang 14 or newer (say, `apt install g++`), or name one in CXX"
+    fix = "install g++ 11 or clang 14 or newer (for example `apt install g++`), or set CXX"
     probe = [*compiler.split(), "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
     source = "#include <concepts>\n#include <span>\n"
     try:
         done = subprocess.run(probe, input=source, text=True, capture_output=True)
     except OSError:
-        stop(f"there is no C++ compiler `{compiler}` here: {cure}")
+        stop(f"the C++ compiler `{compiler}` was not found: {fix}")
     if done.returncode:
-        stop(f"the C++ compiler `{compiler}` does not compile C++20: {cure}")
+        stop(f"the C++ compiler `{compiler}` does not compile C++20: {fix}")
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
-        stop("the headers of this Python are missing: say, `apt install python3-dev`")
+        stop("the headers of this Python are missing: for example, run `apt install python3-dev`")
 
 
 check_torch()
@@ -86,7 +86,7 @@ from torch.utils.cpp_extension import BuildExtension, CppExtension  # noqa: E402
 
 
 class Build(BuildExtension):
-    """Keeps its objects in build/, also for editable installs: only what changed is recompiled."""
+    """Keeps object files in build/, also for editable installs: rebuilds compile only changes."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -103,7 +103,7 @@ class Build(BuildExtension):
         super().build_extensions()
 
     def cuda_objects(self) -> list[str] | None:
-        """What nvcc makes of the CUDA sources; None where it cannot, and none need be made."""
+        """Compile the CUDA sources. Returns None if that fails and FNET_CUDA is not 1."""
         assert TOOLKIT is not None
         cuda, headers = sources("cuda/**/*.cu"), sources("**/*.h")
         folder = Path(self.build_temp, "cuda")
@@ -117,13 +117,13 @@ class Build(BuildExtension):
 
 
 def sources(*patterns: str) -> list[str]:
-    """The files of csrc/ that match, relative to the root as setuptools wants them."""
+    """The files in csrc/ that match, relative to the root, as setuptools requires."""
     files = {file for pattern in patterns for file in (ROOT / "csrc").glob(pattern)}
     return sorted(file.relative_to(ROOT).as_posix() for file in files)
 
 
 def extension(name: str, files: list[str], macros: dict[str, str]) -> Extension:
-    """A module in C++ that keeps to the stable ABIs."""
+    """A C++ module that uses the stable ABIs only."""
     macros = {"TORCH_TARGET_VERSION": TORCH_TARGET_VERSION, **macros}
     made = CppExtension(
         name,
@@ -134,30 +134,30 @@ def extension(name: str, files: list[str], macros: dict[str, str]) -> Extension:
         extra_compile_args={"cxx": CXX_FLAGS},
         py_limited_api=True,
     )
-    made.libraries = ["torch_cpu"]  # the home of the stable ABI; nothing else is owed to us
+    made.libraries = ["torch_cpu"]  # exports the stable ABI; other libraries of torch may change
     return made
 
 
 def cpu_extension() -> Extension:
-    """Schemas and CPU kernels: a module that knows nothing of CUDA."""
+    """The module with the operator schemas and the CPU kernels. It does not depend on CUDA."""
     return extension("fnet_kernels._C", sources("cpu/**/*.cpp", "torch/*.cpp"), {})
 
 
 def cuda_extension() -> Extension:
-    """CUDA kernels: a module that is loaded only beside a torch for CUDA."""
+    """The module with the CUDA kernels. It loads only if torch is built with CUDA."""
     assert TOOLKIT is not None
     files = sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp")
     made = extension(CUDA_MODULE, files, {"USE_CUDA": "1"})
     made.extra_link_args = TOOLKIT.runtime()
     import torch
 
-    if torch.version.cuda:  # else nothing but the compilation can be had here
+    if torch.version.cuda:  # otherwise the module compiles but cannot load
         made.libraries.append("torch_cuda")
     return made
 
 
 def why_no_cuda() -> str | None:
-    """The sentence that says why CUDA kernels are not built, or None when they are."""
+    """The reason for not building the CUDA kernels, or None to build them."""
     wanted = os.environ.get("FNET_CUDA", "auto")
     if wanted not in ("auto", "0", "1"):
         stop(f"FNET_CUDA: expected auto, 0 or 1, got {wanted}")
@@ -168,27 +168,27 @@ def why_no_cuda() -> str | None:
     cuda = torch.version.cuda
     why = None
     if cuda is None and wanted == "auto":
-        return f"torch {torch.__version__} is built without CUDA"  # they could not be used
+        return f"torch {torch.__version__} is built without CUDA"  # it could not run them
     if TOOLKIT is None:
-        why = "there is no nvcc here: install the CUDA toolkit, or name it in CUDA_HOME"
+        why = "nvcc was not found: install the CUDA toolkit, or set CUDA_HOME"
     elif cuda is not None and int(cuda.split(".")[0]) != TOOLKIT.version[0]:
         version = ".".join(map(str, TOOLKIT.version))
         why = (
-            f"nvcc is of CUDA {version} and torch of CUDA {cuda}, whose majors must agree: name a "
-            f"toolkit of CUDA {cuda} in CUDA_HOME"
+            f"the major versions of CUDA differ, nvcc has {version} and torch {cuda}: set CUDA_HOME"
+            f" to a toolkit of CUDA {cuda}"
         )
     return why
 
 
 def go_without_cuda(why: str) -> None:
-    """Say why there are no CUDA kernels, or stop where FNET_CUDA=1 asks for them."""
+    """Print the reason for building no CUDA kernels, or stop the build if FNET_CUDA=1."""
     if os.environ.get("FNET_CUDA") == "1":
         stop(f"FNET_CUDA=1, but {why}")
     print(f"fnet_kernels: no CUDA kernels in this build: {why}", flush=True)
 
 
 def local_gpu() -> str | None:
-    """The compute capability of the GPU of this machine."""
+    """The compute capability of the GPU of this machine, or None without one."""
     import torch
 
     if not torch.cuda.is_available():
@@ -197,7 +197,7 @@ def local_gpu() -> str | None:
 
 
 def use_this_environment() -> None:
-    """One job per core, and the environment's ninja, also when its bin/ is not on PATH."""
+    """Use one job per core, and the ninja of this environment even if PATH lacks its folder."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("MAX_JOBS", str(cores or 1))
     os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", "")
@@ -206,11 +206,11 @@ def use_this_environment() -> None:
 use_this_environment()
 CUDA_MODULE = "fnet_kernels._C_cuda"
 TOOLKIT = None if os.environ.get("FNET_CUDA") == "0" else fnet_nvcc.find_toolkit()
-NO_CUDA = why_no_cuda()
-if NO_CUDA:
-    go_without_cuda(NO_CUDA)
+CUDA_UNAVAILABLE_REASON = why_no_cuda()
+if CUDA_UNAVAILABLE_REASON:
+    go_without_cuda(CUDA_UNAVAILABLE_REASON)
 setup(
-    ext_modules=[cpu_extension()] + ([] if NO_CUDA else [cuda_extension()]),
+    ext_modules=[cpu_extension(), *([] if CUDA_UNAVAILABLE_REASON else [cuda_extension()])],
     cmdclass={"build_ext": Build},
     options={"bdist_wheel": {"py_limited_api": OLDEST_PYTHON}},
 )

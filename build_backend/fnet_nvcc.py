@@ -1,4 +1,4 @@
-"""Compiles CUDA sources with nvcc, against any torch: one built for CUDA is not needed for that.
+"""Compiles CUDA sources with nvcc. torch may be built without CUDA.
 
 defines: Toolkit, find_toolkit, compile_all, NoArchitecture
 """
@@ -17,19 +17,19 @@ from pathlib import Path
 
 FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Xptxas", "-v"]
 FLAGS += ["-Xcompiler", "-fPIC,-fvisibility=hidden"]
-#: What a wheel for everyone is compiled for, as far as nvcc knows them; PTX of the last.
+#: The compute capabilities of a portable wheel, if nvcc supports them. The last one includes PTX.
 ARCHITECTURES = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
-#: The first capability that converts bfloat16, as the kernels do.
+#: The first capability with bfloat16 conversions, which the kernels use.
 OLDEST = (8, 0)
 
 
 class NoArchitecture(ValueError):
-    """Nothing that was asked for can be compiled here."""
+    """nvcc can compile for none of the requested compute capabilities."""
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """An nvcc, its version, and the folders with its libraries."""
+    """An nvcc with its version and library folders."""
 
     nvcc: str
     version: tuple[int, int]
@@ -38,8 +38,9 @@ class Toolkit:
     def runtime(self) -> list[str]:
         """Link arguments for the CUDA runtime.
 
-        The shared one, by its full name (pip's packages have no plain libcudart.so): torch has
-        loaded it before us, from wherever its own copy is. Where there is none, the static one.
+        Links the shared library by its full name, because pip's packages have no plain
+        libcudart.so; torch has already loaded its own copy. Without a shared library, links the
+        static one.
         """
         name = f"libcudart.so.{self.version[0]}"
         for folder in self.libraries:
@@ -49,16 +50,16 @@ class Toolkit:
 
 
 def find_toolkit() -> Toolkit | None:
-    """The toolkit of CUDA_HOME, else of the nvcc in PATH, else pip's packages; None without one.
+    """Find the toolkit of CUDA_HOME, else of nvcc in PATH, else of pip's packages, else None.
 
-    A CUDA_HOME without an nvcc (a runtime, or a folder that is gone) leaves it to PATH.
+    Ignores a CUDA_HOME without nvcc, such as a runtime installation or a missing folder.
     """
     named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     found = shutil.which("nvcc")
     packages = Path(sysconfig.get_path("purelib"), "nvidia")
     homes = [Path(named)] if named else []
     homes += [home_of(found)] if found else []
-    # Where one is named or in PATH, a package is not what was meant.
+    # Use pip's packages only if neither CUDA_HOME nor PATH names a toolkit.
     homes = homes or sorted(packages.glob("cu[0-9]*"), reverse=True)
     for home in homes:
         nvcc = str(home / "bin" / "nvcc")
@@ -70,7 +71,7 @@ def find_toolkit() -> Toolkit | None:
 
 
 def home_of(nvcc: str) -> Path:
-    """The toolkit's folder, as nvcc says it: what PATH names may be a script that calls another."""
+    """The toolkit's folder as nvcc reports it, since the nvcc in PATH may be a script."""
     command = [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull]
     done = subprocess.run(command, capture_output=True, text=True)
     top = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.MULTILINE)
@@ -78,7 +79,7 @@ def home_of(nvcc: str) -> Path:
 
 
 def nvcc_version(nvcc: str) -> tuple[int, int] | None:
-    """Major and minor, or None where it does not run."""
+    """Major and minor version, or None if nvcc does not run."""
     try:
         text = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
     except OSError:
@@ -88,14 +89,14 @@ def nvcc_version(nvcc: str) -> tuple[int, int] | None:
 
 
 def architectures(nvcc: str, local: str | None) -> list[str]:
-    """-gencode flags: of TORCH_CUDA_ARCH_LIST, else of the GPU here, else of all that nvcc knows.
+    """-gencode flags for TORCH_CUDA_ARCH_LIST, else the `local` GPU, else all that nvcc supports.
 
-    Capabilities below 8.0, and those that nvcc does not know, are left out, which is printed:
-    images for many libraries name them all.
+    Skips capabilities below 8.0 or unknown to nvcc and prints them: container images often list
+    capabilities for all libraries.
 
     Raises:
-        NoArchitecture: nothing is left.
-        ValueError: TORCH_CUDA_ARCH_LIST holds something else than `8.0` or `9.0+PTX`.
+        NoArchitecture: no capability remains.
+        ValueError: an entry of TORCH_CUDA_ARCH_LIST does not look like `8.0` or `9.0+PTX`.
     """
     done = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True)
     known = {word for word in done.stdout.split() if word.startswith("compute_")}
@@ -105,7 +106,7 @@ def architectures(nvcc: str, local: str | None) -> list[str]:
     if not given:
         given = [a for a in ARCHITECTURES if f"compute_{a.replace('.', '')}" in known]
         given[-1:] = [f"{a}+PTX" for a in given[-1:]]
-    flags, left_out = [], []
+    flags, skipped = [], []
     for name in given:
         match = re.fullmatch(r"(\d+)\.(\d)([af]?)(\+PTX)?", name)
         if not match:
@@ -115,24 +116,25 @@ def architectures(nvcc: str, local: str | None) -> list[str]:
         number = match[1] + match[2]
         old = (int(match[1]), int(match[2])) < OLDEST
         if old or (known and f"compute_{number}" not in known):
-            left_out.append(f"{name} ({'below 8.0' if old else 'unknown to nvcc'})")
+            skipped.append(f"{name} ({'below 8.0' if old else 'unknown to nvcc'})")
             continue
         number += match[3]
         flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
         if match[4]:
             flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
     if not flags:
-        asked = ", ".join(left_out) or "no capability of 8.0 or newer"
+        requested = ", ".join(skipped) or "no capability of 8.0 or newer"
         raise NoArchitecture(
-            f"CUDA kernels need compute capability 8.0 or newer that nvcc knows, got {asked}"
+            "CUDA kernels need a compute capability of 8.0 or newer that nvcc supports, got"
+            f" {requested}"
         )
-    if left_out:
-        print(f"fnet_kernels: left out of the CUDA kernels: {', '.join(left_out)}", flush=True)
+    if skipped:
+        print(f"fnet_kernels: no CUDA kernels for {', '.join(skipped)}", flush=True)
     return flags
 
 
 def host_compiler(command: str) -> str:
-    """The compiler in a command like `ccache g++ -m64`: its last word that is no option."""
+    """The compiler in a command like `ccache g++ -m64`: the last word that is not an option."""
     words = [word for word in command.split() if not word.startswith("-")]
     return words[-1] if words else "c++"
 
@@ -145,19 +147,22 @@ def compile_all(
     folder: Path,
     gpu: str | None,
 ) -> list[str]:
-    """Object files of the sources, MAX_JOBS at a time; those that are up to date are kept.
+    """Compile the sources, MAX_JOBS at a time, except those that are up to date.
 
-    Beside each lies a .log with what the assembler said of its kernels.
+    Writes the assembler's report on the kernels of each source to a .log file next to its object.
+
+    Returns:
+        The object files, in the order of the sources.
 
     Raises:
-        RuntimeError: with nvcc's words, when a source does not compile.
+        RuntimeError: a source does not compile; the message is nvcc's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [toolkit.nvcc, *FLAGS, *architectures(toolkit.nvcc, gpu), f"-I{include}"]
     command += ["-ccbin", host_compiler(os.environ.get("CXX", "c++"))]
     stamp = folder / "command"
     same = stamp.exists() and stamp.read_text() == " ".join(command)
-    stamp.unlink(missing_ok=True)  # what a failed build leaves is of two commands, and of neither
+    stamp.unlink(missing_ok=True)  # a failed build leaves objects of both commands
     newest_header = max(Path(header).stat().st_mtime for header in headers)
 
     def compile_one(source: str) -> str:

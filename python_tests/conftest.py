@@ -16,8 +16,8 @@ def fixed_seed() -> None:
 
 
 @pytest.fixture(scope="session")
-def promised() -> set[str]:
-    """Names in torch's stable C ABI as of 2.11 and in CPython's limited API as of 3.10."""
+def stable_symbols() -> set[str]:
+    """The symbols of torch's stable C ABI as of 2.11 and of CPython's limited API as of 3.10."""
     torch_paths = [f"-I{path}" for path in include_paths()]
     target = ["-DTORCH_TARGET_VERSION=0x020B000000000000", "-DUSE_CUDA"]
     torch_abi = declared("torch/csrc/stable/c/shim.h", *target, *torch_paths)
@@ -28,7 +28,7 @@ def promised() -> set[str]:
 
 @pytest.fixture
 def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
-    """For loops: every instruction set of this machine in turn, in use while the body runs."""
+    """Iterates over the instruction sets of this machine; each is active for its iteration."""
     from fnet_kernels._ops.load import operators
 
     def each() -> Iterator[str]:
@@ -44,7 +44,7 @@ def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
 
 @pytest.fixture
 def threads_restored() -> Iterator[None]:
-    """For tests that set torch's number of threads."""
+    """Restore torch's number of threads after the test."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -52,5 +52,5 @@ def threads_restored() -> Iterator[None]:
 
 @pytest.fixture
 def one_thread(threads_restored: None) -> None:
-    """For many small calls: a pool that waits for its turn on a busy machine costs far more."""
+    """Use one thread: for many small calls a thread pool is slow on a busy machine."""
     torch.set_num_threads(1)

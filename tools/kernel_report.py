@@ -26,9 +26,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import fnet_nvcc
 import numpy as np
 
+from build_backend import fnet_nvcc
 from fnet_kernels._terminal import table
 from tools.cuda_sim import ROOT, cuda_sim_module, store
 

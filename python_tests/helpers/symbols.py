@@ -1,4 +1,4 @@
-"""What a shared library asks of others and what headers declare, for the tests of the ABIs."""
+"""Undefined symbols of a shared library and declarations of headers, for the ABI tests."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _DYNSYM, _VERSYM, _WEAK = 11, 0x6FFFFFFF, 2
 def foreign_symbols(library: Path) -> set[str]:
     """Undefined symbols of a 64-bit ELF library that carry no version.
 
-    The C and C++ runtimes version all of theirs, so what is left is asked of torch and CPython.
-    Weak ones may stay undefined and are not counted.
+    The C and C++ runtimes give all their symbols versions, so the others belong to torch and
+    CPython. Weak symbols are not counted because they may stay undefined.
     """
     image = library.read_bytes()
     assert image[:6] == b"\x7fELF\x02\x01", "64-bit little-endian ELF"
@@ -39,7 +39,7 @@ def foreign_symbols(library: Path) -> set[str]:
 
 
 def declared(header: str, *flags: str) -> set[str]:
-    """Every identifier that a header declares or names once it is preprocessed with these flags."""
+    """Every identifier in a header, preprocessed with these flags."""
     command = [*COMPILER, "-E", "-P", "-std=c++20", *flags, "-x", "c++", "-"]
     text = subprocess.run(
         command, input=f"#include <{header}>\n", text=True, capture_output=True, check=True
@@ -47,10 +47,10 @@ def declared(header: str, *flags: str) -> set[str]:
     return set(re.findall(r"\b[A-Za-z_]\w*", text))
 
 
-def library_asking_for(folder: Path, *symbols: str) -> Path:
+def library_with_undefined(folder: Path, *symbols: str) -> Path:
     """A shared library with these undefined symbols, and `puts` of the C runtime."""
     lines = [f"void {name}(); void use_{name}() {{ {name}(); }}" for name in ("puts", *symbols)]
-    library = folder / "asking.so"
+    library = folder / "undefined.so"
     command = [*COMPILER, "-shared", "-fPIC", "-o", str(library), "-x", "c++", "-"]
     source = 'extern "C" {' + "\n".join(lines) + "}"
     subprocess.run(command, input=source, text=True, check=True)

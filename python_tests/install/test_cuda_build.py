@@ -1,4 +1,4 @@
-"""What the build does about CUDA, told without compiling; and the module, where it was compiled."""
+"""How setup.py decides about CUDA, without compiling; the CUDA module, if it is compiled."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
+from build_backend import fnet_nvcc
 from python_tests.helpers.paths import ROOT
 from python_tests.helpers.symbols import foreign_symbols
 
@@ -21,7 +21,7 @@ cpu_torch = pytest.mark.skipif(torch.version.cuda is not None, reason="for a tor
 
 
 def fake_nvcc(folder: Path, version: str) -> Path:
-    """A CUDA_HOME whose nvcc knows its version and nothing else."""
+    """A CUDA_HOME whose nvcc reports its version and does nothing else."""
     nvcc = folder / "bin" / "nvcc"
     nvcc.parent.mkdir()
     nvcc.write_text(f"#!/bin/sh\necho Cuda compilation tools, release {version}, V{version}.1\n")
@@ -30,7 +30,7 @@ def fake_nvcc(folder: Path, version: str) -> Path:
 
 
 def configure(cuda_of_torch: str | None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """setup.py as far as its decisions go, beside a torch of that CUDA."""
+    """Run setup.py without building, with a torch that claims to be built with that CUDA."""
     script = f"""
 import sys, torch
 torch.version.cuda = {cuda_of_torch!r}
@@ -55,10 +55,10 @@ NOWHERE = {"CUDA_HOME": "/nowhere"}
     [
         (None, {}, "torch .* is built without CUDA"),
         (None, {"FNET_CUDA": "0"}, "FNET_CUDA=0"),
-        ("13.0", NOWHERE, "there is no nvcc here: install the CUDA toolkit, or .* in CUDA_HOME"),
+        ("13.0", NOWHERE, "nvcc was not found: install the CUDA toolkit, or set CUDA_HOME"),
     ],
 )
-def test_a_build_without_cuda_says_why_in_one_line(
+def test_a_build_without_cuda_prints_one_reason(
     cuda_of_torch: str | None, variables: dict[str, str], says: str
 ) -> None:
     done = configure(cuda_of_torch, **variables)
@@ -70,10 +70,10 @@ def test_a_build_without_cuda_says_why_in_one_line(
     ("cuda_of_torch", "variables", "says"),
     [
         (None, {"FNET_CUDA": "yes"}, "FNET_CUDA: expected auto, 0 or 1, got yes"),
-        (None, {"FNET_CUDA": "1", **NOWHERE}, "FNET_CUDA=1, but there is no nvcc here: install .*"),
+        (None, {"FNET_CUDA": "1", **NOWHERE}, "FNET_CUDA=1, but nvcc was not found: install .*"),
     ],
 )
-def test_what_cannot_be_built_is_one_sentence(
+def test_an_impossible_build_stops_with_one_sentence(
     cuda_of_torch: str | None, variables: dict[str, str], says: str
 ) -> None:
     done = configure(cuda_of_torch, **variables)
@@ -81,9 +81,9 @@ def test_what_cannot_be_built_is_one_sentence(
     assert re.fullmatch(f"fnet_kernels: {says}\n", done.stderr)
 
 
-def test_majors_that_differ_are_said(tmp_path: Path) -> None:
+def test_different_cuda_majors_are_reported(tmp_path: Path) -> None:
     home = {"CUDA_HOME": str(fake_nvcc(tmp_path, "12.4"))}
-    says = "nvcc is of CUDA 12.4 and torch of CUDA 13.0, whose majors must agree"
+    says = "the major versions of CUDA differ, nvcc has 12.4 and torch 13.0"
     done = configure("13.0", **home)
     assert done.returncode == 0
     assert says in done.stdout
@@ -99,9 +99,6 @@ def test_the_same_major_is_enough(tmp_path: Path) -> None:
 
 
 def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "build_backend"))
-    import fnet_nvcc
-
     listed = tmp_path / "nvcc"
     listed.write_text("#!/bin/sh\necho compute_80 compute_86 compute_90 compute_120\n")
     listed.chmod(0o755)
@@ -119,8 +116,7 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         codes()
 
 
-def test_what_is_too_old_or_unknown_is_left_out_in_one_line(
-    nvcc_module: ModuleType,
+def test_old_and_unknown_capabilities_are_skipped_with_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -129,26 +125,24 @@ def test_what_is_too_old_or_unknown_is_left_out_in_one_line(
     listed.write_text("#!/bin/sh\necho compute_75 compute_80 compute_90\n")
     listed.chmod(0o755)
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "5.2 7.5+PTX 8.0 9.0+PTX 13.0")
-    flags = nvcc_module.architectures(str(listed), None)
+    flags = fnet_nvcc.architectures(str(listed), None)
     assert [f.split(",code=")[1] for f in flags] == ["sm_80", "sm_90", "compute_90"]
     assert capsys.readouterr().out == (
-        "fnet_kernels: left out of the CUDA kernels: 5.2 (below 8.0), 7.5+PTX (below 8.0), "
+        "fnet_kernels: no CUDA kernels for 5.2 (below 8.0), 7.5+PTX (below 8.0), "
         "13.0 (unknown to nvcc)\n"
     )
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "7.5")
-    with pytest.raises(
-        nvcc_module.NoArchitecture, match=r"8\.0 or newer .* got 7\.5 \(below 8\.0\)"
-    ):
-        nvcc_module.architectures(str(listed), None)
+    with pytest.raises(fnet_nvcc.NoArchitecture, match=r"8\.0 or newer .* got 7\.5 \(below 8\.0\)"):
+        fnet_nvcc.architectures(str(listed), None)
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
-    with pytest.raises(nvcc_module.NoArchitecture, match=r"got 7\.5"):
-        nvcc_module.architectures(str(listed), "7.5")
+    with pytest.raises(fnet_nvcc.NoArchitecture, match=r"got 7\.5"):
+        fnet_nvcc.architectures(str(listed), "7.5")
     listed.write_text("#!/bin/sh\necho compute_75\n")
-    with pytest.raises(nvcc_module.NoArchitecture, match="no capability"):
-        nvcc_module.architectures(str(listed), None)
+    with pytest.raises(fnet_nvcc.NoArchitecture, match="no capability"):
+        fnet_nvcc.architectures(str(listed), None)
 
 
-#: setup.py up to the compilation: prints the extensions that would be built.
+#: Runs setup.py up to the C++ compilation and prints the extensions that it would build.
 BUILD = """
 import setuptools, sys, torch
 torch.version.cuda = "13.0"
@@ -166,14 +160,18 @@ build.build_extensions()
 @pytest.mark.parametrize(
     ("wanted", "capabilities", "says"),
     [
-        ("auto", "7.5", "CUDA kernels need compute capability 8.0 or newer that nvcc knows, got"),
+        (
+            "auto",
+            "7.5",
+            "CUDA kernels need a compute capability of 8.0 or newer that nvcc supports",
+        ),
         ("auto", "8.0", "nvcc does not compile csrc/cuda/"),
-        ("1", "7.5", "FNET_CUDA=1, but CUDA kernels need compute capability 8.0 or newer"),
+        ("1", "7.5", "FNET_CUDA=1, but CUDA kernels need a compute capability of 8.0 or newer"),
         ("1", "8.0", "FNET_CUDA=1, but nvcc does not compile csrc/cuda/"),
         ("auto", "Hopper", "TORCH_CUDA_ARCH_LIST: expected capabilities like 8.0 or 9.0+PTX"),
     ],
 )
-def test_the_cpu_part_is_built_whatever_nvcc_says(
+def test_a_failing_nvcc_leaves_the_cpu_part(
     wanted: str, capabilities: str, says: str, tmp_path: Path
 ) -> None:
     home = fake_nvcc(tmp_path, "13.0")
@@ -201,34 +199,26 @@ def test_the_cpu_part_is_built_whatever_nvcc_says(
         assert done.stderr.startswith(f"fnet_kernels: {says}")
 
 
-@pytest.fixture
-def nvcc_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "build_backend"))
-    import fnet_nvcc
-
-    return fnet_nvcc
-
-
-def test_a_cuda_home_without_nvcc_leaves_it_to_path(
-    nvcc_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_cuda_home_without_nvcc_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "home").mkdir()
     home = fake_nvcc(tmp_path / "home", "13.0")
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "empty"))
     monkeypatch.setenv("PATH", f"{home / 'bin'}:/usr/bin:/bin")
-    found = nvcc_module.find_toolkit()
+    found = fnet_nvcc.find_toolkit()
     assert found is not None
     assert found.nvcc == str(home / "bin" / "nvcc")
 
 
-def test_the_host_compiler_is_the_last_word(nvcc_module: ModuleType) -> None:
-    assert nvcc_module.host_compiler("ccache g++") == "g++"
-    assert nvcc_module.host_compiler("g++ -m64") == "g++"
+def test_the_host_compiler_is_the_last_word_of_cxx() -> None:
+    assert fnet_nvcc.host_compiler("ccache g++") == "g++"
+    assert fnet_nvcc.host_compiler("g++ -m64") == "g++"
 
 
 def test_objects_of_a_failed_build_are_not_kept(
-    nvcc_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nvcc = tmp_path / "nvcc"
     nvcc.write_text(
@@ -238,7 +228,7 @@ def test_objects_of_a_failed_build_are_not_kept(
         'echo "$TORCH_CUDA_ARCH_LIST" > "$last"\n'
     )
     nvcc.chmod(0o755)
-    toolkit = nvcc_module.Toolkit(str(nvcc), (13, 0), ())
+    toolkit = fnet_nvcc.Toolkit(str(nvcc), (13, 0), ())
     for name in ("a.cu", "b.cu", "h.h"):
         (tmp_path / name).write_text("")
     monkeypatch.setenv("MAX_JOBS", "1")
@@ -247,7 +237,7 @@ def test_objects_of_a_failed_build_are_not_kept(
         monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", capability)
         sources = [str(tmp_path / name) for name in names]
         headers = [str(tmp_path / "h.h")]
-        nvcc_module.compile_all(toolkit, sources, headers, tmp_path, tmp_path / "out", None)
+        fnet_nvcc.compile_all(toolkit, sources, headers, tmp_path, tmp_path / "out", None)
 
     build("8.0", "a.cu")
     with pytest.raises(RuntimeError, match="does not compile"):
@@ -257,20 +247,20 @@ def test_objects_of_a_failed_build_are_not_kept(
 
 
 @needs_module
-def test_the_cuda_module_asks_for_nothing_unpromised(promised: set[str]) -> None:
-    asked = foreign_symbols(MODULE)
-    assert "aoti_torch_get_current_cuda_stream" in asked, "the parser sees symbols"
-    assert asked <= promised
+def test_the_cuda_module_needs_only_stable_symbols(stable_symbols: set[str]) -> None:
+    needed = foreign_symbols(MODULE)
+    assert "aoti_torch_get_current_cuda_stream" in needed, "the parser finds symbols"
+    assert needed <= stable_symbols
 
 
 @needs_module
 @cpu_torch
 def test_explain_for_cuda() -> None:
-    """The module's plan, in a process that pretends that its torch is one for CUDA."""
+    """The plans of the CUDA module, in a process whose torch claims to be built with CUDA."""
     script = """
 import os, sys, torch
 torch.version.cuda = "13.0"
-sys.setdlopenflags(os.RTLD_LAZY)  # what this torch lacks is not called
+sys.setdlopenflags(os.RTLD_LAZY)  # symbols that this torch lacks are never called
 from fnet_kernels import explain
 print(explain((32, 512, 768), dtype=torch.bfloat16, device="cuda"))
 print(explain((2, 1000, 768), device="cuda"))

@@ -1,13 +1,13 @@
-"""What our calls to the CUDA runtime do to its error state, against a pretended runtime."""
+"""How our calls affect the error state of the CUDA runtime, tested with a fake runtime."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-import fnet_nvcc
 import pytest
 
+from build_backend import fnet_nvcc
 from python_tests.helpers.paths import ROOT
 
 HERE = Path(__file__).parent / "cuda_runtime"
@@ -16,24 +16,24 @@ TOOLKIT = fnet_nvcc.find_toolkit()
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """pending_errors.cu and our runtime.cu, linked to the pretended runtime."""
+    """pending_errors.cu and our runtime.cu, linked to the fake runtime."""
     if TOOLKIT is None:
-        pytest.skip("there is no nvcc here")
+        pytest.skip("nvcc was not found")
     folder = tmp_path_factory.mktemp("cuda_runtime")
-    pretended, program = folder / "pretended.o", folder / "program"
-    source = str(HERE / "pretended_runtime.cpp")
-    subprocess.run(["c++", "-std=c++20", "-c", source, "-o", pretended], check=True)
+    runtime, program = folder / "runtime.o", folder / "program"
+    source = str(HERE / "fake_runtime.cpp")
+    subprocess.run(["c++", "-std=c++20", "-c", source, "-o", runtime], check=True)
     command = [TOOLKIT.nvcc, "-std=c++20", "--expt-relaxed-constexpr", "-cudart", "none"]
-    command += ["-gencode=arch=compute_80,code=sm_80", f"-I{ROOT / 'csrc'}", str(pretended)]
+    command += ["-gencode=arch=compute_80,code=sm_80", f"-I{ROOT / 'csrc'}", str(runtime)]
     command += [str(HERE / "pending_errors.cu"), str(ROOT / "csrc" / "cuda" / "runtime.cu")]
     subprocess.run([*command, "-o", str(program)], check=True)
     return program
 
 
-def test_an_error_of_another_library_stays_and_ours_is_taken(program: Path) -> None:
+def test_calls_keep_errors_of_other_libraries_and_clear_our_own(program: Path) -> None:
     done = subprocess.run([program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "all well: launch 0, pending 0; 64 processors, pending 0",
-        "another's error: launch 0, pending 719; 64 processors, pending 719",
-        "ours: launch 98, pending 0; 16 processors, pending 0",
+        "no error: launch 0, pending 0; 64 processors, pending 0",
+        "error of another library: launch 0, pending 719; 64 processors, pending 719",
+        "our error: launch 98, pending 0; 16 processors, pending 0",
     ]

@@ -1,4 +1,4 @@
-"""The wheel holds the library, and nothing else; the sdist holds what a build needs."""
+"""The wheel contains only the library; the sdist contains what a build needs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ for module in pkgutil.walk_packages(fnet_kernels.__path__, "fnet_kernels."):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the sdist. Objects in build/objects are used again."""
+    """A folder with the wheel and the sdist, built with the objects in build/objects."""
     folder = tmp_path_factory.mktemp("distributions")
     build = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder)]
     build += ["build", "--build-base", str(folder / "build")]
     pack = [*build, "bdist_wheel", "--skip-build", "--bdist-dir", str(folder / "bdist")]
     pack += ["--dist-dir", str(folder), "sdist", "--dist-dir", str(folder)]
-    # Apart: a second build_ext in one process repeats its flags, and so compiles everything anew.
+    # Two processes: a second build_ext in one process repeats its flags and recompiles everything.
     for command in (build, pack):
         environment = {**os.environ, "FNET_CUDA": "0"}
         done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True)
@@ -53,7 +53,7 @@ def modules(folder: Path) -> set[str]:
     return {".".join(path.parts).removesuffix(".__init__") for path in paths}
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_package(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     sources = (ROOT / "fnet_kernels").rglob("*.py")
     expected = {path.relative_to(ROOT).as_posix() for path in sources}
@@ -81,7 +81,7 @@ def test_every_module_of_the_wheel_imports(wheel: Path, tmp_path: Path) -> None:
     assert set(imported) == expected | {"fnet_kernels._C"}
 
 
-def test_the_sdist_holds_what_a_build_needs(built: Path) -> None:
+def test_the_sdist_contains_what_a_build_needs(built: Path) -> None:
     (found,) = built.glob("*.tar.gz")
     with tarfile.open(found) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

@@ -1,4 +1,4 @@
-"""What the build promises: which ABIs it keeps to, one-sentence refusals, whose torch it uses."""
+"""The build: it uses stable ABIs and the installed torch, and its errors are one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import fnet_kernels
 from fnet_kernels._ops.load import extension
 from python_tests.helpers.paths import ROOT
-from python_tests.helpers.symbols import foreign_symbols, library_asking_for
+from python_tests.helpers.symbols import foreign_symbols, library_with_undefined
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler here")
 needs_elf = pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files")
@@ -22,10 +22,10 @@ needs_elf = pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files"
 
 @needs_elf
 @needs_compiler
-def test_the_extension_keeps_to_the_promised_abis(promised: set[str]) -> None:
-    asked = foreign_symbols(Path(str(extension.__file__)))
-    assert {"PyModule_Create2", "aoti_torch_library_init_def"} <= asked, "the parser sees symbols"
-    assert asked <= promised
+def test_the_extension_needs_only_stable_symbols(stable_symbols: set[str]) -> None:
+    needed = foreign_symbols(Path(str(extension.__file__)))
+    assert {"PyModule_Create2", "aoti_torch_library_init_def"} <= needed, "the parser finds symbols"
+    assert needed <= stable_symbols
 
 
 @needs_elf
@@ -42,9 +42,9 @@ def test_the_extension_keeps_to_the_promised_abis(promised: set[str]) -> None:
         "_ZN2at9fft_rfft2",
     ],
 )
-def test_a_broken_promise_shows(symbol: str, promised: set[str], tmp_path: Path) -> None:
-    library = library_asking_for(tmp_path, symbol, "PyModule_Create2", "torch_parallel_for")
-    assert foreign_symbols(library) - promised == {symbol}
+def test_an_unstable_symbol_is_found(symbol: str, stable_symbols: set[str], tmp_path: Path) -> None:
+    library = library_with_undefined(tmp_path, symbol, "PyModule_Create2", "torch_parallel_for")
+    assert foreign_symbols(library) - stable_symbols == {symbol}
 
 
 def test_one_build_serves_every_python() -> None:
@@ -57,7 +57,7 @@ def test_the_package_carries_its_type_marker() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """What the build reads before it compiles, copied, so that nothing is written to the tree."""
+    """A copy of the files that the build reads before it compiles."""
     for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, tmp_path)
@@ -68,17 +68,17 @@ def project(tmp_path: Path) -> Path:
 
 
 def first_hook(project: Path, world: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The hook that an installer calls first, in a process where `world` was executed before."""
+    """Run the hook that an installer calls first, after the Python code `world`."""
     script = f"""
 import sys, types
 {world}
-import fnet_build_backend
+from build_backend import fnet_build_backend
 print("requires:", fnet_build_backend.get_requires_for_build_wheel())
 """
     return subprocess.run(
         [sys.executable, "-c", script],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": "build_backend", **variables},
+        env={**os.environ, "PYTHONPATH": ".", **variables},
         text=True,
         capture_output=True,
     )
@@ -96,16 +96,20 @@ open("torch.py", "w").write("raise ImportError('libtorch is not here')")
 @pytest.mark.parametrize(
     ("world", "variables", "says"),
     [
-        ("sys.modules['setuptools'] = None", {}, "no torch .* `pip install torch` first"),
+        (
+            "sys.modules['setuptools'] = None",
+            {},
+            "torch is not installed .* `pip install torch` first",
+        ),
         ("import setuptools; setuptools.__version__ = '65.5.0'", {}, "65.5.0 is too old: .*>=77"),
-        ("sys.modules['torch'] = None", {}, "no torch .* `pip install torch` first"),
+        ("sys.modules['torch'] = None", {}, "torch is not installed .* `pip install torch` first"),
         (OLD_TORCH, {}, "torch 2.10.1\\+cpu is too old: run `pip install 'torch>=2.11'`"),
         (BROKEN_TORCH, {}, "does not import \\(libtorch is not here\\): run"),
-        ("", {"CXX": "/nowhere/c++"}, "no C\\+\\+ compiler `/nowhere/c\\+\\+` here: install"),
+        ("", {"CXX": "/nowhere/c++"}, "C\\+\\+ compiler `/nowhere/c\\+\\+` was not found: install"),
         ("", {"CXX": "false"}, "`false` does not compile C\\+\\+20: install"),
     ],
 )
-def test_what_is_missing_is_one_sentence(
+def test_a_missing_requirement_stops_with_one_sentence(
     world: str, variables: dict[str, str], says: str, project: Path
 ) -> None:
     done = first_hook(project, world, **variables)
@@ -115,7 +119,7 @@ def test_what_is_missing_is_one_sentence(
 
 
 @needs_compiler
-def test_nothing_is_required_where_nothing_is_missing(project: Path) -> None:
+def test_a_complete_environment_requires_nothing_more(project: Path) -> None:
     done = first_hook(project, "")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("requires: []\n")
@@ -125,7 +129,7 @@ def test_nothing_is_required_where_nothing_is_missing(project: Path) -> None:
 @pytest.mark.parametrize(
     "how", [".", "-e .", "--no-build-isolation .", "--no-build-isolation -e ."]
 )
-def test_every_way_to_build_sees_the_installed_torch(how: str, project: Path) -> None:
+def test_every_way_to_build_finds_the_installed_torch(how: str, project: Path) -> None:
     pytest.importorskip("pip")
     command = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--dry-run"]
     done = subprocess.run([*command, *how.split()], cwd=project, text=True, capture_output=True)

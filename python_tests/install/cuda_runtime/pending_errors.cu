@@ -1,11 +1,11 @@
-// A program against a pretended CUDA runtime that has an error pending, as another library leaves
-// one: launches and queries of ours must neither report it nor clear it. Prints a line per case.
+// Runs our launches and queries while a fake CUDA runtime holds an error of another library. They
+// must neither report nor clear it. Prints a line per case.
 #include <cstdio>
 
 #include "cuda/api.h"
 #include "cuda/device.h"
 
-extern int last_error, launch_status, query_status;  // of pretended_runtime.cpp
+extern int last_error, launch_status, query_status;  // in fake_runtime.cpp
 
 namespace fnet {
 
@@ -27,7 +27,7 @@ void report(const char* what, int pending, int status_of_launch, int status_of_q
 }  // namespace fnet
 
 int main() {
-  fnet::report("all well", 0, 0, 0);
-  fnet::report("another's error", 719, 0, 0);
-  fnet::report("ours", 0, 98, 101);
+  fnet::report("no error", 0, 0, 0);
+  fnet::report("error of another library", 719, 0, 0);
+  fnet::report("our error", 0, 98, 101);
 }

@@ -1,5 +1,5 @@
-// A CUDA runtime of a few calls, whose results a test sets. As in CUDA's own, a call that fails
-// leaves its error for cudaGetLastError, and one that succeeds leaves what was there.
+// A fake CUDA runtime with a few calls, whose results a test sets. As in CUDA, a failing call stores
+// its error for cudaGetLastError, and a successful call keeps the stored error.
 int last_error = 0, launch_status = 0, query_status = 0;
 
 namespace {
@@ -29,7 +29,7 @@ int cudaLaunchKernelExC(const void*, const void*, void**) { return failed(launch
 int cudaFuncSetAttribute(const void*, int, int) { return 0; }
 const char* cudaGetErrorString(int) { return ""; }
 
-// What nvcc's code for the host calls before main, and where a kernel's address is taken.
+// Functions that the host code from nvcc calls before main and to take a kernel's address.
 void** __cudaRegisterFatBinary(void*) {
   static void* handle;
   return &handle;
