@@ -29,9 +29,9 @@ try:
 except (ImportError, OSError):  # fnet_checks.check_torch stops a build that needs it
     from setuptools.command.build_ext import build_ext as BuildExtension
 
-# setup.py's folder and pip's backend-path are on sys.path.
+# build_backend is importable from setup.py's folder and through pip's backend-path.
 from build_backend.fnet_checks import OLDEST_TORCH, check_compiler, check_torch, stop
-from build_backend.fnet_nvcc import CannotBuild, Toolkit, compile_all, find_toolkit
+from build_backend.fnet_nvcc import CannotBuild, Toolkit, compile_all, find_toolkit, first_error
 
 ROOT = Path(__file__).resolve().parent
 TORCH_TARGET_VERSION = "0x{:02X}{:02X}000000000000".format(*OLDEST_TORCH)
@@ -85,8 +85,8 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
     """Keeps object files in build/, also for editable installs: rebuilds compile only changes."""
 
     def finalize_options(self) -> None:
+        self.build_temp = self.build_temp or str(ROOT / "build" / "objects")
         super().finalize_options()
-        self.build_temp = str(ROOT / "build" / "objects")
 
     def get_ext_filename(self, fullname: str) -> str:
         """The file of a library, without the tags of a Python module."""
@@ -96,7 +96,10 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
         check_torch()
         check_compiler()
         use_this_environment()
-        (ROOT / "fnet_kernels" / "lib").mkdir(exist_ok=True)
+        self.outputs = [Path(self.build_lib)]
+        if self.inplace:
+            (ROOT / "fnet_kernels" / "lib").mkdir(exist_ok=True)
+            self.outputs.append(ROOT)
         super().run()
 
     def build_extensions(self) -> None:
@@ -115,7 +118,7 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
         except Exception as error:
             if ext is not CUDA_LIBRARY:
                 raise
-            self.drop_cuda(f"{CUDA} does not build: {str(error).partition(chr(10))[0]}")
+            self.drop_cuda(f"libfnet_kernels_cuda.so does not build ({first_error(str(error))})")
 
     def drop_cuda(self, why: str) -> None:
         """Build without the CUDA kernels and print the reason, or stop if FNET_CUDA=1."""
@@ -123,9 +126,8 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
             stop(f"FNET_CUDA=1, but {why}")
         print(f"fnet_kernels: no CUDA kernels in this build: {why}", flush=True)
         self.extensions.remove(CUDA_LIBRARY)
-        file = self.get_ext_filename(CUDA)
-        for folder in (Path(self.build_lib), ROOT):  # those of an earlier build
-            (folder / file).unlink(missing_ok=True)
+        for folder in self.outputs:  # that of an earlier build
+            (folder / self.get_ext_filename(CUDA)).unlink(missing_ok=True)
 
 
 class Wheel(bdist_wheel):

@@ -9,7 +9,6 @@ importing torch. The counts depend on the compiler: those of another are shown, 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fnet_kernels._ops.library import KERNELS, library_folder
 from fnet_kernels._terminal import table
 
 ROOT = Path(__file__).parent.parent
@@ -103,8 +103,7 @@ def measure() -> tuple[str, dict[str, int]]:
 
 def compiler() -> str:
     """What compiled the extension, as it says itself (section .comment)."""
-    spec = importlib.util.find_spec("fnet_kernels._C")
-    content = Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    content = (library_folder() / KERNELS).read_bytes()
     found = re.search(rb"(GCC: \([^)]*\) [\d.]+|clang version [\d.]+)", content)
     return found[1].decode() if found else "unknown"
 

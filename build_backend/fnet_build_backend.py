@@ -19,10 +19,10 @@ Only wheels need torch. Source distributions need setuptools alone.
 
 from __future__ import annotations
 
+import re
 import site
 import sys
 import sysconfig
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -47,14 +47,15 @@ def environment_folders() -> list[str]:
 def setuptools_version() -> str | None:
     """The version of the first setuptools on `sys.path`, or None without one."""
     try:
-        return version("setuptools") if find_spec("setuptools") else None
-    except PackageNotFoundError:
+        from setuptools import __version__
+    except ImportError:
         return None
+    return __version__
 
 
 def new_enough(found: str | None) -> bool:
     """Whether a version of setuptools can build this project."""
-    return found is not None and tuple(map(int, found.split(".")[:3])) >= OLDEST_SETUPTOOLS
+    return found is not None and tuple(map(int, re.findall(r"\d+", found)[:3])) >= OLDEST_SETUPTOOLS
 
 
 def setuptools() -> ModuleType:

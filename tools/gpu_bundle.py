@@ -3,8 +3,8 @@
 Run with a Python whose torch is the GPU machine's (2.11 or newer: the ABI is stable). Builds for
 --arch in build/gpu-bundle/tree and writes
 
-    gpu-bundle/_C.abi3.so.xz, _C_cuda.abi3.so.xz       as built
-    gpu-bundle/variants/<name>/_C_cuda.abi3.so.xz      with one change
+    gpu-bundle/libfnet_kernels*.so.xz                            as built
+    gpu-bundle/variants/<name>/libfnet_kernels_cuda.so.xz        with one change
     gpu-bundle/bundle.json                             versions, architectures, sizes
 
 (a module is 12 MB, compressed 1.2), which `python -m tools.gpu_check --prebuilt gpu-bundle` takes
@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "gpu-bundle"
 TREE = ROOT / "build" / "gpu-bundle" / "tree"
-CUDA = "_C_cuda.abi3.so"
+CUDA = "libfnet_kernels_cuda.so"
 MOST = 40 << 20  # bytes of the bundle
 
 
@@ -115,7 +115,7 @@ def compile_only(objects: tuple[str, ...]) -> None:
 def pack(name: str, folder: Path) -> None:
     """A module of TREE, compressed."""
     folder.mkdir(parents=True, exist_ok=True)
-    module = (TREE / "fnet_kernels" / name).read_bytes()
+    module = (TREE / "fnet_kernels" / "lib" / name).read_bytes()
     (folder / f"{name}.xz").write_bytes(lzma.compress(module))
 
 
@@ -138,7 +138,7 @@ def main() -> int:
         shutil.copytree(ROOT / name, TREE / name, ignore=ignored)
     shutil.copy2(ROOT / "setup.py", TREE)
     build(args.arch)
-    for module in ("_C.abi3.so", CUDA):
+    for module in ("libfnet_kernels.so", CUDA):
         pack(module, FOLDER)
     for name in args.variants:
         variant = VARIANTS[name]

@@ -21,7 +21,7 @@ def load_kernels(folder: Path) -> None:
         ImportError: the library does not load. The message names the fix after "; ".
     """
     try:
-        torch.ops.load_library(str(folder / KERNELS))
+        _load(folder / KERNELS)
     except OSError as error:  # for example an undefined symbol, if torch is older than 2.11
         raise ImportError(
             f"the extension of fnet_kernels does not load ({_reason(error)}); {REBUILD}"
@@ -39,10 +39,14 @@ def load_cuda(folder: Path) -> str:
     if not (folder / CUDA_KERNELS).exists():
         return "this build has no CUDA kernels"
     try:
-        torch.ops.load_library(str(folder / CUDA_KERNELS))
+        _load(folder / CUDA_KERNELS)
     except OSError as error:  # for example a different CUDA major
         return f"the CUDA kernels of this build do not load ({_reason(error)})"
     return ""
+
+
+def _load(library: Path) -> None:
+    torch.ops.load_library(str(library))  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def _reason(error: OSError) -> BaseException:
