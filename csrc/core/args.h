@@ -1,5 +1,5 @@
-// What crosses the boundary between the binding and the kernels: plain structs in, Status out.
-// Nothing below the binding knows torch; the caller owns all tensors and workspaces.
+// The structs that the binding passes to the kernels, and the Status that they return. The kernels
+// do not depend on torch; the caller owns all tensors and workspaces.
 //
 //   y = epilogue(s x + scale * M(s x)),  M(x) = Re(FFT2(x)) over [seq, hidden], s = row_scale or 1
 #pragma once
@@ -29,13 +29,13 @@ enum class Path : int32_t {
 
 // Why a plan takes the general path.
 enum class Reason : int32_t {
-  kNone,  // it does not
+  kNone,  // it takes the kernels
   kSeq,   // no kernels for this length
   kHidden,
   kSeqAndHidden,
   kDType,
   kSharedMemory,  // the device has less shared memory than a block needs
-  kForced,        // the caller asked for it
+  kForced,        // the caller requested it
 };
 
 constexpr const char* name_of(Path path) { return path == Path::kKernels ? "kernels" : "general"; }
@@ -78,10 +78,10 @@ struct MixArgs {
   DType dtype = DType::kFloat32;
 };
 
-// LayerNorm's gradient for rows [rows, hidden], in the form that the mixing takes back:
+// LayerNorm's gradient for rows [rows, hidden], as the backward pass of the mixing reads it:
 //   dweight = sum_rows grad * normalized;  dbias = sum_rows grad;  du, or du / rstd without rstd.
-// du / rstd has the range of grad, so float16 neither overflows nor underflows. Other dtypes have
-// the range for du itself, which saves the following kernels a factor per row.
+// du / rstd has the range of grad, so float16 neither overflows nor underflows. Other dtypes can
+// store du itself, which saves the following kernels a factor per row.
 struct NormGradArgs {
   const void* grad = nullptr;
   const void* normalized = nullptr;

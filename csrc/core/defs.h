@@ -1,8 +1,8 @@
 // Macros and helpers that let a host compiler and nvcc compile the same headers.
 //
 // FNET_FN marks the small functions of the shared mathematics. They are always inlined, for speed
-// and for one copy per instruction set: the linker cannot merge an AVX-512 body into the portable
-// path.
+// and so that each instruction set has its own copy: the linker must not merge an AVX-512 body into
+// the portable path.
 #pragma once
 
 #include <type_traits>
@@ -33,8 +33,8 @@ FNET_FN void static_for(const F& body) {
   static_for_impl(body, std::make_integer_sequence<int, N>{});
 }
 
-// The smaller of two. Not std::min, of which the linker would keep one copy for all instruction
-// sets; and not named min, which argument-dependent lookup would take for it.
+// The smaller of two numbers. The linker would keep one copy of std::min for all instruction sets.
+// Argument-dependent lookup would confuse a function named min with std::min.
 template <class I>
 FNET_FN constexpr I min_of(I a, I b) {
   return b < a ? b : a;

@@ -61,7 +61,7 @@ FNET_FN To bits_as(From from) {
 
 }  // namespace detail
 
-// A float32 from outside, made safe for 16-bit data: a NaN becomes one whose lower half is zeros.
+// Replaces a NaN by one whose lower half is zero, which survives rounding to bfloat16.
 template <class R>
 FNET_FN R with_short_nan(R a) {
   return a == a ? a : std::numeric_limits<R>::quiet_NaN();
@@ -80,7 +80,7 @@ FNET_FN float load_scalar(Float16 v) {
   const uint32_t sign = uint32_t(v.bits & 0x8000) << 16, magnitude = v.bits & 0x7fff;
   if (magnitude >= 0x7c00)  // infinity, NaN
     return detail::bits_as<float>(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-  // The bits moved in place are the value times 2^-112; subnormals come out right as well.
+  // The shifted bits are the value times 2^-112, for subnormals too.
   return detail::bits_as<float>(
       sign | detail::bits_as<uint32_t>(detail::bits_as<float>(magnitude << 13) * 0x1p112f));
 #endif
@@ -118,7 +118,7 @@ FNET_FN void store_scalar(Float16& to, float v) {
 #endif
 }
 
-// Two adjacent elements at once: in 16 bits a GPU needs fewer instructions.
+// Two adjacent elements at once: for 16-bit types a GPU needs fewer instructions.
 template <class T, class R>
 FNET_FN void load_two(const T* from, R& a, R& b) {
   a = load_scalar(from[0]);

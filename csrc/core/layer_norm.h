@@ -1,4 +1,4 @@
-// LayerNorm's formulas, each once, over any T with + - *: a float, lanes, a CUDA thread's register.
+// LayerNorm's formulas over any T with + - *: a float, lanes, a CUDA thread's register.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,7 @@ FNET_FN T normalize(T u, Scalar<T> mean, Scalar<T> rstd) {
   return (u - mean) * rstd;
 }
 
-// (du / rstd) for g = grad * weight, given the row means of g and of g * normalized.
+// du / rstd for g = grad * weight, from the row means of g and of g * normalized.
 template <class T>
 FNET_FN T norm_gradient(T g, T normalized, Scalar<T> mean_g, Scalar<T> mean_g_normalized) {
   return g - mean_g - normalized * mean_g_normalized;

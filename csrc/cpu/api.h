@@ -1,6 +1,6 @@
-// The CPU kernels as the binding calls them: make a plan, bring a workspace, run.
+// The API of the CPU kernels: the caller makes a plan, allocates a workspace and runs the plan.
 //
-// The first use of a length makes its tables and keeps them; nothing else here allocates.
+// The first use of a length allocates its tables, which are kept. No other call allocates memory.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace fnet {
 
-// How a kernel runs its slots 0..slots-1: in parallel or one by one, as the caller's thread pool
+// Runs slots 0..slots-1 of a kernel, in parallel or one by one, as the caller's thread pool
 // decides. The number of slots does not affect results.
 class Parallel {
  public:
@@ -32,23 +32,23 @@ class Parallel {
   Run run_;
 };
 
-// The kernels of one instruction set. active_kernels() are those in use: see set_cpu_isa.
+// The kernels of one instruction set; active_kernels() returns those in use.
 struct Kernels;
 const Kernels& active_kernels();
 
-// cpu_isa() is the name of the instruction set in use. set_cpu_isa("auto") selects the best one of
-// this machine; it returns false for a name that the machine cannot run. cpu_isas() lists those it
-// can run, best first.
+// cpu_isa() returns the name of the instruction set in use, and cpu_isas() those that this machine
+// supports, best first. set_cpu_isa() selects one, or the best for "auto"; it returns false for an
+// unsupported name.
 const char* cpu_isa();
 const char* cpu_isas();
 bool set_cpu_isa(const char* name);
 
-// Outputs of at least this many bytes use non-temporal stores: by default an eighth of the
-// last-level cache, clamped to 4..16 MB. Setting 0 restores the default.
+// Outputs of at least this many bytes use non-temporal stores. The default is an eighth of the
+// last-level cache, clamped to 4..16 MB; setting 0 restores it.
 int64_t stream_bytes();
 void set_stream_bytes(int64_t bytes);
 
-// The radices of the kernels for a length, in the order of the stages; empty if it has none.
+// The radices of a length, in the order of the stages; empty for lengths without kernels.
 std::vector<int> cpu_radices(int64_t length);
 
 // How a call runs, decided once from shape, dtype, slots and instruction set. The workspace may
@@ -68,26 +68,27 @@ struct CpuPlan {
 };
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels());
 
-// Sequences [begin, end) of the batch: both passes. Parts may come in any order.
+// Runs both passes of sequences [begin, end) of the batch. Parts may run in any order.
 [[nodiscard]] Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin,
                                   int64_t end, void* workspace, const Parallel& parallel);
 
-// The two passes of sequence b alone. Along seq: x to a half spectrum of plan.spectrum_bytes,
-// aligned to 64 (cpu/spectrum.h defines the layout and its padding). Along hidden: from there to y.
+// Each pass of sequence b alone. The seq pass transforms x to a half spectrum of
+// plan.spectrum_bytes, aligned to 64 bytes (cpu/spectrum.h defines the layout and its padding). The
+// row pass, the hidden pass on the CPU, transforms the spectrum to y.
 [[nodiscard]] Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
                                   void* spectrum, void* workspace, const Parallel& parallel);
 [[nodiscard]] Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
                                   const void* spectrum, void* workspace, const Parallel& parallel);
 
-// The general path, in two halves around a library's FFT. First: wide <- row_scale * x, contiguous
-// in the compute type.
+// The general path, in two halves around a library's FFT. The first half writes row_scale * x to
+// `wide`, contiguous in the compute type.
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
-// Second: from the one-sided FFT2 of that, [batch, seq, hidden / 2 + 1] complex in the compute
-// type, contiguous, to y. The plan may be one for a larger batch.
+// The second half computes y from the one-sided FFT2 of `wide`, contiguous [batch, seq,
+// hidden / 2 + 1] complex in the compute type. The plan may be that of a larger batch.
 void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void* spectrum,
                            void* workspace, const Parallel& parallel);
 
-// LayerNorm's gradient in chunks of rows, so that the caller can use du while it is in the caches.
+// LayerNorm's gradient in chunks of rows, so that the caller can read du while it is cached.
 struct CpuNormGradPlan {
   const Kernels* kernels;
   int64_t chunk_rows, chunks;
@@ -96,7 +97,7 @@ struct CpuNormGradPlan {
   size_t workspace_bytes;
 };
 CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& = active_kernels());
-// Chunks [begin, end), in any parts and order; then, once, the sums.
+// Computes chunks [begin, end), in any order; norm_grad_sums_cpu() then adds up their sums once.
 void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, int64_t begin,
                         int64_t end, void* workspace, const Parallel& parallel);
 void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace);

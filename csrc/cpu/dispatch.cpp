@@ -1,4 +1,4 @@
-// Which instruction set runs: the best of the machine, or the requested one.
+// Selects the instruction set: the best one of the machine, or the requested one.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -14,7 +14,7 @@ namespace fnet {
 namespace {
 
 #if defined(__x86_64__)
-// Half-precision conversions, unknown to __builtin_cpu_supports of older compilers.
+// Half-precision conversions, which __builtin_cpu_supports of older compilers cannot test.
 bool has_f16c() {
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
@@ -44,7 +44,7 @@ const Kernels* find_kernels(const char* name) {
   return found;
 }
 
-// FNET_CPU_ISA in the environment overrides the first choice.
+// The environment variable FNET_CPU_ISA sets the initial choice.
 std::atomic<const Kernels*>& chosen() {
   static std::atomic<const Kernels*> kernels = [] {
     const char* requested = std::getenv("FNET_CPU_ISA");

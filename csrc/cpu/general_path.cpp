@@ -1,4 +1,4 @@
-// The general path on the CPU: what surrounds a library's FFT.
+// The general path on the CPU: the kernels before and after a library's FFT.
 #include <algorithm>
 
 #include "cpu/kernels.h"

@@ -10,12 +10,12 @@ namespace fnet {
 // Not in place, where the lines of y have already been read.
 bool streams_output(const MixArgs& args);
 
-// One call of mix, resolved: what all sequences of the batch share.
+// The arguments of a mix and the data that all sequences of the batch share.
 struct MixTask {
   const MixArgs* args;
   const void* seq_plan;  // LinePlan<compute type>; null on the general path
   const void* hidden_plan;
-  const void* weight;  // [hidden] in the compute type, ones where the user gave none
+  const void* weight;  // [hidden] in the compute type, ones if the user passes none
   const void* bias;    // likewise, zeros
   bool streams;        // y uses non-temporal stores
 };
@@ -25,18 +25,18 @@ struct Kernels {
   int width(DType dtype) const { return dtype == DType::kFloat64 ? width64 : width32; }
   int width32, width64;
 
-  // Scratch of one slot for the calls below; a multiple of 64 bytes, aligned to 64. Only
-  // spectrum_rows does without lines.
+  // Scratch of one slot for the calls below: a multiple of 64 bytes, aligned to 64. Only
+  // spectrum_rows needs no lines.
   int64_t (*scratch_bytes)(DType dtype, int64_t seq, int64_t hidden, bool has_lines);
 
-  // Tiles [begin, end) of sequence b: of 2 W columns into G, of 2 W rows from G into y.
+  // Transform tiles [begin, end) of sequence b: 2 W columns of x to G, 2 W rows of G to y.
   void (*seq_tiles)(const MixTask&, int64_t b, void* G, int64_t begin, int64_t end, void* scratch);
   void (*row_tiles)(const MixTask&, int64_t b, const void* G, int64_t begin, int64_t end,
                     void* scratch);
-  // Row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.
+  // Compute row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.
   void (*spectrum_rows)(const MixTask&, int64_t b, const void* spectrum, int64_t begin, int64_t end,
                         void* scratch);
-  // LayerNorm gradient of rows [begin, end); dweight, dbias: this chunk's sums or null.
+  // LayerNorm's gradient for rows [begin, end); dweight, dbias: this chunk's sums, or null.
   void (*norm_grad_rows)(const NormGradArgs&, const void* weight, int64_t begin, int64_t end,
                          void* dweight, void* dbias);
 };

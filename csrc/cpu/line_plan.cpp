@@ -8,7 +8,7 @@
 namespace fnet {
 namespace {
 
-// A plan together with what its pointers point to.
+// A plan that owns the memory its pointers refer to.
 template <class R>
 struct OwnedPlan : LinePlan<R> {
   std::vector<Stage<R>> stages_storage;
@@ -57,8 +57,8 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length) {
   return plan;
 }
 
-// The cache holds plans of up to this many points in total, about 100 MB: more than any model uses.
-// Beyond that it is cleared; plans in use stay alive.
+// The cache holds plans of this many points in total, about 100 MB, more than any model uses. When
+// full it is cleared; plans in use stay alive.
 constexpr int64_t kMaxCachedPoints = 1 << 22;
 
 template <class R>
@@ -78,7 +78,7 @@ std::shared_ptr<const LinePlan<R>> line_plan(int64_t length) {
     const auto found = cache.plans.find(length);
     if (found != cache.plans.end()) return found->second;
   }
-  const auto made = make_plan<R>(length);  // without the lock: others get their lengths meanwhile
+  const auto made = make_plan<R>(length);  // without the lock, which other lengths may need
   if (length > kMaxCachedPoints) return made;
   std::lock_guard<std::mutex> lock(cache.mutex);
   if (cache.points + length > kMaxCachedPoints) cache.plans.clear(), cache.points = 0;

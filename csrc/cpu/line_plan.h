@@ -1,4 +1,4 @@
-// The tables of one transform length, made once and shared: stages, twiddles, output positions.
+// The tables of one transform length, built once and shared: stages, twiddles, positions.
 #pragma once
 
 #include <cstdint>
@@ -26,15 +26,15 @@ struct LinePlan {
   int64_t length;
   int stages;
   const Stage<R>* stage;
-  const int32_t* entry;     // point n goes in at entry[n]
-  const int32_t* position;  // output k, up to k = length, the same as 0, comes out at position[k]
+  const int32_t* entry;     // input n is at entry[n]
+  const int32_t* position;  // output k is at position[k], k = 0..length; output `length` is 0
 };
 
-// The first stage's lines are one place further apart than they are long: at a distance of a power
-// of two, its butterflies would all hit one cache set. Gaps are never read.
+// The sub-lines of the first stage are padded by one element: at power-of-two distances all its
+// butterflies would hit one cache set. The padding is never read.
 constexpr int64_t line_extent(int64_t length) { return length + kMaxRadix; }
 
-// The plan for a length of factorise(); kept for later calls, safe from any thread.
+// The plan for a length that factorise() splits. Thread-safe; plans are kept for later calls.
 template <class R>
 std::shared_ptr<const LinePlan<R>> line_plan(int64_t length);
 

@@ -1,4 +1,4 @@
-// The mix on the CPU: the pass along seq and the pass along hidden, and how slots share them.
+// The mix on the CPU: both passes, and how slots share them.
 #include <memory>
 
 #include "cpu/kernels.h"
@@ -9,7 +9,7 @@
 namespace fnet {
 namespace {
 
-// One call, resolved: what all its sequences share.
+// The plan, plans of lines and workspace that all sequences of a call share.
 class Mix {
  public:
   Mix(const MixArgs& args, const CpuPlan& plan, void* workspace)
@@ -20,9 +20,9 @@ class Mix {
       find_lines<float>();
     task_ = {&args,           seq_line_.get(), hidden_line_.get(),
              at(plan.weight), at(plan.bias),   streams_output(args)};
-    const int64_t block = 2 * plan.kernels->width(args.dtype);
-    seq_tiles_ = (half_length(args.hidden) + block - 1) / block;
-    row_tiles_ = (half_length(args.seq) + block - 1) / block;
+    const int64_t tile = 2 * plan.kernels->width(args.dtype);
+    seq_tiles_ = (half_length(args.hidden) + tile - 1) / tile;
+    row_tiles_ = (half_length(args.seq) + tile - 1) / tile;
   }
 
   void widen_affine() {

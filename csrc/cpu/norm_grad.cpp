@@ -7,7 +7,7 @@
 namespace fnet {
 namespace {
 
-// The chunks depend on the rows alone, so results never depend on threads.
+// Chunks depend only on the number of rows, so results do not depend on the number of threads.
 constexpr int64_t kMaxChunks = 64, kMinChunkRows = 64;
 
 // to <- the chunks' partial sums, added in order.

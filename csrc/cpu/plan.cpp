@@ -1,4 +1,4 @@
-// How a call runs on the CPU: its path, and the layout of its workspace.
+// The plan of a call on the CPU: its path and the layout of its workspace.
 #include "cpu/kernels.h"
 #include "cpu/radices.h"
 #include "cpu/spectrum.h"
@@ -13,11 +13,11 @@ Reason reason_of(const MixArgs& args) {
   return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
 }
 
-// Whether each slot transforms whole sequences, with a spectrum of its own, instead of sharing
-// every sequence with the other slots. Then no core waits for another core's writes, which is half
-// as slow again on cores that share no cache, and a small spectrum stays in the core's L2 between
-// the passes. A private spectrum is half of a sequence; large ones require two sequences per slot,
-// so the spectra take at most half of x.
+// Whether each slot transforms whole sequences, with its own spectrum, instead of sharing every
+// sequence with the other slots. Private spectra spare cores the wait for each other's writes,
+// which costs half as much time again on cores that share no cache. A small spectrum also stays in
+// the core's L2 between the passes. A private spectrum is as large as half a sequence. Large
+// spectra require two sequences per slot, which limits all spectra to half of x.
 bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes) {
   constexpr int64_t kSmall = 2 << 20;
   return args.batch >= (spectrum_bytes <= kSmall ? slots : 2 * slots);

@@ -1,11 +1,11 @@
-// Which radices the kernels have, and how a length is split into them.
+// The radices of the CPU kernels, and how a length is split into them.
 #pragma once
 
 #include "core/defs.h"
 
 namespace fnet {
 
-// A list of compile-time integers, and the one fold over it that dispatches.
+// A list of compile-time integers, with dispatch by value.
 template <int... V>
 struct IntList {
   static constexpr int kMax = [] {
@@ -19,18 +19,18 @@ struct IntList {
   static FNET_FN constexpr void each(const F& body) {
     (body(std::integral_constant<int, V>{}), ...);
   }
-  // Calls body(integral_constant) for the listed value equal to v; false when there is none.
+  // Calls body(integral_constant) for the value equal to v; returns false if the list lacks it.
   template <class F>
   static FNET_FN constexpr bool visit(int v, const F& body) {
     return ((v == V ? (body(std::integral_constant<int, V>{}), true) : false) || ...);
   }
 };
 
-// THE list. A new radix is a number here and its cost below; everything else follows from them.
+// The list of radices. To add one, add its value here and its cost below.
 using Radices = IntList<2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16>;
 
-// Time of one stage, in picoseconds per point of an AVX2 line in L1 (the order of the figures is
-// the same with SSE2 and AVX-512); 0: not a radix.
+// Time of one stage in picoseconds per point, measured for an AVX2 line in L1 (SSE2 and AVX-512
+// rank the radices in the same order). 0 if the value is not a radix.
 constexpr int stage_cost(int radix) {
   switch (radix) {
     case 2: return 800;
@@ -56,14 +56,14 @@ static_assert(
         if (Radices::visit(r, [](auto) {}) != (stage_cost(r) > 0)) return false;
       return true;
     }(),
-    "every radix has a cost, and nothing else has one");
+    "every radix, and no other number, must have a cost");
 
-// Places in a line are 32-bit numbers. Longer lengths take the general path.
+// Positions in a line are 32-bit numbers. Longer lengths take the general path.
 inline constexpr long long kMaxLength = 1ll << 30;
 inline constexpr int kMaxStages = 30;
 
 struct Factors {
-  int count = 0;               // 0: a prime factor that is no radix, or not in 1..kMaxLength
+  int count = 0;               // 0: a prime factor is not a radix, or n is not in 1..kMaxLength
   int radix[kMaxStages] = {};  // in the order of the stages
   int cost = 0;
 };
@@ -84,8 +84,8 @@ FNET_FN constexpr bool has_factors(long long n) {
   return n == 1;
 }
 
-// The cheapest split of n into radices, smaller ones first: the last stage has no twiddles, so it
-// is the largest. n = 1 is one stage of radix 1.
+// The cheapest split of n into radices, in ascending order: the last stage has no twiddles, so it
+// has the largest radix. n = 1 is one stage of radix 1.
 constexpr Factors factorise(long long n, int largest = kMaxRadix) {
   Factors best;
   if (n < 1 || n > kMaxLength) return best;
@@ -99,7 +99,7 @@ constexpr Factors factorise(long long n, int largest = kMaxRadix) {
     Factors rest;
     if (n != r) {
       rest = factorise(n / r, r);
-      if (rest.count == 0) continue;  // no radix of up to r is left for what remains
+      if (rest.count == 0) continue;  // radices of at most r do not factor n / r
     }
     const int cost = stage_cost(r) + rest.cost;
     if (best.count != 0 && best.cost <= cost) continue;
@@ -111,7 +111,7 @@ constexpr Factors factorise(long long n, int largest = kMaxRadix) {
   return best;
 }
 
-// has_factors(n) agrees with factorise(n), in particular at a new radix.
+// has_factors(n) agrees with factorise(n), also for radices that are added later.
 static_assert([] {
   for (int n = 0; n <= 2 * kMaxRadix; ++n)
     if (has_factors(n) != (factorise(n).count > 0)) return false;

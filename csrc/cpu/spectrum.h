@@ -1,8 +1,8 @@
-// The layout of G, which the pass along seq writes and the pass along hidden reads.
+// The layout of G, which the seq pass writes and the row pass reads.
 //
-// G[k, m] for k = 0..N/2, m = 0..d/2. Rows are grouped in bands of W, the lanes of the row pass:
-// [band][m][re, im][W], so that the seq pass writes runs of 2 W W numbers and the row pass reads a
-// band from end to end. Rows past N/2 in the last band hold any finite numbers.
+// G[k, m] has k = 0..N/2, m = 0..d/2. Bands group W rows, the lanes of the row pass, in the order
+// [band][m][re, im][W]. The seq pass writes runs of 2 W W numbers, and the row pass reads a band
+// sequentially. Rows after N/2 in the last band hold arbitrary finite numbers.
 #pragma once
 
 #include <cstdint>

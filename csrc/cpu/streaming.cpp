@@ -1,4 +1,4 @@
-// Which outputs use non-temporal stores.
+// Decides which outputs use non-temporal stores.
 #include <algorithm>
 #include <atomic>
 
@@ -8,12 +8,12 @@
 namespace fnet {
 namespace {
 
-// An output that the caches cannot hold evicts useful data, and waits for lines that it then
-// overwrites. A smaller output often reuses the memory of a tensor just freed: its lines are
-// already in the caches, and the next layer finds the output there.
+// Plain stores to an output larger than the caches evict useful data, and read lines only to
+// overwrite them. A smaller output often reuses the memory of a tensor just freed, so its lines are
+// already cached, and the next layer reads the output from the caches.
 int64_t default_bytes() {
-  constexpr int64_t kMin = 4 << 20;  // beyond every L2
-  // A virtual machine reports the whole of a cache that it shares: 480 MB for two cores.
+  constexpr int64_t kMin = 4 << 20;  // larger than any L2
+  // A virtual machine reports the whole cache of the host: 480 MB for two cores.
   constexpr int64_t kMax = 16 << 20;
   return std::clamp(last_level_bytes() / 8, kMin, kMax);
 }

@@ -1,4 +1,5 @@
-// Roots of unity at run time: made in long double from an angle of at most pi / 4, rounded once.
+// Roots of unity at run time, computed in long double from an angle of at most pi / 4, rounded
+// once.
 #pragma once
 
 #include <cmath>
@@ -11,7 +12,7 @@ namespace fnet {
 // exp(-2 pi i p / q), 0 <= p < q.
 template <class R>
 Complex<R> unit_root(int64_t p, int64_t q) {
-  // The angle is octant / 8 + rest / (8 q) turns; an odd octant counts back from the next one.
+  // The angle is octant / 8 + rest / (8 q) of a circle; odd octants count down from the next one.
   const int64_t octant = 8 * p / q;
   const int64_t rest = octant % 2 == 0 ? 8 * p - octant * q : (octant + 1) * q - 8 * p;
   const long double angle = 0.785398163397448309615660845819875721L * rest / q;

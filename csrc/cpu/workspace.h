@@ -1,4 +1,4 @@
-// What the CPU's drivers share: pieces of a workspace, and ranges of work for slots.
+// Helpers for workspaces and for splitting work into ranges per slot.
 #pragma once
 
 #include "cpu/api.h"
@@ -27,12 +27,12 @@ class Layout {
 
 inline char* offset_bytes(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
-// The first multiple of the alignment in a workspace: where offsets count from.
+// The first aligned address in a workspace, from which offsets count.
 inline void* aligned_base(void* workspace) {
   return reinterpret_cast<void*>(align_workspace(reinterpret_cast<intptr_t>(workspace)));
 }
 
-// to[i] <- from[i] in the compute type, or `missing` if the user gave no tensor.
+// Sets to[i] to from[i] in the compute type, or to `missing` if `from` is null.
 inline void widen(DType dtype, const void* from, double missing, int64_t count, void* to) {
   visit_dtype(dtype, [&](auto t) {
     using T = decltype(t);
@@ -46,7 +46,7 @@ struct Range {
   int64_t begin, end;
 };
 
-// Splits 0..count-1 evenly: body(range, slot) for each slot whose range is not empty.
+// Splits 0..count-1 evenly and calls body(range, slot) for each slot with a non-empty range.
 template <class F>
 void parallel_ranges(int64_t count, const Parallel& parallel, const F& body) {
   const int slots = parallel.slots();

@@ -1,6 +1,7 @@
-// The CUDA kernels as the binding calls them: make a plan, bring a workspace, run on a stream.
+// The API of the CUDA kernels: the caller makes a plan, allocates a workspace and runs the plan on
+// a stream.
 //
-// Calls are for the current device and return without waiting. All pointers are device pointers.
+// Calls apply to the current device and return without waiting. All pointers are device pointers.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +20,7 @@ struct CudaQueue {
   mutable int error = 0;   // the cudaError_t behind kLaunchFailed
 };
 
-// A batch in parts that differ by one sequence at most.
+// A batch in slices whose sizes differ by at most one sequence.
 struct Slices {
   int64_t batch = 0, count = 0;
 
@@ -34,11 +35,11 @@ struct CudaRadices {
   int radix[8] = {};
 };
 
-// How a call runs, decided once from shape, dtype and device. The shape is not empty.
+// How a call runs, decided once from shape, dtype and device. The shape must not be empty.
 struct CudaPlan {
   Path path = Path::kGeneral;
   Reason reason = Reason::kNone;
-  int64_t needed_shared_bytes = 0;  // by a block, if reason is kSharedMemory
+  int64_t needed_shared_bytes = 0;  // of a block, if reason is kSharedMemory
 
   // Indices of the kernels' shapes in cuda/lengths.h.
   int seq_fft_shape = -1, seq_grad_shape = -1, row_shape = -1;
@@ -52,48 +53,51 @@ struct CudaPlan {
 };
 CudaPlan plan_cuda(const MixArgs& args, const CudaDevice& device);
 
-// The same for the backward, with what it keeps for the largest slice besides the spectrum.
+// The plan of the backward pass, which also stores edges, partial sums and flags of the largest
+// slice in its workspace.
 struct CudaGradPlan : CudaPlan {
   int64_t row_grad_grid_size = 0;
   int row_grad_iterations = 0;
   int64_t seq_grad_tiles = 0;
-  int64_t edges = 0, partials = 0, flags = 0;  // offsets; the spectrum's is 0
+  int64_t edges = 0, partials = 0, flags = 0;  // offsets; that of the spectrum is 0
 };
 CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
                             const CudaDevice& device);
 
-// Whether the kernels take these addresses and strides: multiples of 16 bytes.
+// Whether all addresses and strides are multiples of 16 bytes, as the kernels require.
 bool is_aligned_for_cuda(const MixArgs& args);
 
-// Both passes of all slices. args.row_scale is null, and y is not x.
+// Runs both passes of all slices. args.row_scale must be null, and y must not be x.
 [[nodiscard]] Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
                               const CudaQueue& queue);
 
-// The two passes of one slice alone. Along seq: x to the packed spectrum of that slice, of
-// slices.size(slice) * plan.spectrum_bytes (cuda/kernels.h defines it). Along hidden: from there
-// to y.
+// Each pass of one slice alone. The seq pass transforms x to the packed spectrum of the slice, of
+// slices.size(slice) * plan.spectrum_bytes (cuda/kernels.h defines it). The row pass transforms the
+// spectrum to y.
 [[nodiscard]] Status seq_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice,
                                    void* spectrum, const CudaQueue& queue);
 [[nodiscard]] Status row_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice,
                                    const void* spectrum, const CudaQueue& queue);
 
-// The whole backward: with du of norm (norm.rstd is not null; norm says where dweight and dbias
-// go), args.y <- du + scale M(du). It reads only the shape, dtype, scale and y of args. Tensors are
+// The whole backward pass: computes du, dweight and dbias of norm, then args.y = du + scale M(du).
+// norm.rstd must not be null. Reads only the shape, dtype, scale and y of args. Tensors must be
 // aligned to 16 bytes.
 [[nodiscard]] Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args,
                                         const CudaGradPlan& plan, void* workspace,
                                         const CudaQueue& queue);
 
-// The general path: any lengths, dtypes and addresses. See cpu/api.h.
+// The general path, for all lengths, dtypes and addresses. See cpu/api.h.
 Status widen_rows_cuda(const MixArgs& args, void* wide, const CudaQueue& queue);
 Status mix_from_spectrum_cuda(const MixArgs& args, const void* spectrum, const CudaQueue& queue);
 size_t norm_grad_cuda_workspace(const NormGradArgs& args);
 Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue);
 
-// The current device. A property that it does not report is the smallest of today's devices.
+// The current device. A property that it does not report takes the smallest value of supported
+// devices.
 CudaDevice current_device();
 
-// The text of a cudaError_t, and whether it means that the build has no kernels for the device.
+// The message of a cudaError_t, and whether the error means that this build has no kernels for the
+// device.
 const char* error_text(int error);
 bool is_missing_architecture(int error);
 

@@ -1,11 +1,11 @@
-// Sums over all threads of a block: every thread gets the same result, in every run.
+// Deterministic sums over all threads of a block. Every thread gets the same result.
 #pragma once
 
 #include "cuda/device.h"
 
 namespace fnet {
 
-// N sums at once. Uses the first N * threads / 32 numbers of shared memory, which must be free.
+// N sums at once. Uses the first N * threads / 32 numbers of shared memory, which must be unused.
 template <int N, class R>
 FNET_DEVICE void block_sum(R (&v)[N], Site where = Site::current()) {
   const int warps = int(blockDim.x) / kWarp, warp = thread_index() / kWarp;

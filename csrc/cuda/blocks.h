@@ -1,5 +1,5 @@
-// The blocks of the four kernels, as constants for the kernels and for the host, which divides the
-// work by them.
+// The block shapes of the four kernels, as constants for the kernels and for the host, which
+// divides the work.
 #pragma once
 
 #include <algorithm>
@@ -12,20 +12,20 @@
 
 namespace fnet {
 
-// Whether the largest multiprocessor has shared memory for this many blocks; the system takes 1 KB
-// of each. The compiler must not save registers for more.
+// Whether a multiprocessor of the largest devices has shared memory for this many blocks; the
+// system reserves 1 KB of each. Saving registers to run more blocks than fit would be useless.
 constexpr bool fit(int blocks_per_sm, int shared_bytes) {
   return blocks_per_sm * (shared_bytes + 1024) <= 228 << 10;
 }
 
-// Blocks per multiprocessor, given how many its registers allow: its shared memory is 1 KB more
+// Blocks per multiprocessor if its registers allow `blocks_per_sm`. Its shared memory is 1 KB more
 // than a block may request.
 constexpr int resident_blocks(int blocks_per_sm, int shared_bytes, const CudaDevice& device) {
   return std::clamp((device.shared_bytes + 1024) / (shared_bytes + 1024), 1, blocks_per_sm);
 }
 
-// Along seq: `kLines` neighbouring pairs of columns, each a line of kLength complex numbers, which
-// are every second row.
+// A block along seq has `kLines` neighbouring pairs of columns. Each pair is a line of kLength
+// complex numbers, from every second row.
 template <class T, int Shape>
 struct SeqBlock {
   static constexpr LineShape kLine = kSeqShapes[Shape].line;
@@ -40,7 +40,7 @@ struct SeqBlock {
   }
 };
 
-// Along hidden: lines of kLength complex numbers, each two rows of reals.
+// A block along hidden has lines of kLength complex numbers. Each line is two rows of real numbers.
 template <int Shape>
 struct RowBlock {
   static constexpr LineShape kLine = kRowShapes[Shape].line;
@@ -48,7 +48,7 @@ struct RowBlock {
                        kPoints = kLine.points;
   static constexpr int kLines = row_block_lines(kLine), kThreads = kLines * kLineThreads;
   static constexpr int kTile = tile_size<kLine, 1>();
-  // Sums over a row whose threads are several warps: a new place for each, 2 for each of 4 rows.
+  // Sums over a row with several warps: each sum has its own place, 2 for each of 4 rows.
   static constexpr int kWarps = kLineThreads > kWarp ? kLineThreads / kWarp : 0;
   static constexpr int kSums = 8;
   static constexpr int kSharedBytes =
@@ -61,7 +61,7 @@ struct RowBlock {
   }
 };
 
-// The same with a line's sums for dweight and dbias beside it.
+// RowBlock with the sums of each line for dweight and dbias.
 template <int Shape>
 struct RowGradBlock : RowBlock<Shape> {
   using K = RowBlock<Shape>;
@@ -71,7 +71,7 @@ struct RowGradBlock : RowBlock<Shape> {
 
 namespace detail {
 
-// Whether body(integral_constant I) is true for an I < N; the first is the last to be tried.
+// Calls body(integral_constant I) for I = 0, 1, ... until it returns true. Returns whether one did.
 template <size_t... I, class F>
 bool any_index(const F& body, std::index_sequence<I...>) {
   return (body(std::integral_constant<int, int(I)>{}) || ...);
@@ -79,8 +79,8 @@ bool any_index(const F& body, std::index_sequence<I...>) {
 
 }  // namespace detail
 
-// body(integral_constant I) for the first shape of that length that the kernel has for T and whose
-// block takes no more shared memory than that; false when there is none.
+// Calls body(integral_constant I) for the first shape I of this length that the kernel has for T
+// and whose block fits in shared_bytes. Returns false if no shape does.
 template <class T, SeqKernel Kernel, class F>
 bool visit_seq_shape(int64_t length, int64_t shared_bytes, const F& body) {
   return detail::any_index(
@@ -96,7 +96,7 @@ bool visit_seq_shape(int64_t length, int64_t shared_bytes, const F& body) {
       std::make_index_sequence<std::size(kSeqShapes)>{});
 }
 
-// The same for the kernels along hidden, forward and backward.
+// visit_seq_shape for the kernels along hidden, forward and backward.
 template <class F>
 bool visit_row_shape(int64_t length, int64_t shared_bytes, const F& body) {
   return detail::any_index(
@@ -109,7 +109,8 @@ bool visit_row_shape(int64_t length, int64_t shared_bytes, const F& body) {
       std::make_index_sequence<std::size(kRowShapes)>{});
 }
 
-// body(integral_constant shape) for a shape that a plan has chosen; false when the kernel has none.
+// Calls body(integral_constant shape) for the shape of a plan. Returns false if the kernel lacks
+// it.
 template <class T, SeqKernel Kernel, class F>
 bool with_seq_shape(int shape, const F& body) {
   return detail::any_index(

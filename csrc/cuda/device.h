@@ -1,35 +1,35 @@
-// The functions and macros that all CUDA kernels of this project use. nvcc compiles them to plain
-// CUDA (cuda/intrinsics.h). g++ with -DFNET_CUDA_SIM compiles the same kernels for the simulator
-// (cuda_sim/intrinsics.h), which runs, checks and audits them on the CPU.
+// The functions and macros of all CUDA kernels in this project. nvcc compiles them to plain CUDA
+// (cuda/intrinsics.h). g++ with -DFNET_CUDA_SIM compiles the same kernels for the simulator
+// (cuda_sim/intrinsics.h), which runs and checks them on the CPU.
 //
 //   FNET_KERNEL void k(Args a)                  a kernel; also FNET_KERNEL_BOUNDS(threads, blocks)
 //   FNET_DEVICE                                 a function that only kernels call
 //   threadIdx, blockIdx, blockDim, gridDim      as in CUDA
 //   sync_threads(), sync_warp()                 barriers: all threads of the block, of the warp
 //   announce(flag), await(flag)                 release and acquire between blocks: all threads
-//   trap()                                      the launch fails
+//   trap()                                      makes the launch fail
 //   thread_index(), block_index()               threadIdx.x and blockIdx.x, signed
-//   opaque(v)                                   v, an index or a pointer to global memory; the
-//                                               compiler recomputes what depends on it
+//   opaque(v)                                   returns v, an index or a pointer to global memory;
+//                                               the compiler recomputes values that depend on it
 //   shuffle, shuffle_xor, shuffle_down          whole warps; they order no memory accesses
 //   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes per access
 //   FNET_TABLE constexpr Table t{}; load_table  constants `at[kSize]` stored with the kernels
-//   shared_memory<T>()                          the dynamic shared memory; there is no other
+//   shared_memory<T>()                          the dynamic shared memory, the only kind used
 //   launch<kernel>(config, args...)             0, or a cudaError_t as an int
 //
 // nvcc needs -std=c++20 --expt-relaxed-constexpr.
 //
-// Rules: A block is whole warps. Every thread of the block or warp reaches a barrier or a shuffle,
-// at the same call. Kernels access memory only through these functions. Only helpers pass `where`:
-// their caller's.
+// Rules: A block consists of whole warps. All threads of the block or warp reach a barrier or a
+// shuffle at the same call. Kernels access memory only through these functions. Only helpers pass
+// `where`, the location of their caller.
 //
-// A block that awaits a flag, 0 until another block has announced it, sees what that block wrote
-// before. It may await only blocks of smaller blockIdx.x (equal y and z), and the launch sets
-// `in_order`: devices start blocks in the order of their indices (CUDA does not promise this, but
-// every decoupled look-back relies on it), and a block that has started also finishes. A flag that
-// nobody announces is a bug: after about ten seconds await gives up and returns false in one
-// thread. The kernel then traps, so that the call fails instead of hanging. It traps at its very
-// end: nvcc 13 spills in every kernel that traps while many registers are live.
+// announce(flag) releases a flag from 0 to 1; await(flag) acquires it, and then the block sees all
+// earlier writes of the announcing block. A block may await only blocks of smaller blockIdx.x
+// (equal y and z), and the launch must set `in_order`. Devices start blocks in the order of their
+// indices (CUDA does not guarantee this, but every decoupled look-back relies on it), and a started
+// block finishes. A flag that is never announced is a bug: after about ten seconds await returns
+// false in one thread. The kernel then traps, so that the call fails instead of hanging. It traps
+// at its end, because nvcc 13 spills in kernels that trap while many registers are live.
 #pragma once
 
 #include "cuda/types.h"
@@ -44,7 +44,7 @@
 
 namespace fnet {
 
-// Elements p[0..N): aligned to all N together.
+// Loads p[0..N), aligned to the size of all N elements.
 template <int N, Cache C = Cache::kDefault, class T>
 FNET_DEVICE Vec<T, N> load_global(const T* p, Site where = Site::current()) {
   return detail::bits_as<Vec<T, N>>(native::read_global<N * sizeof(T), C>(p, where));
@@ -64,7 +64,7 @@ FNET_DEVICE void store_global(T* p, const std::type_identity_t<T>& value,
   native::write_global<C>(p, detail::bits_as<native::Word<sizeof(T)>>(value), where);
 }
 
-// N stored numbers as they are computed with, and back.
+// Conversions of N numbers from the storage type to float, and back.
 template <class T, int N>
 FNET_DEVICE Vec<float, N> widened(const Vec<T, N>& v) {
   Vec<float, N> out;
@@ -78,13 +78,13 @@ FNET_DEVICE Vec<T, N> rounded(const float (&u)[N]) {
   return out;
 }
 
-// *p, of table.at.
+// Loads *p, an entry of table.at.
 template <class Table, class Entry>
 FNET_DEVICE Entry load_table(const Table& table, const Entry* p, Site where = Site::current()) {
   return detail::bits_as<Entry>(native::read_table<sizeof(Entry)>(&table, sizeof(Table), p, where));
 }
 
-// A view of shared memory as elements of T, counted from the view's beginning.
+// A view of shared memory as elements of T, indexed from its base.
 template <class T>
 class Shared {
  public:
@@ -93,7 +93,7 @@ class Shared {
   FNET_DEVICE T load(int i, Site where = Site::current()) const {
     return detail::bits_as<T>(native::read_shared<sizeof(T)>(base_ + i, where));
   }
-  // Elements i..i + N, aligned to all N together.
+  // Elements i..i + N, aligned to the size of all N.
   template <int N>
   FNET_DEVICE Vec<T, N> load(int i, Site where = Site::current()) const {
     return detail::bits_as<Vec<T, N>>(native::read_shared<N * sizeof(T)>(base_ + i, where));

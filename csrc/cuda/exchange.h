@@ -1,4 +1,4 @@
-// The stages of a line's FFT, and the layout of the exchanges between them: constants for the
+// The stages of a line's FFT and the layout of the exchanges between them, as constants for the
 // kernels and for the host. line_fft.h defines the letters.
 #pragma once
 
@@ -16,16 +16,16 @@ struct LineStage {
   static constexpr int kRadix = S.radix[I];
   static constexpr int kColumns = product(I + 1, S.stages());  // C
   static constexpr int kPrefixes = product(0, I);              // D
-  static constexpr int kButterflies = S.points / kRadix;       // of one thread
+  static constexpr int kButterflies = S.points / kRadix;       // per thread
   static constexpr bool kLast = I + 1 == S.stages();
   static_assert(S.points % kRadix == 0 && product(0, S.stages()) == S.length);
 };
 
 inline constexpr int kTileSkew = 8;
 
-// The layout of an exchange: slot a' of butterfly j' of the next stage is at a' Pitch + j', so that
-// threads read adjacent elements. `Width` lines lie side by side in a tile. The padding minimises
-// the bank conflicts of the writes.
+// The layout of an exchange. Slot a' of butterfly j' of the next stage is at a' Pitch + j', so that
+// threads read adjacent elements. A tile interleaves `Width` lines. The padding minimises the bank
+// conflicts of the writes.
 template <LineShape S, int I, int Width>
 struct Exchange {
   using From = LineStage<S, I>;
@@ -37,7 +37,7 @@ struct Exchange {
            To::kColumns * (prefix + From::kPrefixes * p);
   }
 
-  // Wavefronts of the first few half-warps' writes: 16 lanes of 8 bytes over 16 pairs of banks.
+  // Wavefronts of the writes of four half-warps: 16 lanes of 8 bytes over 16 pairs of banks.
   static constexpr int cost(int pad) {
     const int pitch = kNext + pad, line_threads = S.threads();
     int total = 0;
@@ -63,11 +63,11 @@ struct Exchange {
     return kNext + best;
   }
   static constexpr int kPitch = best_pitch();
-  static constexpr int kSize = kPitch * To::kRadix;  // of a line
+  static constexpr int kSize = kPitch * To::kRadix;  // per line
 };
 
-// Complex numbers of a tile: enough for its largest exchange. Tiles of fewer than 16 threads follow
-// each other skewed by half of the banks.
+// The number of complex numbers of a tile, which holds its largest exchange. Tiles of fewer than 16
+// threads are skewed against each other by half of the banks.
 template <LineShape S, int Width, int I = 0>
 constexpr int largest_exchange() {
   if constexpr (I + 1 >= S.stages()) {

@@ -1,4 +1,4 @@
-// The general path: the kernels before and after a library's FFT. Any lengths, any alignment.
+// The general path: the kernels before and after a library's FFT, for all lengths and alignments.
 #include "core/layer_norm.h"
 #include "cuda/block_sum.h"
 #include "cuda/kernels.h"
@@ -44,7 +44,7 @@ struct GeneralTask {
   FNET_DEVICE R scale_of(int64_t i) const { return row_scale ? load_global(row_scale + i) : R(1); }
 };
 
-// One block a row: wide <- row_scale * x.
+// Writes row_scale * x to `wide`. One block per row.
 template <class T>
 FNET_KERNEL_BOUNDS(kThreads, 1)
 void widen_rows_kernel(GeneralTask<T> task, Compute<T>* wide) {
@@ -55,7 +55,8 @@ void widen_rows_kernel(GeneralTask<T> task, Compute<T>* wide) {
     store_global(wide + i * task.hidden + l, load_scalar(load_global(x + l)) * s);
 }
 
-// One block a row, from the one-sided spectrum [batch, seq, hidden / 2 + 1] of row_scale * x.
+// Computes y from the one-sided spectrum [batch, seq, hidden / 2 + 1] of row_scale * x. One block
+// per row.
 template <class T>
 FNET_KERNEL_BOUNDS(kThreads, 1)
 void spectrum_rows_kernel(GeneralTask<T> task, const Complex<Compute<T>>* spectrum) {

@@ -1,10 +1,11 @@
-// device.h for nvcc: each function compiles to the CUDA intrinsic, without extra instructions.
+// device.h for nvcc. Each function compiles to a CUDA intrinsic without extra instructions.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <atomic>
 
+#include "cuda/launch_config.h"
 #include "cuda/types.h"
 
 #define FNET_DEVICE __device__ __forceinline__
@@ -14,7 +15,7 @@
 
 namespace fnet {
 
-// The source location of an access: only the simulator uses it.
+// The source location of an access, which only the simulator uses.
 struct Site {
   static FNET_FN constexpr Site current() { return {}; }
 };
@@ -22,7 +23,7 @@ struct Site {
 FNET_DEVICE void sync_threads(Site = {}) { __syncthreads(); }
 FNET_DEVICE void sync_warp(Site = {}) { __syncwarp(); }
 
-// The barriers make one thread's release and acquire those of its block.
+// The barriers extend the release and the acquire of one thread to its block.
 FNET_DEVICE void announce(unsigned* flag, Site = {}) {
   __syncthreads();
   if (threadIdx.x == 0) asm volatile("st.release.gpu.u32 [%0], 1;" ::"l"(flag) : "memory");
@@ -40,8 +41,8 @@ FNET_DEVICE void announce(unsigned* flag, Site = {}) {
 }
 FNET_DEVICE void trap() { __trap(); }
 
-// Without a sign, division by a power of two is a shift, and an index needs no extension to 64
-// bits.
+// For a non-negative number, division by a power of two is a shift, and extending an index to 64
+// bits is free.
 FNET_DEVICE int assume_nonnegative(int v) {
   __builtin_assume(v >= 0);
   return v;
@@ -53,7 +54,8 @@ FNET_DEVICE int opaque(int v) {
   asm volatile("" : "+r"(v));
   return assume_nonnegative(v);
 }
-// The compiler still knows that it points to global memory. It may merge two calls for one pointer.
+// The result is still known to point to global memory. The compiler may merge two calls for the
+// same pointer.
 template <class T>
 FNET_DEVICE T* opaque(T* p) {
   size_t at = __cvta_generic_to_global(p);
@@ -136,18 +138,10 @@ FNET_DEVICE unsigned char* shared_base() {
 
 }  // namespace native
 
-struct LaunchConfig {
-  const char* name = "";
-  dim3 grid = 1, block = 1;
-  size_t shared_bytes = 0;
-  void* stream = nullptr;  // a cudaStream_t
-  bool in_order = false;   // for the simulator: devices always start blocks in order
-};
-
 namespace detail {
 
-// More than 48 KB of shared memory must be requested, once per kernel and device. Devices beyond
-// the first 64 request it every time.
+// A kernel must request more than 48 KB of shared memory once per device. For devices after the
+// first 64 this requests it every time.
 template <auto kKernel>
 cudaError_t allow_shared_memory(size_t bytes) {
   static std::atomic<uint64_t> allowed{0};
@@ -174,9 +168,9 @@ cudaError_t start(const LaunchConfig& config, void (*kernel)(P...), A&&... args)
 
 }  // namespace detail
 
-// Returns before the kernel has run. A kernel always requests the same shared memory. An error of
-// ours is returned and cleared from the runtime, where torch would report it as its own; an error
-// that another library has left there stays.
+// Returns before the kernel has run. A kernel must always request the same shared memory. A launch
+// error is returned and cleared from the runtime, where torch would report it as its own. An
+// earlier error of another library is kept.
 template <auto kKernel, class... A>
 int launch(const LaunchConfig& config, A&&... args) {
   cudaError_t error = detail::allow_shared_memory<kKernel>(config.shared_bytes);

@@ -1,4 +1,4 @@
-// The CUDA kernels as the host calls them. Each returns 0 or a cudaError_t as an int.
+// The CUDA kernels and their arguments. Each launch returns 0 or a cudaError_t as an int.
 #pragma once
 
 #include "core/args.h"
@@ -6,8 +6,8 @@
 
 namespace fnet {
 
-// The first kernel: fold x with its mirror image and transform columns along seq, even rows (p = 0)
-// and odd ones (p = 1) apart.
+// seq_fft, the first kernel, folds x with its mirror image and transforms columns along seq, even
+// rows (p = 0) and odd rows (p = 1) separately.
 //
 //   F[p, k, j] = w_N^{pk} sum_i (g[2i + p, 2j] + i g[2i + p, 2j + 1]) w_{N/2}^{ki},
 //   g[n, m] = x[n, m] + x[-n, -m],
@@ -16,8 +16,8 @@ namespace fnet {
 //
 //   F[k] = F[0, k] + F[1, k],  F[k + N/2] = F[0, k] - F[1, k],
 //
-// are the second kernel's, where the spectra of the two columns come apart as well: they need rows
-// -k beside rows k. A line of N/2 numbers leaves room for whole sectors of x in a block.
+// belong to the second kernel, which also separates the spectra of the two columns; both need rows
+// -k next to rows k. With lines of only N/2 numbers a block covers whole sectors of x.
 template <class T>
 struct SeqFftArgs {
   const T* x;
@@ -27,12 +27,12 @@ struct SeqFftArgs {
   int seq, hidden, pitch;
 };
 
-// Lines of the packed spectrum, and their pitch: whole 32-byte sectors.
+// The number of lines of the packed spectrum, and its pitch in whole 32-byte sectors.
 constexpr int spectrum_lines(int hidden) { return hidden / 4 + 1; }
 constexpr int spectrum_pitch(int hidden) { return (spectrum_lines(hidden) + 3) / 4 * 4; }
 
-// The second: from the packed spectrum to rows of y. A line takes rows k and k + N/2, k = 0..N/4,
-// and gives their mirror images, too.
+// row_fft, the second kernel, computes rows of y from the packed spectrum. A line takes rows k and
+// k + N/2, k = 0..N/4, and also yields their mirror images.
 constexpr int row_lines(int64_t seq) { return int(seq / 4) + 1; }
 template <class T>
 struct RowFftArgs {
@@ -43,18 +43,18 @@ struct RowFftArgs {
   const T* x;
   int64_t batch_stride, row_stride;
   Epilogue epilogue;
-  float scale, eps;        // scale counts x folded and unpacked: a quarter of the user's
+  float scale, eps;        // scale: a quarter of the user's; fold and unpacking double
   const T *weight, *bias;  // [hidden], or null
-  T* y;                    // [batch, seq, hidden], apart from x
+  T* y;                    // [batch, seq, hidden], not x
   T* normalized;           // or null
   float* rstd;             // [batch, seq], or null
 };
 
-// The backward of LayerNorm(x + scale M(x)) goes the other way round: rows first, while they are
-// at hand for LayerNorm's gradient, then columns. dx = du + scale M(du): M is its own adjoint.
+// The backward pass of LayerNorm(x + scale M(x)) transforms rows first, because LayerNorm's
+// gradient reads whole rows, then columns. dx = du + scale M(du), because M is its own adjoint.
 
-// The first kernel of the backward: du, its fold, the transform along hidden, packed as above, and
-// the first butterflies along seq:
+// row_grad, the first kernel of the backward pass, computes du, its fold, the transform along
+// hidden, packed as above, and the first butterflies along seq:
 //
 //   F[p, n, j] = H[n, 2j] + i H[n, 2j + 1] + (-1)^p (H[n + N/2, 2j] + i H[n + N/2, 2j + 1]),
 //   H[n, m] = 2 sum_l g[n, l] w_d^{lm},  n = 0..N/2-1.
@@ -68,26 +68,26 @@ struct RowGradArgs {
   float* partials;             // [grid_size, 2, hidden]: sums for dweight and dbias; or null
   bool overwrite;              // partials are written, not added to
   int64_t batch, grid_size;
-  int iterations;  // lines that each thread takes, one after another
+  int iterations;  // lines per thread, one after another
   int seq, hidden, pitch;
   unsigned* flags;  // [flag_count]: set to 0, for seq_grad
   int64_t flag_count;
 };
 
-// The second: the rest of the transform along seq, w_N^{pn} first, and du added. dx[2k + p] is of
-// F[p] alone.
+// seq_grad, the second kernel, completes the transform along seq, beginning with the factors
+// w_N^{pn}, and adds du. dx[2k + p] depends only on F[p].
 template <class T>
 struct SeqGradArgs {
   const Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
   float* edges;                    // [batch, 2, tiles, seq / 2]: the first column of each tile
-  unsigned* flags;                 // [batch, 2, tiles]: 1 once it is written; 0 before
-  float scale;                     // counts du folded and unpacked: a quarter of the user's
+  unsigned* flags;                 // [batch, 2, tiles]: 1 after the edge is written; 0 before
+  float scale;                     // a quarter of the user's: fold and unpacking double
   T* dx;                           // [batch, seq, hidden]: du becomes dx
   int64_t batch;
   int seq, hidden, pitch;
 };
 
-// shape: an index of lengths.h, from a plan. Pointers and the strides of x are aligned to 16 bytes.
+// shape: an index in lengths.h, from a plan. Pointers and strides of x are aligned to 16 bytes.
 template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, int shape, void* stream);
 template <class T>
@@ -97,10 +97,10 @@ int launch_row_grad(const RowGradArgs<T>& args, int shape, void* stream);
 template <class T>
 int launch_seq_grad(const SeqGradArgs<T>& args, int shape, void* stream);
 
-// Any lengths, any alignment, any dtype: see NormGradArgs, widen_rows_cuda and
+// The kernels for all lengths, alignments and dtypes: see NormGradArgs, widen_rows_cuda and
 // mix_from_spectrum_cuda. partials: [chunks, 2, hidden] in the compute type, or null.
 constexpr int64_t norm_grad_chunk_rows(int64_t rows) {
-  const int64_t fair = (rows + 1023) / 1024;  // few enough chunks to add up
+  const int64_t fair = (rows + 1023) / 1024;  // at most 1024 chunks to add up
   return fair < 32 ? 32 : fair > 128 ? 128 : fair;
 }
 constexpr int64_t norm_grad_chunks(int64_t rows) {
@@ -108,7 +108,7 @@ constexpr int64_t norm_grad_chunks(int64_t rows) {
 }
 template <class T>
 int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream);
-// dweight and dbias, each or null, from partials [chunks, 2, hidden], added in their order.
+// dweight and dbias (each may be null) from partials [chunks, 2, hidden], added in order.
 template <class T>
 int launch_add_chunks(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
                       T* dbias, void* stream);

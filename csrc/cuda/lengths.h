@@ -1,9 +1,8 @@
-// THE list of lengths that have CUDA kernels, and how each is split. A new length is a new line
-// here.
+// The list of lengths with CUDA kernels and the radices of each. To add a length, add a line.
 //
-// Smaller radices come first: the last stage has no twiddles. Odd factors come first of all, so
-// that the rest of the line is a power of two and its index arithmetic is shifts. Lengths for which
-// this order would spill registers use another.
+// Radices ascend, because the last stage has no twiddles, but odd factors precede all others: the
+// rest of the line is then a power of two, and its index arithmetic consists of shifts. Lengths for
+// which this order would spill registers use a different one.
 #pragma once
 
 #include "core/defs.h"
@@ -25,26 +24,26 @@ struct LineShape {
   }
 };
 
-// A block of the kernels along seq transforms `lines` neighbouring pairs of columns at once, their
-// even rows or their odd ones: 8 pairs of 16-bit numbers, or 4 of 32, are a 32-byte sector of each
-// row. fft_blocks and grad_blocks are the blocks per multiprocessor of seq_fft and seq_grad: the
-// compiler divides its 65,536 registers among them. With more blocks a thread would spill.
+// A block of the kernels along seq transforms the even or the odd rows of `lines` neighbouring
+// pairs of columns; 8 pairs of 16-bit numbers, or 4 of 32-bit numbers, are a 32-byte sector of each
+// row. fft_blocks and grad_blocks are the blocks per multiprocessor of seq_fft and seq_grad. The
+// compiler divides its 65,536 registers among them; with more blocks a thread would spill.
 enum class SeqKernel { kFft, kGrad };
 struct SeqTile {
-  int lines = 0, fft_blocks = 0, grad_blocks = 0;  // 0: the shape is not for that kernel
+  int lines = 0, fft_blocks = 0, grad_blocks = 0;  // 0: that kernel does not use the shape
 
   constexpr int blocks(SeqKernel kernel) const {
     return kernel == SeqKernel::kFft ? fft_blocks : grad_blocks;
   }
 };
 
-// A length in 16-bit and in 32-bit storage; a line is half of it. Of several shapes of one length,
-// a device uses the first whose block fits its shared memory: 227 KB on data-centre devices, 99 KB
-// on others.
+// A shape of a sequence length, with tiles for 16-bit and 32-bit storage. A line is half of the
+// length. If a length has several shapes, a device uses the first whose block fits in its shared
+// memory: 227 KB on data-centre devices, 99 KB on others.
 //
-// At 8192 no block is a whole sector wide in 16 bits: 8 lines of 4096 are 65,536 registers, all
-// there are. In 32 bits the two kernels have shapes of their own at 4096 and 8192: with the other's
-// radices or points either would spill.
+// At 8192 no 16-bit block is a whole sector wide: 8 lines of 4096 would need all 65,536 registers.
+// In 32 bits the two kernels have different shapes at 4096 and 8192, because each would spill with
+// the radices or points of the other.
 struct SeqShape {
   LineShape line;
   SeqTile tile16, tile32;
@@ -56,8 +55,8 @@ struct SeqShape {
   }
 };
 
-// The same of the kernels along hidden. A line is two rows of the spectrum. Its first radix is half
-// of its points: a thread begins with a butterfly of each row.
+// A shape of a hidden length. A line is two rows of the spectrum. Its first radix is half of its
+// points, because a thread begins with one butterfly of each row.
 struct RowBlocks {
   int fft, grad;
 };
@@ -71,13 +70,13 @@ struct RowShape {
   }
 };
 
-// A block of the kernels along hidden has this many threads, or one line where that has more.
+// A block of the kernels along hidden has this many threads, or one line if a line has more.
 inline constexpr int kRowThreads = 128;
 constexpr int row_block_lines(const LineShape& line) {
   return line.threads() < kRowThreads ? kRowThreads / line.threads() : 1;
 }
 
-// -DFNET_FEW_LENGTHS: a build that only checks the code (sanitizers, mutants) takes one of a kind.
+// With -DFNET_FEW_LENGTHS a build for checks (sanitizers, mutants) has one length of each kind.
 #if defined(FNET_FEW_LENGTHS)
 inline constexpr SeqShape kSeqShapes[] = {
     {{8, 2, {2, 2, 2}}, {8, 16, 16}, {8, 16, 16}},

@@ -1,11 +1,11 @@
-// The FFT of a line whose numbers lie in the registers of several threads: butterflies in
-// registers, and between two stages an exchange through shared memory.
+// The FFT of a line in the registers of several threads: butterflies in registers, and an exchange
+// through shared memory between two stages.
 //
-// Decimation in frequency. Before stage i the line holds D sub-transforms of length M = R C side by
-// side (D: the product of the radices before, R: this one). A butterfly (c, prefix) takes elements
-// c + C a, a = 0..R-1, of sub-transform `prefix`, and gives element c of the sub-transforms
-// prefix + D p, p = 0..R-1, times w_M^{c p}. After the last stage sub-transforms have length 1 and
-// are numbered by frequency.
+// Decimation in frequency. Before stage i the line holds D sub-transforms of length M = R C, where
+// R is the radix of the stage and D the product of the radices before it. Butterfly (c, prefix)
+// takes elements c + C a, a = 0..R-1, of sub-transform `prefix` and computes element c of the
+// sub-transforms prefix + D p, p = 0..R-1, times w_M^{c p}. After the last stage sub-transforms
+// have length 1, and their numbers are frequencies.
 //
 // Thread t of L owns butterflies j = c + C prefix = t, t + L, ...; its element (butterfly i, slot
 // a) is register i R + a.
@@ -17,16 +17,16 @@
 
 namespace fnet {
 
-// One thread's part in the FFT of its line.
+// One thread's part of the FFT of its line.
 template <LineShape S, int Width>
 struct LineFft {
   static constexpr int kPoints = S.points, kLineThreads = S.threads();
-  // Threads of one warp only need the barrier of the warp.
+  // If a line has at most one warp, a barrier of the warp suffices.
   static constexpr bool kInWarp = Width == 1 && kLineThreads <= kWarp;
 
   using Point = Complex<float>;
   Shared<Point> tile;     // of this thread's lines
-  int line_thread, line;  // thread of the line, and which of the Width lines
+  int line_thread, line;  // the thread within its line, the line within the tile
 
   static FNET_DEVICE void sync(Site where = Site::current()) {
     if constexpr (kInWarp)
@@ -57,7 +57,7 @@ struct LineFft {
     });
   }
 
-  // The outputs of butterfly (c, prefix) of stage I, to where stage I + 1 reads them.
+  // Stores the outputs of butterfly (c, prefix) of stage I where stage I + 1 reads them.
   template <int I>
   FNET_DEVICE void put(const Point* y, int c, int prefix, Site where = Site::current()) const {
     using X = Exchange<S, I, Width>;
@@ -73,7 +73,7 @@ struct LineFft {
       put<I>(z + i * Stage::kRadix, j % Stage::kColumns, j / Stage::kColumns);
     });
   }
-  // The inputs of stage I.
+  // Loads the inputs of stage I.
   template <int I>
   FNET_DEVICE void take_all(Point (&z)[kPoints]) const {
     using Stage = LineStage<S, I>;
@@ -86,8 +86,8 @@ struct LineFft {
     });
   }
 
-  // Stages I to the last. The exchange before stage I has been written (I > 0), and the tile may
-  // still be read by others when this returns.
+  // Runs stages I to the last. If I > 0, the exchange before stage I must be written. Other threads
+  // may still read the tile when this returns.
   template <int I>
   FNET_DEVICE void finish(Point (&z)[kPoints]) const {
     if constexpr (I > 0) {

@@ -1,4 +1,4 @@
-// The mix on a CUDA device, forward and backward: arguments of the kernels, slice by slice.
+// The mix on a CUDA device, forward and backward: launches the kernels for each slice.
 #include <algorithm>
 #include <iterator>
 
@@ -22,7 +22,7 @@ Status status_of(int error, const CudaQueue& queue) {
   return error ? Status::kLaunchFailed : Status::kOk;
 }
 
-// body(T{}), an error of the runtime, for the dtypes that have kernels of their own.
+// Runs body(T{}), which returns a runtime error, for the dtypes that have kernels.
 template <class F>
 Status run_own_dtype(DType dtype, const CudaQueue& queue, const F& body) {
   switch (dtype) {

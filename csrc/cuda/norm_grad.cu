@@ -1,4 +1,4 @@
-// LayerNorm's gradient for rows of any length: see NormGradArgs.
+// LayerNorm's gradient for rows of any length; see NormGradArgs.
 #include "core/layer_norm.h"
 #include "cuda/device.h"
 #include "cuda/kernels.h"
@@ -7,7 +7,7 @@ namespace fnet {
 namespace {
 
 constexpr int kThreads = 128, kMaxChunkRows = 128;
-// A warp of add_chunks adds every kGroups-th chunk, with kLoadsInFlight loads in flight.
+// Each warp of add_chunks adds every kGroups-th chunk and keeps kLoadsInFlight loads in flight.
 constexpr int kSumThreads = 1024, kGroups = kSumThreads / kWarp, kLoadsInFlight = 8;
 
 template <class T>
@@ -17,11 +17,11 @@ struct NormGradTask {
   const R* rstd;
   int64_t rows, hidden, chunk_rows;
   T* du;
-  R* partials;  // [chunks, 2, hidden]: of dweight, of dbias; or null
+  R* partials;  // [chunks, 2, hidden]: sums for dweight, then for dbias; or null
 };
 
-// A block takes a chunk of rows. First each warp takes rows for their two means; then each thread
-// takes columns, from the caches, for du and for the sums over the chunk.
+// A block takes a chunk of rows. First each warp computes the two means of its rows. Then each
+// thread reads its columns again, from the caches, for du and the sums over the chunk.
 template <class T, int W>
 FNET_KERNEL_BOUNDS(kThreads, 1)
 void norm_grad_kernel(NormGradTask<T> task) {
@@ -31,7 +31,7 @@ void norm_grad_kernel(NormGradTask<T> task) {
   const int64_t d = task.hidden;
   const T* grad = task.grad + begin * d;
   const T* normalized = task.normalized + begin * d;
-  const auto stats = shared_memory<R>();  // of each row: two means, and the factor of du
+  const auto stats = shared_memory<R>();  // per row: two means and the factor of du
   const int warp_lane = thread_index() % kWarp;
 
   for (int n = thread_index() / kWarp; n < rows; n += kThreads / kWarp) {
@@ -88,7 +88,7 @@ void norm_grad_kernel(NormGradTask<T> task) {
   }
 }
 
-// The sums over all chunks, in their order: blockIdx.y 0 for dweight, 1 for dbias.
+// Adds the chunks in order: dweight for blockIdx.y = 0, dbias for 1.
 template <class T>
 FNET_KERNEL_BOUNDS(kSumThreads, 1)
 void add_chunks_kernel(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,

@@ -1,11 +1,11 @@
-// How a call runs on a CUDA device: its path, the kernels' shapes, slices of the batch, and the
-// layout of its workspace.
+// The plan of a call on a CUDA device: path, shapes of the kernels, slices of the batch, layout of
+// the workspace.
 #include "cuda/blocks.h"
 
 namespace fnet {
 namespace {
 
-// Shared memory of the smallest block that a kernel along seq has for that length, or 0.
+// Shared memory of the smallest block of a kernel along seq for this length; 0 if it has none.
 template <class T, SeqKernel Kernel>
 int64_t smallest_seq_block(int64_t seq) {
   int64_t smallest = 0, limit = int64_t(1) << 30;
@@ -17,7 +17,7 @@ int64_t smallest_seq_block(int64_t seq) {
   return smallest;
 }
 
-// The path, the reason and, for the general path, the shared memory that a block would need.
+// Sets the path, its reason and, for the general path, the shared memory that a block would need.
 template <class T>
 void choose_path(const MixArgs& args, const CudaDevice& device, CudaPlan& plan) {
   const auto keep = [](int& shape) { return [&shape](auto i) { shape = i; }; };
@@ -46,11 +46,11 @@ void append(CudaRadices& list, const LineShape& line) {
   for (int i = 0; i < line.stages(); ++i) append(list, line.radix[i]);
 }
 
-// Few enough sequences at a time that the second kernel finds in L2 what the first has read and
-// written, yet enough that either kernel of the forward fills every multiprocessor.
+// Slices are small enough for the second kernel to find the data of the first in L2, but large
+// enough for both kernels of the forward pass to fill every multiprocessor.
 template <class T>
 Slices slices_of(const MixArgs& args, const CudaPlan& plan, const CudaDevice& device) {
-  // x, spectrum and y in half of L2.
+  // x, spectrum and y fit in half of L2.
   const int64_t x = args.seq * args.hidden * int64_t(sizeof(T));
   const int64_t cached = device.l2_bytes / 2 / (2 * x + plan.spectrum_bytes);
 
@@ -101,8 +101,8 @@ void fill_forward(const MixArgs& args, const CudaDevice& device, CudaPlan& plan)
   plan.workspace_bytes = size_t(plan.slices.largest() * plan.spectrum_bytes);
 }
 
-// Every block of row_grad leaves partial sums, so the grid is no larger than what the device holds
-// at once; each thread then takes several lines.
+// Every block of row_grad writes partial sums, so the grid has only as many blocks as the device
+// runs at once, and each thread takes several lines.
 template <class T>
 void fill_backward(const MixArgs& args, bool sums, const CudaDevice& device, CudaGradPlan& plan) {
   const int64_t batch = plan.slices.largest();
@@ -133,7 +133,7 @@ Plan plan_with(const MixArgs& args, const CudaDevice& device, const F& fill) {
     plan.reason = Reason::kDType;
     return plan;
   }
-  // Shapes depend on the size of the storage type alone.
+  // Shapes depend only on the size of the storage type.
   const auto make = [&](auto t) {
     choose_path<decltype(t)>(args, device, plan);
     if (plan.path == Path::kKernels) fill(t, plan);

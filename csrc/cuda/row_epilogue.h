@@ -1,4 +1,4 @@
-// The epilogue of row_fft: from r[k, :] to rows k and -k of y.
+// The epilogue of row_fft: computes rows k and -k of y from r[k, :].
 #pragma once
 
 #include "core/layer_norm.h"
@@ -8,7 +8,7 @@
 
 namespace fnet {
 
-// A row's vectors of 16 bytes: thread t has vectors t, t + L, ...
+// A row is split into vectors of 16 bytes; thread t of L has vectors t, t + L, ...
 template <class T, int Shape>
 struct RowEpilogue {
   using K = RowLine<Shape>;
@@ -19,7 +19,7 @@ struct RowEpilogue {
   LineSum<Shape>& sum;
   int line_thread;
 
-  // Rows k and -k of sequence b from r[k], at `r_at`.
+  // Computes rows k and -k of sequence b from r[k] at `r_at`.
   FNET_DEVICE void finish_pair(Shared<float> r_at, int64_t b, int k, bool wanted) {
     constexpr int W = kWidth;
     float r[K::kPoints], m[K::kPoints];
@@ -31,8 +31,8 @@ struct RowEpilogue {
         static_for<4>([&](auto e) { r[v * W + 4 * i + e] = four[e]; });
       });
     });
-    // The vectors of row -k are those of r, reversed and shifted by one: each needs the first
-    // number of the next thread's vector.
+    // The vectors of row -k are those of r, reversed and shifted by one element: each needs the
+    // first number of the next thread's vector.
     const int thread = thread_index() % kWarp;
     const bool last = thread == kWarp - 1 || line_thread == K::kLineThreads - 1;
     static_for<kVectors>([&](auto v) {
@@ -47,15 +47,15 @@ struct RowEpilogue {
   }
 
  private:
-  // Where the thread's vector v of a row begins.
+  // The first column of the thread's vector v.
   template <bool Mirrored>
   FNET_DEVICE int column(int v) const {
     const int i = line_thread + K::kLineThreads * v;
     return (Mirrored ? K::kLength / kWidth - 1 - i : i) * kWidth;
   }
 
-  // Row n of sequence b from r, whose element e of vector v is r[v * kWidth + e].
-  // It writes nothing unless `wanted`, but the sums need every thread.
+  // Computes row n of sequence b from r, where r[v * kWidth + e] is element e of vector v. Stores
+  // only if `wanted`, but all threads take part in the sums.
   template <bool Mirrored>
   FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints]) {
     const int64_t row = b * args.seq + n;
@@ -67,8 +67,8 @@ struct RowEpilogue {
       static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
     } else {
       const T* x = args.x + b * args.batch_stride + n * args.row_stride;
-      // The compiler hoists read-only loads, which takes registers. Only 16-bit lines of one warp
-      // have them to spare.
+      // The compiler hoists read-only loads, which needs registers. Only 16-bit lines of one warp
+      // have enough of them.
       constexpr bool kEarly = sizeof(T) == 2 && K::kWarps == 0;
       constexpr Cache kAs = kEarly ? Cache::kReadOnly : Cache::kDefault;
       static_for<kVectors>([&](auto v) {
@@ -116,7 +116,7 @@ struct RowEpilogue {
     });
   }
 
-  // No kernel of this call reads it again: it is evicted before x and the spectrum.
+  // No kernel of this call reads y again, so L2 should evict it before x and the spectrum.
   static FNET_DEVICE void write(T* to, const float (&u)[kWidth], Site where = Site::current()) {
     store_global<Cache::kStreaming>(to, rounded<T>(u), where);
   }

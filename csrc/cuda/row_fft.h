@@ -1,7 +1,7 @@
-// launch_row_fft, defined: see kernels.h.
+// The kernel row_fft; see kernels.h.
 //
-// A line takes the spectrum's rows k1 = k and k2 = k + N/2 and gives up to four rows of y: these
-// and their mirror images. With G[k, m] the transform of column m,
+// A line takes rows k1 = k and k2 = k + N/2 of the spectrum and yields up to four rows of y: these
+// two and their mirror images. With G[k, m] the transform of column m,
 //
 //   2 G[k, 2j] = F[k, j] + conj F[-k, j],   2i G[k, 2j + 1] = F[k, j] - conj F[-k, j],
 //   r[k, l] = sum_m G[k, m] w_d^{lm},       G[k, -m] = conj G[k, m],
@@ -9,9 +9,9 @@
 // so r is real, and the transform of G[k1] + i G[k2] is r[k1] + i r[k2]. Output row k is r[k, l],
 // row -k is r[k, -l].
 //
-// Rows k1 and k2 are F[0, k] and F[1, k], added and subtracted. Rows -k1 and -k2 come alike from
-// row N/2 - k, with the signs exchanged, since it is -k2; but from row 0 if k is 0, where it is
-// -k1.
+// Rows k1 and k2 are F[0, k] + F[1, k] and F[0, k] - F[1, k]. Rows -k1 and -k2 follow from row N/2
+// - k in the same way, with the signs exchanged, because that row is -k2. If k is 0 they follow
+// from row 0, which is -k1.
 #pragma once
 
 #include "cuda/kernels.h"
@@ -21,13 +21,13 @@
 
 namespace fnet {
 
-// Two butterflies of the first stage. Because of G[-m] = conj G[m] the second half of a row's
-// elements m = b + C a is the first half of -b's, and the outputs for -b are the conjugates of
-// those for b. So thread b > 0 transforms row k1 and row k2 apart and combines them into
-// butterflies b and -b. Thread 0 has both rows in one for b = 0, and both in one for b = C / 2,
-// where -b is b.
+// Two butterflies of the first stage. Because G[-m] = conj G[m], the second half of the elements
+// m = b + C a of a row is the first half of those of -b, conjugated, and the outputs for -b are the
+// conjugates of those for b. So thread b > 0 transforms rows k1 and k2 separately and combines them
+// to butterflies b and -b. Thread 0 transforms both rows as one complex butterfly for b = 0, and
+// again for b = C / 2, because in both cases -b is b.
 //
-// F: F[0] and F[1] of row k, then of its image. sign: of the image's F[1] in row -k1.
+// F: F[0] and F[1] of row k, then of its image. sign: that of the image's F[1] in row -k1.
 template <int Shape>
 FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
                              const Complex<float>* const (&F)[4], float sign) {
@@ -37,9 +37,9 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
   const int b = fft.line_thread;
   const bool is_first = b == 0;
   const int minus_b = is_first ? C / 2 : C - b;
-  const bool odd = b % 2 != 0;  // of m too, and of -m
+  const bool odd = b % 2 != 0;  // m and -m have the same parity
 
-  // 2 G[k1, m] and 2 G[k2, m], m = b or -b for a = 0 and C further for each a.
+  // 2 G[k1, m] and 2 G[k2, m] for m = b + C a or -b + C a.
   const auto spectrum = [&](const Point* const(&at)[4], auto a) {
     Point part[2];  // of F[0] and of F[1]
     static_for<2>([&](auto p) {
@@ -121,7 +121,7 @@ void row_fft_kernel(RowFftArgs<T> args) {
   Complex<float> z[K::kPoints];
   fft.template finish<1>(z);
 
-  // r[k1], then r[k2]: floats now.
+  // The tile now holds floats: r[k1], then r[k2].
   const auto rows_at = shared_memory<float>(slot * K::kTile * int(sizeof(Complex<float>)));
   fft.sync();
   const int base = swizzled(line_thread);

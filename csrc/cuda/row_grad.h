@@ -1,7 +1,7 @@
-// launch_row_grad, defined: see kernels.h.
+// The kernel row_grad; see kernels.h.
 //
-// A line takes the gradients of up to four rows, k1 = k, k2 = k + N/2 and their mirror images,
-// through LayerNorm, folds each with its image, and transforms the two sums in one: with Z the
+// A line computes LayerNorm's gradient of up to four rows, k1 = k, k2 = k + N/2 and their mirror
+// images, folds each with its image, and transforms both sums as one complex line. With Z the
 // transform of g[k1] + i g[k2],
 //
 //   2 H[k1, m] = Z[m] + conj Z[-m],   2i H[k2, m] = Z[m] - conj Z[-m],   H[-k, m] = conj H[k, m].
@@ -14,7 +14,7 @@
 
 namespace fnet {
 
-// Rows in vectors of 16 bytes: thread t has vectors t, t + L, ...
+// Rows are split into vectors of 16 bytes; thread t of L has vectors t, t + L, ...
 template <class T, int Shape>
 struct RowGradient {
   using K = RowLine<Shape>;
@@ -22,7 +22,7 @@ struct RowGradient {
   using V = Vec<T, kWidth>;
 
   const RowGradArgs<T>& args;
-  Shared<float> totals;  // [2, hidden], of this line: dweight and dbias
+  Shared<float> totals;  // [2, hidden]: this line's sums for dweight and dbias
   int line_thread;
 
   FNET_DEVICE int column(int v) const { return (line_thread + K::kLineThreads * v) * kWidth; }
@@ -33,10 +33,10 @@ struct RowGradient {
     });
   }
 
-  // du of a row. It goes to args.du and into the totals only if `wanted`.
+  // Computes du of a row. Stores it and adds it to the totals only if `wanted`.
   FNET_DEVICE void row(int64_t row, bool wanted, LineSum<Shape>& sum,
                        float (&du)[K::kPoints]) const {
-    // Plain loads: the compiler would hoist read-only ones, whole rows at a time, and spill.
+    // Plain loads, because the compiler would hoist read-only loads of whole rows, and spill.
     V dy[kVectors], xhat[kVectors];
     static_for<kVectors>([&](auto v) {
       dy[v] = load_global<kWidth>(args.grad + row * K::kLength + column(v));
@@ -72,7 +72,7 @@ struct RowGradient {
     });
   }
 
-  // A row of floats, as the threads hold it, to shared memory.
+  // Stores a row of floats to shared memory.
   FNET_DEVICE void put(Shared<float> to, const float (&row)[K::kPoints]) const {
     const int base = swizzled(line_thread * kWidth);
     static_for<K::kPoints / 4>([&](auto q) {
@@ -81,8 +81,8 @@ struct RowGradient {
     });
   }
 
-  // row[l] += from[-l]. Three of four columns are in one vector of `from`, reversed; the first is
-  // the next vector's first number, which the previous thread has read.
+  // row[l] += from[-l]. Of each four columns, three are in one reversed vector of `from`. The first
+  // column is the first number of the next vector, which the previous thread has read.
   FNET_DEVICE void add_mirrored(Shared<float> from, float (&row)[K::kPoints]) const {
     float first[K::kPoints / 4];
     const int mirror_base = swizzled((K::kLineThreads - 1 - line_thread) * kWidth);
@@ -107,14 +107,14 @@ struct RowGradient {
   }
 
  private:
-  // Where register i and the next three lie, from where register 0 does.
+  // The place of register I and the next three, from that of register 0.
   template <int I>
   static FNET_FN constexpr int place(int base) {
     constexpr int kRange = K::kLineThreads * kWidth;
     return swizzled_on<kRange, I / kWidth * kRange + I % kWidth>(base);
   }
 
-  // dweight and dbias of vector v.
+  // Adds vector v to the sums for dweight and dbias.
   template <class I>
   FNET_DEVICE void add(I v, const Vec<float, kWidth>& dy, const Vec<float, kWidth>& xhat) const {
     const int base = swizzled(line_thread * kWidth);
@@ -131,14 +131,14 @@ struct RowGradient {
   }
 };
 
-// Rows of the packed spectrum from Z in shared memory. out: F[0] and F[1] of row k, if `is_valid`,
-// then of its image, -k2, if that is another.
+// Writes rows of the packed spectrum from Z in shared memory. out: F[0] and F[1] of row k, stored
+// if `is_valid`, then of its image, row -k2, stored if `has_image`.
 template <int Shape>
 FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int line_thread,
                                 Complex<float>* const (&out)[4], bool is_valid, bool has_image) {
   using K = RowLine<Shape>;
   using Point = Complex<float>;
-  // Columns 2j and 2j + 1 of H, from those and the mirrored ones of Z.
+  // Columns 2j and 2j + 1 of H, from these columns of Z and their mirrors.
   const auto write = [&](int j, Point a, Point b, Point minus_a, Point minus_b) {
     const Point a1 = a + conj(minus_a), a2 = mul_minus_i(a - conj(minus_a));
     const Point b1 = b + conj(minus_b), b2 = mul_minus_i(b - conj(minus_b));
@@ -163,13 +163,13 @@ FNET_DEVICE void write_spectrum(Shared<Complex<float>> Z, int line_thread,
     if (thread == 0 || line_thread == 0) minus_a = Z.load(mirror(2 * j, K::kLength));
     write(j, here[0], here[1], minus_a, there[1]);
   });
-  // Column d / 2 has no partner: column d / 2 + 1 is the image of another.
+  // Column d / 2 has no partner, because column d / 2 + 1 is a mirror image.
   constexpr int kHalf = K::kLength / 2;
   const Point nyquist = line_thread == 0 ? Z.load(kHalf) : Point{0, 0};
   if (line_thread == 0) write(kHalf / 2, nyquist, {0, 0}, nyquist, {0, 0});
 }
 
-// The block's totals, the sums over its lines, to args.partials.
+// Writes the block's totals, the sums over its lines, to args.partials.
 template <class T, int Shape>
 FNET_DEVICE void write_totals(const RowGradArgs<T>& args, Shared<float> totals) {
   using K = RowGradBlock<Shape>;
@@ -214,14 +214,14 @@ void row_grad_kernel(RowGradArgs<T> args) {
     const bool has_pair = k + half != mirror(k, args.seq);  // row N/4 is its own pair
     LineSum<Shape> sum{places + slot * K::kSums * K::kWarps, line_thread};
     const typename K::Fft fft{shared_memory<Complex<float>>(tile), opaque(line_thread), 0};
-    fft.sync();  // the totals are clear, the last iteration has read the spectrum
+    fft.sync();  // after clearing the totals, or after the last iteration's reads of the tile
 
     for (int i = 0; i < 2; ++i) {
       const RowGradient<T, Shape> gradient{args, totals + slot * kTotals, opaque(line_thread)};
       const int n = k + half * i, minus_n = mirror(n, args.seq);
       const bool is_mine = is_valid && (i == 0 || has_pair);
       float du[K::kPoints];
-      // The image uses the second row's place, which is still free.
+      // The image uses the place of the second row, which is still unused.
       const auto plane = shared_memory<float>(tile), image = plane + K::kLength;
       gradient.row(b + minus_n, is_mine && minus_n != n, sum, du);
       gradient.put(image, du);

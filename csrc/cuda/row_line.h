@@ -1,4 +1,4 @@
-// A block of the kernels along hidden, the FFT of its lines, and sums over rows.
+// The blocks of the kernels along hidden, the FFT of their lines, and sums over rows.
 #pragma once
 
 #include "cuda/blocks.h"
@@ -11,7 +11,7 @@ struct RowLine : RowBlock<Shape> {
   using Fft = LineFft<RowBlock<Shape>::kLine, 1>;
 };
 
-// Sums over the threads of a line, the same in all of them.
+// Sums over the threads of a line. Every thread gets the same result.
 template <int Shape>
 struct LineSum {
   using K = RowLine<Shape>;
@@ -32,13 +32,14 @@ struct LineSum {
   }
 };
 
-// The position in shared memory of element l of a row, between the order of the transform and that
-// of global memory. Threads that access adjacent elements have no bank conflict, nor have threads
-// that access 16 bytes each.
+// The position of element l of a row in shared memory, through which the kernels reorder rows from
+// transform order to memory order. Neither threads that access adjacent elements nor threads that
+// access 16 bytes each have bank conflicts.
 FNET_FN constexpr int swizzled(int l) { return l ^ l / 32 % 8 * 4; }
 
-// swizzled(l + C) from swizzled(l), for l < Range, a power of two, and a C that shares no bit with
-// l: the exclusive or of both, which is an addition for all but the lowest bits of C.
+// swizzled(l + C) from swizzled(l), for l < Range, a power of two, and a C that has no bits in
+// common with l. The result is the exclusive or of both, which is an addition except in the lowest
+// bits.
 template <int Range, int C>
 FNET_FN constexpr int swizzled_on(int at) {
   static_assert((Range & (Range - 1)) == 0);

@@ -1,4 +1,4 @@
-// What the binding asks of the CUDA runtime. The simulator leaves this file out.
+// Queries of the CUDA runtime for the binding. The simulator does not compile this file.
 #include <cuda_runtime.h>
 
 #include "cuda/api.h"
@@ -17,7 +17,7 @@ CudaDevice current_device() {
   found.processors = ask(cudaDevAttrMultiProcessorCount, 16);
   found.shared_bytes = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin, 48 << 10);
   found.l2_bytes = ask(cudaDevAttrL2CacheSize, 4 << 20);
-  if (failed) cudaGetLastError();  // of our queries; an error that another library left stays
+  if (failed) cudaGetLastError();  // clears our error; an earlier error of another library stays
   return found;
 }
 

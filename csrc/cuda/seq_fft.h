@@ -1,4 +1,4 @@
-// launch_seq_fft, defined: see kernels.h.
+// The kernel seq_fft; see kernels.h.
 #pragma once
 
 #include "cuda/kernels.h"
@@ -12,26 +12,26 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   using K = SeqLine<T, Shape>;
   static_assert(fit(K::kTile.fft_blocks, K::kSharedBytes));
   const int line = thread_index() % K::kLines, line_thread = thread_index() / K::kLines;
-  // Beyond the last line, that line again.
+  // Threads after the last line repeat it.
   const int m = 2 * min_of(block_index() * K::kLines + line, spectrum_lines(args.hidden) - 1);
   const int odd = int(blockIdx.y);
   const int64_t sequence = blockIdx.z, stride = args.row_stride;
   const T* x = args.x + sequence * args.batch_stride;
 
-  // Columns -m-1 and -m-2 are an aligned pair; -m comes from the neighbouring line, which read it
-  // as its own -m-2. Only the tile's first line has no neighbour.
+  // Columns -m-1 and -m-2 are an aligned pair. Column -m is the column -m-2 of the neighbouring
+  // line, which has loaded it. Only the first line of a tile has no neighbour and loads it itself.
   const int row = 2 * line_thread + odd;
   const T* here_at = x + row * stride + m;
   const T* there_at = x + (K::kSeq - row) * stride + (args.hidden - m - 2);
   const int64_t step = 2 * K::Fft::kLineThreads * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
-  // In 16 bits a load in flight takes no more registers than its point.
+  // A 16-bit load in flight needs no more registers than its point.
   constexpr int kBatch = K::loads_in_flight(K::kTile.fft_blocks, sizeof(T) == 4 ? 3 : 0);
   // The compiler hoists read-only loads even past barriers.
   constexpr Cache kAs = sizeof(T) == 4 ? Cache::kDefault : Cache::kReadOnly;
   Complex<float> z[K::kLine.points];
   static_for<K::kLine.points>([&](auto q) {
-    // Bounds how many loads the compiler keeps in flight, hence registers.
+    // Bounds the loads in flight, hence registers.
     if constexpr (q > 0 && q % kBatch == 0) sync_warp();
     // Row 0 is its own mirror image.
     const T* image_at = q == 0 && row == 0 ? there_at - K::kSeq * stride : there_at;

@@ -1,13 +1,13 @@
-// launch_seq_grad, defined: see kernels.h.
+// The kernel seq_grad; see kernels.h.
 //
-// The transform along seq of a line H[n, m] + i H[n, m + 1] is r[k, m] + i r[k, m + 1], real rows
-// of columns m and m + 1, which are also those of columns -m and -m - 1 in reverse order. A block
-// has F[0] or F[1], and hence even rows or odd ones.
+// The transform along seq of a line H[n, m] + i H[n, m + 1] is r[k, m] + i r[k, m + 1]: real values
+// of columns m and m + 1, which are also those of columns -m and -m - 1 with rows in reverse order.
+// A block has F[0] or F[1], hence even or odd rows.
 //
-// Columns lie in aligned pairs (m, m + 1), but their images in pairs (-m - 2, -m - 1): the numbers
-// of column -m - 2 are those of the next line's column m + 2. The last line of a tile gets them
-// from the next tile, whose block started earlier and writes its first column to args.edges. So
-// only one block updates a sector of dx that lies within a tile.
+// Columns are stored in aligned pairs (m, m + 1), but their images fall into pairs (-m - 2, -m -
+// 1). Column -m - 2 has the values of column m + 2 of the next line. The last line of a tile gets
+// them from the next tile, whose block started earlier and writes its first column to args.edges.
+// So only one block updates each sector of dx within a tile.
 #pragma once
 
 #include "cuda/kernels.h"
@@ -29,7 +29,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   Complex<float> z[kPoints];
   {
     const auto [shared, line_thread, line] = K::fft();
-    // Beyond the last line, that line again.
+    // Threads after the last line repeat it.
     const int column = min_of(tile() * K::kLines + line, spectrum_lines(args.hidden) - 1);
     const Complex<float>* F =
         args.spectrum + (half * K::kLength + line_thread) * args.pitch + column;
@@ -45,7 +45,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   }
   K::fft().template finish<0>(z);
 
-  // A thread has the same rows in the same registers in every tile, so edges lie in that
+  // A thread has the same rows in the same registers in every tile, so edges are stored in that
   // order.
   const auto edge = [&](int t) {
     return args.edges + (half * tiles + t) * K::kLength + 2 * K::fft().line_thread;
@@ -81,7 +81,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
   {
     const auto [shared, line_thread, line] = K::fft();
     const int m = 2 * (tile() * K::kLines + line), row = 2 * line_thread + odd;
-    // Column d / 2 is an image alone.
+    // Column d / 2 is only an image.
     add(dx + row * args.hidden + m, m < args.hidden / 2,
         [&](T* first, auto i) { return rows_on(first, row_bytes, 2 * K::Fft::frequency(0, i)); });
   }
@@ -102,7 +102,7 @@ void seq_grad_kernel(SeqGradArgs<T> args) {
       left = to_next_tile ? next[e] : neighbour;
     });
   });
-  // Counted from the last register's row. Row 0 is its own mirror image.
+  // Offsets are relative to the row of the last register. Row 0 is its own mirror image.
   constexpr int kLast = K::Fft::frequency(0, kPoints - 1);
   const int m = 2 * (tile() * K::kLines + line), row = 2 * line_thread + odd;
   const int last = K::kSeq - row - 2 * kLast;

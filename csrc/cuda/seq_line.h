@@ -1,4 +1,4 @@
-// A block of the kernels along seq, and the FFT of its lines.
+// The blocks of the kernels along seq and the FFT of their lines.
 #pragma once
 
 #include "cuda/blocks.h"
@@ -6,7 +6,7 @@
 
 namespace fnet {
 
-// p plus n rows of row_bytes: one 64-bit multiplication.
+// p plus n rows of row_bytes, with one 64-bit multiplication.
 template <class T>
 FNET_DEVICE T* rows_on(T* p, unsigned row_bytes, int n) {
   using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
@@ -17,18 +17,18 @@ template <class T, int Shape>
 struct SeqLine : SeqBlock<T, Shape> {
   using K = SeqBlock<T, Shape>;
   using Fft = LineFft<K::kLine, K::kLines>;
-  // The register of element line_thread + kLineThreads q.
+  // The register that holds element line_thread + kLineThreads q.
   static constexpr int slot_of(int q) {
     using First = LineStage<K::kLine, 0>;
     return q % First::kButterflies * First::kRadix + q / First::kButterflies;
   }
-  // This thread's part, recomputed: it keeps no registers live from earlier.
+  // This thread's part, recomputed at each use to keep no registers live in between.
   static FNET_DEVICE Fft fft() {
     const int t = opaque(thread_index());
     return {shared_memory<Complex<float>>(), t / K::kLines, t % K::kLines};
   }
-  // How many points a thread loads before it waits, if a load in flight takes `registers` besides
-  // the point's own two: as many as leave registers for the addresses, at most 12.
+  // The number of points that a thread loads before it waits, if a load in flight needs `registers`
+  // besides the two of its point: the most that leaves registers for the addresses, at most 12.
   static constexpr int loads_in_flight(int blocks_per_sm, int registers) {
     constexpr int kAddresses = 28, kPoints = K::kLine.points;
     const int all = 65536 / (K::kThreads * blocks_per_sm) / 8 * 8;
@@ -37,7 +37,7 @@ struct SeqLine : SeqBlock<T, Shape> {
       --batch;
     return batch;
   }
-  // The launch of either kernel along seq: a block for each tile of the even and of the odd rows.
+  // The launch of a kernel along seq: one block per tile of the even and of the odd rows.
   template <class Args>
   static LaunchConfig config(const char* name, const Args& args, void* stream) {
     return {.name = name,

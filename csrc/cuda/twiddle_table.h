@@ -1,5 +1,5 @@
-// Twiddle factors of one stage, computed by the compiler and stored in the kernel's module: nothing
-// is computed or copied at run time.
+// Twiddle factors of one stage. The compiler computes them and stores them in the kernel's module,
+// so nothing is computed or copied at run time.
 #pragma once
 
 #include "cuda/device.h"
@@ -7,15 +7,15 @@
 
 namespace fnet {
 
-// w^(c p), w = exp(-2 pi i / (Radix Columns)), at [(p - 1) Columns + c], for p = 1..Radix-1 and
-// c < Columns: lanes of consecutive c read neighbours.
+// w^(c p), w = exp(-2 pi i / (Radix Columns)), is at [(p - 1) Columns + c] for p = 1..Radix-1 and
+// c < Columns, so that threads of consecutive c read adjacent entries.
 template <int Radix, int Columns>
 struct alignas(128) TwiddleTable {
   static constexpr int kLength = Radix * Columns, kSize = (Radix - 1) * Columns;
   Complex<float> at[kSize];
 
-  // Every root is the product, in double, of one of few coarse roots and one of few fine ones: the
-  // compiler evaluates 2 sqrt(kLength) sines instead of kLength. Rounded to float once.
+  // Each root is the product, in double, of a coarse root and a fine root, rounded to float once.
+  // So the compiler evaluates about 2 sqrt(kLength) sines instead of kLength.
   constexpr TwiddleTable() : at() {
     constexpr int kFine = kLength < 64 ? kLength : 64, kCoarse = (kLength + kFine - 1) / kFine;
     double fine_re[kFine] = {}, fine_im[kFine] = {};
@@ -40,7 +40,7 @@ struct alignas(128) TwiddleTable {
 template <int Radix, int Columns>
 FNET_TABLE constexpr TwiddleTable<Radix, Columns> kTwiddles{};
 
-// w^((c + more) p), for p > 0: one address, and distances that are constants.
+// w^((c + more) p) for p > 0, at constant distances from one address.
 template <int Radix, int Columns>
 class Twiddles {
  public:

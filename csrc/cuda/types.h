@@ -1,4 +1,4 @@
-// What device.h and both implementations of its intrinsics are declared with.
+// Types that device.h and both implementations of its intrinsics share.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,11 @@ namespace fnet {
 
 enum class Cache {
   kDefault,
-  kReadOnly,   // nobody writes it while the kernel runs
-  kStreaming,  // accessed once: evicted first
+  kReadOnly,   // constant while the kernel runs
+  kStreaming,  // accessed once, so evicted first
 };
 
-// N adjacent elements in memory, moved by one instruction.
+// N adjacent elements, loaded or stored by one instruction.
 template <class T, int N>
 struct alignas(N * sizeof(T)) Vec {
   T v[N];

@@ -1,11 +1,11 @@
-// One access of one thread: checked, counted, and allowed or not.
+// Checks and counts one access of one thread, and decides whether it is allowed.
 #include <algorithm>
 
 #include "cuda_sim/launch.h"
 
 namespace fnet::cuda_sim {
 
-void Launch::show(const char* name, const void* p, size_t bytes) {
+void Launch::add_constants(const char* name, const void* p, size_t bytes) {
   auto* data = static_cast<char*>(const_cast<void*>(p));
   for (const Buffer& buffer : session_.buffers_)
     if (buffer.data == data) return;
@@ -17,18 +17,18 @@ bool Launch::access(bool shared, const void* p, int bytes, Touch touch, const Pl
   const auto address = reinterpret_cast<intptr_t>(p);
   Buffer* buffer = &shared_;
   int index = 0;
-  if (!shared) {  // the nearest, so that an overrun is told by its name
+  if (!shared) {  // the nearest buffer, so that the error of an overrun can name it
     intptr_t nearest = INTPTR_MAX;
     for (size_t i = 0; i < session_.buffers_.size() && nearest > 0; ++i) {
       Buffer& b = session_.buffers_[i];
       const auto begin = reinterpret_cast<intptr_t>(b.data), end = begin + intptr_t(b.bytes);
-      const intptr_t away =
+      const intptr_t distance =
           address < begin ? begin - address : std::max(address + 1 - end, intptr_t(0));
-      if (away < nearest) nearest = away, buffer = &b, index = int(i) + 1;
+      if (distance < nearest) nearest = distance, buffer = &b, index = int(i) + 1;
     }
   }
   const intptr_t offset = address - reinterpret_cast<intptr_t>(buffer->data);
-  const auto complain = [&](const char* kind, const std::string& more) {
+  const auto report = [&](const char* kind, const std::string& more) {
     const std::string where = text_of(place);
     error(kind, where,
           std::string(kind) + (write ? " write of " : " read of ") + std::to_string(bytes) +
@@ -37,9 +37,9 @@ bool Launch::access(bool shared, const void* p, int bytes, Touch touch, const Pl
     return false;
   };
   if (offset < 0 || offset + bytes > intptr_t(buffer->bytes))
-    return complain("out of range", ", which has " + std::to_string(buffer->bytes));
-  if (offset % bytes) return complain("misaligned", "");
-  if (write && !buffer->writable) return complain("read-only", "");
+    return report("out of range", ", which has " + std::to_string(buffer->bytes));
+  if (offset % bytes) return report("misaligned", "");
+  if (write && !buffer->writable) return report("read-only", "");
 
   const int site = audit_.site(place, index, write, bytes);
   audit_.record(thread_, site, uint64_t(offset));
@@ -48,17 +48,17 @@ bool Launch::access(bool shared, const void* p, int bytes, Touch touch, const Pl
       size_t(offset), bytes, write, touch == Touch::kConstantRead,
       {session_.clock_, launch_began_, block_began_, block_synced_, warp_synced_[thread_ / 32],
        uint16_t(thread_), uint16_t(site), acquired_});
-  if (found.fault == Shadow::Fault::kUninitialised) complain("uninitialised", "");
+  if (found.fault == Shadow::Fault::kUninitialised) report("uninitialised", "");
   if (found.fault == Shadow::Fault::kNotConstant)
-    complain("not constant", write ? ", which the launch reads as constant"
-                                   : ", read as constant, which the launch writes");
+    report("not constant", write ? ", which the launch reads as constant"
+                                 : ", read as constant, which the launch writes");
   if (found.fault == Shadow::Fault::kRace) {
     const Audit::Site& other = audit_.sites()[found.other_site];
-    complain("race", std::string(", not ordered after the ") + (other.write ? "write" : "read") +
-                         " at " + text_of(other.place) + " by " +
-                         (Shadow::one_thread(found.other_thread)
-                              ? "thread " + std::to_string(found.other_thread)
-                              : std::string("several threads")));
+    report("race", std::string(", not ordered after the ") + (other.write ? "write" : "read") +
+                       " at " + text_of(other.place) + " by " +
+                       (Shadow::one_thread(found.other_thread)
+                            ? "thread " + std::to_string(found.other_thread)
+                            : std::string("several threads")));
   }
   return true;
 }

@@ -50,7 +50,7 @@ void Audit::settle(int warp) {
 void Audit::count_global(Site& site, const Request& request) {
   struct Sector {
     uint64_t index;
-    uint32_t bytes;  // one bit for each that some lane wants
+    uint32_t bytes;  // one bit for each byte that some lane accesses
   } sectors[32];
   int count = 0;
   for (int lane = 0; lane < 32; ++lane) {
@@ -79,7 +79,8 @@ void Audit::count_shared(Site& site, const Request& request) {
       if (!(request.lanes >> lane & 1)) continue;
       for (int w = 0; w < words; ++w) {
         const uint64_t word = request.address[lane] / 4 + w;
-        if (std::find(seen, seen + count, word) != seen + count) continue;  // read once for all
+        if (std::find(seen, seen + count, word) != seen + count)
+          continue;  // one read serves all lanes
         seen[count++] = word;
         wavefronts = std::max(wavefronts, ++per_bank[word % 32]);
       }

@@ -1,11 +1,10 @@
-// Counts what the warps ask of memory, as the hardware would: the accesses of a warp's lanes that
-// belong to one instruction make one request.
+// Counts memory requests as the hardware does: the accesses of a warp's lanes by one instruction
+// are one request.
 //
-// Fibers run lane after lane, so requests are put together again: between two rendezvous of a warp
-// (barriers, shuffles, its end), the k-th access that a lane makes at a site belongs to the same
-// request as the k-th that another lane makes there. That is exact where lanes do not diverge, and
-// where a lane leaves a loop early or skips it; a lane that skips an access in the middle of a loop
-// and makes a later one at the same site is put one request early.
+// Fibers run lane by lane, so the audit reassembles requests. Between two rendezvous of a warp
+// (barriers, shuffles, its end), the k-th accesses of all lanes at one site form a request. This is
+// exact if lanes do not diverge, and if a lane leaves a loop early or skips it. If a lane skips an
+// access within a loop, its later accesses at that site count one request too early.
 #pragma once
 
 #include <array>
@@ -23,7 +22,7 @@ std::string text_of(const Place& place);  // file:line:column
 
 class Audit {
  public:
-  // A place, for one buffer (0 is shared memory), direction and width.
+  // A place in the source, for one buffer (0 is shared memory), direction and width.
   struct Site {
     Place place;
     int buffer;
@@ -36,7 +35,7 @@ class Audit {
 
   int site(const Place& place, int buffer, bool write, int width);
   void record(int thread, int site, uint64_t address);
-  // A rendezvous: closes the warp's requests and counts them.
+  // Counts and closes the requests of a warp, at a rendezvous.
   void settle(int warp);
 
   const std::vector<Site>& sites() const { return sites_; }

@@ -15,7 +15,7 @@ namespace fnet::cuda_sim {
 
 namespace {
 
-// Mapped but not touched costs nothing; sanitizer builds have large frames.
+// Large, because sanitizer builds have large frames; pages that are not touched cost nothing.
 constexpr size_t kStackBytes = 256 * 1024, kGuardBytes = 4096;
 
 }  // namespace
@@ -37,7 +37,7 @@ Fiber::~Fiber() { munmap(mapping_, kGuardBytes + kStackBytes); }
 
 #if defined(__x86_64__) && !defined(FNET_CUDA_SIM_UCONTEXT)
 
-// Saves what the System V ABI lets a callee keep, exchanges the stacks, restores.
+// Saves the callee-saved registers of the System V ABI, switches stacks, restores the registers.
 extern "C" void fnet_switch_stacks(void** from, void* to);
 asm(R"(
   .text
@@ -71,12 +71,12 @@ void Fiber::start(Body body, void* argument) {
   argument_ = argument;
   char* bottom = mapping_ + kGuardBytes;
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(bottom, kStackBytes);  // frames that were dropped
+  __asan_unpoison_memory_region(bottom, kStackBytes);  // frames of an earlier body
   context_.fake_stack = nullptr;
 #endif
 #if defined(__x86_64__) && !defined(FNET_CUDA_SIM_UCONTEXT)
-  // Six registers, entry() as the return address, and its own return address: none. After the
-  // six pops and ret the stack pointer is 8 below a multiple of 16, as after a call.
+  // Six registers, entry() as the return address, and a null return address for entry(). After six
+  // pops and ret the stack pointer is 8 below a multiple of 16, as after a call.
   void** top = reinterpret_cast<void**>(bottom + kStackBytes) - 8;
   for (int i = 0; i < 8; ++i) top[i] = nullptr;
   top[6] = reinterpret_cast<void*>(&Fiber::entry);
@@ -101,7 +101,7 @@ void Fiber::enter(Context& from, Context& to, [[maybe_unused]] bool from_ends) {
   swapcontext(&from.registers, &to.registers);
 #endif
 #if defined(__SANITIZE_ADDRESS__)
-  // Arrived back on `from`. A fiber notes where its resumer's stack lies, at every arrival.
+  // Execution is back on `from`. A fiber records the stack of its resumer each time it resumes.
   const bool in_fiber = &from != &resumer_;
   __sanitizer_finish_switch_fiber(from.fake_stack, in_fiber ? &resumer_.stack_bottom : nullptr,
                                   in_fiber ? &resumer_.stack_bytes : nullptr);

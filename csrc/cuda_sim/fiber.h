@@ -1,5 +1,5 @@
-// Fibers: one kernel thread each, switched by hand. On x86-64 a switch is a dozen instructions;
-// elsewhere it is swapcontext, which makes a system call each time.
+// Fibers, each of which runs one kernel thread. On x86-64 a switch takes a dozen instructions; on
+// other processors it is swapcontext, which makes a system call each time.
 #pragma once
 
 #include <cstddef>
@@ -19,13 +19,13 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // The next resume() runs body(context) from its beginning, whatever this fiber did before: what
-  // is left on its stack is dropped without running destructors.
+  // Makes the next resume() run body(context) from its beginning. Frames of an earlier body are
+  // discarded without running destructors.
   void start(Body body, void* context);
 
-  // Runs this fiber until it calls pause() or its body returns. Not from within a fiber.
+  // Runs this fiber until it calls pause() or its body returns. Must not be called within a fiber.
   void resume();
-  // Back to resume()'s caller. From within a fiber only.
+  // Returns to the caller of resume(). Must be called within a fiber.
   static void pause();
 
  private:
@@ -35,7 +35,7 @@ class Fiber {
 #else
     ucontext_t registers;
 #endif
-    // What the address sanitizer wants to know at each switch; unused without it.
+    // Arguments of the address sanitizer at each switch; unused without it.
     const void* stack_bottom;
     size_t stack_bytes;
     void* fake_stack;

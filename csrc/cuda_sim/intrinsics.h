@@ -28,7 +28,7 @@ inline void announce(unsigned* flag, Site where = Site::current()) {
   if (cuda_sim::Launch::current().is_first_thread())
     cuda_sim::Launch::current().announce(flag, where);
 }
-// If the flag is not announced, the launch reports a deadlock and the block continues.
+// If no block has announced the flag, the launch reports a deadlock and the block continues.
 inline bool await(const unsigned* flag, Site where = Site::current()) {
   if (cuda_sim::Launch::current().is_first_thread()) cuda_sim::Launch::current().await(flag, where);
   sync_threads(where);
@@ -54,11 +54,11 @@ T shuffle(T value, int lane, Site where = Site::current()) {
 }
 template <class T>
 T shuffle_xor(T value, int mask, Site where = Site::current()) {
-  return shuffle(value, cuda_sim::Launch::current().lane() ^ mask, where);
+  return shuffle(value, cuda_sim::Launch::current().warp_lane() ^ mask, where);
 }
 template <class T>
 T shuffle_down(T value, int delta, Site where = Site::current()) {
-  const int lane = cuda_sim::Launch::current().lane();
+  const int lane = cuda_sim::Launch::current().warp_lane();
   return shuffle(value, lane + delta < kWarp ? lane + delta : lane, where);
 }
 
@@ -85,14 +85,14 @@ void write(bool shared, void* p, const Word<Bytes>& word, const Site& where) {
     memcpy(p, &word, Bytes);
 }
 
-// nvcc may move every load except a plain one past a store: the others assert that none intervenes.
+// nvcc may move all loads but plain ones past stores: the others assert that the data is constant.
 template <int Bytes, Cache C>
 Word<Bytes> read_global(const void* p, const Site& where) {
   return read<Bytes>(false, p, C == Cache::kDefault ? Touch::kRead : Touch::kConstantRead, where);
 }
 template <int Bytes>
 Word<Bytes> read_table(const void* table, size_t size, const void* p, const Site& where) {
-  cuda_sim::Launch::current().show("table", table, size);
+  cuda_sim::Launch::current().add_constants("table", table, size);
   return read<Bytes>(false, p, Touch::kConstantRead, where);
 }
 template <Cache C, int Bytes>
@@ -128,7 +128,7 @@ bool run(const LaunchConfig& config, void (*kernel)(P...), A&&... args) {
 
 }  // namespace detail
 
-// 0, or 1 if anything was wrong: Session::launches() says what.
+// Returns 0, or 1 if there was an error; Session::launches() lists them.
 template <auto kKernel, class... A>
 int launch(const LaunchConfig& config, A&&... args) {
   return !detail::run(config, kKernel, std::forward<A>(args)...);

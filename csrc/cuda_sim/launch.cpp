@@ -24,7 +24,7 @@ char* shared_arena(size_t bytes) {
   return static_cast<char*>(memory);
 }
 
-// Reused by later launches: mapping stacks is expensive.
+// Later launches reuse the fibers, because mapping stacks is expensive.
 Fiber& fiber(size_t i) {
   static std::vector<std::unique_ptr<Fiber>> pool;
   while (pool.size() <= i) pool.push_back(std::make_unique<Fiber>());
@@ -119,7 +119,8 @@ void Launch::wait(Wait wait, const Place& place) {
   Fiber::pause();
 }
 
-// Every thread has ended or waits. Makes ready those whose rendezvous is complete; false if none.
+// Called when every thread waits or has ended. Makes the threads ready whose barrier or shuffle is
+// complete; returns false if there are none.
 bool Launch::release() {
   ready_.clear();
   ++session_.clock_;
@@ -151,7 +152,7 @@ bool Launch::release() {
   return true;
 }
 
-// Whether these threads all wait at one place, or have all ended.
+// Whether all these threads wait at the same place, or have all ended.
 bool Launch::meet(int first, int count) const {
   const Thread& one = threads_[first];
   return std::all_of(&one, &one + count, [&](const Thread& t) {
@@ -161,7 +162,7 @@ bool Launch::meet(int first, int count) const {
 
 void Launch::report_divergence() {
   stuck_ = true;
-  // A warp that lacks lanes is the cause; only without one is it a block that lacks threads.
+  // If a warp waits for some of its threads, that is the cause; otherwise a block does.
   const auto is_warps = [](const Thread& t) {
     return t.wait == Wait::kShuffle || t.wait == Wait::kWarp;
   };
@@ -206,7 +207,7 @@ void Launch::await(const unsigned* flag, const Place& place) {
   };
   if (found == announced_.end() || !may_be_awaited(found->second.by)) {
     error("deadlock", cuda_sim::text_of(place),
-          "a flag that no block before, of equal blockIdx.y and z, has announced");
+          "a flag that no earlier block of equal blockIdx.y and z has announced");
     return;
   }
   acquired_.push_back(found->second.done);
@@ -214,10 +215,10 @@ void Launch::await(const unsigned* flag, const Place& place) {
 }
 
 uint64_t Launch::shuffle(uint64_t value, int source_lane, const Place& place) {
-  const int me = thread_, turn = threads_[me].shuffles++ % 2;
-  threads_[me].offered[turn] = value;
+  const int me = thread_, parity = threads_[me].shuffles++ % 2;
+  threads_[me].offered[parity] = value;
   wait(Wait::kShuffle, place);
-  return threads_[me / 32 * 32 + source_lane].offered[turn];
+  return threads_[me / 32 * 32 + source_lane].offered[parity];
 }
 
 void Launch::error(const char* kind, const std::string& where, const std::string& text) {

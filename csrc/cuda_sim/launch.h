@@ -1,5 +1,5 @@
-// Runs the blocks of a kernel one after another, each thread as a fiber; in random order, unless
-// the launch is in order.
+// Runs the blocks of a kernel one after another, each thread as a fiber. Blocks run in random order
+// unless the launch sets in_order.
 #pragma once
 
 #include <map>
@@ -12,32 +12,32 @@
 
 namespace fnet {
 
-// As in CUDA, for the fiber that runs.
+// As in CUDA, for the running fiber.
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace cuda_sim {
 
-// A constant is not written by anyone while the kernel runs. Flags order what is done before and
-// after, and themselves.
+// kConstantRead asserts that no thread writes the data while the kernel runs. kFlag is a release or
+// an acquire, which orders other accesses.
 enum class Touch { kRead, kConstantRead, kWrite, kFlag };
 
 class Launch {
  public:
-  // Whether the kernel ran, and without any error.
+  // Returns whether the kernel ran without errors.
   static bool run(const LaunchConfig& config, Fiber::Body kernel, void* arguments);
   static Launch& current() { return *current_; }
 
-  // What threads call. access() is false if memory must not be accessed.
+  // Kernel threads call these. access() returns false if the access is not allowed.
   bool access(bool shared, const void* p, int bytes, Touch touch, const Place& place);
-  // Constants of the program, which kernels may read from now on.
-  void show(const char* name, const void* p, size_t bytes);
+  // Lets kernels read constants of the program from now on.
+  void add_constants(const char* name, const void* p, size_t bytes);
   void sync_threads(const Place& place) { wait(Wait::kBlock, place); }
   void sync_warp(const Place& place) { wait(Wait::kWarp, place); }
   void announce(unsigned* flag, const Place& place);
   void await(const unsigned* flag, const Place& place);
   uint64_t shuffle(uint64_t value, int source_lane, const Place& place);
   bool is_first_thread() const { return thread_ == 0; }
-  int lane() const { return thread_ % 32; }
+  int warp_lane() const { return thread_ % 32; }
   unsigned char* shared_base() { return reinterpret_cast<unsigned char*>(shared_.data); }
 
  private:
@@ -45,8 +45,8 @@ class Launch {
   struct Thread {
     Wait wait = Wait::kNothing;
     Place place;
-    // Two, used alternately: a lane may be one shuffle ahead of those that still read its last
-    // value.
+    // Two values, used alternately, because a thread may be one shuffle ahead of threads that still
+    // read its last value.
     uint64_t offered[2] = {};
     unsigned shuffles = 0;
   };
@@ -83,7 +83,7 @@ class Launch {
     dim3 by;  // blockIdx
   };
   std::map<const unsigned*, Announced> announced_;
-  std::vector<Acquired> acquired_;  // by this block
+  std::vector<Acquired> acquired_;  // by the running block
   int thread_ = 0;
   bool stuck_ = false;
   std::map<std::pair<std::string, std::string>, size_t> error_index_;

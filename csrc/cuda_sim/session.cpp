@@ -31,7 +31,7 @@ void* Session::output(const std::string& name, size_t bytes, const void* data) {
 
 char* Session::allocate(const std::string& name, size_t bytes, const void* data, bool writable) {
   void* memory = nullptr;
-  // The exact size, so that the address sanitizer sees an overrun too.
+  // The exact size, so that the address sanitizer also detects an overrun.
   if (posix_memalign(&memory, 256, bytes ? bytes : 1)) throw std::bad_alloc();
   if (data)
     memcpy(memory, data, bytes);

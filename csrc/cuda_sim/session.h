@@ -1,5 +1,5 @@
-// A simulated device: its memory, and a record of what its kernels did. Plain C++, for test
-// drivers.
+// A simulated device: its memory, and a record of its kernels' accesses and errors. Plain C++, for
+// test drivers.
 //
 //   Session session(seed);
 //   auto* x = static_cast<const float*>(session.input("x", data, bytes));
@@ -13,44 +13,31 @@
 #include <string>
 #include <vector>
 
+#include "cuda/launch_config.h"
 #include "cuda_sim/shadow.h"
 
-namespace fnet {
+namespace fnet::cuda_sim {
 
-struct dim3 {
-  unsigned x, y, z;
-  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
-};
-
-struct LaunchConfig {
-  const char* name = "";
-  dim3 grid = 1, block = 1;
-  size_t shared_bytes = 0;
-  void* stream = nullptr;
-  bool in_order = false;  // blocks run so, not in random order
-};
-
-namespace cuda_sim {
-
-// What the warps asked of memory at one place in the source. A request is one instruction of one
-// warp. Global memory moves 32-byte sectors, shared memory wavefronts of 32 banks of 4 bytes; ideal
-// is as many of them as the request needs at least:
-//   global: its distinct bytes / 32, rounded up
-//   shared: one for each part served at once, which is the warp, or its halves (quarters) for 8
-//           (16) bytes a lane
+// The memory requests of all warps at one place in the source. A request is one instruction of one
+// warp. A transaction is a 32-byte sector of global memory, or a wavefront of shared memory (32
+// banks of 4 bytes). `ideal` counts the minimum of transactions:
+//   global: distinct bytes of the request / 32, rounded up
+//   shared: one for each part of a warp that is served at once: the whole warp, or halves
+//   (quarters)
+//           for 8 (16) bytes per lane
 struct Access {
   std::string where;   // file:line:column
   std::string buffer;  // "shared", or the name given to the session
   bool write = false;
   int width = 0;  // bytes per lane
   uint64_t requests = 0;
-  uint64_t bytes = 0;  // global: what lanes share counts once a request
+  uint64_t bytes = 0;  // global: bytes that lanes share count once per request
   uint64_t transactions = 0, ideal = 0;
 };
 
 // kind: "out of range", "misaligned", "read-only", "uninitialised", "race", "not constant",
-// "divergence", "deadlock", "configuration". The text is of the first of `count` occurrences at one
-// place.
+// "divergence", "deadlock", "configuration". The text describes the first of `count` occurrences at
+// one place.
 struct Error {
   std::string kind, where, text;
   uint64_t count = 0;
@@ -75,12 +62,12 @@ struct Buffer {
   bool owned = true;
 };
 
-// One at a time; launch() finds it. Kernels may touch nothing but its buffers, which begin at
-// multiples of 256 bytes as cudaMalloc's do and live as long as the session.
+// Only one session may be open; launch() uses it. Kernels may access only its buffers, which begin
+// at multiples of 256 bytes, like those of cudaMalloc, and live as long as the session.
 class Session {
  public:
-  // shared_limit: of a block, by default that of sm_90. The seed orders blocks, and the threads of
-  // a block between two barriers.
+  // shared_limit: shared memory per block, by default that of sm_90. The seed determines the order
+  // of blocks, and of a block's threads between two barriers.
   explicit Session(uint64_t seed, size_t shared_limit = 227 * 1024);
   ~Session();
   Session(const Session&) = delete;
@@ -88,7 +75,7 @@ class Session {
 
   // A copy of data that kernels only read.
   const void* input(const std::string& name, const void* data, size_t bytes);
-  // Memory that kernels may write; it begins as a copy of data, or as NaN in every float format.
+  // Memory that kernels may write, initialised to a copy of data, or to NaN in every float format.
   void* output(const std::string& name, size_t bytes, const void* data = nullptr);
 
   const std::vector<LaunchReport>& launches() const { return launches_; }
@@ -107,5 +94,4 @@ class Session {
   std::vector<LaunchReport> launches_;
 };
 
-}  // namespace cuda_sim
-}  // namespace fnet
+}  // namespace fnet::cuda_sim

@@ -1,11 +1,11 @@
-// The last accesses to memory: finds two accesses of the same bytes, one of them a write, that no
-// barrier orders, whatever the order in which the threads ran.
+// Records the last accesses to memory and finds data races: two accesses of the same bytes, one of
+// them a write, that no barrier orders. The result does not depend on the order of execution.
 //
-// Time is counted in phases: it advances whenever a barrier lets threads go. An access made at time
-// t happened before one by thread u if a barrier that u passed let go at a time > t: one of u's
-// whole block, or, if the earlier one was by u's warp, one of that warp. Of another block's
-// accesses those happened before that it made before it announced a flag, if u passed a barrier
-// since its block awaited it.
+// Time is a number of phases: it advances whenever a barrier releases threads. An access at time t
+// happened before an access of thread u if u passed a barrier that was released after t: a barrier
+// of its block, or one of its warp if the earlier access was by that warp. An access of another
+// block happened before it if that block announced a flag later, u's block awaited the flag, and u
+// has passed a barrier since then.
 #pragma once
 
 #include <cstddef>
@@ -16,22 +16,22 @@
 
 namespace fnet::cuda_sim {
 
-// What a block has done that another has awaited: times [from, to), awaited at time `since`.
+// Accesses of another block at times [from, to), acquired at time `since`.
 struct Acquired {
   uint32_t from, to, since;
 };
 
-// When and by whom an access is made.
+// The time and the thread of an access.
 struct Moment {
   uint32_t now, launch_began, block_began, block_synced, warp_synced;
   uint16_t thread;
-  uint16_t site;  // passed through, for messages
+  uint16_t site;  // for messages
   std::span<const Acquired> acquired;
 };
 
 class Shadow {
  public:
-  // kNotConstant: read as constant and written by one launch, in whatever order.
+  // kNotConstant: one launch reads the data as constant and also writes it, in any order.
   enum class Fault { kNone, kRace, kUninitialised, kNotConstant };
   struct Finding {
     Fault fault = Fault::kNone;
@@ -39,7 +39,7 @@ class Shadow {
     uint16_t other_thread = 0;
   };
 
-  // Shared memory is new to each block; global memory is one for all blocks of a launch.
+  // Each block has new shared memory (per_block); all blocks of a launch share global memory.
   Shadow(size_t bytes, bool per_block)
       : per_block_(per_block),
         granules_(static_cast<Granule*>(calloc(bytes / kGranule + 1, sizeof(Granule)))) {}
@@ -62,7 +62,7 @@ class Shadow {
 
  private:
   static constexpr size_t kGranule = 2;  // the narrowest access
-  // Threads from here on stand for several.
+  // Thread numbers from this one on stand for several threads.
   static constexpr uint16_t kWarpOfMany = 1024, kManyWarps = 2048, kManyBlocks = 2049;
 
   struct Mark {
@@ -71,13 +71,13 @@ class Shadow {
   };
   struct Granule {
     Mark write, read;
-    uint32_t constant;  // when it was last read as such
+    uint32_t constant;  // the time of the last constant read
   };
   struct Free {
     void operator()(void* p) const { free(p); }
   };
 
-  bool forgotten(const Mark& mark, const Moment& m) const {
+  bool expired(const Mark& mark, const Moment& m) const {
     return mark.time < (per_block_ ? m.block_began : m.launch_began);
   }
   bool of_other_block(const Mark& mark, const Moment& m) const {
@@ -93,7 +93,7 @@ class Shadow {
   }
 
   bool ordered(const Mark& mark, const Moment& m) const {
-    if (forgotten(mark, m)) return true;
+    if (expired(mark, m)) return true;
     if (of_other_block(mark, m)) return mark.thread != kManyBlocks && acquired(mark.time, m);
     return mark.time < m.block_synced || mark.thread == m.thread ||
            (mark.time < m.warp_synced && of_warp(mark, m.thread / 32));
@@ -101,10 +101,10 @@ class Shadow {
 
   Finding read(Granule& g, const Moment& m) const {
     Finding found;
-    if (per_block_ && forgotten(g.write, m)) found.fault = Fault::kUninitialised;
+    if (per_block_ && expired(g.write, m)) found.fault = Fault::kUninitialised;
     if (!ordered(g.write, m)) found = {Fault::kRace, g.write.site, g.write.thread};
     Mark mark = {m.now, m.thread, m.site};
-    if (!forgotten(g.read, m) && of_other_block(g.read, m))
+    if (!expired(g.read, m) && of_other_block(g.read, m))
       mark.thread = kManyBlocks;
     else if (!ordered(g.read, m))
       mark.thread = of_warp(g.read, m.thread / 32) ? kWarpOfMany + m.thread / 32 : kManyWarps;

@@ -46,7 +46,7 @@ FNET_FN Complex<T> plus_i(Complex<T> a, Complex<T> b) {
   return {a.re - b.im, a.im + b.re};
 }
 
-// -i a: a quarter turn clockwise.
+// -i a.
 template <class T>
 FNET_FN Complex<T> mul_minus_i(Complex<T> a) {
   return {a.im, -a.re};

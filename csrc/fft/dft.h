@@ -1,8 +1,8 @@
 // Butterflies: Dft<R>::run(z) replaces z[0..R) by its forward DFT, z[k] <- sum_j z[j] exp(-2 pi i
 // jk / R).
 //
-// Three rules generate them all: R = 2; an odd prime by its symmetric pairs; a composite by
-// Cooley-Tukey. T is a float, a double or a vector of lanes; no code is specific to a width.
+// Three rules generate them all: R = 2, an odd prime by its symmetric pairs, and a composite by
+// Cooley-Tukey. T is a float, a double or a vector of lanes of any width.
 #pragma once
 
 #include "fft/roots.h"

@@ -11,7 +11,7 @@ FNET_FN constexpr I mirror(I n, I length) {
   return n == 0 ? 0 : length - n;
 }
 
-// How many of the indices 0..N-1 are needed when n and -n say the same: N / 2 + 1.
+// The number of indices up to the mirror: data that is equal at n and -n needs N / 2 + 1 of N.
 template <class I>
 FNET_FN constexpr I half_length(I length) {
   return length / 2 + 1;

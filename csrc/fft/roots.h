@@ -1,4 +1,4 @@
-// Roots of unity at compile time: cos and sin of 2 pi p / q, made in long double, rounded once.
+// Roots of unity at compile time: cos and sin of 2 pi p / q, computed in long double, rounded once.
 #pragma once
 
 #include "fft/complex.h"
@@ -37,7 +37,7 @@ constexpr double cos_turn(int p, int q) {
 // sin(a) = cos(a - pi / 2).
 constexpr double sin_turn(int p, int q) { return cos_turn(4 * p - q, 4 * q); }
 
-// z * exp(-2 pi i P / Q); multiples of an eighth of a turn cost no general product.
+// z * exp(-2 pi i P / Q). Multiples of pi / 4 avoid the general product.
 template <int P, int Q, class T>
 FNET_FN Complex<T> mul_root(Complex<T> z) {
   using S = Scalar<T>;

@@ -1,5 +1,5 @@
-// fnet_core_bench: the CPU kernels one by one, on one thread, for bench/passes.py; a copy with
-// streaming stores, for bench; how far apart cores are, for bench/measure.
+// fnet_core_bench: times the CPU kernels one by one, on one thread, for bench/passes.py. Also a
+// copy with streaming stores, and the core-to-core latency.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -27,7 +27,7 @@ namespace {
 
 using namespace fnet;
 
-// Aligned memory, written once so that its pages are there.
+// Aligned memory, written once so that its pages are mapped.
 struct Buffer {
   explicit Buffer(int64_t bytes)
       : size((bytes + 63) / 64 * 64), data(new (std::align_val_t{64}) char[size]) {
@@ -73,8 +73,8 @@ double handover_ns() {
   return best;
 }
 
-// Copies with non-temporal stores, as the kernels store y: `to` is not read. Both aligned to 16
-// bytes; the last bytes % 64 use plain stores.
+// Copies with the non-temporal stores that the kernels use for y, which do not read `to`. Both
+// pointers are aligned to 16 bytes; the last bytes % 64 use plain stores.
 void stream_copy(char* to, const char* from, int64_t bytes) {
   int64_t i = 0;
 #if defined(__x86_64__)
@@ -94,17 +94,17 @@ constexpr bool streams() {
 #endif
 }
 
-// What one round takes in shuffled order: one unit, or two that belong together.
+// One timed kernel: its name, the bytes it moves at least, and its call for a round.
 struct Timed {
   std::string name;
   int64_t moved;
   std::function<void(int64_t round)> body;
 };
 
-// For each kernel, and for a copy and a streaming copy that move as many bytes: the seconds of
-// `rounds` runs over one sequence [seq, hidden], and the bytes that the kernel reads and writes at
-// least. Cold: another sequence of `batch` in each round. Warm: the same one, right after an
-// untimed run.
+// Times `rounds` runs of each kernel over one sequence [seq, hidden], and of a copy and a streaming
+// copy of as many bytes. Returns, by name, the bytes that the kernel must at least move and the
+// seconds of each run. Cold: each round takes another sequence of `batch`. Warm: each round takes
+// the same one, after an untimed run.
 using Found = std::map<std::string, std::pair<int64_t, std::vector<double>>>;
 Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool narrow, bool warm) {
   const Kernels& kernels = active_kernels();
@@ -141,7 +141,7 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   const int64_t columns = (half_length(hidden) + 2 * width - 1) / (2 * width);
   const int64_t bands = (half_length(seq) + 2 * width - 1) / (2 * width);
 
-  // The row pass finds x and G where the column pass has left them, as it does in the op.
+  // The row pass finds x and G in the caches where the seq pass left them, as in the op.
   const Timed seq_fft{"seq_fft", bytes + spectrum, [&](int64_t b) {
                         kernels.seq_tiles(task, b, G.data, 0, columns, scratch.data);
                       }};
@@ -170,7 +170,7 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   for (int64_t round = 0; round < rounds; ++round) {
     std::shuffle(units.begin(), units.end(), chance);
     for (size_t u = 0; u < units.size(); ++u) {
-      // Cold: each unit of a round is at another place.
+      // Cold: each unit of a round takes another sequence.
       const int64_t b = warm ? 0 : (round * int64_t(units.size()) + int64_t(u)) * 3 % batch;
       if (warm)
         for (const Timed& part : units[u]) part.body(b);

@@ -1,4 +1,4 @@
-// CMake compiles this once per instruction set, whose flags, name and widths it defines.
+// CMake compiles this file once per instruction set, with its flags, name and widths.
 #include "testing/core_lanes.h"
 
 #include "cpu/simd/line_fft.h"

@@ -1,4 +1,4 @@
-// What the CPU kernels do in vectors, piece by piece and once per instruction set, for
+// Tests of the vector functions that the CPU kernels use, compiled once per instruction set, for
 // core_test.cpp.
 #pragma once
 
@@ -10,13 +10,13 @@ struct LaneTests {
   const char* isa;
   int width32, width64;
 
-  // float32 from a 16-bit dtype and back: in whole vectors, or one by one like the end of a row.
+  // Conversions between float32 and 16-bit dtypes: in vectors, or one by one like the end of a row.
   void (*widen)(DType, const void* from, int64_t count, bool one_by_one, float* to);
   void (*narrow)(DType, const float* from, int64_t count, bool one_by_one, void* to);
-  // The same with non-temporal stores; `to` is aligned to 64 bytes, count a multiple of 64.
+  // With non-temporal stores; `to` is aligned to 64 bytes, and count is a multiple of 64.
   void (*narrow_streaming)(DType, const float* from, int64_t count, void* to);
 
-  // The DFTs of as many lines as there are lanes, [lane, point] complex; plan is a LinePlan.
+  // The DFTs of one line per lane, [lane, point] complex; plan is a LinePlan.
   void (*line_fft32)(const void* plan, const float* from, void* scratch, float* to);
   void (*line_fft64)(const void* plan, const double* from, void* scratch, double* to);
 };

@@ -1,4 +1,4 @@
-// fnet_core_test: the torch-free core on NumPy arrays, for this project's tests alone.
+// fnet_core_test: the torch-free core on NumPy arrays, only for this project's tests.
 #include <pybind11/complex.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -34,7 +34,7 @@ py::array_t<std::complex<T>> dft(int radix, py::array_t<std::complex<T>> z) {
     Dft<R>::run(line);
     for (int i = 0; i < R; ++i) out.mutable_at(i) = {line[i].re, line[i].im};
   });
-  if (!known) throw py::value_error("no such radix");
+  if (!known) throw py::value_error("unsupported radix");
   return out;
 }
 
@@ -67,8 +67,8 @@ py::array_t<uint16_t> narrow(py::array_t<float> values) {
   return out;
 }
 
-// Memory of exactly `size` bytes between two guards, starting `skew` bytes off alignment to 64. A
-// sanitizer sees what goes past the end by itself; intact() tells it without one.
+// Memory of exactly `size` bytes between two guards, `skew` bytes after a multiple of 64. A
+// sanitizer detects an overrun by itself; without one intact() does.
 class Guarded {
  public:
   explicit Guarded(size_t size, size_t skew = 0)
@@ -91,7 +91,7 @@ class Guarded {
     void operator()(unsigned char* p) const { operator delete(p, std::align_val_t{64}); }
   };
   static constexpr size_t kGuard = 256;
-  static constexpr unsigned char kMark = 0xff;  // NaN, read as any of our dtypes
+  static constexpr unsigned char kMark = 0xff;  // NaN in all our dtypes
   size_t size_, skew_;
   std::unique_ptr<unsigned char, Delete> bytes_;
 };
@@ -115,7 +115,7 @@ DType dtype_of(const std::string& name) {
 const void* data_or_null(const std::optional<py::array>& a) { return a ? a->data() : nullptr; }
 
 void check(bool intact) {
-  if (!intact) throw std::runtime_error("a guard was written");
+  if (!intact) throw std::runtime_error("a kernel wrote to a guard");
 }
 
 MixArgs mix_args(const py::array& x, const std::string& dtype, double scale) {
@@ -129,9 +129,9 @@ MixArgs mix_args(const py::array& x, const std::string& dtype, double scale) {
   return args;
 }
 
-// x [batch, seq, hidden] with any batch and row strides, arrays in the storage type of `dtype`;
-// epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the general path's half
-// runs. Returns (y, normalized, rstd).
+// x is [batch, seq, hidden] with any batch and row strides; arrays have the storage type of
+// `dtype`. epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the second half of
+// the general path runs. Returns (y, normalized, rstd).
 py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale, double eps,
               std::optional<py::array> weight, std::optional<py::array> bias,
               std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots) {
@@ -160,8 +160,8 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
                         py::array(x.dtype(), shape, normalized.data()), rstd);
 }
 
-// G[k, m] of the last sequence of a batch, complex [seq / 2 + 1, hidden / 2 + 1], as the pass along
-// seq leaves it.
+// Runs the seq pass alone. Returns G[k, m] of the last sequence of a batch, complex [seq / 2 + 1,
+// hidden / 2 + 1].
 template <class R>
 py::array_t<std::complex<R>> seq_pass(py::array x, const std::string& dtype, double scale,
                                       int slots) {
@@ -183,7 +183,7 @@ py::array_t<std::complex<R>> seq_pass(py::array x, const std::string& dtype, dou
   return out;
 }
 
-// y = scale M(x) of one sequence [seq, hidden] in float32 or float64, by the pass along hidden from
+// Runs the row pass alone: y = scale M(x) of one sequence [seq, hidden] in float32 or float64, from
 // G.
 template <class R>
 py::array_t<R> row_pass(py::array_t<std::complex<R>> G, int64_t hidden, int64_t seq, int slots) {
@@ -206,7 +206,7 @@ py::array_t<R> row_pass(py::array_t<std::complex<R>> G, int64_t hidden, int64_t 
   return y;
 }
 
-// The plan of a call: (path, reason, workspace bytes, sequences in progress).
+// Returns the plan of a call: (path, reason, workspace bytes, sequences in progress).
 py::tuple plan(int64_t batch, int64_t seq, int64_t hidden, const std::string& dtype, int slots) {
   MixArgs args;
   args.batch = batch, args.seq = seq, args.hidden = hidden;
@@ -216,7 +216,7 @@ py::tuple plan(int64_t batch, int64_t seq, int64_t hidden, const std::string& dt
                         found.sequences());
 }
 
-// The vectors of the instruction set in use.
+// The vector functions of the instruction set in use.
 const LaneTests& lane_tests() {
 #if defined(__x86_64__)
   for (const LaneTests* tests : {&avx512_lane_tests, &avx2_lane_tests})
@@ -246,12 +246,12 @@ py::array_t<uint16_t> narrow_lanes(const std::string& dtype, py::array_t<float> 
   return py::array_t<uint16_t>(values.size(), static_cast<const uint16_t*>(to.data()));
 }
 
-// The DFT of each row of z [lanes, points], all at once, one in each lane.
+// The DFT of each row of z [lanes, points], one row per lane.
 template <class T>
 py::array_t<std::complex<T>> line_fft(py::array_t<std::complex<T>, py::array::c_style> z) {
   const int64_t width = sizeof(T) == 8 ? lane_tests().width64 : lane_tests().width32;
   const int64_t length = z.shape(1);
-  if (z.shape(0) != width || !has_factors(length)) throw py::value_error("no such lines");
+  if (z.shape(0) != width || !has_factors(length)) throw py::value_error("unsupported lines");
   const auto plan = line_plan<T>(length);
   Guarded scratch(size_t(line_extent(length) * width) * sizeof(std::complex<T>));
   py::array_t<std::complex<T>> out({width, length});
@@ -265,7 +265,7 @@ py::array_t<std::complex<T>> line_fft(py::array_t<std::complex<T>, py::array::c_
   return out;
 }
 
-// grad and normalized [rows, hidden]; returns (du / rstd, dweight, dbias).
+// grad and normalized are [rows, hidden]. Returns (du / rstd, dweight, dbias).
 py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::array> weight,
                     const std::string& dtype, int slots) {
   NormGradArgs args;

@@ -1,5 +1,5 @@
-// fnet_cuda_test: cuda/api.h on NumPy arrays, its kernels run by the simulator. Each function
-// returns what the kernels wrote and the reports of their launches.
+// fnet_cuda_test: cuda/api.h on NumPy arrays, with the kernels in the simulator. Each function
+// returns the outputs of the kernels and the reports of their launches.
 #include <pybind11/stl.h>
 
 #include <map>
@@ -15,7 +15,7 @@ namespace {
 namespace py = pybind11;
 using cuda_sim::Session;
 using Array = std::optional<py::array>;
-using Facts = std::tuple<int, int, int64_t>;  // of a device, in CudaDevice's order
+using Facts = std::tuple<int, int, int64_t>;  // the fields of a CudaDevice, in order
 
 CudaDevice device_of(const Facts& facts) {
   return {std::get<0>(facts), std::get<1>(facts), std::get<2>(facts)};
@@ -32,17 +32,17 @@ const void* optional_input(Session& session, const char* name, const Array& a) {
   return a ? cuda_sim::input(session, name, *a) : nullptr;
 }
 
-// `bytes` at p as a flat array of unsigned char; NumPy views it as what it is.
+// `bytes` at p as a flat array of unsigned char, which the tests view as another dtype.
 py::array_t<uint8_t> bytes_at(const void* p, int64_t bytes) {
   return cuda_sim::fetch(static_cast<const uint8_t*>(p), {bytes});
 }
 
-// What the two ways to a result have in common.
+// The arguments and results that both paths share.
 struct Problem {
   MixArgs args;
   int64_t bytes, rows;
 
-  // x [batch, seq, pitch] in the storage type, of which `hidden` columns count.
+  // x is [batch, seq, pitch] in the storage type; the kernels read `hidden` columns.
   Problem(Session& session, const py::array& x, int64_t hidden, const std::string& dtype,
           int epilogue, double scale, double eps, const Array& weight, const Array& bias,
           const Array& row_scale, bool train, bool in_place) {
@@ -94,7 +94,7 @@ py::dict mix(py::array x, int64_t hidden, const std::string& dtype, int epilogue
   return problem.results(session, mix_cuda(problem.args, plan, workspace, {}));
 }
 
-// The pass along seq alone, of the only slice: the packed spectrum, [batch, 2, seq / 2, pitch].
+// Runs the seq pass of the only slice. Returns the packed spectrum, [batch, 2, seq / 2, pitch].
 py::dict seq_pass(py::array x, const std::string& dtype, const Facts& facts, uint64_t seed) {
   Session session(seed);
   const Problem problem(session, x, x.shape(2), dtype, 0, 1, 0, {}, {}, {}, false, false);
@@ -107,7 +107,7 @@ py::dict seq_pass(py::array x, const std::string& dtype, const Facts& facts, uin
   return out;
 }
 
-// The pass along hidden alone: y = x + scale M(x), of a packed spectrum.
+// Runs the row pass alone: y = x + scale M(x), from a packed spectrum.
 py::dict row_pass(py::array x, const std::string& dtype, double scale, py::array spectrum,
                   const Facts& facts, uint64_t seed) {
   Session session(seed);
@@ -118,15 +118,15 @@ py::dict row_pass(py::array x, const std::string& dtype, double scale, py::array
   return problem.results(session, row_pass_cuda(problem.args, plan, 0, packed, {}));
 }
 
-// The general path's halves, with the one-sided spectrum of row_scale x given.
+// Runs the halves of the general path, from the one-sided spectrum of row_scale x.
 py::dict mix_from_spectrum(py::array x, int64_t hidden, const std::string& dtype, int epilogue,
                            double scale, double eps, Array weight, Array bias, Array row_scale,
                            bool train, bool in_place, py::array spectrum, uint64_t seed) {
   Session session(seed);
   const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
                         train, in_place);
-  const void* given = cuda_sim::input(session, "spectrum", spectrum);
-  return problem.results(session, mix_from_spectrum_cuda(problem.args, given, {}));
+  const void* one_sided = cuda_sim::input(session, "spectrum", spectrum);
+  return problem.results(session, mix_from_spectrum_cuda(problem.args, one_sided, {}));
 }
 
 py::dict widen_rows(py::array x, int64_t hidden, const std::string& dtype, Array row_scale,
@@ -141,7 +141,7 @@ py::dict widen_rows(py::array x, int64_t hidden, const std::string& dtype, Array
   return out;
 }
 
-// grad and normalized [rows, hidden].
+// grad and normalized are [rows, hidden].
 py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtype, Array weight,
                    Array rstd, bool sums, uint64_t seed) {
   using namespace py::literals;
@@ -170,7 +170,7 @@ py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtyp
   return out;
 }
 
-// The backward whole: dx, and the sums. All [batch, seq, hidden] but rstd [batch, seq].
+// The whole backward pass: dx and the sums. Arrays are [batch, seq, hidden], rstd [batch, seq].
 py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
                        const std::string& dtype, double scale, Array weight, bool sums,
                        const Facts& facts, uint64_t seed) {
@@ -205,7 +205,7 @@ py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
   return out;
 }
 
-// The sizes of the slices of a batch; none where there are no kernels.
+// The sizes of the slices of a batch; empty for lengths without kernels.
 std::vector<int64_t> slices(int64_t batch, int64_t seq, int64_t hidden, const std::string& dtype,
                             const Facts& facts) {
   MixArgs args;
@@ -225,9 +225,9 @@ std::vector<int> lengths() {
   return all;
 }
 
-// What a block of each kernel is, by index in the list: its name, threads, shared bytes, blocks
-// that the compiler leaves registers for, and elements of x that a thread takes: each point is two,
-// and as many are their mirror images.
+// The blocks of a kernel, by index in the list of shapes: name, threads, shared bytes, blocks per
+// multiprocessor that the registers allow, and elements of x per thread. A point is two elements
+// and their two mirror images.
 using Block = std::tuple<std::string, int, int, int, int>;
 
 template <class T, SeqKernel Kernel>

@@ -1,4 +1,4 @@
-// Sessions for Python: NumPy arrays in and out, reports as plain dicts and lists.
+// Helpers of sessions for Python: NumPy arrays in and out, reports as dicts and lists.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -16,7 +16,7 @@ const T* input(Session& session, const char* name, const py::array& x) {
   return static_cast<const T*>(session.input(name, dense.data(), size_t(dense.nbytes())));
 }
 
-// Copies what the device holds at p into a new array.
+// Copies the device memory at p to a new array.
 template <class T>
 py::array_t<T> fetch(const T* p, std::vector<py::ssize_t> shape) {
   return py::array_t<T>(std::move(shape), p);

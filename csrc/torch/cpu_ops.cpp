@@ -1,4 +1,4 @@
-// The ops on the CPU, and what Python asks about the build.
+// The ops on the CPU, and queries about plans and instruction sets.
 #include <algorithm>
 #include <string>
 
@@ -11,14 +11,14 @@
 namespace fnet::binding {
 namespace {
 
-// Below this many elements a slot is not worth waking a thread for.
+// A slot with fewer elements does not justify waking a thread.
 constexpr int64_t kElementsPerSlot = 1 << 14;
 
-// Elements that the backward pass of one slot takes at a time: their du stays in its L2.
+// The backward pass of one slot processes this many elements at a time, so that du stays in its L2.
 constexpr int64_t kBackwardSlice = 1 << 19;
 
-// Slots on torch's own pool. Each writes to its own scratch, so a nested call may run them one by
-// one.
+// Runs slots on torch's thread pool. Each slot has its own scratch, so a nested call may run them
+// one by one.
 Parallel torch_parallel(int64_t elements) {
   const int64_t threads = torch::stable::get_num_threads();
   const int slots = int(std::clamp<int64_t>(elements / kElementsPerSlot, 1, threads));
@@ -63,12 +63,12 @@ struct Cpu {
       return mix_by_torch_fft(part_of(args, begin, end), like, CpuHalves{plan, parallel});
     const Workspace workspace(plan.workspace_bytes);
     const Status status = mix_part_cpu(args, plan, begin, end, workspace.data(), parallel);
-    STD_TORCH_CHECK(status == Status::kOk, "fourier_mix: kernels refused shape [", args.batch, ", ",
-                    args.seq, ", ", args.hidden, "] with status ", int(status));
+    STD_TORCH_CHECK(status == Status::kOk, "fourier_mix: the kernels rejected shape [", args.batch,
+                    ", ", args.seq, ", ", args.hidden, "] with status ", int(status));
   }
 
-  // A few sequences at a time, while their du is in the caches; chunks of rows may run a little
-  // ahead of them.
+  // Processes a few sequences at a time, while their du is cached. Chunks of rows may extend past
+  // the sequences.
   static void backward(const NormGradArgs& norm, MixArgs args, const void* rstd,
                        const Tensor& like) {
     const Parallel parallel = mix_parallel(args);

@@ -28,9 +28,9 @@ Tensor rfft2_pairs(const Tensor& x) {
   } catch (const std::exception& error) {
     STD_TORCH_CHECK(false, "fnet_kernels: torch.fft.rfft2 failed for shape [", x.size(0), ", ",
                     x.size(1), ", ", x.size(2),
-                    "], for which there are no kernels of our own. Either memory is short or torch "
-                    "has no working FFT library here (MKL or pocketfft on a CPU, cuFFT on CUDA); "
-                    "torch.fft.rfft2 of a small tensor tells which. ",
+                    "], which fnet_kernels has no kernels for. Either memory is exhausted or torch "
+                    "has no working FFT library (MKL or pocketfft on a CPU, cuFFT on CUDA); test "
+                    "torch.fft.rfft2 with a small tensor. ",
                     error.what());
   }
 }

@@ -1,5 +1,5 @@
-// Lengths without kernels of our own: torch.fft's one-sided transform, then our mirror and
-// epilogue. Slices of the batch bound the memory of the spectrum.
+// The general path, for lengths without kernels: torch.fft's one-sided transform, then our mirror
+// and epilogue. Slices of the batch bound the memory of the spectrum.
 //
 // Halves are a backend's kernels before and after the transform: workspace(args) in bytes,
 // widen(args, wide), finish(args, spectrum, workspace).
@@ -14,7 +14,7 @@ namespace fnet::binding {
 // torch.fft.rfft2(x), contiguous, as real pairs [..., seq, hidden / 2 + 1, 2].
 Tensor rfft2_pairs(const Tensor& x);
 
-// One slice holds at least one sequence and, past that, at most 2^22 elements.
+// The sequences of one slice: as many as have 2^22 elements together, but at least one.
 inline int64_t general_path_slice(const MixArgs& args) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (args.seq * args.hidden), 1, args.batch);
 }
@@ -24,7 +24,7 @@ inline bool is_wide(const MixArgs& args) {
   return element_size(args.dtype) == compute_size(args.dtype) && !args.row_scale;
 }
 
-// The bytes that it allocates at a time.
+// The bytes that mix_by_torch_fft allocates at a time.
 template <class Halves>
 int64_t general_path_bytes(const MixArgs& args, const Halves& halves) {
   MixArgs part = args;
@@ -35,7 +35,7 @@ int64_t general_path_bytes(const MixArgs& args, const Halves& halves) {
          int64_t(halves.workspace(part));
 }
 
-// x [batch, seq, hidden] in the compute type, itself or a copy.
+// x [batch, seq, hidden] in the compute type: in place if possible, otherwise a copy.
 template <class Halves>
 Tensor wide_rows(const MixArgs& args, const Tensor& like, const Halves& halves) {
   const std::vector<int64_t> sizes{args.batch, args.seq, args.hidden};
@@ -49,7 +49,7 @@ Tensor wide_rows(const MixArgs& args, const Tensor& like, const Halves& halves) 
   return wide;
 }
 
-// The op for any lengths, on the device of `like`; y may be x.
+// The op for any lengths, on the device of `like`. y may be x.
 template <class Halves>
 void mix_by_torch_fft(const MixArgs& args, const Tensor& like, const Halves& halves) {
   const int64_t slice = general_path_slice(args);

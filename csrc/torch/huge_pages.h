@@ -1,6 +1,6 @@
-// On Linux, fresh memory costs a page fault per 4 KiB: for the outputs of a training step, as long
-// as the step itself. If the system grants huge pages on request ("madvise", the usual setting),
-// this requests them.
+// On Linux, new memory costs a page fault per 4 KiB. For the outputs of a training step the faults
+// take as long as the step itself. This header requests huge pages, which the usual system setting
+// ("madvise") grants.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ namespace fnet::binding {
 
 inline constexpr size_t kHugePage = 2 << 20;
 
-// Requests huge pages for `bytes` bytes at p, before they are written. A hint: it has no effect on
-// small or already mapped memory, and never fails.
+// Requests huge pages for `bytes` bytes at p. Call it before they are written: the hint has no
+// effect on small or already mapped memory. It never fails.
 inline void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] size_t bytes) {
 #ifdef __linux__
   const uintptr_t first = reinterpret_cast<uintptr_t>(p), last = first + bytes;

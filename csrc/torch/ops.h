@@ -1,5 +1,5 @@
-// The ops, written once over a backend. Allocation, checks and what is kept for the backward are
-// the same for all of them.
+// The ops, written once for all backends: checks, allocation, and the tensors saved for the
+// backward pass.
 #pragma once
 
 #include <concepts>
@@ -8,16 +8,16 @@
 
 namespace fnet::binding {
 
-// What a device brings. x and all its rows are aligned to kAlignment bytes, and a Scope lives as
-// long as the call.
+// The kernels of a device. The ops align x and all its rows to kAlignment bytes and keep a Scope
+// for the duration of the call.
 template <class B>
 concept Backend =
     requires(const MixArgs& args, const NormGradArgs& norm, const void* rstd, const Tensor& like) {
       { B::kAlignment } -> std::convertible_to<int64_t>;
       requires std::constructible_from<typename B::Scope, const Tensor&>;
-      // The mix by kernels or by the general path; the shape is not empty.
+      // The mix, by the kernels or the general path. The shape is not empty.
       { B::mix(args, like) } -> std::same_as<void>;
-      // LayerNorm's gradient to args.y, which is norm.du; then args.y += scale M(args.y).
+      // Writes LayerNorm's gradient to args.y, which is norm.du, then adds scale M(args.y) to it.
       { B::backward(norm, args, rstd, like) } -> std::same_as<void>;
     };
 
@@ -36,7 +36,7 @@ Tensor fourier_mix(Tensor x, double scale, bool residual) {
 
 struct NormOutputs {
   Tensor y;
-  std::optional<Tensor> normalized, rstd;  // in training alone
+  std::optional<Tensor> normalized, rstd;  // only in training
 };
 
 template <Backend B>
@@ -45,7 +45,7 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   const typename B::Scope scope(x);
   const Rows in(op, x, B::kAlignment);
   const DType dtype = dtype_of(op, x.scalar_type());
-  STD_TORCH_CHECK(eps >= 0, op, ": expected eps that is not negative, got ", eps);  // nor NaN
+  STD_TORCH_CHECK(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
   check_affine(op, "weight", weight, x, in.hidden);
   check_affine(op, "bias", bias, x, in.hidden);
   const auto w = contiguous(weight, B::kAlignment), b = contiguous(bias, B::kAlignment);

@@ -1,4 +1,4 @@
-// A plan as Python reads it: named results in one JSON object, from the object that runs.
+// Writes a plan as a JSON object for Python.
 #pragma once
 
 #include <string>

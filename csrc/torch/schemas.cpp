@@ -1,4 +1,4 @@
-// The contract of every op; each backend registers its own kernels for them.
+// The schemas of all ops. Each backend registers its kernels for them.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(fnet_kernels, m) {
@@ -8,23 +8,23 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def(
       "fused_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale) -> "
       "Tensor");
-  // The same, with what backward needs; normalized is empty when there is neither weight nor bias.
+  // Also returns what the backward pass reads. Without weight and bias `normalized` is empty.
   m.def(
       "fused_fourier_mix_train(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale)"
       " -> (Tensor y, Tensor normalized, Tensor rstd)");
-  // First order; dweight and dbias are empty when not needed.
+  // First-order gradients. dweight and dbias are empty unless needed.
   m.def(
       "fused_fourier_mix_backward(Tensor grad, Tensor normalized, Tensor rstd, Tensor? weight,"
       " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor "
       "dbias)");
 
-  // How the CPU runs a shape with the current threads and instruction set: a JSON object.
+  // The plan of a shape with the current threads and instruction set, as a JSON object.
   m.def("cpu_plan(int batch, int seq, int hidden, ScalarType dtype) -> str");
-  // Its workspace_bytes: what an op allocates besides its results.
+  // The bytes that an op allocates besides its results.
   m.def("workspace_bytes(int batch, int seq, int hidden, ScalarType dtype) -> int");
   m.def("cpu_isa() -> str");
   m.def("cpu_isas() -> str");
-  // Affects later calls, of all threads.
+  // Affects later calls of all threads.
   m.def("set_cpu_isa(str isa) -> ()");
   // Outputs of at least this many bytes use non-temporal stores; setting 0 restores the default.
   m.def("stream_bytes() -> int");

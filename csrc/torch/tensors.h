@@ -1,4 +1,4 @@
-// Between torch's tensors and the kernel API's structs, for every backend.
+// Conversions from torch's tensors to the structs of the kernel API.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -41,7 +41,8 @@ inline std::vector<int64_t> sizes_of(const Tensor& x) {
   return {x.sizes().begin(), x.sizes().end()};
 }
 
-// Uninitialised memory on the device of `like`. The stable ABI loses the allocator's message.
+// Uninitialised memory on the device of `like`. The error names the cause because the stable ABI
+// drops the allocator's message.
 inline Tensor new_empty(const Tensor& like, std::vector<int64_t> sizes, ScalarType type) {
   try {
     const Tensor t = torch::stable::new_empty(like, sizes, type);
@@ -64,7 +65,7 @@ inline bool is_aligned(const Tensor& t, int64_t alignment) {
   return reinterpret_cast<intptr_t>(t.const_data_ptr()) % alignment == 0;
 }
 
-// t, contiguous and aligned to `alignment` bytes: itself or a copy.
+// t, or a copy that is contiguous and aligned to `alignment` bytes.
 inline Tensor contiguous(const Tensor& t, int64_t alignment) {
   const Tensor dense = t.is_contiguous() ? t : torch::stable::contiguous(t);
   return is_aligned(dense, alignment) ? dense : torch::stable::clone(dense);

@@ -1,5 +1,5 @@
-// The ops on CUDA devices: on the current stream, without waiting, and with memory from torch's
-// allocator alone, so that a CUDA graph can capture them.
+// The ops on CUDA devices. They run on the current stream, do not wait, and use only memory from
+// torch's allocator, so a CUDA graph can capture them.
 #include <torch/csrc/stable/accelerator.h>
 
 #include <atomic>
@@ -15,19 +15,20 @@ namespace {
 
 void check(Status status, const CudaQueue& queue, const MixArgs& args) {
   if (status == Status::kOk) return;
-  STD_TORCH_CHECK(status == Status::kLaunchFailed, "fourier_mix on CUDA: kernels refused shape [",
-                  args.batch, ", ", args.seq, ", ", args.hidden, "] with status ", int(status));
+  STD_TORCH_CHECK(status == Status::kLaunchFailed,
+                  "fourier_mix on CUDA: the kernels rejected shape [", args.batch, ", ", args.seq,
+                  ", ", args.hidden, "] with status ", int(status));
   STD_TORCH_CHECK(
       !is_missing_architecture(queue.error),
       "fourier_mix on CUDA: this build of fnet_kernels has no kernels for this device (",
       error_text(queue.error),
-      "): build it on this machine, or name the device's compute capability in "
+      "): build it on this machine, or add the device's compute capability to "
       "TORCH_CUDA_ARCH_LIST");
   STD_TORCH_CHECK(false, "fourier_mix on CUDA: a kernel for shape [", args.batch, ", ", args.seq,
                   ", ", args.hidden, "] was not launched: ", error_text(queue.error));
 }
 
-// Whether all shapes take the general path: to measure one path against the other, and to test it.
+// Whether all shapes take the general path, for tests and comparisons.
 std::atomic<bool> general_path_only = false;
 
 template <class Plan>
@@ -52,7 +53,7 @@ CudaQueue current_queue(const Tensor& like) {
   return queue;
 }
 
-// The general path's kernels, around cuFFT as torch calls it, with torch's plan cache.
+// The general path's kernels. torch calls cuFFT between them and caches its plans.
 struct CudaHalves {
   const CudaQueue& queue;
 
@@ -90,8 +91,8 @@ struct Cuda {
       check(norm_mix_grad_cuda(norm, args, plan, workspace.mutable_data_ptr(), queue), queue, args);
       return;
     }
-    // float16 cannot hold du, which is grad over the deviation of a row: the mix applies the factor
-    // to each row instead.
+    // float16 cannot hold du, which is grad divided by the deviation of a row. The mix multiplies
+    // each row by rstd instead.
     if (args.dtype == DType::kFloat16) std::swap(norm.rstd, args.row_scale);
     const Tensor workspace = new_bytes(like, norm_grad_cuda_workspace(norm));
     check(norm_grad_cuda(norm, workspace.mutable_data_ptr(), queue), queue, args);
@@ -127,11 +128,11 @@ std::string cuda_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType typ
 }  // namespace fnet::binding
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fnet_kernels, m) {
-  // How a device runs a shape: a JSON object.
+  // The plan of a shape on a device, as a JSON object.
   m.def(
       "cuda_plan(int batch, int seq, int hidden, ScalarType dtype, int processors, "
       "int shared_bytes, int l2_bytes) -> str");
-  // "general": every shape takes the general path, in later calls; "auto": the default.
+  // "general" makes later calls take the general path for every shape; "auto" is the default.
   m.def("set_cuda_path(str path) -> ()");
 }
 

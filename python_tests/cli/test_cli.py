@@ -1,4 +1,4 @@
-"""The command line, in this process and, where the environment matters, in a fresh one."""
+"""The command line, in this process or, if the environment matters, in a new one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROOT = Path(fnet_kernels.__file__).parents[1]
 
 
 def fresh(script: str) -> subprocess.CompletedProcess[str]:
-    """Run `script` with the package importable, the way that this process has it."""
+    """Run `script` in a new process that imports the same package."""
     command = [sys.executable, "-c", f"import sys\n{script}"]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-#: Makes importing a module fail: {module: error}.
+#: Code that makes importing the module `name` raise `error`.
 BLOCK = """
 import importlib.abc
 class Block(importlib.abc.MetaPathFinder):
@@ -48,7 +48,7 @@ BROKEN_TORCH = BLOCK.format(name="torch", error="OSError('libc10.so: cannot open
 DOCTOR = "from fnet_kernels.cli import main; sys.exit(main(['doctor']))"
 
 
-def test_doctor_on_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_on_a_working_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
     for part in (
@@ -105,7 +105,7 @@ def test_doctor_names_an_unknown_instruction_set(monkeypatch: pytest.MonkeyPatch
     assert "auto" in str(broken.fix)
 
 
-def test_a_reader_may_leave_early() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     run = subprocess.run(
         f"'{sys.executable}' -m fnet_kernels doctor | true", shell=True, cwd=ROOT,
         text=True, capture_output=True,
@@ -135,13 +135,13 @@ def test_doctor_finds_wrong_results(
     assert out.endswith("2 broken\n")
 
 
-def test_doctor_takes_nan_for_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_rejects_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     right = functional.fused_fourier_mix
     monkeypatch.setattr(functional, "fused_fourier_mix", lambda *args: right(*args) * float("nan"))
     assert [f.name for f in doctor.examine() if f.fix] == ["kernels path", "general path"]
 
 
-def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_are_imported_when_run(monkeypatch: pytest.MonkeyPatch) -> None:
     command = types.ModuleType("fnet_kernels.demo.command")
     seen = []
     command.add_arguments = lambda parser: parser.add_argument("--seq")  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def test_commands_are_modules_imported_late(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen == ["512"]
 
 
-def test_a_command_that_does_not_import_says_why(
+def test_a_failing_import_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "fnet_kernels.demo.command", None)
@@ -159,11 +159,11 @@ def test_a_command_that_does_not_import_says_why(
     assert "fnet_kernels demo: " in capsys.readouterr().err
 
 
-def test_the_benchmark_says_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_names_its_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "--seconds", "1"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == "fnet_kernels bench: run `python -m bench` in the repository\n"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "fnet_kernels bench: run `python -m bench` in the repository\n"
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""fnet_core_bench: what bench/passes.py times."""
+"""fnet_core_bench, which bench/passes.py uses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 KERNELS = ("seq_fft", "row_fft", "norm_grad")
-
-
 KINDS = ("copy", "stream") if fnet_core_bench.streams() else ("copy",)
 
 
@@ -29,7 +27,7 @@ def test_every_kernel_is_timed_beside_copies(isa: str, warm: bool, narrow: bool)
         assert all(t > 0 for t in times), name
         assert x <= moved <= 4 * x, name
     assert found["norm_grad"][0] == 3 * x
-    # x in; about half of it out, in float32, rounded up to whole bands.
+    # Reads x and writes about half as many numbers in float32, rounded up to whole bands.
     assert x + spectrum <= found["seq_fft"][0] < x + 2.4 * spectrum
     for kernel in KERNELS:
         for kind in KINDS:
@@ -37,10 +35,10 @@ def test_every_kernel_is_timed_beside_copies(isa: str, warm: bool, narrow: bool)
 
 
 @pytest.mark.parametrize("size", [0, 16, 64, 1000, 4096])
-def test_the_streaming_copy_copies_all_and_no_more(size: int) -> None:
+def test_the_streaming_copy_copies_exactly_size_bytes(size: int) -> None:
     source = np.arange(8192, dtype=np.uint8)
     target = np.zeros_like(source)
-    # aligned to 16 bytes, as malloc gives it
+    # malloc aligns both to 16 bytes.
     fnet_core_bench.stream_copy(target.ctypes.data, source.ctypes.data, size)
     assert (target[:size] == source[:size]).all()
     assert not target[size:].any()

@@ -1,4 +1,4 @@
-"""16-bit conversions: every pattern widened, and rounding to nearest even; in vectors as well."""
+"""16-bit conversions, scalar and in vectors: widening of all patterns, rounding to nearest even."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATTERNS = np.arange(1 << 16, dtype=np.uint16)
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal bits, all NaN being one."""
+    """Whether all bits are equal, where any NaN equals any other."""
     nan = np.isnan(a) & np.isnan(b)
     return bool(((a.view(np.uint32) == b.view(np.uint32)) | nan).all())
 
@@ -34,7 +34,7 @@ def test_a_round_trip_changes_nothing(name: str) -> None:
 
 
 def values() -> np.ndarray:
-    """All numbers of both dtypes, the ties between neighbours, what is next to those, and more."""
+    """All numbers of both dtypes, the ties between them, the neighbours of ties, and others."""
     rng = np.random.default_rng(0)
     anything = rng.integers(0, 1 << 32, 200_000, dtype=np.uint64).astype(np.uint32)
     bits = PATTERNS.astype(np.uint32) << 16
@@ -54,7 +54,7 @@ def values() -> np.ndarray:
 
 
 def nearest_bfloat16(x: np.ndarray) -> np.ndarray:
-    """Of numbers, in float32; ties go to the even pattern, and what is too large to infinity."""
+    """Rounds numbers, not NaN, to bfloat16 in float32: ties to even, too large ones to infinity."""
     floor = x.view(np.uint32) & np.uint32(0xFFFF0000)
     candidates = np.stack([floor, floor + np.uint32(0x10000)])
     wide = candidates.view(np.float32).astype(np.float64)
@@ -69,8 +69,8 @@ def test_rounding() -> None:
     x = values()
     nan = np.isnan(x)
     with np.errstate(over="ignore"):
-        truth = x[~nan].astype(np.float16)
-    assert (core.narrow_float16(x[~nan]) == truth.view(np.uint16)).all()
+        expected = x[~nan].astype(np.float16)
+    assert (core.narrow_float16(x[~nan]) == expected.view(np.uint16)).all()
     finite = np.isfinite(x)
     assert same(core.widen_bfloat16(core.narrow_bfloat16(x[finite])), nearest_bfloat16(x[finite]))
     for name in ("bfloat16", "float16"):
@@ -89,8 +89,8 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 @pytest.mark.parametrize("one_by_one", [False, True])
-def test_lanes_widen_what_scalars_widen(name: str, one_by_one: bool) -> None:
-    for shift in range(3):  # the last few are fewer than the lanes
+def test_lanes_widen_like_scalars(name: str, one_by_one: bool) -> None:
+    for shift in range(3):  # so that the last vector is incomplete
         bits = np.roll(PATTERNS, shift)[shift:]
         assert same(core.widen_lanes(name, bits, one_by_one), getattr(core, f"widen_{name}")(bits))
 
@@ -98,10 +98,10 @@ def test_lanes_widen_what_scalars_widen(name: str, one_by_one: bool) -> None:
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 @pytest.mark.parametrize("how", [{}, {"one_by_one": True}, {"streaming": True}], ids=str)
-def test_lanes_round_as_scalars_round(name: str, how: dict[str, bool]) -> None:
+def test_lanes_round_like_scalars(name: str, how: dict[str, bool]) -> None:
     x = values()
     nan = np.isnan(x)
-    # As they come from 16 bits or from arithmetic: with a lower half of zeros (storage.h).
+    # NaN from 16 bits or from arithmetic has a lower half of zeros (storage.h).
     x[nan] = (x[nan].view(np.uint32) & 0xFFFF0000 | 0x00400000).view(np.float32)
     x, nan = x[: len(x) // 64 * 64], nan[: len(x) // 64 * 64]
     found = core.narrow_lanes(name, x, **how)

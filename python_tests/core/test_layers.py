@@ -1,4 +1,4 @@
-"""Who includes whom in csrc: the layering rule, and that API headers are all the binding sees."""
+"""The layering rule of csrc; the binding includes only API headers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 SOURCES = (".h", ".cpp", ".cu")
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
 API = {"core/args.h", "core/dtype.h", "cpu/api.h", "cuda/api.h"}
-#: By folder: the folders that it may include.
+#: By folder: the folders whose headers it may include.
 BELOW = {
-    "core": {"core", "fft"},  # one level
+    "core": {"core", "fft"},  # core and fft are one layer
     "fft": {"core", "fft"},
     "cpu": {"core", "fft", "cpu"},
     "cuda": {"core", "fft", "cuda"},
     "cuda_sim": {"core", "fft", "cuda", "cuda_sim"},
     "testing": {"core", "fft", "cpu", "cuda", "cuda_sim", "testing"},
 }
-#: The simulator stands in for CUDA's intrinsics.
+#: The simulator replaces CUDA's intrinsics.
 EXCEPTION = ("cuda/device.h", "cuda_sim/intrinsics.h")
 
 
 def includes(folder: str) -> set[tuple[str, str]]:
-    """(file, what it includes in quotes), relative to csrc."""
+    """Pairs of a file and a header that it includes in quotes, relative to csrc."""
     files = [path for path in (CSRC / folder).rglob("*") if path.suffix in SOURCES]
     return {
         (path.relative_to(CSRC).as_posix(), name)
@@ -34,7 +34,7 @@ def includes(folder: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("folder", BELOW)
-def test_a_layer_includes_only_those_below(folder: str) -> None:
+def test_a_layer_includes_only_lower_layers(folder: str) -> None:
     found = includes(folder) - {EXCEPTION}
     assert found
     assert {
@@ -43,7 +43,7 @@ def test_a_layer_includes_only_those_below(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["torch", "torch_cuda"])
-def test_the_binding_includes_api_headers_alone(folder: str) -> None:
+def test_the_binding_includes_only_api_headers(folder: str) -> None:
     kernels = {(file, name) for file, name in includes(folder) if not name.startswith("torch/")}
     assert kernels
     assert {(file, name) for file, name in kernels if name not in API} == set()

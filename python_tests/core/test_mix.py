@@ -1,4 +1,4 @@
-"""The kernel API on NumPy arrays, on every instruction set, between guards."""
+"""The kernel API on NumPy arrays between guards, on every instruction set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def stored(x: np.ndarray, dtype: str) -> np.ndarray:
-    """In a NumPy dtype, or as the bits of a 16-bit one."""
+    """x in a NumPy dtype, or as the bits of a 16-bit dtype."""
     narrow = getattr(core, f"narrow_{dtype}", None)
     return narrow(x.ravel().astype(np.float32)).reshape(x.shape) if narrow else x.astype(dtype)
 
@@ -62,9 +62,9 @@ def test_epilogues(shape: tuple[int, ...], dtype: str, tolerance: float) -> None
     assert_close(core.mix(x, dtype, 1)[0], x + m, tolerance)
     weight, bias = numbers(2, shape[-1], seed=1).astype(dtype)
     y, rows, rstd = core.mix(x, dtype, 2, eps=0.5, weight=weight, bias=bias)
-    truth = normalised(x + m, 0.5)
-    assert np.abs(rows - truth).max() <= tolerance * 3
-    assert np.abs(y - (truth * weight + bias)).max() <= tolerance * 10
+    expected = normalised(x + m, 0.5)
+    assert np.abs(rows - expected).max() <= tolerance * 3
+    assert np.abs(y - (expected * weight + bias)).max() <= tolerance * 10
     assert_close(rstd, 1 / np.sqrt((x + m).var(-1) + 0.5), tolerance)
 
 
@@ -80,7 +80,7 @@ def test_16_bit_storage(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("nan", [0x7FFF, 0xFFFF, 0x7F81 | 0x0400])
 def test_no_nan_is_rounded_to_a_number(dtype: str, nan: int) -> None:
-    """Whatever its bits: in x, in the factor of a row, in weight and bias."""
+    """NaN of any bits, in x, in the factor of a row, in weight and bias."""
     widen = getattr(core, f"widen_{dtype}")
     x, row = stored(numbers(2, 16, 40), dtype), stored(numbers(40, seed=1), dtype)
     factor = np.ones((2, 16), np.float32)
@@ -110,7 +110,7 @@ def test_strides_and_row_scale() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 64), (5, 33, 24), (2, 7, 200), (5, 2048, 520)])
-def test_slots_do_not_change_a_bit(shape: tuple[int, ...]) -> None:
+def test_bits_do_not_depend_on_slots(shape: tuple[int, ...]) -> None:
     x = numbers(*shape).astype(np.float32)
     first = core.mix(x, epilogue=2)[0]
     for slots in (2, 3, 5):
@@ -137,29 +137,29 @@ def stream_bytes() -> Iterator[Callable[[int], None]]:
 def test_streamed_outputs(
     epilogue: int, hidden: int, dtype: str, stream_bytes: Callable[[int], None]
 ) -> None:
-    """Rows of whole cache lines, here those of 96, are streamed; no bit depends on it."""
+    """Rows of 96 are whole cache lines and are streamed, rows of 98 are not. The bits are equal."""
     x = stored(numbers(3, 65, hidden), dtype)
     stream_bytes(x.nbytes + 1)
-    through = core.mix(x, dtype, epilogue, slots=2)
+    plain = core.mix(x, dtype, epilogue, slots=2)
     stream_bytes(x.nbytes)
-    past = core.mix(x, dtype, epilogue, slots=2)
+    streamed = core.mix(x, dtype, epilogue, slots=2)
     for i in range(3 if epilogue == 2 else 1):
-        assert past[i].tobytes() == through[i].tobytes()
+        assert streamed[i].tobytes() == plain[i].tobytes()
 
 
-def test_the_last_cache_sets_what_is_streamed(stream_bytes: Callable[[int], None]) -> None:
-    usual = core.stream_bytes()
-    assert 4 << 20 <= usual <= 16 << 20
+def test_the_last_level_cache_sets_the_streaming_limit(stream_bytes: Callable[[int], None]) -> None:
+    default = core.stream_bytes()
+    assert 4 << 20 <= default <= 16 << 20
     stream_bytes(123)
     assert core.stream_bytes() == 123
     stream_bytes(0)
-    assert core.stream_bytes() == usual
+    assert core.stream_bytes() == default
     info = Path("/proc/cpuinfo")
     processor = info.read_text() if info.exists() else ""
     sizes = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
-    if sizes and ("GenuineIntel" in processor or " topoext " in processor):  # what we ask knows it
+    if sizes and ("GenuineIntel" in processor or " topoext " in processor):  # has cpuid leaves
         last = int(sizes[-1].read_text().strip().removesuffix("K")) << 10
-        assert usual == min(max(4 << 20, last // 8), 16 << 20)
+        assert default == min(max(4 << 20, last // 8), 16 << 20)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (200, 33), (9000, 4)])
@@ -167,9 +167,9 @@ def test_norm_gradient(shape: tuple[int, int]) -> None:
     grad, weight = numbers(*shape).astype(np.float32), numbers(shape[1], seed=2).astype(np.float32)
     rows = normalised(numbers(*shape, seed=1), 1e-5).astype(np.float32)
     g = (grad * weight).astype(np.float64)
-    truth = g - g.mean(-1, keepdims=True) - rows * (g * rows).mean(-1, keepdims=True)
+    expected = g - g.mean(-1, keepdims=True) - rows * (g * rows).mean(-1, keepdims=True)
     du, dweight, dbias = core.norm_grad(grad, rows, weight, slots=2)
-    assert np.abs(du - truth).max() <= 1e-5
+    assert np.abs(du - expected).max() <= 1e-5
     assert np.abs(dweight - (grad * rows).sum(0, dtype=np.float64)).max() <= 1e-5 * shape[0]
     assert np.abs(dbias - grad.sum(0, dtype=np.float64)).max() <= 1e-5 * shape[0]
     for one, three in zip(

@@ -1,4 +1,4 @@
-"""The plan of a CPU call, and its two passes alone."""
+"""The plan of a CPU call, and each of its two passes alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def numbers(*shape: int) -> np.ndarray:
 
 
 def half_spectrum(x: np.ndarray) -> np.ndarray:
-    """G[k, m]: half of the transform along seq of x[n, m] + x[-n, -m]."""
+    """G[k, m], the transform along seq of (x[n, m] + x[-n, -m]) / 2."""
     mirrored = np.roll(x[::-1, ::-1], 1, (0, 1))
     G = np.fft.fft(x + mirrored, axis=0) / 2
     return G[: x.shape[0] // 2 + 1, : x.shape[1] // 2 + 1]
@@ -39,9 +39,7 @@ def assert_close(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-def test_the_pass_along_seq(
-    shape: tuple[int, int], dtype: str, tolerance: float, slots: int
-) -> None:
+def test_the_seq_pass(shape: tuple[int, int], dtype: str, tolerance: float, slots: int) -> None:
     x = numbers(2, *shape).astype(dtype)
     seq_pass = core.seq_pass32 if dtype == "float32" else core.seq_pass64
     assert_close(seq_pass(x, dtype, -0.5, slots), -0.5 * half_spectrum(x[1]), tolerance)
@@ -50,9 +48,7 @@ def test_the_pass_along_seq(
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-def test_the_pass_along_hidden(
-    shape: tuple[int, int], dtype: str, tolerance: float, slots: int
-) -> None:
+def test_the_row_pass(shape: tuple[int, int], dtype: str, tolerance: float, slots: int) -> None:
     x = numbers(*shape)
     row_pass = core.row_pass32 if dtype == "float32" else core.row_pass64
     y = row_pass(half_spectrum(x), shape[1], shape[0], slots)
@@ -68,9 +64,9 @@ def test_the_pass_along_hidden(
         ((17, 19), "seq and hidden"),
     ],
 )
-def test_the_plan_says_the_path_and_why(shape: tuple[int, int], reason: str) -> None:
+def test_the_plan_has_path_and_reason(shape: tuple[int, int], reason: str) -> None:
     path, why, workspace, sequences = core.plan(4, *shape, "float32", 2)
     assert (path, why) == ("general" if reason else "kernels", reason)
     assert workspace > 0
     assert sequences == 2
-    assert core.plan(3, 2048, 768, "float32", 2)[-1] == 1  # all slots share each
+    assert core.plan(3, 2048, 768, "float32", 2)[-1] == 1  # all slots share each sequence

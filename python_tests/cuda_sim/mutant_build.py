@@ -12,7 +12,7 @@ from types import ModuleType
 
 from tools.cuda_sim import ROOT
 
-#: Stands in for the dtypes and kernels that a mutant does not need.
+#: Replaces the dtypes and kernels that a mutant does not need.
 ABSENT = """
 #include "cuda/kernels.h"
 namespace fnet {
@@ -34,10 +34,10 @@ template <> int launch_row_grad(const RowGradArgs<Float16>&, int, void*) { retur
 
 
 def compiled(folder: Path, edits: Iterable[tuple[str, str, str]]) -> Path:
-    """fnet_cuda_test in float32 alone, for few lengths, built in `folder` from an edited copy.
+    """Build fnet_cuda_test in `folder` from an edited copy, for float32 and a few lengths only.
 
-    An edit is (file below csrc, what stands there once, what shall stand there instead). The module
-    is named like the folder: Python keeps one extension module of a name.
+    An edit is (file below csrc, text that occurs in it once, its replacement). The module has the
+    name of the folder, because Python loads only one extension module per name.
     """
     import pybind11
 
@@ -52,7 +52,7 @@ def compiled(folder: Path, edits: Iterable[tuple[str, str, str]]) -> Path:
     for name, old, new in [driver, *edits]:
         file = source / name
         text = file.read_text()
-        assert text.count(old) == 1, f"{name} holds {text.count(old)} times: {old}"
+        assert text.count(old) == 1, f"{name} contains {text.count(old)} times: {old}"
         file.write_text(text.replace(old, new))
     unity = folder / "unity.cpp"
     kernels = ("seq_fft", "row_fft", "row_grad", "seq_grad")
@@ -77,7 +77,7 @@ def compiled(folder: Path, edits: Iterable[tuple[str, str, str]]) -> Path:
 
 
 def loaded(library: Path) -> ModuleType:
-    """The module that `compiled` has built."""
+    """Import a module built by `compiled`."""
     spec = importlib.util.spec_from_file_location(library.stem, library)
     assert spec is not None
     assert spec.loader is not None

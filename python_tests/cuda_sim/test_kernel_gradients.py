@@ -1,4 +1,4 @@
-"""The CUDA kernels backward, simulated: LayerNorm's gradient, and dx = du + scale M(du)."""
+"""The CUDA backward kernels in the simulator: LayerNorm's gradient and dx = du + scale M(du)."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_backward_in_slices_and_any_order(hidden: int, dtype: str) -> None:
 
 
 def test_backward_of_more_lines_than_blocks() -> None:
-    """Threads take several lines, and the workspace for sums stays as it is."""
+    """Threads take several lines, and the workspace for sums does not grow."""
     device = (8, 227 << 10, 50 << 20)
     few, many = (Backward(batch, 16, 64, "bfloat16") for batch in (1, 1800))
     output = many.run(device=device)
@@ -111,7 +111,9 @@ def test_backward_of_more_lines_than_blocks() -> None:
     (name, threads, _, blocks, _) = MODULE.blocks("bfloat16")["row_grad"][0]
     assert (name, threads) == ("64", 8 * lines_of_a_block)
     grid = output["launches"][0]["grid"][0]
-    assert grid <= 8 * blocks < 1800 * lines / lines_of_a_block, "what the device holds at once"
+    assert grid <= 8 * blocks < 1800 * lines / lines_of_a_block, (
+        "as many blocks as the device runs at once"
+    )
     of_a_sequence = 16 * 20 * 8 + 3 * 16 * 4 + 2 * 3 * 4  # spectrum, edges, flags
     sums = 2 * 64 * 4
     assert output["workspace"] == 1800 * of_a_sequence + grid * sums
@@ -127,8 +129,8 @@ def test_backward_without_weight() -> None:
     np.testing.assert_array_equal(without["dx"], with_ones["dx"])
 
 
-def test_backward_of_float16_mixes_what_float16_would_lose() -> None:
-    """Rows of a large deviation have a du below float16's range; their mixing is within it."""
+def test_float16_mixes_a_du_below_its_range() -> None:
+    """Rows of large deviation have a du below the range of float16; its mixing is within range."""
     problem = Backward(2, 16, 1024, "float16")
     problem.grad = store(load(problem.grad, "float16") * 1e-3, "float16")
     problem.rstd *= np.float32(2e-5)
@@ -148,7 +150,7 @@ def test_backward_of_a_forward(dtype: str) -> None:
     output = second.run()
     second.check(output)
 
-    # From the very x: the kept rows were rounded to the dtype.
+    # The exact gradient from x itself, not from the saved rows, which are rounded.
     x, w, dy = (load(a, dtype) for a in (problem.stored, problem.weight, second.grad))
     du = norm_gradient(dy * w, *normalised(x + mixed(x)))
     exact = du + mixed(du)

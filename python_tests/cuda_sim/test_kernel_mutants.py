@@ -1,4 +1,4 @@
-"""Faults in the CUDA kernels that the tests beside this one must see."""
+"""Mutants of the CUDA kernels, which the tests in this folder must catch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from mutant_build import compiled, loaded
 from problems import Backward, Problem
 
-#: Forward and backward, as a mutant runs them: it has no kernel for the sums.
+#: The problems that a mutant runs, forward and backward. It has no kernel for the sums.
 RUNS = ((Problem, {}), (Backward, {"sums": False}))
 
 
@@ -37,7 +37,7 @@ def test_a_zeroed_or_perturbed_output_is_caught() -> None:
                     problem.check({**output, name: wrong.view(np.uint8)})
 
 
-#: (file below csrc, what stands there once, what a mutant has in its place)
+#: (file below csrc, text that occurs in it once, its replacement)
 Edit = tuple[str, str, str]
 BARRIER = "    if constexpr (I > 0) {\n      sync();\n      take_all<I>(z);"
 ANNOUNCE, EDGE = "  announce(flag(tile()));\n", "  if (K::fft().line == 0) {\n"
@@ -51,7 +51,7 @@ def barrier_kept(where: str) -> Edit:
 MUTANTS: dict[str, list[Edit]] = {
     "rows_without_barrier": [barrier_kept("Width > 1")],
     "columns_without_barrier": [barrier_kept("Width == 1")],
-    "mirror_of_what_is_read": [
+    "mirror_of_reads": [
         ("cuda/seq_fft.h", "? 2 - args.hidden : 2;", "? 1 - args.hidden : 1;"),
         (
             "cuda/row_grad.h",
@@ -59,7 +59,7 @@ MUTANTS: dict[str, list[Edit]] = {
             "row[i + 1] += four[2], row[i + 2] += four[1], row[i + 3] += four[0];",
         ),
     ],
-    "mirror_of_what_is_written": [
+    "mirror_of_writes": [
         (
             "cuda/row_epilogue.h",
             "const int minus_k = mirror(k, args.seq);",
@@ -71,11 +71,11 @@ MUTANTS: dict[str, list[Edit]] = {
             "last = K::kSeq - row - 2 * kLast - (row > 0);",
         ),
     ],
-    "nothing_awaited": [("cuda/seq_grad.h", AWAIT, "")],
+    "no_await": [("cuda/seq_grad.h", AWAIT, "")],
     "wrong_tile_awaited": [
         ("cuda/seq_grad.h", AWAIT, AWAIT.replace("(next_tile))", "(next_tile - 2))"))
     ],
-    "next_but_one_awaited": [
+    "late_tile_awaited": [
         (
             "cuda/seq_grad.h",
             AWAIT,
@@ -95,7 +95,7 @@ MUTANTS: dict[str, list[Edit]] = {
 
 @pytest.fixture(scope="module")
 def mutants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Path]]]:
-    """Each is compiled when it is its turn, on all cores."""
+    """All mutants by name, compiled in the background on all cores."""
     folder = tmp_path_factory.mktemp("mutants")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield {name: pool.submit(compiled, folder / name, MUTANTS[name]) for name in MUTANTS}
@@ -124,7 +124,7 @@ def test_a_removed_barrier_is_caught(
         assert wrong[kernel] & {"race", "uninitialised"}
 
 
-@pytest.mark.parametrize("name", ["mirror_of_what_is_read", "mirror_of_what_is_written"])
+@pytest.mark.parametrize("name", ["mirror_of_reads", "mirror_of_writes"])
 def test_a_mirror_off_by_one_is_caught(mutants: dict[str, Future[Path]], name: str) -> None:
     module = loaded(mutants[name].result())
     for shape in ((1, 16, 64), (1, 384, 768)):
@@ -135,15 +135,15 @@ def test_a_mirror_off_by_one_is_caught(mutants: dict[str, Future[Path]], name: s
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("nothing_awaited", "race"),
+        ("no_await", "race"),
         ("wrong_tile_awaited", "deadlock"),
-        ("next_but_one_awaited", "race"),
+        ("late_tile_awaited", "race"),
         ("tiles_in_wrong_order", "deadlock"),
         ("announced_too_early", "race"),
         ("flag_not_cleared", "uninitialised"),
     ],
 )
-def test_a_tile_that_takes_what_is_not_there_is_caught(
+def test_a_tile_that_reads_unordered_edges_is_caught(
     mutants: dict[str, Future[Path]], name: str, kind: str
 ) -> None:
     module = loaded(mutants[name].result())

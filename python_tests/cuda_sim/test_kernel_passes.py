@@ -1,4 +1,4 @@
-"""The two passes of the CUDA forward, each alone."""
+"""Each pass of the CUDA forward alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHAPES = [(2, 16, 64), (1, 384, 768)]
 
 
 def packed_spectrum(x: Array) -> Array:
-    """F[p, k, j] of cuda/kernels.h: even and odd rows apart, two real columns in one complex."""
+    """F[p, k, j] of cuda/kernels.h: even and odd rows separately, two real columns per line."""
     *_, seq, hidden = x.shape
     g = x + np.roll(x[:, ::-1, ::-1], 1, (1, 2))
     lines = (g[..., ::2] + 1j * g[..., 1::2])[..., : hidden // 4 + 1]
@@ -23,7 +23,7 @@ def packed_spectrum(x: Array) -> Array:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_pass_along_seq(shape: tuple[int, int, int], dtype: str) -> None:
+def test_the_seq_pass(shape: tuple[int, int, int], dtype: str) -> None:
     x = store(numbers(*shape), dtype)
     output = MODULE.seq_pass(x, dtype, H100, 0)
     assert output["status"] == OK
@@ -38,11 +38,11 @@ def test_the_pass_along_seq(shape: tuple[int, int, int], dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_pass_along_hidden(shape: tuple[int, int, int], dtype: str) -> None:
+def test_the_row_pass(shape: tuple[int, int, int], dtype: str) -> None:
     stored = store(numbers(*shape), dtype)
     x = load(stored, dtype)
     F = packed_spectrum(x)
-    padding = -F.shape[-1] % 4  # to whole sectors
+    padding = -F.shape[-1] % 4  # whole sectors
     F = np.pad(F, [(0, 0)] * 3 + [(0, padding)]).astype(np.complex64)
     output = MODULE.row_pass(stored, dtype, 0.5, F, H100, 0)
     assert output["status"] == OK

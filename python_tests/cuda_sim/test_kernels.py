@@ -1,4 +1,4 @@
-"""The CUDA kernels forward, simulated: right, race-free, and the same in any order."""
+"""The CUDA forward kernels in the simulator: correct, race-free, independent of order."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_training_keeps_the_normalised_rows_and_rstd(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", HIDDEN[:3])
-def test_strides_slices_and_seeds_change_no_bit(hidden: int, dtype: str) -> None:
+def test_bits_do_not_depend_on_strides_slices_and_seeds(hidden: int, dtype: str) -> None:
     problem = Problem(5, SEQ[0], hidden, dtype, RESIDUAL)
     whole = problem.run()
     problem.check(whole)
@@ -88,15 +88,15 @@ def test_no_affine_parameters() -> None:
     np.testing.assert_array_equal(without["y"], with_ones["y"])
 
 
-#: The sanitizers' build has a few lengths only.
-needs_all_lengths = pytest.mark.skipif(2048 not in SEQ, reason="a build of a few lengths")
+#: The build with sanitizers has only a few lengths.
+needs_all_lengths = pytest.mark.skipif(2048 not in SEQ, reason="build with few lengths")
 
 
 @needs_all_lengths
 @pytest.mark.parametrize(
     ("batch", "seq", "hidden", "dtype", "device", "sizes"),
     [
-        # A multiprocessor holds 8 blocks of seq_fft at 512 in bfloat16, and a sequence is 50.
+        # A multiprocessor runs 8 blocks of seq_fft at 512 in bfloat16, and a sequence has 50.
         (32, 512, 768, "bfloat16", H100, [16, 16]),
         (32, 512, 768, "bfloat16", (132, 227 << 10, 200 << 20), [16, 16]),  # half of the memory
         (64, 512, 768, "bfloat16", H100, [22, 21, 21]),
@@ -135,7 +135,7 @@ def test_slices_are_even_and_their_spectrum_small(batch: int, seq: int) -> None:
 @needs_all_lengths
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("seq", [2048, 2560, 3072, 4096, 8192])
-def test_a_device_of_99_kb_gets_blocks_that_fit(seq: int, dtype: str) -> None:
+def test_a_device_with_99_kb_gets_smaller_blocks(seq: int, dtype: str) -> None:
     problem = Problem(1, seq, 64, dtype)
     problem.check(problem.run(device=SMALL))
     second = Backward(1, seq, 64, dtype)
@@ -143,7 +143,7 @@ def test_a_device_of_99_kb_gets_blocks_that_fit(seq: int, dtype: str) -> None:
 
 
 @needs_all_lengths
-def test_a_device_without_the_shared_memory_is_told() -> None:
+def test_a_device_with_too_little_shared_memory_is_rejected() -> None:
     tiny = (40, 32 << 10, 4 << 20)
     assert Problem(1, 2048, 64, "float32").run(device=tiny)["status"] == UNSUPPORTED_LENGTH
     assert Backward(1, 2048, 64, "float32").run(device=tiny)["status"] == UNSUPPORTED_LENGTH
@@ -153,13 +153,13 @@ def test_a_device_without_the_shared_memory_is_told() -> None:
     assert MODULE.slices(1, 8192, 64, "bfloat16", tiny) == []
 
 
-def test_rows_may_not_be_scaled() -> None:
+def test_row_scale_is_rejected() -> None:
     scale = np.ones((2, 16), np.float32)
     for dtype in DTYPES:
         assert Problem(2, 16, 64, dtype).run(row_scale=scale)["status"] == UNSUPPORTED_ROW_SCALE
 
 
-def test_what_the_kernels_do_not_take() -> None:
+def test_unsupported_arguments_are_rejected() -> None:
     assert Problem(1, 17, 64, "float32").run()["status"] == UNSUPPORTED_LENGTH
     assert Problem(1, 16, 80, "float32").run()["status"] == UNSUPPORTED_LENGTH
     assert Problem(1, 16, 64, "float64").run()["status"] == UNSUPPORTED_DTYPE

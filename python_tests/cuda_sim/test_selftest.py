@@ -1,4 +1,4 @@
-"""The simulator itself: kernels whose results, costs and faults are known."""
+"""The simulator itself, on kernels with known results, costs and faults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def numbers(n: int) -> np.ndarray:
 
 
 def ratios(report: Report) -> dict[tuple[str, str], float]:
-    """Transactions over ideal for each buffer and direction."""
+    """The ratio of transactions to the ideal number, for each buffer and direction."""
     totals: dict[tuple[str, str], list[int]] = {}
     for access in report["accesses"]:
         key = (access["buffer"], "write" if access["write"] else "read")
@@ -60,7 +60,9 @@ def test_a_coalesced_copy_moves_each_sector_once(kernels: ModuleType, width: int
 
 
 @pytest.mark.parametrize(("stride", "sectors"), [(2, 2.0), (3, 3.0), (8, 8.0), (64, 8.0)])
-def test_strided_reads_cost_their_sectors(kernels: ModuleType, stride: int, sectors: float) -> None:
+def test_strided_reads_count_their_sectors(
+    kernels: ModuleType, stride: int, sectors: float
+) -> None:
     x = numbers(1024 * stride)
     y, report, _ = kernels.copy(x, 1024, stride, 1)
     np.testing.assert_array_equal(y, x[::stride])
@@ -72,7 +74,7 @@ def test_lanes_that_leave_a_loop_early_are_matched(kernels: ModuleType) -> None:
     y, report, _ = kernels.skewed_copy(x)
     np.testing.assert_array_equal(y, x)
     assert ratios(report) == {("x", "read"): 1.0, ("y", "write"): 1.0}
-    # 15 rounds of two warps; then 40 elements: a warp, and a quarter of one.
+    # 15 iterations of two warps, then 40 elements: one warp and a quarter of one.
     assert [access["requests"] for access in report["accesses"]] == [32, 32]
     assert [access["bytes"] for access in report["accesses"]] == [4000, 4000]
 
@@ -104,7 +106,7 @@ def test_bank_conflicts(kernels: ModuleType, pitch: int, swizzle: bool, conflict
     ("width", "step", "wavefronts", "ideal"),
     [
         (4, 1, 1, 1),
-        (4, 0, 1, 1),  # one word for all: read once
+        (4, 0, 1, 1),  # all lanes read one word, once
         (4, 8, 8, 1),
         (8, 1, 2, 2),  # by half warps
         (8, 2, 4, 2),
@@ -123,7 +125,7 @@ def test_wide_shared_reads_are_served_in_parts(
     assert (read["transactions"], read["ideal"]) == (wavefronts, ideal)
 
 
-# Barriers, and what happens without them.
+# Barriers, and faults without them.
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -145,7 +147,7 @@ def test_a_missing_barrier_is_a_race(kernels: ModuleType, missing: int, seed: in
 
 
 def test_the_order_of_threads_varies(kernels: ModuleType) -> None:
-    """So a missing barrier shows in the result as well."""
+    """A missing barrier therefore also changes the result."""
     x = numbers(1024)
     sums = {kernels.block_sum(x, 1, seed)[0].tobytes() for seed in range(8)}
     assert len(sums) > 1
@@ -198,17 +200,17 @@ def test_a_divergent_barrier_is_named(kernels: ModuleType, how: int, words: list
         assert error["kind"] == "divergence"
         for word in ["divergent_barrier block (0,0,0) thread 0", "kernels.cu:", *words]:
             assert word in error["text"]
-    # The machine is whole afterwards.
+    # The simulator works afterwards.
     assert kernels.block_sum(numbers(1024), -1, 0)[2] == 0
 
 
-def test_blocks_share_no_bytes_that_they_write(kernels: ModuleType) -> None:
+def test_blocks_must_not_write_shared_bytes(kernels: ModuleType) -> None:
     for seed in SEEDS:
         assert kinds(kernels.overlapping_blocks(False, seed)[1]) == {"race"}
         assert kinds(kernels.overlapping_blocks(True, seed)[1]) == set()
 
 
-def test_a_block_finds_what_the_one_it_awaits_has_announced(kernels: ModuleType) -> None:
+def test_a_block_sees_the_writes_before_an_awaited_flag(kernels: ModuleType) -> None:
     y, report, status = kernels.relay(0)
     assert (status, report["errors"]) == (0, [])
     np.testing.assert_array_equal(y, np.broadcast_to(np.arange(1, 5)[:, None], y.shape))
@@ -218,20 +220,20 @@ def test_a_block_finds_what_the_one_it_awaits_has_announced(kernels: ModuleType)
     ("how", "kind"),
     [(1, "race"), (2, "deadlock"), (3, "deadlock"), (4, "race"), (5, "race"), (6, "uninitialised")],
 )
-def test_blocks_that_await_wrongly(kernels: ModuleType, how: int, kind: str) -> None:
+def test_wrong_waits_are_reported(kernels: ModuleType, how: int, kind: str) -> None:
     _, report, status = kernels.relay(how)
     assert status != 0
     assert kind in kinds(report)
 
 
 @pytest.mark.parametrize("how", range(4))
-def test_what_is_read_as_constant_is_not_written(kernels: ModuleType, how: int) -> None:
+def test_constant_reads_of_written_data_are_reported(kernels: ModuleType, how: int) -> None:
     _, report, status = kernels.constant_reads(how)
     assert kinds(report) == (set() if how == 3 else {"not constant"})
     assert (status == 0) == (how == 3)
 
 
-# Memory that is not there, or not yet.
+# Memory out of bounds or uninitialised.
 
 
 @pytest.mark.parametrize(
@@ -267,13 +269,13 @@ def test_misaligned_vectors(kernels: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(("threads", "shared"), [(48, 0), (2048, 0), (0, 0), (32, 300_000)])
-def test_launches_that_no_device_takes(kernels: ModuleType, threads: int, shared: int) -> None:
+def test_impossible_launches_are_reported(kernels: ModuleType, threads: int, shared: int) -> None:
     _, report, status = kernels.wrong_launch(threads, shared)
     assert status != 0
     assert kinds(report) == {"configuration"}
 
 
-def test_there_is_no_device_without_a_session(kernels: ModuleType) -> None:
+def test_a_launch_needs_a_session(kernels: ModuleType) -> None:
     assert kernels.no_session() != 0
 
 
@@ -287,11 +289,11 @@ def test_many_blocks_of_many_threads(kernels: ModuleType) -> None:
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc")
-def test_nvcc_takes_the_same_source_without_a_warning(tmp_path: Path) -> None:
+def test_nvcc_compiles_the_same_source_without_warnings(tmp_path: Path) -> None:
     command = ["nvcc", "-std=c++20", "--expt-relaxed-constexpr", "-arch=sm_90", "-Icsrc"]
     strict = ["-Werror=all-warnings", "-Xcompiler=-Wall,-Wextra,-Werror", "-Xptxas=-Werror"]
     source = "csrc/testing/cuda_sim_selftest/kernels.cu"
-    # A preloaded sanitizer is for this process, not for the compiler.
+    # A preloaded sanitizer must not apply to the compiler.
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     command += [*strict, "-c", source, "-o", str(tmp_path / "k.o")]
     subprocess.run(command, cwd=ROOT, check=True, env=environment)

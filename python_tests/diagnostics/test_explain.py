@@ -11,14 +11,14 @@ from fnet_kernels._ops.load import operators
 
 
 def test_kernels() -> None:
-    it = explain((8, 512, 768))
-    assert it.path == "kernels"
-    assert prod(it.seq_radices) == 512
-    assert prod(it.hidden_radices) == 768
+    explanation = explain((8, 512, 768))
+    assert explanation.path == "kernels"
+    assert prod(explanation.seq_radices) == 512
+    assert prod(explanation.hidden_radices) == 768
     threads = torch.get_num_threads()
-    assert it.runs_on == f"{operators.cpu_isa()}, {threads} thread{'s'[: threads - 1]}"
+    assert explanation.runs_on == f"{operators.cpu_isa()}, {threads} thread{'s'[: threads - 1]}"
     spectrum = (512 // 2 + 1) * (768 // 2 + 1) * 8
-    assert spectrum < it.workspace_bytes < threads * spectrum * 1.6
+    assert spectrum < explanation.workspace_bytes < threads * spectrum * 1.6
 
 
 @pytest.mark.parametrize(
@@ -30,20 +30,20 @@ def test_kernels() -> None:
     ],
 )
 def test_general_path_names_the_length(shape: tuple[int, ...], named: str) -> None:
-    it = explain(shape)
-    assert it.path == "general"
-    assert f"because {named} has" in it.why
-    assert it.seq_radices == it.hidden_radices == ()
-    assert it.workspace_bytes > 0
+    explanation = explain(shape)
+    assert explanation.path == "general"
+    assert f"because {named} has" in explanation.why
+    assert explanation.seq_radices == explanation.hidden_radices == ()
+    assert explanation.workspace_bytes > 0
 
 
 def test_lengths_beyond_any_tensor() -> None:
     for power in (29, 30, 31, 33, 40, 50):
-        it = explain((1, 1 << power, 1))
-        assert it.path == ("kernels" if power <= 30 else "general")
+        explanation = explain((1, 1 << power, 1))
+        assert explanation.path == ("kernels" if power <= 30 else "general")
 
 
-def test_what_is_no_shape_is_an_error() -> None:
+def test_an_invalid_shape_is_an_error() -> None:
     for shape in ((-1, 4, 4), (2.0, 4)):
         with pytest.raises(
             ValueError, match="explain: a shape must consist of non-negative integers"
@@ -57,7 +57,7 @@ def test_empty() -> None:
         assert explain(shape).workspace_bytes == 0
 
 
-def test_tensor_and_shape_say_the_same() -> None:
+def test_tensor_and_shape_agree() -> None:
     x = torch.empty(2, 16, 24, dtype=torch.bfloat16)
     assert explain(x) == explain(x.shape, dtype=torch.bfloat16, device="cpu")
     assert explain(x) != explain(x.shape)
@@ -72,17 +72,18 @@ def test_workspace_is_in_the_compute_dtype() -> None:
     assert single < by_dtype[torch.double] < 3 * single
 
 
-def test_no_memory_is_needed_to_ask() -> None:
+def test_explaining_needs_no_memory() -> None:
     assert explain((1 << 20, 1 << 14, 1 << 14)).path == "kernels"
 
 
 def test_is_readable_and_frozen() -> None:
-    it = explain((8, 512, 768), dtype=torch.bfloat16)
-    text = str(it)
-    for part in ("[8, 512, 768]", "bfloat16", "cpu", "kernels", "512 = ", "768 = ", it.runs_on):
+    explanation = explain((8, 512, 768), dtype=torch.bfloat16)
+    text = str(explanation)
+    for part in ("[8, 512, 768]", "bfloat16", "cpu", "kernels", "512 = ", "768 = "):
         assert part in text
+    assert explanation.runs_on in text
     with pytest.raises(dataclasses.FrozenInstanceError):
-        it.path = "general"  # type: ignore[misc]
+        explanation.path = "general"  # type: ignore[misc]
 
 
 def test_errors_are_those_of_the_operator() -> None:

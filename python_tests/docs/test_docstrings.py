@@ -1,4 +1,4 @@
-"""The examples in the docstrings run, and every public name has one."""
+"""The examples in docstrings run, and every public name has one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import fnet_kernels
 
 ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").exists())
 PACKAGE = Path(fnet_kernels.__file__).parent
-#: By their text, so that a module with its first example is not forgotten here.
+#: All modules whose text contains an example.
 MODULES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted(PACKAGE.rglob("*.py"))

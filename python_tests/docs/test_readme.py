@@ -1,4 +1,4 @@
-"""The documents: every Python example runs, every link leads somewhere, the words are plain."""
+"""The documents: Python examples run, links resolve, words are plain."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ DOCUMENTS = [
     "bench/README.md",
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 ]
-#: ```python blocks, and those of a list item, which are indented.
+#: ```python blocks, also indented ones in list items.
 EXAMPLE = re.compile(r"^( *)```python\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-#: Words that CONTRIBUTING.md replaces by standard ones.
-PRIVATE = re.compile(
-    r"second(-level)? cache|last cache|past the caches|\b(promise|bar|wish|cure)(s|es)?\b|"
-    r"handover|so many",
-    re.IGNORECASE,
-)
+#: Private words, which CONTRIBUTING.md replaces by standard ones. Sources may have progress bars.
+WORDS = r"second(-level)? cache|last cache|past the caches|\b(promise|wish|cure)(s|es)?\b|so many"
+PRIVATE = re.compile(rf"{WORDS}|\bbars?\b|handover", re.IGNORECASE)
+SOURCES = [
+    path
+    for folder in ("csrc", "fnet_kernels", "build_backend")
+    for path in sorted((ROOT / folder).rglob("*.*"))
+    if path.suffix in (".h", ".cpp", ".cu", ".py", ".txt")
+]
 
 
 def examples(name: str) -> list[str]:
@@ -35,7 +38,7 @@ def examples(name: str) -> list[str]:
 
 
 def run(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Run the blocks of one document in one namespace, with a small model for each checkpoint."""
+    """Run the blocks of a document in one namespace, with a small model for each checkpoint."""
     if any("transformers" in code for code in examples(name)):
         transformers = pytest.importorskip("transformers")
         config = transformers.FNetConfig(
@@ -57,7 +60,7 @@ def test_the_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(name, monkeypatch)
 
 
-def test_the_readme_computes_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_results_are_correct(monkeypatch: pytest.MonkeyPatch) -> None:
     names = run("README.md", monkeypatch)
     x, y, m, model = (names[name] for name in ("x", "y", "m", "model"))
     assert (m - reference.fourier_mix(x)).abs().max() <= 1e-5 * m.abs().max()
@@ -67,7 +70,7 @@ def test_the_readme_computes_what_it_says(monkeypatch: pytest.MonkeyPatch) -> No
     assert out.last_hidden_state.dtype == torch.bfloat16
 
 
-#: Source paths that a document names: csrc/..., bench/..., and so on, and those relative to csrc.
+#: Source paths in a document: csrc/..., bench/..., and so on, or relative to csrc.
 NAMED = re.compile(
     r"`((?:csrc|fnet_kernels|bench|tools|docs|build_backend)/[\w./-]*|"
     r"(?:core|fft|cpu|cuda|torch|testing|cuda_sim)/[\w./-]+)`"
@@ -92,7 +95,7 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_links_lead_somewhere(name: str) -> None:
+def test_links_resolve(name: str) -> None:
     here = ROOT / name
     for link in re.findall(r"\]\(([^)\s]+)\)", here.read_text()):
         if re.match(r"https?://|\.\./\.\./actions/", link):
@@ -106,8 +109,18 @@ def test_the_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_words_and_lines(name: str) -> None:
     for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
-        said = re.sub(r"`[^`]*`|\([^)]*\)", "", line)
-        found = PRIVATE.search(said)
+        prose = re.sub(r"`[^`]*`|\([^)]*\)", "", line)
+        found = PRIVATE.search(prose)
         assert not found, f"{name}:{number}: {found and found[0]!r} is a private word"
         table_or_image = line.startswith(("|", "!", "[!"))
         assert len(line) <= 100 or table_or_image, f"{name}:{number}: {len(line)} columns"
+
+
+def test_the_words_of_sources() -> None:
+    private = re.compile(WORDS, re.IGNORECASE)
+    assert private.search("what cures it")
+    found = {
+        path.relative_to(ROOT).as_posix(): private.findall(path.read_text()) for path in SOURCES
+    }
+    assert len(found) > 100
+    assert {name: words for name, words in found.items() if words} == {}

@@ -1,4 +1,4 @@
-"""Patched `transformers` models give what stock ones give, and are restored exactly."""
+"""Patched `transformers` models agree with stock models and can be restored exactly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ transformers = pytest.importorskip("transformers")
 BATCH, SEQ, VOCABULARY = 2, 16, 100
 LABELS = torch.randint(4, VOCABULARY, (BATCH, SEQ))
 CLASSES = torch.tensor([0, 1])
-#: Every FNet class of transformers, with the labels that its loss takes.
+#: Every FNet class of transformers, with the labels of its loss.
 MODELS: dict[str, dict[str, Tensor]] = {
     "FNetModel": {},
     "FNetForPreTraining": {"labels": LABELS, "next_sentence_label": CLASSES},
@@ -45,8 +45,8 @@ def build(name: str = "FNetModel", **config: Any) -> Any:
         "num_hidden_layers": 2,
         "max_position_embeddings": 64,
         "tpu_short_seq_length": SEQ,
-        "layer_norm_eps": 0.1,  # large enough to be missed
-        "initializer_range": 0.3,  # with 0.02 all tokens come out nearly alike
+        "layer_norm_eps": 0.1,  # large enough for the tests to notice
+        "initializer_range": 0.3,  # with 0.02 all tokens have nearly the same result
     }
     return getattr(transformers, name)(transformers.FNetConfig(**{**defaults, **config})).eval()
 
@@ -63,16 +63,16 @@ def results(model: nn.Module, **kwargs: Any) -> list[Tensor]:
     return [t for v in values for t in (v if isinstance(v, tuple) else (v,)) if t is not None]
 
 
-def agree(ours: list[Tensor], truth: list[Tensor], tolerance: float) -> None:
-    assert len(ours) == len(truth) > 0
-    for a, b in zip(ours, truth, strict=True):
+def agree(ours: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+    assert len(ours) == len(expected) > 0
+    for a, b in zip(ours, expected, strict=True):
         assert a.dtype == b.dtype or tolerance > 1e-3
         assert relative_error(a, b) <= tolerance
 
 
-def test_what_differs_does_not_agree() -> None:
+def test_the_comparison_rejects_differences() -> None:
     model = build()
-    truth = results(model, **batch())
+    expected = results(model, **batch())
     mutants = [
         torch.zeros_like,
         lambda t: t.roll(1, -1),
@@ -81,13 +81,13 @@ def test_what_differs_does_not_agree() -> None:
     ]
     for mutant in mutants:
         with pytest.raises(AssertionError):
-            agree([*truth[:-1], mutant(truth[-1])], truth, 3e-2)
+            agree([*expected[:-1], mutant(expected[-1])], expected, 3e-2)
     with pytest.raises(AssertionError):
-        agree(truth[:-1], truth, 3e-2)
+        agree(expected[:-1], expected, 3e-2)
     for layer in model.encoder.layer:
         layer.fourier.output.LayerNorm.eps = 1e-12
     with pytest.raises(AssertionError):
-        agree(results(model, **batch()), truth, 1e-5)
+        agree(results(model, **batch()), expected, 1e-5)
 
 
 class FusedCalls(TorchDispatchMode):
@@ -100,7 +100,7 @@ class FusedCalls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_no_class_is_missing_here() -> None:
+def test_all_classes_are_tested() -> None:
     from transformers.models.fnet import modeling_fnet
 
     concrete = {name for name in modeling_fnet.__all__ if name.startswith(("FNetModel", "FNetFor"))}
@@ -127,17 +127,17 @@ def test_every_class_in_eval_and_train(name: str) -> None:
         model.zero_grad()
         sum(t.float().square().sum() for t in results(model, **inputs)).backward()
         gradients.append({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
-    ours_by_name, truth_by_name = gradients
-    assert ours_by_name.keys() == truth_by_name.keys()
-    scale = max(float(g.abs().max()) for g in truth_by_name.values())
-    for key, truth in truth_by_name.items():
-        assert float((ours_by_name[key] - truth).abs().max()) <= 1e-4 * scale, key
+    ours_by_name, expected_by_name = gradients
+    assert ours_by_name.keys() == expected_by_name.keys()
+    scale = max(float(g.abs().max()) for g in expected_by_name.values())
+    for key, expected in expected_by_name.items():
+        assert float((ours_by_name[key] - expected).abs().max()) <= 1e-4 * scale, key
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_class_in_bfloat16_where_stock_raises(name: str) -> None:
     stock = build(name).to(torch.bfloat16)
-    wide = results(copy.deepcopy(stock).float(), **batch(name))  # of the same rounded weights
+    wide = results(copy.deepcopy(stock).float(), **batch(name))  # from the same rounded weights
     with pytest.raises(RuntimeError, match="BFloat16"):
         stock(**batch(name))
     hf.patch_fnet(stock)
@@ -155,10 +155,10 @@ def test_every_class_in_bfloat16_where_stock_raises(name: str) -> None:
 def test_torch_compile_in_one_graph(train: bool) -> None:
     torch.compiler.reset()
     model = build(hidden_dropout_prob=0.0).train(train)
-    truth = results(model, **batch())
+    expected = results(model, **batch())
     hf.patch_fnet(model)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    agree(results(compiled, **batch()), truth, 1e-5)
+    agree(results(compiled, **batch()), expected, 1e-5)
 
 
 def test_gradient_checkpointing() -> None:
@@ -176,7 +176,7 @@ def test_gradient_checkpointing() -> None:
         assert torch.equal(parameters[name].grad, grad), name
 
 
-def test_parameters_and_keys_stay_the_same_objects_and_names() -> None:
+def test_parameters_and_keys_do_not_change() -> None:
     model = build()
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     keys, modules = list(model.state_dict()), dict(model.named_modules())
@@ -194,16 +194,16 @@ def test_parameters_and_keys_stay_the_same_objects_and_names() -> None:
 
 def test_save_and_load_both_ways(tmp_path: Path) -> None:
     model = build("FNetForMaskedLM")
-    truth = results(model, **batch())
+    expected = results(model, **batch())
     hf.patch_fnet(model)
-    model.save_pretrained(tmp_path)  # saved patched, loaded stock
+    model.save_pretrained(tmp_path)  # the saved model is patched, the loaded one stock
     loaded = transformers.FNetForMaskedLM.from_pretrained(tmp_path).eval()
-    agree(results(loaded, **batch()), truth, 1e-6)
+    agree(results(loaded, **batch()), expected, 1e-6)
     assert len(hf.patch_fnet(loaded).changed) == 2
-    agree(results(loaded, **batch()), truth, 1e-5)
+    agree(results(loaded, **batch()), expected, 1e-5)
 
 
-def test_patching_twice_is_patching_once() -> None:
+def test_patching_twice_has_no_further_effect() -> None:
     model = build()
     first, second = hf.patch_fnet(model), hf.patch_fnet(model)
     assert (
@@ -217,7 +217,7 @@ def test_patching_twice_is_patching_once() -> None:
 def test_unpatch_restores_exactly() -> None:
     model = build()
     stock = copy.deepcopy(model)
-    truth = results(model, **batch())
+    expected = results(model, **batch())
     hf.patch_fnet(model)
     report = hf.unpatch_fnet(model)
     assert report.changed == ("encoder.layer.0.fourier", "encoder.layer.1.fourier")
@@ -226,12 +226,12 @@ def test_unpatch_restores_exactly() -> None:
         assert type(ours) is type(theirs), name
         assert vars(ours).keys() == vars(theirs).keys(), name
     with FusedCalls() as calls:
-        assert all(map(torch.equal, results(model, **batch()), truth))
+        assert all(map(torch.equal, results(model, **batch()), expected))
     assert calls.count == 0
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies_of_a_patched_model_stand_alone(clone: Any) -> None:
+def test_copies_of_a_patched_model_are_independent(clone: Any) -> None:
     model = build()
     hf.patch_fnet(model)
     twin = clone(model)
@@ -245,14 +245,14 @@ def test_copies_of_a_patched_model_stand_alone(clone: Any) -> None:
 def test_tpu_optimized_layers_are_skipped() -> None:
     pytest.importorskip("scipy")
     model = build(use_tpu_fourier_optimizations=True)
-    truth = results(model, **batch())
+    expected = results(model, **batch())
     with pytest.warns(UserWarning, match=r"skipped 2 FNet layers.*use_tpu_fourier_optimizations"):
         report = hf.patch_fnet(model)
     assert report.changed == ()
     assert list(report.skipped) == ["encoder.layer.0.fourier", "encoder.layer.1.fourier"]
     assert "use_tpu_fourier_optimizations" in str(report)
     with FusedCalls() as calls:
-        assert all(map(torch.equal, results(model, **batch()), truth))
+        assert all(map(torch.equal, results(model, **batch()), expected))
     assert calls.count == 0
 
 
@@ -285,9 +285,9 @@ def test_autocast_keeps_the_residual_stream() -> None:
         ours = results(model, **batch())
     assert [t.dtype for t in ours] == [t.dtype for t in stock]
     exact = results(hf.unpatch_fnet(model) and model, **batch())
-    for mine, theirs, truth in zip(ours, stock, exact, strict=True):
-        # As far from float32 as the stock model under autocast is, whose other layers are ours too.
-        assert (mine - truth).abs().max() <= 1.5 * (theirs - truth).abs().max()
+    for mine, theirs, expected in zip(ours, stock, exact, strict=True):
+        # At most 1.5 times the error of the stock model, which shares all other layers.
+        assert (mine - expected).abs().max() <= 1.5 * (theirs - expected).abs().max()
 
 
 def test_a_model_inside_another_module() -> None:
@@ -295,7 +295,7 @@ def test_a_model_inside_another_module() -> None:
     assert len(hf.patch_fnet(model).changed) == 2
 
 
-def test_what_has_no_fnet_layers_is_an_error() -> None:
+def test_a_model_without_fnet_layers_is_an_error() -> None:
     bert = transformers.BertModel(
         transformers.BertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1)
     )
@@ -306,7 +306,7 @@ def test_what_has_no_fnet_layers_is_an_error() -> None:
             function("google/fnet-base")  # type: ignore[arg-type]
 
 
-def test_patching_warns_of_nothing() -> None:
+def test_patching_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hf.patch_fnet(build())

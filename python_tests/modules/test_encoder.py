@@ -16,7 +16,7 @@ def definition(layer: fk.FNetEncoderLayer, x: Tensor) -> Tensor:
     return layer.norm(h + ff)
 
 
-def test_layer_is_its_definition() -> None:
+def test_layer_matches_its_definition() -> None:
     layer = fk.FNetEncoderLayer(16, 32, dtype=torch.float64).eval()
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
@@ -25,7 +25,7 @@ def test_layer_is_its_definition() -> None:
     assert layer.mixing.eps == layer.norm.eps == 1e-12
 
 
-def test_layer_is_that_of_transformers() -> None:
+def test_layer_matches_transformers() -> None:
     transformers = pytest.importorskip("transformers")
     from transformers.models.fnet.modeling_fnet import FNetLayer
 
@@ -44,19 +44,19 @@ def test_layer_is_that_of_transformers() -> None:
 def test_dropout_is_on_the_feed_forward_only() -> None:
     layer = fk.FNetEncoderLayer(16, 32, dropout=1.0)
     x = torch.randn(2, 9, 16)
-    # With all of the feed-forward network dropped, what remains is the mixing.
+    # Dropping the whole feed-forward network leaves only the mixing.
     assert torch.equal(layer(x), layer.norm(layer.mixing(x)))
     assert not torch.equal(layer.eval()(x), layer.norm(layer.mixing(x)))
 
 
-def test_start_values() -> None:
+def test_initial_values() -> None:
     layer = fk.FNetEncoderLayer(64, 256)
     for dense in (layer.dense_in, layer.dense_out):
         assert 0.018 < dense.weight.std().item() < 0.022
         assert not dense.bias.any()
 
 
-def test_encoder_is_its_layers_in_turn() -> None:
+def test_encoder_applies_its_layers_in_order() -> None:
     encoder = fk.FNetEncoder(3, 16, 32, dropout=0.5, eps=1e-6, scale=0.1, dtype=torch.float64)
     assert len(encoder) == 3
     for layer in encoder:

@@ -23,8 +23,8 @@ def test_fused_fourier_mix_uses_all_its_settings() -> None:
     nn.init.normal_(mix.weight)
     nn.init.normal_(mix.bias)
     x = torch.randn(2, 8, 12, dtype=torch.float64)
-    truth = reference.fused_fourier_mix(x, mix.weight, mix.bias, 0.25, scale=0.5)
-    assert_close(mix(x), truth, factor=10)
+    expected = reference.fused_fourier_mix(x, mix.weight, mix.bias, 0.25, scale=0.5)
+    assert_close(mix(x), expected, factor=10)
 
 
 SETTINGS = [{}, {"bias": False}, {"elementwise_affine": False}]
@@ -63,7 +63,7 @@ def test_another_hidden_size_is_an_error(settings: dict[str, bool]) -> None:
         fk.FusedFourierMix(12, **settings)(torch.ones(2, 3, 4))
 
 
-def test_repr_shows_what_was_asked_for() -> None:
+def test_repr_shows_the_settings() -> None:
     assert repr(fk.FourierMix(0.5)) == "FourierMix(scale=0.5)"
     assert repr(fk.FusedFourierMix(12, 1e-5, bias=False)) == (
         "FusedFourierMix(12, eps=1e-05, elementwise_affine=True, bias=False, scale=1.0)"

@@ -1,4 +1,4 @@
-"""Derivatives: of every order, for every choice of inputs, and under torch's transforms."""
+"""Derivatives of every order, for every choice of inputs, and under torch's transforms."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_gradcheck_fused(wanted: str) -> None:
         arg.requires_grad_(name in wanted.split())
     mix = lambda *args: fk.fused_fourier_mix(*args, 1e-3, scale=0.3)  # noqa: E731
     assert gradcheck(mix, args)
-    if wanted != "bias":  # y is linear in bias: nothing to differentiate twice
+    if wanted != "bias":  # y is linear in bias, so its second derivative is zero
         assert gradgradcheck(mix, args)
 
 
@@ -66,10 +66,10 @@ def test_gradcheck_fused_on_the_general_path(shape: tuple[int, ...]) -> None:
     assert gradgradcheck(mix, args)
 
 
-@pytest.mark.parametrize("given", ["", "weight", "bias"])
-def test_gradcheck_fused_with_weight_or_bias_left_out(given: str) -> None:
+@pytest.mark.parametrize("affine", ["", "weight", "bias"])
+def test_gradcheck_fused_without_weight_or_bias(affine: str) -> None:
     x, weight, bias = inputs(2, 4, 7)
-    args = (x, weight if given == "weight" else None, bias if given == "bias" else None)
+    args = (x, weight if affine == "weight" else None, bias if affine == "bias" else None)
     assert gradcheck(fk.fused_fourier_mix, args)
     assert gradgradcheck(fk.fused_fourier_mix, args)
 
@@ -99,26 +99,26 @@ def test_gradients_in_every_dtype(
     wide = [t.detach().double().requires_grad_() for t in args]
     grad = torch.randn(shape).to(dtype)
     ours = torch.autograd.grad(fk.fused_fourier_mix(*args), args, grad, create_graph=create_graph)
-    truth = torch.autograd.grad(reference.fused_fourier_mix(*wide), wide, grad.double())
-    for a, b in zip(ours, truth, strict=True):
+    expected = torch.autograd.grad(reference.fused_fourier_mix(*wide), wide, grad.double())
+    for a, b in zip(ours, expected, strict=True):
         assert a.dtype == dtype
         assert relative_error(a, b) <= tolerance
 
 
 def test_expanded_and_strided_gradients() -> None:
     args = inputs(3, 8, 6)
-    for shape in ((), (3, 6, 8)):  # from y.sum(): all strides 0; from a transposed consumer
+    for shape in ((), (3, 6, 8)):  # all strides 0, as from y.sum(); transposed
         grad = torch.randn(shape, dtype=torch.float64)
         grad = grad.expand(3, 8, 6) if shape == () else grad.transpose(1, 2)
         ours = torch.autograd.grad(fk.fused_fourier_mix(*args, 1e-3), args, grad)
-        truth = torch.autograd.grad(reference.fused_fourier_mix(*args, 1e-3), args, grad)
-        scale = max(float(t.abs().max()) for t in truth)
-        for a, b in zip(ours, truth, strict=True):
+        expected = torch.autograd.grad(reference.fused_fourier_mix(*args, 1e-3), args, grad)
+        scale = max(float(t.abs().max()) for t in expected)
+        for a, b in zip(ours, expected, strict=True):
             assert float((a - b).abs().max()) <= 1e-12 * scale
 
 
 class Calls(TorchDispatchMode):
-    """Records which operators of this library run."""
+    """Records the operators of this library that run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ NEEDED = [
 
 
 @pytest.mark.parametrize(("wanted", "backward", "saved"), NEEDED)
-def test_work_and_memory_are_what_the_wanted_gradients_need(
+def test_only_needed_gradients_cost_work_and_memory(
     wanted: str, backward: list[str], saved: int
 ) -> None:
     args = inputs(2, 5, 6, requires_grad=False)
@@ -167,9 +167,9 @@ def test_without_gradients_the_inference_operator_runs() -> None:
 
 
 def agree(transform: Callable[[Function], Any]) -> None:
-    """`transform` gives the same for this library as for the reference."""
-    ours, truth = transform(fk.fused_fourier_mix), transform(reference.fused_fourier_mix)
-    torch.testing.assert_close(ours, truth, rtol=1e-9, atol=1e-9)
+    """Check that `transform` has the same result for this library and the reference."""
+    ours, expected = transform(fk.fused_fourier_mix), transform(reference.fused_fourier_mix)
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_func_grad() -> None:
@@ -230,8 +230,8 @@ def test_jvp_and_hessian_under_torch_func(affine: bool) -> None:
             torch.func.hessian(lambda x: module.fourier_mix(x).sin().sum())(x),
         ]
 
-    for ours, truth in zip(both(fk), both(reference), strict=True):
-        assert_close(ours, truth, 100)
+    for ours, expected in zip(both(fk), both(reference), strict=True):
+        assert_close(ours, expected, 100)
 
 
 def test_forward_over_reverse() -> None:
@@ -269,8 +269,8 @@ def test_compiled_backward_takes_every_length(backend: str) -> None:
     for seq in (7, 16, 37):
         args = inputs(2, seq, 12)
         ours = torch.autograd.grad(compiled(*args), args)
-        truth = torch.autograd.grad(loss(reference.fused_fourier_mix)(*args), args)
-        for a, b in zip(ours, truth, strict=True):
+        expected = torch.autograd.grad(loss(reference.fused_fourier_mix)(*args), args)
+        for a, b in zip(ours, expected, strict=True):
             assert relative_error(a, b) <= 1e-11
         frames.append(counter.frame_count)
     assert len(set(frames)) == 1
@@ -298,8 +298,8 @@ def test_autocast_trains_float32_parameters(dtype: torch.dtype) -> None:
         y = fk.fused_fourier_mix(args[0].to(dtype), *args[1:])
     assert y.dtype == dtype
     ours = torch.autograd.grad(y.float().sin().sum(), args)
-    truth = torch.autograd.grad(loss(reference.fused_fourier_mix)(*args), args)
-    for a, b in zip(ours, truth, strict=True):
+    expected = torch.autograd.grad(loss(reference.fused_fourier_mix)(*args), args)
+    for a, b in zip(ours, expected, strict=True):
         assert a.dtype == torch.float32
         assert relative_error(a, b) <= (1e-5 if dtype == torch.float32 else 2e-2)
 
@@ -316,11 +316,11 @@ def test_distributed_data_parallel(tmp_path: Any) -> None:
         "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
     )
     try:
-        step()  # its DistributedDataParallel is gone when the group goes: else they may deadlock
+        step()  # frees its DistributedDataParallel before the group, which could deadlock otherwise
     finally:
         dist.destroy_process_group()
-    truth = torch.func.grad(loss(reference.fused_fourier_mix), (1, 2))(
+    expected = torch.func.grad(loss(reference.fused_fourier_mix), (1, 2))(
         x, module.weight.detach(), module.bias.detach()
     )
-    assert_close(module.weight.grad, truth[0], factor=100)
-    assert_close(module.bias.grad, truth[1], factor=100)
+    assert_close(module.weight.grad, expected[0], factor=100)
+    assert_close(module.bias.grad, expected[1], factor=100)

@@ -1,4 +1,4 @@
-"""The same bits on every repeat and any number of threads, forward and backward."""
+"""Results are deterministic and do not depend on the number of threads, forward and backward."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_bits_do_not_depend_on_threads(shape: tuple[int, ...], dtype: torch.dtyp
             assert torch.equal(mine, first), f"{threads} threads"
 
 
-def test_the_comparison_sees_one_bit() -> None:
+def test_the_comparison_detects_one_bit() -> None:
     x = torch.randn(1, 64, 96)
     other = x.clone()
     other[0, 0, 0] = torch.nextafter(other[0, 0, 0], torch.tensor(9.0))

@@ -1,4 +1,4 @@
-"""Inputs as they come: strides, offsets, views."""
+"""Inputs with strides, offsets and views."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def of_dtype(dtype: torch.dtype, view: Callable[[], Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", VIEWS)
-def test_views_give_what_copies_give(name: str, dtype: torch.dtype) -> None:
+def test_views_and_copies_have_equal_results(name: str, dtype: torch.dtype) -> None:
     x = of_dtype(dtype, VIEWS[name])
     assert x.dtype == dtype
     before = x.clone()
@@ -64,7 +64,7 @@ def test_nothing_outside_x_is_read(hidden: int) -> None:
 def test_scratch_is_never_read_before_it_is_written() -> None:
     x = torch.randn(2, 60, 88)
     first = fused_fourier_mix(x)
-    for _ in range(20):  # freed memory full of NaN comes back as workspace
+    for _ in range(20):  # the workspace reuses freed memory full of NaN
         for size in (1 << 12, 1 << 15, 1 << 17, 1 << 20):
             torch.full((size,), float("nan"))
         assert torch.equal(fused_fourier_mix(x), first)

@@ -1,4 +1,4 @@
-"""A value that is not finite makes every element of its own sequence not finite, and no other's."""
+"""A non-finite value makes all elements of its own sequence non-finite, and no others."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Isas = Callable[[], Iterator[str]]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 SPECIAL = torch.tensor([float("nan"), float("inf"), float("-inf")])
 
-#: (seq, hidden): one number, one row, one column, neither; kernels, then the general path.
+#: (seq, hidden) of numbers, rows, columns and matrices, for the kernels and the general path.
 KERNELS = [(1, 1), (1, 5), (1, 64), (7, 1), (64, 1), (6, 10), (30, 44), (26, 77), (128, 96)]
 GENERAL = [(1, 17), (1, 1009), (37, 1), (6, 17), (37, 41), (38, 9)]
-#: Known misses, for each dtype one in each list. Half of a column's spectrum sees its entry at
-#: n = seq / 4 in the imaginary part alone, since butterflies turn by -i without a multiplication.
-#: The real part stays finite in `torch.fft`, and in our kernels where no second column shares the
-#: line (the last of a block), and so do outputs that follow from it alone.
-KERNELS_MISS = [(32, 6), (8, 12), (4, 8)]
-GENERAL_MISSES = [(4, 17), (37, 8)]
+#: Known exceptions; each list has at least one per dtype. The entry at n = seq / 4 affects half
+#: of its column's spectrum in the imaginary part only, because butterflies multiply by -i without
+#: arithmetic. The real part stays finite in `torch.fft`, and in our kernels if no second column
+#: shares the line (the last line of a block). Outputs that depend only on it stay finite too.
+KERNELS_EXCEPTIONS = [(32, 6), (8, 12), (4, 8)]
+GENERAL_EXCEPTIONS = [(4, 17), (37, 8)]
 
 
 def gradient(x: Tensor, grad: Tensor) -> Tensor:
@@ -33,13 +33,13 @@ def gradient(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def assert_contained(run: Callable[[Tensor], Tensor], clean: Tensor) -> None:
-    """Every other sequence of `clean` gets such a value: another one, or at another place."""
+    """Check `run` with a non-finite value in every second sequence of `clean`, at varied places."""
     odd = torch.arange(1, len(clean), 2)
     size = clean[0].numel()
     places, kinds = odd // 2 % size, (odd // 2 + odd // 2 // size) % 3
-    spoilt = clean.clone()
-    spoilt.view(len(clean), size)[odd, torch.randperm(size)[places]] = SPECIAL.to(clean)[kinds]
-    result = run(spoilt)
+    poisoned = clean.clone()
+    poisoned.view(len(clean), size)[odd, torch.randperm(size)[places]] = SPECIAL.to(clean)[kinds]
+    result = run(poisoned)
     assert not result[1::2].isfinite().any()
     assert torch.equal(result[::2], run(clean)[::2])
 
@@ -57,7 +57,7 @@ def assert_contract(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("seq", "hidden"), [*KERNELS, *GENERAL])
-def test_it_fills_its_sequence_alone(
+def test_it_fills_only_its_sequence(
     seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas
 ) -> None:
     kind = "kernels" if (seq, hidden) in KERNELS else "general"
@@ -65,24 +65,28 @@ def test_it_fills_its_sequence_alone(
     assert_contract(seq, hidden, dtype, each_isa)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="outputs that stay finite")
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="some outputs stay finite")
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("lengths", [KERNELS_MISS, GENERAL_MISSES], ids=["kernels", "general"])
-def test_known_misses(lengths: list[tuple[int, int]], dtype: torch.dtype, each_isa: Isas) -> None:
+@pytest.mark.parametrize(
+    "lengths", [KERNELS_EXCEPTIONS, GENERAL_EXCEPTIONS], ids=["kernels", "general"]
+)
+def test_known_exceptions(
+    lengths: list[tuple[int, int]], dtype: torch.dtype, each_isa: Isas
+) -> None:
     for seq, hidden in lengths:
         assert_contract(seq, hidden, dtype, each_isa)
 
 
 MUTANTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "a number again": lambda y: y.nan_to_num(),
-    "one number left": lambda y: y.index_fill(-1, torch.tensor(0), 1.0),
-    "one sequence further": lambda y: y.roll(1, 0),
-    "in the next one as well": lambda y: y + 0 * y.roll(1, 0),
+    "finite again": lambda y: y.nan_to_num(),
+    "one finite element": lambda y: y.index_fill(-1, torch.tensor(0), 1.0),
+    "in the next sequence": lambda y: y.roll(1, 0),
+    "also in the next sequence": lambda y: y + 0 * y.roll(1, 0),
 }
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_what_breaks_it_is_seen(mutant: str) -> None:
+def test_violations_are_detected(mutant: str) -> None:
     with pytest.raises(AssertionError):
         assert_contained(lambda x: MUTANTS[mutant](fourier_mix(x)), torch.randn(193, 6, 10))

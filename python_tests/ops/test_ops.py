@@ -1,4 +1,4 @@
-"""The public functions: results, layouts, errors, and how they compose with torch."""
+"""The public functions: results, layouts, errors, and composition with torch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_agrees_with_the_reference(shape: tuple[int, ...], dtype: torch.dtype) -
 
 
 @pytest.mark.parametrize("affine", [(0, 0), (1, 0), (0, 1)], ids=["plain", "weight", "bias"])
-def test_weight_and_bias_are_optional_each(affine: tuple[int, int]) -> None:
+def test_weight_and_bias_are_each_optional(affine: tuple[int, int]) -> None:
     x, *vectors = inputs(2, 8, 12, dtype=torch.float64)
     weight, bias = (v if wanted else None for v, wanted in zip(vectors, affine, strict=True))
     assert_close(
@@ -79,12 +79,12 @@ def test_any_strides(name: str) -> None:
     assert_close(fk.fourier_mix(x), reference.fourier_mix(x.double()))
     hidden = x.shape[-1]
     weight = torch.randn(2 * hidden)[::2]
-    truth = reference.fused_fourier_mix(x.double(), weight.double(), eps=1e-3)
-    assert_close(fk.fused_fourier_mix(x, weight, eps=1e-3), truth, factor=4)
+    expected = reference.fused_fourier_mix(x.double(), weight.double(), eps=1e-3)
+    assert_close(fk.fused_fourier_mix(x, weight, eps=1e-3), expected, factor=4)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 0)], ids=str)
-def test_empty_in_empty_out_as_in_layer_norm(shape: tuple[int, ...]) -> None:
+def test_empty_inputs_have_empty_results(shape: tuple[int, ...]) -> None:
     x = torch.empty(shape, requires_grad=True)
     weight = torch.ones(shape[-1], requires_grad=True)
     assert fk.fourier_mix(x).shape == shape
@@ -138,7 +138,7 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "words"), ERRORS)
-def test_errors_name_what_was_expected_and_what_came(
+def test_errors_name_expected_and_actual_values(
     call: Any, error: type[Exception], words: list[str]
 ) -> None:
     with pytest.raises(error) as caught:
@@ -147,12 +147,12 @@ def test_errors_name_what_was_expected_and_what_came(
         assert word in str(caught.value)
 
 
-def test_the_operators_check_for_themselves() -> None:
+def test_the_operators_check_their_arguments() -> None:
     with pytest.raises(RuntimeError, match=r"weight of shape \[4\], got 1 dims of 3 elements"):
         OPS.fused_fourier_mix(X, W[:3], None, 1e-5, 1.0)
     with pytest.raises(RuntimeError, match="bias of the dtype of x, Float, got Double"):
         OPS.fused_fourier_mix(X, None, W.double(), 1e-5, 1.0)
-    with pytest.raises(RuntimeError, match="eps that is not negative, got -1"):
+    with pytest.raises(RuntimeError, match="a non-negative eps, got -1"):
         OPS.fused_fourier_mix(X, None, None, -1.0, 1.0)
 
 
@@ -203,7 +203,7 @@ def both(x: Tensor, weight: Tensor, bias: Tensor, ops: Any = fk) -> Tensor:
     return ops.fused_fourier_mix(ops.fourier_mix(x, scale=0.1), weight, bias)
 
 
-def test_compile_takes_every_length_without_compiling_anew() -> None:
+def test_compile_takes_every_length_without_recompiling() -> None:
     torch.compiler.reset()
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(both, fullgraph=True, dynamic=True, backend=counter)
@@ -212,7 +212,7 @@ def test_compile_takes_every_length_without_compiling_anew() -> None:
         x, weight, bias = inputs(batch, seq, 12, dtype=torch.float64)
         assert_close(compiled(x, weight, bias), both(x, weight, bias, reference), factor=10)
         frames.append(counter.frame_count)
-    assert len(set(frames)) == 1  # all after the first call reuse its graph
+    assert len(set(frames)) == 1  # later calls reuse the first graph
 
 
 @pytest.mark.parametrize("dynamic", [None, False])
@@ -274,31 +274,31 @@ def test_vmap(in_dims: Any, x_shape: Any, weight_shape: Any) -> None:
     ours = torch.vmap(fk.fused_fourier_mix, in_dims)(x, weight, bias)
     assert_close(ours, torch.vmap(reference.fused_fourier_mix, in_dims)(x, weight, bias), 10)
     if in_dims[0] is not None:
-        truth = torch.vmap(reference.fourier_mix, in_dims[0])(x)
-        assert_close(torch.vmap(fk.fourier_mix, in_dims[0])(x), truth)
-        # The operators have the rule too, for vmap inside of other transforms.
+        expected = torch.vmap(reference.fourier_mix, in_dims[0])(x)
+        assert_close(torch.vmap(fk.fourier_mix, in_dims[0])(x), expected)
+        # The operators also have the rule, for vmap within other transforms.
         op = torch.vmap(lambda x: OPS.fused_fourier_mix(x, None, None, 1e-5, 1.0), in_dims[0])
-        truth = torch.vmap(lambda x: reference.fused_fourier_mix(x, eps=1e-5), in_dims[0])(x)
-        assert_close(op(x), truth, 10)
+        expected = torch.vmap(lambda x: reference.fused_fourier_mix(x, eps=1e-5), in_dims[0])(x)
+        assert_close(op(x), expected, 10)
 
 
-def test_vmap_over_nothing() -> None:
+def test_vmap_over_an_empty_axis() -> None:
     x, weight = torch.randn(0, 5, 8), torch.randn(0, 8)
     assert torch.vmap(fk.fused_fourier_mix, (0, 0))(x, weight).shape == (0, 5, 8)
     for t in torch.vmap(lambda x, w: OPS.fused_fourier_mix_train(x, w, None, 1e-3, 1.0))(x, weight):
         assert t.shape[0] == 0
 
 
-@pytest.mark.parametrize("given", ["none", "shared", "mapped"])
-def test_vmap_of_the_training_operator(given: str) -> None:
+@pytest.mark.parametrize("kind", ["none", "shared", "mapped"])
+def test_vmap_of_the_training_operator(kind: str) -> None:
     x = torch.randn(3, 5, 8, dtype=torch.float64)
-    weight = {"none": None, "shared": torch.randn(8), "mapped": torch.randn(3, 8)}[given]
+    weight = {"none": None, "shared": torch.randn(8), "mapped": torch.randn(3, 8)}[kind]
     weight = None if weight is None else weight.double()
-    in_dims = (0, 0 if given == "mapped" else None)
+    in_dims = (0, 0 if kind == "mapped" else None)
     ours = torch.vmap(lambda x, w: OPS.fused_fourier_mix_train(x, w, None, 1e-3, 1.0), in_dims)(
         x, weight
     )
-    slices = weight if weight is not None and given == "mapped" else [weight] * 3
+    slices = weight if weight is not None and kind == "mapped" else [weight] * 3
     one_by_one = [
         OPS.fused_fourier_mix_train(x, w, None, 1e-3, 1.0) for x, w in zip(x, slices, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Identities of M(x) = Re(FFT2(x)), on shapes that hypothesis picks (docs/design.md, section 2)."""
+"""Identities of M(x) = Re(FFT2(x)) (docs/design.md), on shapes that hypothesis chooses."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def test_impulse_gives_a_cosine(seq: int, hidden: int, at: int) -> None:
     x = torch.zeros(seq, hidden, dtype=torch.float64)
     x[n, m] = 1
     k = torch.arange(seq).double()[:, None] * n / seq
-    turns = k % 1 + torch.arange(hidden).double() * m / hidden % 1
-    assert float((fourier_mix(x) - torch.cos(2 * torch.pi * turns)).abs().max()) < 1e-12
+    phase = k % 1 + torch.arange(hidden).double() * m / hidden % 1
+    assert float((fourier_mix(x) - torch.cos(2 * torch.pi * phase)).abs().max()) < 1e-12
 
 
 @quick
 @given(LENGTH, LENGTH, st.permutations(range(5)))
-def test_sequences_do_not_meet(seq: int, hidden: int, order: list[int]) -> None:
+def test_sequences_are_independent(seq: int, hidden: int, order: list[int]) -> None:
     x = numbers(5, seq, hidden)
-    # On the general path torch.fft may round a batch otherwise than its members.
+    # On the general path torch.fft may round a batch and its members differently.
     same = torch.equal if explain(x).path == "kernels" else torch.allclose
     whole = fused_fourier_mix(x, eps=1e-3)
     assert same(whole[order], fused_fourier_mix(x[order], eps=1e-3))

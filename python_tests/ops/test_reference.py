@@ -1,4 +1,4 @@
-"""The reference itself, against numpy.fft and against the definition."""
+"""The reference itself against numpy.fft and the definition."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def definition(x: torch.Tensor) -> torch.Tensor:
     seq, hidden = x.shape[-2:]
     k, n = torch.arange(seq).double(), torch.arange(seq).double()
     l, m = torch.arange(hidden).double(), torch.arange(hidden).double()  # noqa: E741
-    turns = (k[:, None] * n / seq)[:, None, :, None] + (l[:, None] * m / hidden)[None, :, None, :]
-    return torch.einsum("klnm,...nm->...kl", torch.cos(2 * math.pi * turns), x)
+    phase = (k[:, None] * n / seq)[:, None, :, None] + (l[:, None] * m / hidden)[None, :, None, :]
+    return torch.einsum("klnm,...nm->...kl", torch.cos(2 * math.pi * phase), x)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_fourier_mix_is_numpys(shape: tuple[int, ...]) -> None:
+def test_fourier_mix_matches_numpy(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, dtype=torch.float64)
-    truth = torch.from_numpy(np.fft.fft2(x.numpy()).real.copy())
-    assert_close(reference.fourier_mix(x), truth)
-    assert_close(reference.fourier_mix(x, scale=0.25), truth / 4)
+    expected = torch.from_numpy(np.fft.fft2(x.numpy()).real.copy())
+    assert_close(reference.fourier_mix(x), expected)
+    assert_close(reference.fourier_mix(x, scale=0.25), expected / 4)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:-1])
-def test_fourier_mix_is_its_definition(shape: tuple[int, ...]) -> None:
+def test_fourier_mix_matches_its_definition(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, dtype=torch.float64)
     assert_close(reference.fourier_mix(x), definition(x), factor=10)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.01])
-def test_fused_fourier_mix_is_its_definition(scale: float) -> None:
+def test_fused_fourier_mix_matches_its_definition(scale: float) -> None:
     x, weight, bias = (torch.randn(s, dtype=torch.float64) for s in ((2, 6, 10), (10,), (10,)))
     u = (x + scale * definition(x)).numpy()
     rows = (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + 0.5)
@@ -58,19 +58,19 @@ def test_fused_fourier_mix_is_its_definition(scale: float) -> None:
     )
 
 
-def test_the_truth_of_the_accuracy_tests_is_the_definition() -> None:
+def test_exact_results_match_the_definition() -> None:
     x, grad, weight, bias = (
         torch.randn(s, dtype=torch.float64) for s in ((2, 6, 10), (2, 6, 10), (10,), (10,))
     )
     found = exact.forward(x, weight, bias, 0.5)
-    truth = {"mix": definition(x), "residual": x + definition(x)}
-    truth["norm"] = layer_norm(truth["residual"], (10,), weight, bias, 0.5)
+    expected = {"mix": definition(x), "residual": x + definition(x)}
+    expected["norm"] = layer_norm(expected["residual"], (10,), weight, bias, 0.5)
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
     y = layer_norm(x + definition(x), (10,), weight, bias, 0.5)
     derivatives = torch.autograd.grad(y, leaves, grad)
     found |= exact.gradients(x, weight, 0.5, grad)
-    truth |= dict(zip(("x", "weight", "bias"), derivatives, strict=True))
-    for name, value in truth.items():
+    expected |= dict(zip(("x", "weight", "bias"), derivatives, strict=True))
+    for name, value in expected.items():
         assert_close(torch.from_numpy(found[name].astype(float)), value, factor=10)
 
 

@@ -1,4 +1,4 @@
-"""The CPU kernels' workspace stays with its thread: threads do not meet, and little stays."""
+"""The CPU workspace: private to its thread, bounded, and mostly freed after a call."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_workspace_serves_larger_and_smaller_shapes() -> None:
 
 @pytest.mark.usefixtures("threads_restored")
 def test_it_is_at_most_half_of_x() -> None:
-    """Although each thread has a spectrum of its own, half a sequence, where there are enough."""
+    """Also if each thread has its own spectrum, which is as large as half a sequence."""
     torch.set_num_threads(2)
     for seq, hidden in ((2048, 768), (4096, 1024)):
         x = 4 * seq * hidden
@@ -47,7 +47,7 @@ def test_it_is_at_most_half_of_x() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory from /proc")
-def test_a_large_workspace_is_given_back() -> None:
+def test_a_large_workspace_is_freed() -> None:
     def resident() -> int:
         line = next(
             text

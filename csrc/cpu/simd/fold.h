@@ -1,4 +1,4 @@
-// The fold, x -> lines of the pass along seq: g[n, m] = x[n, m] + x[-n, -m], in tiles of 2 W
+// The fold, from x to the lines of the seq pass: g[n, m] = x[n, m] + x[-n, -m], in tiles of 2 W
 // columns.
 #pragma once
 
@@ -9,22 +9,22 @@
 
 namespace fnet::FNET_ISA {
 
-// The sequence that the pass reads: row n of x enters the fold times weight[n].
+// The sequence that the pass reads. The fold multiplies row n of x by weight[n].
 template <class T>
 struct SeqInput {
   const T* x;
   int64_t row_stride;
-  // weight[n] = row_scale[n] * scale / 4: the fold's half and the unpacking's.
+  // weight[n] = row_scale[n] * scale / 4: fold and unpacking each contribute a factor of 1/2.
   const Compute<T>* weight;
 };
 
-// Rows of x are prefetched this far ahead of the fold: no hardware prefetcher follows accesses that
-// are a row apart. Into L2 only, since rows of a power of two share a few sets of L1.
+// Rows of x are prefetched this far ahead of the fold, because no hardware prefetcher follows
+// accesses one row apart. They go to L2 only: rows of power-of-two length share a few sets of L1.
 constexpr int64_t kRowsAhead = 32;
 
-// Point n of line i <- columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g, for i < count. No
-// column and no mirror column wraps round, except column 0: it is its own mirror, and its tile
-// comes alone (First).
+// Writes columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g to point n of line i, for i < count.
+// Columns and mirror columns do not wrap around, except column 0, which is its own mirror; its tile
+// is folded alone (First).
 template <int W, bool First, class T>
 void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
                    int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
@@ -52,7 +52,7 @@ void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int6
   }
 }
 
-// W columns of a row from m on, wrapping round, and their mirror columns, one by one.
+// Loads W columns of a row from m on, or their mirror columns, one by one and wrapping around.
 template <int W, class T>
 FNET_FN Lanes<Compute<T>, W> wrapped_columns(const T* row, int64_t hidden, int64_t m, bool up) {
   Compute<T> lane[W];
@@ -62,7 +62,7 @@ FNET_FN Lanes<Compute<T>, W> wrapped_columns(const T* row, int64_t hidden, int64
   return Lanes<Compute<T>, W>::load(lane);
 }
 
-// The same for the last tiles of a narrow x.
+// The fold for tiles that wrap around: the last ones of a small hidden size.
 template <int W, class T>
 void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
                   int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {

@@ -13,8 +13,8 @@ namespace fnet::FNET_ISA {
 template <class R>
 inline constexpr int kWidth = sizeof(R) == 8 ? FNET_WIDTH64 : FNET_WIDTH32;
 
-// A slot's scratch: 2 W rows of r and one row of u. On the kernels' path, fold weights and lines (a
-// group along seq or one along hidden) come before them.
+// A slot's scratch: 2 W rows of r and one row of u. On the kernels' path, fold weights and lines
+// come before them: as many as a group along seq or one line along hidden needs.
 template <class R>
 struct Scratch {
   static constexpr int W = kWidth<R>;
@@ -52,6 +52,15 @@ inline int64_t scratch_bytes(DType dtype, int64_t seq, int64_t hidden, bool has_
                                   : Scratch<float>(nullptr, seq, hidden, has_lines).bytes;
 }
 
+// Calls body(T{}, scratch) with the storage type of the task.
+template <class F>
+void with_scratch(const MixTask& task, void* base, bool has_lines, const F& body) {
+  const MixArgs& args = *task.args;
+  visit_dtype(args.dtype, [&](auto t) {
+    body(t, Scratch<Compute<decltype(t)>>(base, args.seq, args.hidden, has_lines));
+  });
+}
+
 template <class T>
 FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   using R = Compute<T>;
@@ -77,13 +86,19 @@ FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   return out;
 }
 
+// Calls body(row output of sequence b, scratch), then completes the non-temporal stores.
+template <class F>
+void write_rows(const MixTask& task, int64_t b, void* base, bool has_lines, const F& body) {
+  with_scratch(task, base, has_lines,
+               [&]<class T>(T, const Scratch<Compute<T>>& s) { body(row_output<T>(task, b), s); });
+  if (task.streams) end_streaming();
+}
+
 inline void seq_tiles(const MixTask& task, int64_t b, void* G, int64_t begin, int64_t end,
                       void* scratch) {
   const MixArgs& args = *task.args;
-  visit_dtype(args.dtype, [&](auto t) {
-    using T = decltype(t);
+  with_scratch(task, scratch, true, [&]<class T>(T, const auto& s) {
     using R = Compute<T>;
-    const Scratch<R> s(scratch, args.seq, args.hidden, true);
     const R* row_scale = static_cast<const R*>(args.row_scale);
     const R quarter = R(args.scale) / 4;
     for (int64_t n = 0; n < args.seq; ++n)
@@ -98,39 +113,29 @@ inline void seq_tiles(const MixTask& task, int64_t b, void* G, int64_t begin, in
 
 inline void row_tiles(const MixTask& task, int64_t b, const void* G, int64_t begin, int64_t end,
                       void* scratch) {
-  const MixArgs& args = *task.args;
-  visit_dtype(args.dtype, [&](auto t) {
-    using T = decltype(t);
+  write_rows(task, b, scratch, true, [&]<class T>(const RowOutput<T>& out, const auto& s) {
     using R = Compute<T>;
-    const Scratch<R> s(scratch, args.seq, args.hidden, true);
-    const RowOutput<T> out = row_output<T>(task, b);
     for (int64_t i = begin; i < end; ++i)
       row_tile<kWidth<R>>(out, *static_cast<const LinePlan<R>*>(task.hidden_plan),
                           static_cast<const R*>(G), 2 * i, s.lines, s.rows, s.u);
   });
-  if (task.streams) end_streaming();
 }
 
 inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, int64_t begin,
                           int64_t end, void* scratch) {
   const MixArgs& args = *task.args;
-  visit_dtype(args.dtype, [&](auto t) {
-    using T = decltype(t);
+  write_rows(task, b, scratch, false, [&]<class T>(const RowOutput<T>& out, const auto& s) {
     using R = Compute<T>;
-    const Scratch<R> s(scratch, args.seq, args.hidden, false);
-    const RowOutput<T> out = row_output<T>(task, b);
     const Complex<R>* F =
         static_cast<const Complex<R>*>(spectrum) + b * args.seq * half_length(args.hidden);
     for (int64_t k = begin; k < end; ++k)
       row_from_spectrum<kWidth<R>>(out, F, R(args.scale), k, s.rows.row(0), s.u);
   });
-  if (task.streams) end_streaming();
 }
 
 inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begin, int64_t end,
                       void* dweight, void* dbias) {
-  visit_dtype(args.dtype, [&](auto t) {
-    using T = decltype(t);
+  visit_dtype(args.dtype, [&]<class T>(T) {
     using R = Compute<T>;
     norm_grad_rows<kWidth<R>, T>(args, static_cast<const R*>(weight), begin, end,
                                  static_cast<R*>(dweight), static_cast<R*>(dbias));

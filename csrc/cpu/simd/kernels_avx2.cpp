@@ -1,4 +1,4 @@
-// Eight floats or four doubles a register, with fused multiply-add and half-precision conversion.
+// AVX2: eight floats or four doubles per register, fused multiply-add, half-precision conversion.
 #if defined(__x86_64__)
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)

@@ -1,4 +1,4 @@
-// Sixteen floats or eight doubles a register, and thirty-two registers: a radix-16 butterfly fits.
+// AVX-512: 16 floats or 8 doubles per register, and 32 registers, which hold a radix-16 butterfly.
 #if defined(__x86_64__)
 #if defined(__clang__)
 #pragma clang attribute push(                                                    \
@@ -6,7 +6,7 @@
     apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512")
-// GCC 12 means its own intrinsics, whose unused operands have no value.
+// GCC 12 warns about the unused operands of its own intrinsics.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #define FNET_ISA avx512

@@ -15,8 +15,8 @@ namespace fnet::FNET_ISA {
 template <class R, int W>
 struct Lanes {
   typedef R Vector __attribute__((vector_size(sizeof(R) * W)));
-  // In memory, with the alignment of one number. (The compiler assumes that memcpy aliases
-  // everything, and would reload every pointer and length after each store.)
+  // The vector in memory, aligned like one number. memcpy instead would make the compiler assume
+  // aliasing and reload every pointer and length after each store.
   typedef R InMemory __attribute__((vector_size(sizeof(R) * W), aligned(alignof(R))));
   static constexpr int kWidth = W;
   using Real = R;
@@ -52,7 +52,7 @@ FNET_FN Lanes<R, W> reverse_impl(Lanes<R, W> a, std::integer_sequence<int, I...>
   return shuffle<(W - 1 - I)...>(a, a);
 }
 
-// Last lane first.
+// The lanes in reverse order.
 template <class R, int W>
 FNET_FN Lanes<R, W> reverse(Lanes<R, W> a) {
   return reverse_impl(a, std::make_integer_sequence<int, W>{});
@@ -63,13 +63,13 @@ FNET_FN Lanes<R, W> after_impl(R s, Lanes<R, W> a, std::integer_sequence<int, I.
   return shuffle<(I == 0 ? 0 : W + I - 1)...>(Lanes<R, W>::broadcast(s), a);
 }
 
-// s, then the lanes of a but the last.
+// s followed by all lanes of a except the last.
 template <class R, int W>
 FNET_FN Lanes<R, W> after(R s, Lanes<R, W> a) {
   return after_impl(s, a, std::make_integer_sequence<int, W>{});
 }
 
-// Sum over the lanes, always in the same order: by halves.
+// The sum of the lanes, always in the same order: by halves.
 template <class R, int W>
 FNET_FN R sum_lanes(Lanes<R, W> a) {
   R lane[W];

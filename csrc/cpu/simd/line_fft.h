@@ -1,7 +1,7 @@
 // The in-place FFT of one complex line per lane: decimation in frequency, depth first, so that
-// after the first stages every sub-line is transformed while it is in L1.
+// after the first stages each sub-line stays in L1 while it is transformed.
 //
-// Output k stays at plan.position[k], where readers look it up: nothing is reordered in memory.
+// Output k stays at plan.position[k]. Readers look it up, so nothing is reordered in memory.
 #pragma once
 
 #include "cpu/line_plan.h"
@@ -24,7 +24,7 @@ void twiddled_pass(Complex<V>* line, const Stage<Scalar<V>>& stage) {
   }
 }
 
-// The last stage: `count` neighbouring lines of Radix points, `stride` apart, and no twiddles.
+// The last stage, without twiddles: `count` neighbouring lines of Radix points, `stride` apart.
 template <int Radix, class V>
 void last_pass(Complex<V>* line, int64_t count, int64_t stride) {
   for (int64_t i = 0; i < count; ++i, line += stride) {
@@ -35,8 +35,8 @@ void last_pass(Complex<V>* line, int64_t count, int64_t stride) {
   }
 }
 
-// Stages from `first` on, over `count` lines that lie `stride` apart. (A length of 1 has the radix
-// 1, which is in no list: there is nothing to do.)
+// Runs all stages from `first` on for `count` lines that are `stride` apart. A length of 1 has the
+// radix 1, which visit() skips.
 template <class V>
 void run_stages(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line, int64_t count,
                 int64_t stride) {
@@ -51,7 +51,7 @@ void run_stages(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line, in
   });
 }
 
-// line <- its DFT: point n at plan.entry[n] before, output k at plan.position[k] after.
+// Replaces a line by its DFT. Input n is at plan.entry[n], output k at plan.position[k].
 template <class V>
 void line_fft(const LinePlan<Scalar<V>>& plan, Complex<V>* line) {
   run_stages(plan, 0, line, 1, 0);

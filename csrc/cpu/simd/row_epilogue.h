@@ -9,7 +9,7 @@
 
 namespace fnet::FNET_ISA {
 
-// The rows of one sequence, and where the epilogue writes them.
+// The input and output rows of one sequence's epilogue.
 template <class T>
 struct RowOutput {
   using R = Compute<T>;
@@ -18,16 +18,16 @@ struct RowOutput {
   const T* x;
   int64_t row_stride;
   const R* row_scale;      // null: 1
-  const R *weight, *bias;  // [hidden], always there
+  const R *weight, *bias;  // [hidden], never null
   R eps;
   T* y;
-  T* normalized;  // null: not wanted
-  R* rstd;        // null: not wanted
+  T* normalized;  // or null
+  R* rstd;        // or null
   bool streams;   // y and normalized use non-temporal stores; rows are then aligned to 64 bytes
 };
 
-// Rows of r with headroom: each can be read W lanes at a time, forwards from 0 and backwards from
-// `hidden`, which holds element 0 again. So the mirror of a row needs no special case.
+// Rows of r with padding, so that W lanes can be read at a time, forwards from 0 and backwards from
+// `hidden`. Element `hidden` repeats element 0, so the mirror of a row needs no special case.
 template <class R>
 struct MixedRows {
   R* base;
@@ -109,8 +109,8 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
                  : write(std::false_type{}, nullptr);
 }
 
-// Rows k .. k + count - 1 and their mirrors from the same `count` rows of r:
-// M(x)[-k, l] = M(x)[k, -l]. Rows come first, then mirrors, both in memory order, which hardware
+// Writes rows k .. k + count - 1 and their mirrors, both from the same rows of r, because
+// M(x)[-k, l] = M(x)[k, -l]. First the rows, then the mirrors, each in memory order, which hardware
 // prefetchers follow.
 template <int W, class T>
 void finish_rows(const RowOutput<T>& out, int64_t k, int64_t count,

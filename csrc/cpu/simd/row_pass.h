@@ -1,9 +1,9 @@
-// Second pass, G -> y: the transform along hidden for 2 W rows of G, then the epilogue for 4 W rows
-// of y.
+// The second pass, from G to y: the transform along hidden for 2 W rows of G, then the epilogue for
+// 4 W rows of y.
 //
 // Lanes are rows. With H[m] = G[m] for m <= d/2 and conj G[d - m] above, r = DFT(H) is real: the
-// inverse transform of conj G. Two bands a and b of W rows travel as one complex line H_a + i H_b
-// -> r_a + i r_b.
+// inverse transform of conj G. Two bands a and b of W rows form one complex line H_a + i H_b, whose
+// transform is r_a + i r_b.
 #pragma once
 
 #include "cpu/caches.h"
@@ -15,7 +15,7 @@
 
 namespace fnet::FNET_ISA {
 
-// Transposes one part of the transformed line (get picks re or im) into W rows of r.
+// Transposes one part of the transformed line, selected by `get` (re or im), into W rows of r.
 template <int W, class R, class Get>
 FNET_FN void rows_from_line(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line,
                             const MixedRows<R>& rows, int64_t first_row, const Get& get) {
@@ -32,7 +32,7 @@ FNET_FN void rows_from_line(const LinePlan<R>& plan, const Complex<Lanes<R, W>>*
   if (l < plan.length) put(l, std::false_type{});
 }
 
-// Point m of the line <- H_a[m] + i H_b[m] for bands a and b of G, all m of [0, hidden). Calls
+// Sets point m of the line to H_a[m] + i H_b[m] for bands a and b of G, for all m < hidden. Calls
 // meanwhile(m) for m = 0 .. hidden / 2.
 template <int W, class R, class Meanwhile>
 void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R, W>>* line,
@@ -47,8 +47,8 @@ void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R
   }
 }
 
-// rows <- r for bands band and band + 1 of G, where they exist; line is scratch of
-// line_extent(length) places.
+// Computes the rows of r for bands `band` and, if it exists, `band + 1` of G. `line` is scratch of
+// line_extent(length) elements.
 template <int W, class R, class Meanwhile>
 void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const R* G, int64_t band,
                     Complex<Lanes<R, W>>* line, const MixedRows<R>& rows,
@@ -65,15 +65,15 @@ void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const
                       [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.im; });
 }
 
-// One tile: 2 W rows of r and the 4 W rows of y that they give. u is scratch of one row.
+// One tile: 2 W rows of r and the 4 W rows of y that follow from them. u is scratch of one row.
 template <int W, class T>
 void row_tile(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const Compute<T>* G,
               int64_t band, Complex<Lanes<Compute<T>, W>>* line, const MixedRows<Compute<T>>& rows,
               Compute<T>* u) {
   const SpectrumLayout layout{out.seq, out.hidden, W};
   const int64_t k0 = band * W, count = min_of<int64_t>(2 * W, layout.rows() - k0);
-  // Meanwhile, prefetch the rows of x that the epilogue adds: rows k0 to k0 + 2W - 1, and their
-  // mirrors. Not if the spectrum exceeds L2: its own loads would wait for the prefetches.
+  // Meanwhile, prefetch the rows of x that the epilogue adds: k0 to k0 + 2W - 1 and their mirrors.
+  // If the spectrum exceeds L2, the loads of the spectrum would wait for these prefetches.
   const bool prefetches =
       out.epilogue != Epilogue::kMix && layout.size() * int64_t(sizeof(Compute<T>)) <= l2_bytes();
   const T* up = prefetches ? out.x + k0 * out.row_stride : nullptr;

@@ -1,7 +1,7 @@
-// First pass, x -> G: fold, then the transform along seq, for tiles of 2 W columns.
+// The first pass, from x to G: the fold, then the transform along seq, for tiles of 2 W columns.
 //
-// Lanes are columns. Two groups of W real columns a and b travel as one complex line z = a + i b;
-// after the transform  A_k = (Z_k + conj Z_{-k}) / 2  and  B_k = (Z_k - conj Z_{-k}) / 2i.
+// Lanes are columns. Two groups of W real columns a and b form one complex line z = a + i b. After
+// the transform  A_k = (Z_k + conj Z_{-k}) / 2  and  B_k = (Z_k - conj Z_{-k}) / 2i.
 #pragma once
 
 #include "cpu/caches.h"
@@ -12,9 +12,9 @@
 
 namespace fnet::FNET_ISA {
 
-// Neighbouring tiles are folded together, up to this many columns and while their lines fit in a
-// quarter of L2: rows of x are then read in longer runs. Still longer runs read faster, but their
-// lines no longer stay in L2.
+// The fold takes neighbouring tiles together, to read longer runs of the rows of x: up to this many
+// columns, and while the lines fit in a quarter of L2. Longer runs would read x even faster, but
+// their lines would not stay in L2.
 constexpr int64_t kRunColumns = 32;
 
 template <class V>
@@ -23,7 +23,7 @@ FNET_FN int64_t group_size(int64_t seq) {
   return fitting < 1 ? 1 : min_of(fitting, kRunColumns / (2 * V::kWidth));
 }
 
-// combine(Z_k, Z_{-k}) for W rows k, transposed, to `count` columns of G.
+// Writes combine(Z_k, Z_{-k}) for W rows k, transposed, to `count` columns of G.
 template <int W, class R, class Combine>
 FNET_FN void put_columns(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int64_t k0,
                          bool whole, int count, R* to, const Combine& combine) {
@@ -40,8 +40,8 @@ FNET_FN void put_columns(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* li
   });
 }
 
-// Unpacks the transformed line, W rows k at a time, and transposes: lanes become rows of G. Real
-// and imaginary parts of A and B come one after another, so that each tile stays in registers.
+// Unpacks the transformed line, W rows k at a time, and transposes it: lanes become rows of G. Real
+// and imaginary parts of A and B are four separate tiles, each of which stays in registers.
 template <int W, class R>
 void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int64_t hidden,
                  int64_t m0, R* G) {
@@ -53,7 +53,7 @@ void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int6
   const auto unpack_band = [&](auto whole, int64_t band) FNET_INLINE_LAMBDA {
     R* a = G + layout.at(band, m0);
     R* b = a + 2 * W * W;
-    // A large G does not fit in L2 either, and stores wait for their lines as loads do.
+    // A large G does not fit in L2, and stores wait for their cache lines as loads do.
     prefetch<2 * W * 2 * W * sizeof(R)>(a + layout.band_size());
     const auto put = [&](int count, R* to, const auto& combine) FNET_INLINE_LAMBDA {
       put_columns<W>(plan, line, band * W, whole, count, to, combine);
@@ -68,7 +68,7 @@ void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int6
   for (int64_t band = whole; band < layout.bands(); ++band) unpack_band(std::false_type{}, band);
 }
 
-// Transforms tiles [begin, end) of columns into G; `lines` is scratch of group_size() lines.
+// Transforms tiles [begin, end) of columns to G. `lines` is scratch of group_size() lines.
 template <int W, class T>
 void seq_pass(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
               int64_t begin, int64_t end, Complex<Lanes<Compute<T>, W>>* lines, Compute<T>* G) {

@@ -19,7 +19,7 @@ struct IntVector {
   typedef I type __attribute__((vector_size(sizeof(I) * W)));
 };
 
-// Whether this instruction set converts W half-precision numbers at once.
+// Whether this instruction set has an instruction that converts W half-precision numbers.
 template <int W>
 inline constexpr bool kHardwareHalf =
 #if FNET_WIDTH32 >= 16
@@ -35,8 +35,8 @@ FNET_FN Lanes<R, W> load(const R* p) {
   return Lanes<R, W>::load(p);
 }
 
-// The upper halves of float32. (GCC compiles the plain conversion to five instructions on AVX2
-// instead of one.)
+// bfloat16 is the upper half of float32. GCC compiles the plain conversion to five instructions on
+// AVX2; the intrinsic is one.
 template <int W>
 FNET_FN Lanes<float, W> load(const BFloat16* p) {
   using V = typename Lanes<float, W>::Vector;
@@ -70,7 +70,7 @@ FNET_FN Lanes<float, W> load(const Float16* p) {
   return Lanes<float, W>::load(lane);
 }
 
-// The bits of W elements of type T: what is stored for a.
+// The lanes of a, rounded to T, as the bits to store.
 template <class T, int W, class R>
 FNET_FN auto stored(Lanes<R, W> a) {
   using U = typename IntVector<uint32_t, W>::type;
@@ -81,7 +81,7 @@ FNET_FN auto stored(Lanes<R, W> a) {
     memcpy(&u, &a.v, sizeof(u));
     u += 0x7fff + (u >> 16 & 1);
 #if FNET_WIDTH32 >= 8
-    if constexpr (W == 8) {  // GCC compiles the upper halves badly on AVX2
+    if constexpr (W == 8) {  // GCC compiles the plain conversion badly on AVX2
       const __m256i upper =
           _mm256_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, 2, 3, 6, 7,
                            10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);

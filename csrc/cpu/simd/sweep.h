@@ -1,15 +1,15 @@
-// Loops over a row: whole vectors first, then the last few elements one by one with the same body.
+// Loops over a row: whole vectors, then the remaining elements one by one, with the same body.
 #pragma once
 
 #include "cpu/simd/lanes.h"
 
 namespace fnet::FNET_ISA {
 
-// Successive vectors of a row belong to separate chains, so that the additions of a sum overlap.
+// Successive vectors of a row belong to different chains, so that the additions of a sum overlap.
 inline constexpr int kChains = 4;
 
-// body(at, i) for i = 0, W, 2W, ... with at.width = W, and with width 1 for what is left at the
-// end.
+// Calls body(at, i) for i = 0, W, 2W, ... with at.width = W, then with width 1 for the remaining
+// elements.
 template <int Width, int Chain>
 struct At {
   static constexpr std::integral_constant<int, Width> width{};
@@ -25,7 +25,7 @@ FNET_FN void sweep(int64_t count, const F& body) {
   for (; i < count; ++i) body(At<1, 0>{}, i);
 }
 
-// A sum over a sweep.
+// The sum of a row, accumulated in a sweep.
 template <class R, int W>
 struct RowSum {
   Lanes<R, W> chain[kChains] = {};

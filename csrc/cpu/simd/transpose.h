@@ -1,11 +1,12 @@
-// W x W transposes in registers, log2(W) rounds of two-input shuffles.
+// W x W transposes in registers by log2(W) rounds of two-input shuffles.
 #pragma once
 
 #include "cpu/simd/lanes.h"
 
 namespace fnet::FNET_ISA {
 
-// One butterfly round: rows i and i + S trade the lanes in which bit S is not their own.
+// One butterfly round for rows i and i + S: row i trades its lanes with bit S set for the lanes of
+// row i + S with bit S clear.
 template <int S, class R, int W, int... I>
 FNET_FN void trade(Lanes<R, W>& a, Lanes<R, W>& b, std::integer_sequence<int, I...>) {
   const Lanes<R, W> low = shuffle<(I & S ? W + I - S : I)...>(a, b);
@@ -36,7 +37,7 @@ FNET_FN void unpack(Lanes<R, W>& a, Lanes<R, W>& b, std::integer_sequence<int, I
 template <class R, int W>
 FNET_FN void transpose(Lanes<R, W> (&row)[W]) {
   if constexpr (sizeof(R) == 4 && W >= 4) {
-    // The first two rounds at once, within 16-byte groups, where x86 has unpack instructions.
+    // The first two rounds together, within 16-byte groups, for which x86 has unpack instructions.
     constexpr auto lanes = std::make_integer_sequence<int, W>{};
     static_for<W / 4>([&](auto quad) FNET_INLINE_LAMBDA {
       constexpr int q = 4 * quad;

@@ -21,7 +21,7 @@ FNET_KERNEL void skewed_copy_kernel(const float* x, float* y, int n) {
     store_global(y + i, load_global(x + i));
 }
 
-// Row-wise in, column-wise out: with a pitch of 32 all lanes of a column share a bank.
+// Reads rows and writes columns. With a pitch of 32 all lanes of a column share a bank.
 FNET_KERNEL void exchange_kernel(const float* x, float* y, int pitch, bool swizzle) {
   const auto tile = shared_memory<float>();
   const int lane = int(threadIdx.x);
@@ -32,7 +32,7 @@ FNET_KERNEL void exchange_kernel(const float* x, float* y, int pitch, bool swizz
     store_global(y + r * 32 + lane, tile.load(lane * pitch + (swizzle ? r ^ lane : r)));
 }
 
-// A tree in shared memory; the barrier before step `missing` is left out.
+// A tree sum in shared memory, without the barrier before step `missing`.
 FNET_KERNEL void block_sum_kernel(const float* x, float* y, int missing) {
   const auto sums = shared_memory<float>();
   const int t = int(threadIdx.x), threads = int(blockDim.x);
@@ -45,7 +45,7 @@ FNET_KERNEL void block_sum_kernel(const float* x, float* y, int missing) {
   if (t == 0) store_global(y + blockIdx.x, sums.load(0));
 }
 
-// Neighbours trade through shared memory, then a butterfly.
+// Neighbours exchange values through shared memory, then through a butterfly of shuffles.
 FNET_KERNEL void warp_sum_kernel(const float* x, float* y, bool missing_sync) {
   const auto line = shared_memory<float>() + int(threadIdx.x / kWarp * kWarp);
   const int lane = int(threadIdx.x % kWarp), i = int(blockIdx.x * blockDim.x + threadIdx.x);
@@ -56,7 +56,7 @@ FNET_KERNEL void warp_sum_kernel(const float* x, float* y, bool missing_sync) {
   store_global(y + i, sum);
 }
 
-// Warp 1 reads what warp 0 wrote, with no more than a warp's barrier in between.
+// Warp 1 reads values of warp 0 after only a barrier of the warp.
 FNET_KERNEL void warp_barrier_for_block_kernel(float* y) {
   const auto line = shared_memory<float>();
   const int t = int(threadIdx.x);
@@ -65,7 +65,7 @@ FNET_KERNEL void warp_barrier_for_block_kernel(float* y) {
   store_global(y + t, line.load(t ^ kWarp));
 }
 
-// One read of Width bytes by each lane, `step` vectors apart.
+// Each lane reads Width bytes; the lanes are `step` vectors apart.
 template <int Width>
 FNET_KERNEL void wide_reads_kernel(float* y, int step) {
   constexpr int kFloats = Width / 4;
@@ -87,8 +87,8 @@ FNET_KERNEL void shuffles_kernel(const int32_t* x, int32_t* y, double* z) {
   store_global(z + t, shuffle_xor(v * 0.5, 31));
 }
 
-// The traffic of a three-step FFT of 4096 points, 8 a thread, with butterflies left out: what is
-// measured is cuda_sim.
+// The memory accesses of a three-step FFT of 4096 points, 8 per thread, without butterflies, to
+// time the simulator.
 FNET_KERNEL_BOUNDS(512, 1)
 void line_fft_kernel(const float* x, float* y) {
   constexpr int kThreads = 512, kPoints = 8;
@@ -136,7 +136,7 @@ FNET_KERNEL void uninitialised_kernel(float* y) {
   store_global(y + threadIdx.x, shared_memory<float>().load(int(threadIdx.x)));
 }
 
-// Each block touches the first element of the next one's.
+// Each block also accesses the first element of the next block.
 FNET_KERNEL void overlapping_blocks_kernel(float* y, bool read_only) {
   const int first = int(blockIdx.x * blockDim.x), t = int(threadIdx.x);
   if (!read_only) store_global(y + first + t, 1.0f);
@@ -149,7 +149,7 @@ FNET_KERNEL void misaligned_kernel(const float* x, float* y) {
 
 FNET_KERNEL void clear_kernel(unsigned* flags) { store_global(flags + threadIdx.x, 0); }
 
-// Each block of a row adds one to what the block before has left.
+// Each block of a row adds one to the result of the previous block.
 FNET_KERNEL void relay_kernel(float* y, unsigned* flags, int how) {
   const int b = block_index(), row = int(blockIdx.y), blocks = int(gridDim.x);
   float* mine = y + (row * blocks + b) * kWarp + thread_index();
@@ -169,7 +169,7 @@ FNET_KERNEL void relay_kernel(float* y, unsigned* flags, int how) {
   if (!in_time) trap();
 }
 
-// Reads through the read-only cache what the launch writes, or does not.
+// Reads data through the read-only cache, which the launch may also write.
 FNET_KERNEL void constant_reads_kernel(float* y, int how) {
   float* mine = y + threadIdx.x;
   if (how == 0) {

@@ -1,4 +1,4 @@
-// cuda_sim_selftest: each function returns what the kernel wrote, and the report of its launch.
+// cuda_sim_selftest: each function returns the output of a kernel and the report of its launch.
 #include "testing/cuda_sim_selftest/kernels.h"
 #include "testing/numpy_session.h"
 
@@ -10,7 +10,7 @@ namespace py = pybind11;
 using cuda_sim::Session;
 using py::array_t;
 
-// The scenario of most kernels: x in, y of `count` elements out.
+// Runs a kernel that reads x and writes `count` elements of y.
 template <class Run>
 py::tuple float_kernel(uint64_t seed, const py::array& x, int64_t count, const Run& run) {
   Session session(seed);
@@ -100,7 +100,7 @@ PYBIND11_MODULE(cuda_sim_selftest, m) {
     return float_kernel(0, array_t<float>(1), 1,
                         [&](auto*, auto*) { return wrong_launch(threads, shared_bytes); });
   });
-  // Without a session there is no device.
+  // No session is open, so the launch fails.
   m.def("no_session", [] { return wrong_launch(32, 0); });
 }
 
