@@ -23,7 +23,7 @@ PY := $(ENV)/bin/python
 # The tree first, so that it is what runs; what PYTHONPATH held before stays.
 RUN := PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
-EXTENSION := fnet_kernels/_C.abi3.so
+EXTENSION := fnet_kernels/lib/libfnet_kernels.so
 CXX_FILES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 CORE_TESTS := $(wildcard python_tests/core)
 # Looked for when it is called: `make test` from nothing makes .venv first.
@@ -155,7 +155,7 @@ arm-check: $(PACKAGES) ## cross-compile for Arm, and run the core's tests under 
 	  $(wildcard csrc/torch/*.cpp)
 
 clean: ## remove what was built, but not .venv
-	rm -rf build dist gpu-bundle *.egg-info fnet_kernels/*.so
+	rm -rf build dist gpu-bundle *.egg-info fnet_kernels/lib
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

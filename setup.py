@@ -1,36 +1,47 @@
-"""Builds `fnet_kernels._C` against the installed torch, and `_C_cuda` if torch is built with CUDA.
+"""Builds `libfnet_kernels.so` against the installed torch, and `libfnet_kernels_cuda.so` if torch
+is built with CUDA, in `fnet_kernels/lib`.
 
-pyproject.toml holds the metadata.
+pyproject.toml holds the metadata. Metadata and source distributions need no torch.
 
-The modules use LibTorch's stable ABI and CPython's limited API, so one build runs with torch 2.11
-or newer and Python 3.10 or newer. The build reads MAX_JOBS, CXX, CFLAGS, LDFLAGS and, for CUDA,
+The libraries use LibTorch's stable ABI and no symbol of Python, so one build runs with torch 2.11
+or newer in any Python and in C++ programs. The build reads MAX_JOBS, CXX, CFLAGS, LDFLAGS and, for
+CUDA,
 
     FNET_CUDA=auto|0|1    auto: build the CUDA kernels if torch has CUDA and an nvcc of the same
                           major version exists; otherwise print the reason and build the CPU part.
                           0: do not build them. 1: fail if they cannot be built.
-    TORCH_CUDA_ARCH_LIST  compute capabilities, for example `8.0;9.0+PTX`. Default: that of the
-                          local GPU, or without one all that nvcc supports.
+    TORCH_CUDA_ARCH_LIST  compute capabilities, for example `8.0;9.0+PTX`. Default: those of the
+                          local GPUs, or without one all that nvcc supports.
     CUDA_HOME             the CUDA toolkit. Default: that of nvcc in PATH, or the one from pip.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
 import sysconfig
-import warnings
 from pathlib import Path
-from typing import NoReturn
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 
-from build_backend import fnet_nvcc  # setup.py's folder and pip's backend-path are on sys.path
+try:
+    from torch.utils.cpp_extension import BuildExtension, include_paths, library_paths
+except (ImportError, OSError):  # fnet_checks.check_torch stops a build that needs it
+    from setuptools.command.build_ext import build_ext as BuildExtension
+
+# build_backend is importable from setup.py's folder and through pip's backend-path.
+from build_backend.fnet_checks import (
+    OLDEST_TORCH,
+    check_compiler,
+    check_torch,
+    name_processor,
+    stop,
+)
+from build_backend.fnet_nvcc import CannotBuild, Toolkit, compile_all, find_toolkit, first_error
 
 ROOT = Path(__file__).resolve().parent
-OLDEST_TORCH = (2, 11)
 TORCH_TARGET_VERSION = "0x{:02X}{:02X}000000000000".format(*OLDEST_TORCH)
-OLDEST_PYTHON = "cp310"
+CPU, CUDA = "fnet_kernels.lib.libfnet_kernels", "fnet_kernels.lib.libfnet_kernels_cuda"
 
 # No -march, because kernels choose their instruction set at run time. No -ffast-math, because NaN
 # and infinity must propagate.
@@ -46,163 +57,141 @@ CXX_FLAGS = [
 ]
 
 
-def stop(sentence: str) -> NoReturn:
-    """End the build with an error of one sentence, which pip shows without a traceback."""
-    raise SystemExit(f"fnet_kernels: {sentence}")
-
-
-def name_processor() -> None:
-    """Say which kernels are built for a processor that has none of its own."""
-    processor = platform.machine()
-    if processor.lower() not in ("x86_64", "amd64", "aarch64", "arm64"):
-        print(f"fnet_kernels: portable C++ kernels: none are specific to {processor}", flush=True)
-
-
-def check_torch() -> None:
-    """Stop the build if torch is missing or older than the stable ABI that we use."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch without NumPy warns
-            import torch
-    except (ImportError, OSError) as error:
-        stop(f"torch does not import ({error}): run `pip install torch`, then build again")
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
-        oldest = ".".join(map(str, OLDEST_TORCH))
-        stop(f"torch {torch.__version__} is too old: run `pip install 'torch>={oldest}'`")
-
-
-def check_compiler() -> None:
-    """Stop the build if C++20 does not compile or Python's headers are missing."""
-    compiler = os.environ.get("CXX", "c++")
-    fix = "install g++ 11 or clang 14 or newer (for example `apt install g++`), or set CXX"
-    probe = [*compiler.split(), "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
-    source = "#include <concepts>\n#include <span>\n"
-    try:
-        done = subprocess.run(probe, input=source, text=True, capture_output=True)
-    except OSError:
-        stop(f"the C++ compiler `{compiler}` was not found: {fix}")
-    if done.returncode:
-        stop(f"the C++ compiler `{compiler}` does not compile C++20: {fix}")
-    if not Path(sysconfig.get_path("include"), "Python.h").exists():
-        stop("the headers of this Python are missing: for example, run `apt install python3-dev`")
-
-
-name_processor()
-check_torch()
-check_compiler()
-
-from torch.utils.cpp_extension import BuildExtension, CppExtension  # noqa: E402
-
-
-class Build(BuildExtension):
-    """Keeps object files in build/, also for editable installs: rebuilds compile only changes."""
-
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.build_temp = str(ROOT / "build" / "objects")
-
-    def build_extensions(self) -> None:
-        for extension in list(self.extensions):
-            if extension.name == CUDA_MODULE:
-                objects = self.cuda_objects()
-                if objects is None:
-                    self.extensions.remove(extension)
-                else:
-                    extension.extra_objects = objects
-        super().build_extensions()
-
-    def cuda_objects(self) -> list[str] | None:
-        """Compile the CUDA sources. Returns None if that fails and FNET_CUDA is not 1."""
-        assert TOOLKIT is not None
-        cuda, headers = sources("cuda/**/*.cu"), sources("**/*.h")
-        folder = Path(self.build_temp, "cuda")
-        try:
-            return fnet_nvcc.compile_all(TOOLKIT, cuda, headers, ROOT / "csrc", folder, local_gpu())
-        except (fnet_nvcc.NoArchitecture, RuntimeError) as error:
-            go_without_cuda(str(error))
-            return None
-        except ValueError as error:
-            stop(str(error))
-
-
 def sources(*patterns: str) -> list[str]:
     """The files in csrc/ that match, relative to the root, as setuptools requires."""
     files = {file for pattern in patterns for file in (ROOT / "csrc").glob(pattern)}
     return sorted(file.relative_to(ROOT).as_posix() for file in files)
 
 
-def extension(name: str, files: list[str], macros: dict[str, str]) -> Extension:
-    """A C++ module that uses the stable ABIs only."""
+def library(name: str, files: list[str], macros: dict[str, str]) -> Extension:
+    """A C++ library that uses the stable ABI of torch only."""
     macros = {"TORCH_TARGET_VERSION": TORCH_TARGET_VERSION, **macros}
-    made = CppExtension(
+    return Extension(
         name,
         files,
+        language="c++",
         include_dirs=[str(ROOT / "csrc")],
         define_macros=list(macros.items()),
         depends=sources("**/*.h"),
-        extra_compile_args={"cxx": CXX_FLAGS},
-        py_limited_api=True,
+        libraries=["torch_cpu"],  # exports the stable ABI; other libraries of torch may change
+        extra_compile_args={"cxx": CXX_FLAGS},  # type: ignore[arg-type]
+        extra_link_args=[f"-Wl,-soname,{name.rpartition('.')[2]}.so"],
     )
-    made.libraries = ["torch_cpu"]  # exports the stable ABI; other libraries of torch may change
-    return made
 
 
-def cpu_extension() -> Extension:
-    """The module with the operator schemas and the CPU kernels. It does not depend on CUDA."""
-    return extension("fnet_kernels._C", sources("cpu/**/*.cpp", "torch/*.cpp"), {})
+#: The operators' schemas and the CPU kernels. It does not depend on CUDA.
+CPU_LIBRARY = library(CPU, sources("cpu/**/*.cpp", "torch/*.cpp"), {})
+#: The CUDA kernels. It loads only if torch is built with CUDA.
+CUDA_LIBRARY = library(
+    CUDA,
+    sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp", "torch/errors.cpp"),
+    {"USE_CUDA": "1"},
+)
 
 
-def cuda_extension() -> Extension:
-    """The module with the CUDA kernels. It loads only if torch is built with CUDA."""
-    assert TOOLKIT is not None
-    files = sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp", "torch/errors.cpp")
-    made = extension(CUDA_MODULE, files, {"USE_CUDA": "1"})
-    made.extra_link_args = TOOLKIT.runtime()
+class Build(BuildExtension):  # type: ignore[misc, valid-type]
+    """Keeps object files in build/, also for editable installs: rebuilds compile only changes."""
+
+    def finalize_options(self) -> None:
+        self.build_temp = self.build_temp or str(ROOT / "build" / "objects")
+        super().finalize_options()
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """The file of a library, without the tags of a Python module."""
+        return f"{fullname.replace('.', '/')}.so"
+
+    def run(self) -> None:
+        name_processor()
+        check_torch()
+        check_compiler()
+        use_this_environment()
+        self.outputs = [Path(self.build_lib)]
+        if self.inplace:
+            (ROOT / "fnet_kernels" / "lib").mkdir(exist_ok=True)
+            self.outputs.append(ROOT)
+        super().run()
+
+    def build_extensions(self) -> None:
+        for extension in self.extensions:
+            extension.include_dirs += include_paths()
+            extension.library_dirs += library_paths()
+        try:
+            prepare_cuda(Path(self.build_temp, "cuda"))
+        except CannotBuild as error:
+            self.drop_cuda(str(error))
+        super().build_extensions()
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            if ext is not CUDA_LIBRARY:
+                raise
+            self.drop_cuda(f"libfnet_kernels_cuda.so does not build ({first_error(str(error))})")
+
+    def drop_cuda(self, why: str) -> None:
+        """Build without the CUDA kernels and print the reason, or stop if FNET_CUDA=1."""
+        if os.environ.get("FNET_CUDA") == "1":
+            stop(f"FNET_CUDA=1, but {why}")
+        print(f"fnet_kernels: no CUDA kernels in this build: {why}", flush=True)
+        self.extensions.remove(CUDA_LIBRARY)
+        for folder in self.outputs:  # that of an earlier build
+            (folder / self.get_ext_filename(CUDA)).unlink(missing_ok=True)
+
+
+class Wheel(bdist_wheel):
+    """A wheel for one platform and every Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return ("py3", "none", super().get_tag()[2])
+
+
+def prepare_cuda(folder: Path) -> None:
+    """Compile the CUDA sources in `folder` for CUDA_LIBRARY.
+
+    Raises:
+        CannotBuild: FNET_CUDA, torch or nvcc prevents it; the message says which.
+    """
     import torch
 
-    if torch.version.cuda:  # otherwise the module compiles but cannot load
-        made.libraries.append("torch_cuda")
-    return made
+    toolkit = usable_toolkit(torch.version.cuda)
+    cuda, headers = sources("cuda/**/*.cu"), sources("**/*.h")
+    CUDA_LIBRARY.extra_objects = compile_all(
+        toolkit, cuda, headers, ROOT / "csrc", folder, local_gpus()
+    )
+    CUDA_LIBRARY.extra_link_args += toolkit.runtime()
+    if torch.version.cuda:  # otherwise the library compiles but cannot load
+        CUDA_LIBRARY.libraries.append("torch_cuda")
 
 
-def why_no_cuda() -> str | None:
-    """The reason for not building the CUDA kernels, or None to build them."""
+def usable_toolkit(cuda: str | None) -> Toolkit:
+    """The toolkit for a torch of this CUDA version. Raises CannotBuild with the reason."""
     wanted = os.environ.get("FNET_CUDA", "auto")
     if wanted not in ("auto", "0", "1"):
         stop(f"FNET_CUDA: expected auto, 0 or 1, got {wanted}")
     if wanted == "0":
-        return "FNET_CUDA=0"
-    import torch
-
-    cuda = torch.version.cuda
-    why = None
-    if cuda is None and wanted == "auto":
-        return f"torch {torch.__version__} is built without CUDA"  # it could not run them
-    if TOOLKIT is None:
-        why = "nvcc was not found: install the CUDA toolkit, or set CUDA_HOME"
-    elif cuda is not None and int(cuda.split(".")[0]) != TOOLKIT.version[0]:
-        version = ".".join(map(str, TOOLKIT.version))
-        why = (
+        raise CannotBuild("FNET_CUDA=0")
+    if cuda is None and wanted == "auto":  # torch could not run them
+        raise CannotBuild("torch is built without CUDA")
+    toolkit = find_toolkit()
+    if cuda is not None and int(cuda.split(".")[0]) != toolkit.version[0]:
+        version = ".".join(map(str, toolkit.version))
+        raise CannotBuild(
             f"the major versions of CUDA differ, nvcc has {version} and torch {cuda}: set CUDA_HOME"
             f" to a toolkit of CUDA {cuda}"
         )
-    return why
+    return toolkit
 
 
-def go_without_cuda(why: str) -> None:
-    """Print the reason for building no CUDA kernels, or stop the build if FNET_CUDA=1."""
-    if os.environ.get("FNET_CUDA") == "1":
-        stop(f"FNET_CUDA=1, but {why}")
-    print(f"fnet_kernels: no CUDA kernels in this build: {why}", flush=True)
-
-
-def local_gpu() -> str | None:
-    """The compute capability of the GPU of this machine, or None without one."""
+def local_gpus() -> list[str]:
+    """The compute capabilities of the GPUs of this machine, empty without a usable one."""
     import torch
 
-    if not torch.cuda.is_available():
-        return None
-    return "{}.{}".format(*torch.cuda.get_device_capability())
+    try:
+        devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        return sorted({"{}.{}".format(*torch.cuda.get_device_capability(i)) for i in devices})
+    except RuntimeError:  # a GPU that another process holds, or a broken driver
+        return []
 
 
 def use_this_environment() -> None:
@@ -212,14 +201,7 @@ def use_this_environment() -> None:
     os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", "")
 
 
-use_this_environment()
-CUDA_MODULE = "fnet_kernels._C_cuda"
-TOOLKIT = None if os.environ.get("FNET_CUDA") == "0" else fnet_nvcc.find_toolkit()
-CUDA_UNAVAILABLE_REASON = why_no_cuda()
-if CUDA_UNAVAILABLE_REASON:
-    go_without_cuda(CUDA_UNAVAILABLE_REASON)
 setup(
-    ext_modules=[cpu_extension(), *([] if CUDA_UNAVAILABLE_REASON else [cuda_extension()])],
-    cmdclass={"build_ext": Build},
-    options={"bdist_wheel": {"py_limited_api": OLDEST_PYTHON}},
+    ext_modules=[CPU_LIBRARY, CUDA_LIBRARY],
+    cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
 )

@@ -10,7 +10,6 @@ compared.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fnet_kernels._ops.library import KERNELS, library_folder
 from fnet_kernels._terminal import table
 
 ROOT = Path(__file__).parent.parent
@@ -104,8 +104,7 @@ def measure() -> tuple[str, dict[str, int]]:
 
 def compiler() -> str:
     """The compiler of the extension, from its .comment section."""
-    spec = importlib.util.find_spec("fnet_kernels._C")
-    content = Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    content = (library_folder() / KERNELS).read_bytes()
     found = re.search(rb"(GCC: \([^)]*\) [\d.]+|clang version [\d.]+)", content)
     return found[1].decode() if found else "unknown"
 

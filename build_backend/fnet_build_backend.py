@@ -10,18 +10,29 @@ installed torch and does not fetch another one for the build. It looks for them 
 - the user's folder (`pip install --user`), if the interpreter would use it.
 
 It cannot find packages that only PYTHONPATH names, because pip replaces that variable, nor those
-of the environment if the front end creates a new one for the build (`uv`, `python -m build`). Such
-builds need `--no-build-isolation`, as the error message says.
+of the environment if the front end creates a new one for the build (`uv`, `python -m build`,
+poetry, pdm). It then asks the front end for setuptools and torch: any torch that is new enough
+builds libraries that serve all. `--no-build-isolation` builds against the environment's torch.
+
+Only wheels need torch. Source distributions need setuptools alone.
 """
 
 from __future__ import annotations
 
+import re
 import site
 import sys
 import sysconfig
 from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from build_backend.fnet_checks import OLDEST_TORCH, check_compiler, check_torch, stop
 
 OLDEST_SETUPTOOLS = (77, 0, 3)  # supports the licence expression in pyproject.toml
+SETUPTOOLS = "setuptools>=" + ".".join(map(str, OLDEST_SETUPTOOLS))
+TORCH = "torch>=" + ".".join(map(str, OLDEST_TORCH))
+Settings = dict[str, Any] | None
 
 
 def environment_folders() -> list[str]:
@@ -33,29 +44,79 @@ def environment_folders() -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-def check_environment() -> None:
-    """Stop the build with one sentence if torch is missing or setuptools is too old.
+def setuptools_version() -> str | None:
+    """The version of the first setuptools on `sys.path`, or None without one."""
+    try:
+        from setuptools import __version__
+    except ImportError:
+        return None
+    return __version__
 
-    setup.py, which also runs without this backend, checks all other requirements.
+
+def new_enough(found: str | None) -> bool:
+    """Whether a version of setuptools can build this project."""
+    return found is not None and tuple(map(int, re.findall(r"\d+", found)[:3])) >= OLDEST_SETUPTOOLS
+
+
+def setuptools() -> ModuleType:
+    """setuptools' own backend. Stops the build if setuptools is missing or too old."""
+    found = setuptools_version()
+    if not new_enough(found):
+        state = f"setuptools {found} is too old" if found else "setuptools is not installed"
+        stop(f"{state}: run `pip install '{SETUPTOOLS},<82'`")  # torch 2.11 to 2.13 require <82
+    from setuptools import build_meta
+
+    return build_meta  # type: ignore[no-any-return, unused-ignore]
+
+
+def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
+    """Ask for setuptools if the environment has none that is new enough."""
+    return [] if new_enough(setuptools_version()) else [SETUPTOOLS]
+
+
+def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
+    """Ask for torch too if the environment has none; stop here if one of the environment is broken.
+
+    Installers call this first, before they download a dependency.
     """
-    if not (find_spec("torch") and find_spec("setuptools")):  # torch depends on setuptools
-        raise SystemExit(
-            "fnet_kernels: torch is not installed in this environment: run `pip install torch`"
-            " first, then the same command again (with --no-build-isolation if torch is installed,"
-            " but not in the site-packages of this interpreter)"
-        )
-    from setuptools import __version__ as version
+    check_compiler()
+    if find_spec("torch") is None:
+        return [*get_requires_for_build_sdist(), TORCH, "ninja"]
+    check_torch()
+    return get_requires_for_build_sdist()
 
-    if tuple(int(part) for part in version.split(".")[:3]) < OLDEST_SETUPTOOLS:
-        oldest = ".".join(map(str, OLDEST_SETUPTOOLS))
-        raise SystemExit(
-            f"fnet_kernels: setuptools {version} is too old: "
-            f"run `pip install 'setuptools>={oldest},<82'`"  # allowed by torch 2.11 to 2.13
-        )
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+
+def prepare_metadata_for_build_wheel(folder: str, config_settings: Settings = None) -> str:
+    """Write the .dist-info folder; torch is not needed."""
+    return str(setuptools().prepare_metadata_for_build_wheel(folder, config_settings))
+
+
+def prepare_metadata_for_build_editable(folder: str, config_settings: Settings = None) -> str:
+    """Write the .dist-info folder; torch is not needed."""
+    return str(setuptools().prepare_metadata_for_build_editable(folder, config_settings))
+
+
+def build_sdist(folder: str, config_settings: Settings = None) -> str:
+    """Pack the source distribution; torch is not needed."""
+    return str(setuptools().build_sdist(folder, config_settings))
+
+
+def build_wheel(
+    folder: str, config_settings: Settings = None, metadata_directory: str | None = None
+) -> str:
+    """Compile, and pack the wheel."""
+    return str(setuptools().build_wheel(folder, config_settings, metadata_directory))
+
+
+def build_editable(
+    folder: str, config_settings: Settings = None, metadata_directory: str | None = None
+) -> str:
+    """Compile in the source tree, and pack a wheel that points to it."""
+    return str(setuptools().build_editable(folder, config_settings, metadata_directory))
 
 
 for folder in environment_folders():
     site.addsitedir(folder)  # appends, and runs .pth files as the interpreter does
-check_environment()
-
-from setuptools.build_meta import *  # noqa: E402, F403

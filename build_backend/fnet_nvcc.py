@@ -1,6 +1,6 @@
 """Compiles CUDA sources with nvcc. torch may be built without CUDA.
 
-defines: Toolkit, find_toolkit, compile_all, NoArchitecture
+defines: Toolkit, find_toolkit, compile_all, CannotBuild
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ARCHITECTURES = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
 OLDEST = (8, 0)
 
 
-class NoArchitecture(ValueError):
-    """nvcc can compile for none of the requested compute capabilities."""
+class CannotBuild(RuntimeError):
+    """The CUDA kernels cannot be built; the message, one line, says why."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,13 @@ class Toolkit:
         return [*(f"-L{folder}" for folder in self.libraries), "-lcudart_static", "-lrt", "-ldl"]
 
 
-def find_toolkit() -> Toolkit | None:
-    """Find the toolkit of CUDA_HOME, else of nvcc in PATH, else of pip's packages, else None.
+def find_toolkit() -> Toolkit:
+    """Find the toolkit of CUDA_HOME, else of nvcc in PATH, else of pip's packages.
 
-    Ignores a CUDA_HOME without nvcc, such as a runtime installation or a missing folder.
+    Ignores a CUDA_HOME without a working nvcc, such as a runtime installation or a missing folder.
+
+    Raises:
+        CannotBuild: none of them has an nvcc that runs.
     """
     named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     found = shutil.which("nvcc")
@@ -61,48 +64,53 @@ def find_toolkit() -> Toolkit | None:
     homes += [home_of(found)] if found else []
     # Use pip's packages only if neither CUDA_HOME nor PATH names a toolkit.
     homes = homes or sorted(packages.glob("cu[0-9]*"), reverse=True)
+    broken = []
     for home in homes:
-        nvcc = str(home / "bin" / "nvcc")
-        version = nvcc_version(nvcc)
+        nvcc = home / "bin" / "nvcc"
+        version = nvcc_version(str(nvcc))
         if version:
-            folders = (home / "lib64", home / "lib", home / "targets" / "x86_64-linux" / "lib")
-            return Toolkit(nvcc, version, tuple(p for p in folders if p.is_dir()))
-    return None
+            folders = (home / "lib64", home / "lib", *sorted(home.glob("targets/*-linux/lib")))
+            return Toolkit(str(nvcc), version, tuple(p for p in folders if p.is_dir()))
+        broken += [str(nvcc)] if nvcc.exists() else []
+    state = f"{broken[0]} does not run" if broken else "nvcc was not found"
+    raise CannotBuild(f"{state}: install the CUDA toolkit, or set CUDA_HOME")
 
 
 def home_of(nvcc: str) -> Path:
     """The toolkit's folder as nvcc reports it, since the nvcc in PATH may be a script."""
-    command = [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull]
-    done = subprocess.run(command, capture_output=True, text=True)
-    top = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.MULTILINE)
+    text = output_of([nvcc, "--dryrun", "-c", "-x", "cu", os.devnull])
+    top = re.search(r"^#\$ TOP=(.+)$", text, re.MULTILINE)
     return Path(top[1] if top else Path(nvcc).parents[1]).resolve()
+
+
+def output_of(command: list[str]) -> str:
+    """What a command prints; nothing if it cannot start."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    except OSError:
+        return ""
+    return done.stdout + done.stderr
 
 
 def nvcc_version(nvcc: str) -> tuple[int, int] | None:
     """Major and minor version, or None if nvcc does not run."""
-    try:
-        text = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
-    except OSError:
-        return None
-    match = re.search(r"release (\d+)\.(\d+)", text)
+    match = re.search(r"release (\d+)\.(\d+)", output_of([nvcc, "--version"]))
     return (int(match[1]), int(match[2])) if match else None
 
 
-def architectures(nvcc: str, local: str | None) -> list[str]:
-    """-gencode flags for TORCH_CUDA_ARCH_LIST, else the `local` GPU, else all that nvcc supports.
+def architectures(nvcc: str, local: list[str]) -> list[str]:
+    """-gencode flags for TORCH_CUDA_ARCH_LIST, else the `local` GPUs, else all that nvcc supports.
 
-    Skips capabilities below 8.0 or unknown to nvcc and prints them: container images often list
-    capabilities for all libraries.
+    Skips capabilities below 8.0 or unknown to nvcc, and entries that do not look like `8.0` or
+    `9.0+PTX`, and prints them in one line: container images often list capabilities for all
+    libraries.
 
     Raises:
-        NoArchitecture: no capability remains.
-        ValueError: an entry of TORCH_CUDA_ARCH_LIST does not look like `8.0` or `9.0+PTX`.
+        CannotBuild: no capability remains.
     """
-    done = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True)
-    known = {word for word in done.stdout.split() if word.startswith("compute_")}
+    known = re.findall(r"compute_\d+", output_of([nvcc, "--list-gpu-arch"]))
     given = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").replace(",", " ").split()
-    if not given and local:
-        given = [local]
+    given = given or local
     if not given:
         given = [a for a in ARCHITECTURES if f"compute_{a.replace('.', '')}" in known]
         given[-1:] = [f"{a}+PTX" for a in given[-1:]]
@@ -110,9 +118,8 @@ def architectures(nvcc: str, local: str | None) -> list[str]:
     for name in given:
         match = re.fullmatch(r"(\d+)\.(\d)([af]?)(\+PTX)?", name)
         if not match:
-            raise ValueError(
-                f"TORCH_CUDA_ARCH_LIST: expected capabilities like 8.0 or 9.0+PTX, got {name}"
-            )
+            skipped.append(f"{name} (expected a capability like 8.0 or 9.0+PTX)")
+            continue
         number = match[1] + match[2]
         old = (int(match[1]), int(match[2])) < OLDEST
         if old or (known and f"compute_{number}" not in known):
@@ -124,7 +131,7 @@ def architectures(nvcc: str, local: str | None) -> list[str]:
             flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
     if not flags:
         requested = ", ".join(skipped) or "no capability of 8.0 or newer"
-        raise NoArchitecture(
+        raise CannotBuild(
             "CUDA kernels need a compute capability of 8.0 or newer that nvcc supports, got"
             f" {requested}"
         )
@@ -139,26 +146,34 @@ def host_compiler(command: str) -> str:
     return words[-1] if words else "c++"
 
 
+def first_error(text: str) -> str:
+    """The line of a compiler's output that names the failure: the first with `error` or `fatal`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if re.search(r"error|fatal", line, re.IGNORECASE)]
+    return [*named, *lines, "no output"][0]
+
+
 def compile_all(
     toolkit: Toolkit,
     sources: list[str],
     headers: list[str],
     include: Path,
     folder: Path,
-    gpu: str | None,
+    gpus: list[str],
 ) -> list[str]:
     """Compile the sources, MAX_JOBS at a time, except those that are up to date.
 
-    Writes the assembler's report on the kernels of each source to a .log file next to its object.
+    Writes what nvcc prints for each source, which includes the assembler's report on its kernels,
+    to a .log file next to the object.
 
     Returns:
         The object files, in the order of the sources.
 
     Raises:
-        RuntimeError: a source does not compile; the message is nvcc's.
+        CannotBuild: a source does not compile, or `architectures` finds no capability.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [toolkit.nvcc, *FLAGS, *architectures(toolkit.nvcc, gpu), f"-I{include}"]
+    command = [toolkit.nvcc, *FLAGS, *architectures(toolkit.nvcc, gpus), f"-I{include}"]
     command += ["-ccbin", host_compiler(os.environ.get("CXX", "c++"))]
     stamp = folder / "command"
     same = stamp.exists() and stamp.read_text() == " ".join(command)
@@ -173,10 +188,13 @@ def compile_all(
             done = subprocess.run(
                 [*command, "-c", source, "-o", target], capture_output=True, text=True
             )
+            log = target.with_suffix(".log")
+            log.write_text(done.stderr)
             if done.returncode:
                 target.unlink(missing_ok=True)
-                raise RuntimeError(f"nvcc does not compile {source}:\n{done.stderr}")
-            target.with_suffix(".log").write_text(done.stderr)
+                raise CannotBuild(
+                    f"nvcc does not compile {source} ({first_error(done.stderr)}); see {log}"
+                )
             print(f"nvcc {source}: {time.monotonic() - started:.1f} s", flush=True)
         return str(target)
 

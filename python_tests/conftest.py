@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,13 +16,10 @@ def fixed_seed() -> None:
 
 @pytest.fixture(scope="session")
 def stable_symbols() -> set[str]:
-    """The symbols of torch's stable C ABI as of 2.11 and of CPython's limited API as of 3.10."""
+    """The symbols of torch's stable C ABI as of 2.11."""
     torch_paths = [f"-I{path}" for path in include_paths()]
     target = ["-DTORCH_TARGET_VERSION=0x020B000000000000", "-DUSE_CUDA"]
-    torch_abi = declared("torch/csrc/stable/c/shim.h", *target, *torch_paths)
-    python_path = f"-I{sysconfig.get_path('include')}"
-    python_abi = declared("Python.h", "-DPy_LIMITED_API=0x030A0000", python_path)
-    return torch_abi | python_abi
+    return declared("torch/csrc/stable/c/shim.h", *target, *torch_paths)
 
 
 @pytest.fixture

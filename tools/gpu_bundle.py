@@ -3,8 +3,8 @@
 Run it with a Python whose torch matches the GPU machine's (2.11 or newer: the ABI is stable). It
 builds for --arch in build/gpu-bundle/tree and writes
 
-    gpu-bundle/_C.abi3.so.xz, _C_cuda.abi3.so.xz       the modules
-    gpu-bundle/variants/<name>/_C_cuda.abi3.so.xz      a module with one change
+    gpu-bundle/libfnet_kernels*.so.xz                          the modules
+    gpu-bundle/variants/<name>/libfnet_kernels_cuda.so.xz      a module with one change
     gpu-bundle/bundle.json                             versions, architectures, sizes
 
 A module takes 12 MB, compressed 1.2 MB. `python -m tools.gpu_check --prebuilt gpu-bundle` uses them
@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "gpu-bundle"
 TREE = ROOT / "build" / "gpu-bundle" / "tree"
-CUDA = "_C_cuda.abi3.so"
+CUDA = "libfnet_kernels_cuda.so"
 MAX_BYTES = 40 << 20  # of the bundle
 
 
@@ -115,7 +115,7 @@ def compile_only(objects: tuple[str, ...]) -> None:
 def pack(name: str, folder: Path) -> None:
     """Compress a module of TREE into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    module = (TREE / "fnet_kernels" / name).read_bytes()
+    module = (TREE / "fnet_kernels" / "lib" / name).read_bytes()
     (folder / f"{name}.xz").write_bytes(lzma.compress(module))
 
 
@@ -140,7 +140,7 @@ def main() -> int:
         shutil.copytree(ROOT / name, TREE / name, ignore=ignored)
     shutil.copy2(ROOT / "setup.py", TREE)
     build(args.arch)
-    for module in ("_C.abi3.so", CUDA):
+    for module in ("libfnet_kernels.so", CUDA):
         pack(module, FOLDER)
     for name in args.variants:
         variant = VARIANTS[name]

@@ -90,9 +90,9 @@ def prepare(check: Check) -> str:
 
 def build(check: Check) -> list[Part]:
     """The extensions: prebuilt, or built for the device of this machine."""
-    package = TREE / "fnet_kernels"
+    package = TREE / "fnet_kernels" / "lib"
     if check.rehearse:  # use the built modules; setup.py must start without pyproject.toml
-        copy_modules(ROOT / "fnet_kernels", package)
+        copy_modules(ROOT / "fnet_kernels" / "lib", package)
         return [python("setup.py starts", "setup.py", "build_ext", "--help", limit=120)]
     if check.prebuilt:
         bundle = json.loads((check.prebuilt / "bundle.json").read_text())
@@ -109,9 +109,10 @@ def build(check: Check) -> list[Part]:
 
 def copy_modules(source: Path, package: Path) -> None:
     """Copy the modules of `source` to `package`, decompressing those with suffix .xz."""
-    for module in source.glob("*.abi3.so"):
+    package.mkdir(exist_ok=True)
+    for module in source.glob("libfnet*.so"):
         shutil.copy2(module, package)
-    for module in source.glob("*.abi3.so.xz"):
+    for module in source.glob("libfnet*.so.xz"):
         (package / module.stem).write_bytes(lzma.decompress(module.read_bytes()))
 
 
@@ -261,7 +262,7 @@ def variant_tree(check: Check, name: str) -> Path:
     tree = TREE.parent / "variants" / name
     if not tree.exists():
         shutil.copytree(TREE / "fnet_kernels", tree / "fnet_kernels")
-    copy_modules(check.prebuilt / "variants" / name, tree / "fnet_kernels")
+    copy_modules(check.prebuilt / "variants" / name, tree / "fnet_kernels" / "lib")
     return tree
 
 

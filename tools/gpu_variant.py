@@ -21,6 +21,8 @@ from bench.contestants.setting import Setting
 from bench.gpu import command as gpu
 from bench.gpu.device import Cuda, Device, Host
 from bench.gpu.report import COPIES, Report, fastest
+from fnet_kernels._ops.library import CUDA_KERNELS, KERNELS
+from fnet_kernels._ops.load import DEVICES, LIBRARIES
 
 
 def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
@@ -47,9 +49,8 @@ def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
 
 def loaded_module() -> str:
     """A hash of the module whose kernels ran, to detect two variants with the same module."""
-    name = "fnet_kernels._C_cuda"
-    module = sys.modules.get(name) or sys.modules["fnet_kernels._C"]
-    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:16]
+    module = LIBRARIES / (CUDA_KERNELS if "cuda" in DEVICES else KERNELS)
+    return hashlib.sha256(module.read_bytes()).hexdigest()[:16]
 
 
 def main() -> int:

@@ -161,7 +161,7 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     folder = ROOT / "build" / "objects" / "cuda"
     names = [path.relative_to(ROOT).as_posix() for path in sources]
     headers = [str(path) for path in csrc.glob("**/*.h")]
-    objects = fnet_nvcc.compile_all(toolkit, names, headers, csrc, folder, None)
+    objects = fnet_nvcc.compile_all(toolkit, names, headers, csrc, folder, [])
     logs = [Path(name).with_suffix(".log").read_text() for name in objects]
     for name, log in zip(names, logs, strict=True):
         if "warning" in log:
@@ -309,12 +309,12 @@ def main() -> int:
     parser.add_argument("--audit-only", action="store_true", help="run only the simulator")
     args = parser.parse_args()
     report: Figures = {"audit": audit(), "compiler": {}, "reasons": REASONS}
-    toolkit = None if args.audit_only else fnet_nvcc.find_toolkit()
-    if toolkit is None:
-        print(
-            "nvcc was not run" if args.audit_only else "there is no nvcc: its figures are missing"
-        )
-    else:
+    try:
+        toolkit = None if args.audit_only else fnet_nvcc.find_toolkit()
+    except fnet_nvcc.CannotBuild as error:
+        print(f"the compiler's figures are missing: {error}")
+        toolkit = None
+    if toolkit is not None:
         report["nvcc"] = ".".join(map(str, toolkit.version))
         report["compiler"] = compiled(toolkit)
     show(report)

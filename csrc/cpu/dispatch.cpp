@@ -1,5 +1,6 @@
 // Selects the instruction set: the best one of the machine, or the requested one.
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -52,13 +53,19 @@ const Kernels* find_kernels(const char* name) {
   return found;
 }
 
-// The environment variable FNET_CPU_ISA sets the initial choice.
+// The environment variable FNET_CPU_ISA sets the initial choice; empty means unset.
+const Kernels* initial_choice() {
+  const char* requested = std::getenv("FNET_CPU_ISA");
+  const Kernels* best = find_kernels("auto");
+  if (!requested || !*requested) return best;
+  if (const Kernels* found = find_kernels(requested)) return found;
+  std::fprintf(stderr, "fnet_kernels: FNET_CPU_ISA: expected auto or one of %s, got %s; using %s\n",
+               cpu_isas(), requested, best->name);
+  return best;
+}
+
 std::atomic<const Kernels*>& chosen() {
-  static std::atomic<const Kernels*> kernels = [] {
-    const char* requested = std::getenv("FNET_CPU_ISA");
-    const Kernels* found = requested ? find_kernels(requested) : nullptr;
-    return found ? found : find_kernels("auto");
-  }();
+  static std::atomic<const Kernels*> kernels = initial_choice();
   return kernels;
 }
 

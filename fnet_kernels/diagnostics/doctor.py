@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fnet_kernels.diagnostics.tolerances import OURS
 
 OLDEST_TORCH = (2, 11)
+REPORT = "report this output as a bug"
 #: By device type: pairs of an execution path and a shape that takes it.
 SHAPES = {
     "cpu": {"kernels": ((2, 96, 48), (3, 1, 5)), "general": ((2, 37, 48),)},
@@ -78,11 +79,15 @@ def _torch() -> Finding:
 
 def _extension() -> Finding:
     try:
-        from fnet_kernels._ops.load import extension
+        from fnet_kernels._ops.library import PACKAGE
+        from fnet_kernels._ops.load import LIBRARIES
     except ImportError as error:
         reason, _, fix = str(error).partition("; ")
-        return Finding("extension", reason, fix)
-    return Finding("extension", f"{extension.__file__}")
+        return Finding("extension", reason, fix or REPORT)
+    detail = str(LIBRARIES)
+    if LIBRARIES.parent != PACKAGE:
+        detail += f", of the installed package; {PACKAGE} has the same Python files and no build"
+    return Finding("extension", detail)
 
 
 def _devices() -> Iterator[Finding]:
@@ -91,7 +96,7 @@ def _devices() -> Iterator[Finding]:
     from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, REBUILD_CUDA, operators
 
     available, used = operators.cpu_isas(), operators.cpu_isa()
-    requested = os.environ.get("FNET_CPU_ISA", used)
+    requested = os.environ.get("FNET_CPU_ISA") or used  # empty means unset
     known = requested in ("auto", *available.split(","))
     yield Finding(
         "cpu",
@@ -135,8 +140,7 @@ def _self_check(device: str, path: str, shapes: Sequence[tuple[int, ...]]) -> Fi
         for shape in shapes:
             taken = explain(shape, device=device).path
             if taken != path:
-                detail = f"{shape} takes the path '{taken}'"
-                return Finding(name, detail, "report this output as a bug")
+                return Finding(name, f"{shape} takes the path '{taken}'", REPORT)
         errors = {d: _worst(_worst_error(shape, d, device) for shape in shapes) for d in OURS}
     except RuntimeError as error:  # for example: no kernel image for this GPU
         return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_fix())
@@ -148,9 +152,9 @@ def _self_check(device: str, path: str, shapes: Sequence[tuple[int, ...]]) -> Fi
 
 
 def _library_fix() -> str:
-    from fnet_kernels._ops.load import REBUILD
+    from fnet_kernels._ops.library import REBUILD
 
-    return f"{REBUILD}; if that does not help, report this output as a bug"
+    return f"{REBUILD}; if that does not help, {REPORT}"
 
 
 def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:

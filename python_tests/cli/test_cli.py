@@ -33,10 +33,17 @@ class Block(importlib.abc.MetaPathFinder):
             raise {error}
 sys.meta_path.insert(0, Block())
 """
-MISSING = BLOCK.format(
-    name="fnet_kernels._C", error="ModuleNotFoundError('gone', name='fnet_kernels._C')"
-)
-UNLOADABLE = BLOCK.format(name="fnet_kernels._C", error="ImportError('undefined symbol: xyz')")
+MISSING = """
+import pathlib
+exists = pathlib.Path.exists
+pathlib.Path.exists = lambda path, **options: path.suffix != ".so" and exists(path, **options)
+"""
+UNLOADABLE = """
+import torch
+def load_library(path):
+    raise OSError("could not load") from OSError("undefined symbol: xyz")
+torch.ops.load_library = load_library
+"""
 NO_TORCH = BLOCK.format(name="torch", error="ModuleNotFoundError('No torch', name='torch')")
 BROKEN_TORCH = BLOCK.format(name="torch", error="OSError('libc10.so: cannot open')")
 DOCTOR = "from fnet_kernels.cli import main; sys.exit(main(['doctor']))"

@@ -15,8 +15,8 @@ _DYNSYM, _VERSYM, _WEAK = 11, 0x6FFFFFFF, 2
 def foreign_symbols(library: Path) -> set[str]:
     """Undefined symbols of a 64-bit ELF library that carry no version.
 
-    The C and C++ runtimes give all their symbols versions, so the others belong to torch and
-    CPython. Weak symbols are not counted because they may stay undefined.
+    The C and C++ runtimes give all their symbols versions, so the others belong to torch. Weak
+    symbols are not counted because they may stay undefined.
     """
     image = library.read_bytes()
     assert image[:6] == b"\x7fELF\x02\x01", "64-bit little-endian ELF"
@@ -53,5 +53,14 @@ def library_with_undefined(folder: Path, *symbols: str) -> Path:
     library = folder / "undefined.so"
     command = [*COMPILER, "-shared", "-fPIC", "-o", str(library), "-x", "c++", "-"]
     source = 'extern "C" {' + "\n".join(lines) + "}"
+    subprocess.run(command, input=source, text=True, check=True)
+    return library
+
+
+def library_with_defined(folder: Path, *symbols: str) -> Path:
+    """A shared library that defines functions with these names."""
+    library = folder / "defined.so"
+    command = [*COMPILER, "-shared", "-fPIC", "-o", str(library), "-x", "c++", "-"]
+    source = 'extern "C" {' + "\n".join(f"void {name}() {{}}" for name in symbols) + "}"
     subprocess.run(command, input=source, text=True, check=True)
     return library

@@ -1,4 +1,4 @@
-"""How setup.py decides about CUDA, without compiling; the CUDA module, if it is compiled."""
+"""How setup.py decides about CUDA, without compiling; the CUDA library, if it is compiled."""
 
 from __future__ import annotations
 
@@ -12,90 +12,144 @@ import pytest
 import torch
 
 from build_backend import fnet_nvcc
+from fnet_kernels._ops.library import CUDA_KERNELS
 from python_tests.helpers.paths import ROOT
-from python_tests.helpers.symbols import foreign_symbols
+from python_tests.helpers.symbols import foreign_symbols, library_with_defined
 
-MODULE = ROOT / "fnet_kernels" / "_C_cuda.abi3.so"
-needs_module = pytest.mark.skipif(not MODULE.exists(), reason="not compiled: make cuda-build")
+LIBRARY = ROOT / "fnet_kernels" / "lib" / CUDA_KERNELS
+needs_library = pytest.mark.skipif(not LIBRARY.exists(), reason="not compiled: make cuda-build")
 cpu_torch = pytest.mark.skipif(torch.version.cuda is not None, reason="for a torch without CUDA")
 
+#: Runs setup.py with a torch that claims another CUDA, and prints libraries instead of linking.
+BUILD = """
+import sys, torch
+from torch.utils.cpp_extension import BuildExtension
+cuda, failing, folder = sys.argv[1:]
+torch.version.cuda = cuda or None
+def build_extension(self, extension):
+    if extension.name == failing:
+        raise RuntimeError("Error compiling objects\\nmany lines")
+    print("built", extension.name)
+BuildExtension.build_extension = build_extension
+sys.argv = ["setup.py", "-q", "build_ext", "--build-temp", folder, "--build-lib", folder]
+exec(compile(open("setup.py").read(), "setup.py", "exec"), {"__file__": "setup.py"})
+"""
+CPU_BUILT = "built fnet_kernels.lib.libfnet_kernels\n"
+CUDA = "fnet_kernels.lib.libfnet_kernels_cuda"
+NOWHERE = {"CUDA_HOME": "/nowhere"}
+KNOWN = "compute_75 compute_80 compute_86 compute_90 compute_120"
 
-def fake_nvcc(folder: Path, version: str) -> Path:
-    """A CUDA_HOME whose nvcc reports its version and does nothing else."""
+
+def fake_toolkit(folder: Path, version: str, *, compiles: bool = True) -> dict[str, str]:
+    """The CUDA_HOME of an nvcc that reports its version and architectures.
+
+    It writes empty object files, or if not `compiles`, fails as a broken installation does.
+    """
     nvcc = folder / "bin" / "nvcc"
     nvcc.parent.mkdir()
-    nvcc.write_text(f"#!/bin/sh\necho Cuda compilation tools, release {version}, V{version}.1\n")
+    result = (
+        ': > "$last"' if compiles else "echo nvcc: warning >&2; echo fatal: no cicc >&2; exit 1"
+    )
+    nvcc.write_text(
+        "#!/bin/sh\nfor last; do :; done\n"
+        f"case $1 in --version) echo release {version}, V{version}.1; exit;;\n"
+        f"--list-gpu-arch) echo {KNOWN}; exit;; --dryrun) exit;; esac\n{result}\n"
+    )
     nvcc.chmod(0o755)
-    return folder
+    return {"CUDA_HOME": str(folder)}
 
 
-def configure(cuda_of_torch: str | None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run setup.py without building, with a torch that claims to be built with that CUDA."""
-    script = f"""
-import sys, torch
-torch.version.cuda = {cuda_of_torch!r}
-sys.argv = ["setup.py", "--version"]
-code = compile(open("setup.py").read(), "setup.py", "exec")
-exec(code, {{"__file__": {str(ROOT / "setup.py")!r}}})
-"""
+def build(
+    cuda_of_torch: str, folder: Path, failing: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run BUILD; the libraries go to `folder`."""
+    environment = {k: v for k, v in os.environ.items() if k != "TORCH_CUDA_ARCH_LIST"}
     return subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", BUILD, cuda_of_torch, failing, str(folder)],
         cwd=ROOT,
-        env={**os.environ, "PATH": "/usr/bin:/bin", **variables},
+        env={**environment, "PATH": "/usr/bin:/bin", **variables},
         text=True,
         capture_output=True,
     )
 
 
-NOWHERE = {"CUDA_HOME": "/nowhere"}
-
-
 @pytest.mark.parametrize(
     ("cuda_of_torch", "variables", "says"),
     [
-        (None, {}, "torch .* is built without CUDA"),
-        (None, {"FNET_CUDA": "0"}, "FNET_CUDA=0"),
+        ("", {}, "torch is built without CUDA"),
+        ("13.0", {"FNET_CUDA": "0"}, "FNET_CUDA=0"),
         ("13.0", NOWHERE, "nvcc was not found: install the CUDA toolkit, or set CUDA_HOME"),
     ],
 )
 def test_a_build_without_cuda_prints_one_reason(
-    cuda_of_torch: str | None, variables: dict[str, str], says: str
+    cuda_of_torch: str, variables: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    done = configure(cuda_of_torch, **variables)
+    stale = tmp_path / "fnet_kernels" / "lib" / CUDA_KERNELS  # of an earlier build
+    stale.parent.mkdir(parents=True)
+    stale.write_text("")
+    done = build(cuda_of_torch, tmp_path, **variables)
     assert done.returncode == 0, done.stderr
-    assert re.search(f"^fnet_kernels: no CUDA kernels in this build: {says}$", done.stdout, re.M)
+    assert done.stdout == f"fnet_kernels: no CUDA kernels in this build: {says}\n{CPU_BUILT}"
+    assert not stale.exists()
 
 
 @pytest.mark.parametrize(
     ("cuda_of_torch", "variables", "says"),
     [
-        (None, {"FNET_CUDA": "yes"}, "FNET_CUDA: expected auto, 0 or 1, got yes"),
-        (None, {"FNET_CUDA": "1", **NOWHERE}, "FNET_CUDA=1, but nvcc was not found: install .*"),
+        ("", {"FNET_CUDA": "yes"}, "FNET_CUDA: expected auto, 0 or 1, got yes"),
+        ("", {"FNET_CUDA": "1", **NOWHERE}, "FNET_CUDA=1, but nvcc was not found: install .*"),
+        ("13.0", {"FNET_CUDA": "1"}, "FNET_CUDA=1, but nvcc does not compile csrc/cuda/.*"),
     ],
 )
 def test_an_impossible_build_stops_with_one_sentence(
-    cuda_of_torch: str | None, variables: dict[str, str], says: str
+    cuda_of_torch: str, variables: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    done = configure(cuda_of_torch, **variables)
+    broken = fake_toolkit(tmp_path, "13.0", compiles=False)
+    done = build(cuda_of_torch, tmp_path, **{**broken, **variables})
     assert done.returncode == 1
     assert re.fullmatch(f"fnet_kernels: {says}\n", done.stderr)
 
 
 def test_different_cuda_majors_are_reported(tmp_path: Path) -> None:
-    home = {"CUDA_HOME": str(fake_nvcc(tmp_path, "12.4"))}
+    home = fake_toolkit(tmp_path, "12.4")
     says = "the major versions of CUDA differ, nvcc has 12.4 and torch 13.0"
-    done = configure("13.0", **home)
+    done = build("13.0", tmp_path, **home)
     assert done.returncode == 0
     assert says in done.stdout
-    done = configure("13.0", FNET_CUDA="1", **home)
-    assert done.returncode == 1
-    assert re.fullmatch(f"fnet_kernels: FNET_CUDA=1, but {says}: .*\n", done.stderr)
+    assert done.stdout.endswith(CPU_BUILT)
 
 
-def test_the_same_major_is_enough(tmp_path: Path) -> None:
-    done = configure("13.2", CUDA_HOME=str(fake_nvcc(tmp_path, "13.0")))
+def test_an_old_architecture_list_builds_the_rest_and_prints_one_line(tmp_path: Path) -> None:
+    """The list of container images, with a toolkit of the same major version as torch."""
+    home = fake_toolkit(tmp_path, "13.0")
+    done = build("13.2", tmp_path, TORCH_CUDA_ARCH_LIST="7.5 8.0 9.0+PTX", **home)
     assert done.returncode == 0, done.stderr
-    assert "no CUDA kernels" not in done.stdout
+    ours = [line for line in done.stdout.splitlines() if line.startswith("fnet_kernels:")]
+    assert ours == ["fnet_kernels: no CUDA kernels for 7.5 (below 8.0)"]
+    assert done.stdout.endswith(f"{CPU_BUILT}built {CUDA}\n")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "compiles", "failing", "says"),
+    [
+        ("7.5", True, "", "CUDA kernels need a compute capability of 8.0 or newer that nvcc sup"),
+        ("Turing", True, "", "CUDA kernels need a compute capability of 8.0 or newer that nvcc"),
+        ("8.0", False, "", "nvcc does not compile csrc/cuda/"),
+        ("8.0", True, CUDA, "libfnet_kernels_cuda.so does not build (Error compiling objects)"),
+    ],
+    ids=["old list", "name", "nvcc fails", "linker fails"],
+)
+def test_a_failing_cuda_build_leaves_the_cpu_part(
+    capabilities: str, compiles: bool, failing: str, says: str, tmp_path: Path
+) -> None:
+    home = fake_toolkit(tmp_path, "13.0", compiles=compiles)
+    done = build("13.0", tmp_path, failing, TORCH_CUDA_ARCH_LIST=capabilities, **home)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("fnet_kernels:"))
+    assert line.startswith(f"fnet_kernels: no CUDA kernels in this build: {says}")
+    assert compiles or "(fatal: no cicc)" in line
+    assert CPU_BUILT in done.stdout
+    assert f"built {CUDA}" not in done.stdout
 
 
 def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,17 +157,15 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed.write_text("#!/bin/sh\necho compute_80 compute_86 compute_90 compute_120\n")
     listed.chmod(0o755)
 
-    def codes(local: str | None = None) -> list[str]:
-        return [f.split(",code=")[1] for f in fnet_nvcc.architectures(str(listed), local)]
+    def codes(*local: str) -> list[str]:
+        return [f.split(",code=")[1] for f in fnet_nvcc.architectures(str(listed), [*local])]
 
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
     assert codes() == ["sm_80", "sm_86", "sm_90", "sm_120", "compute_120"]
     assert codes("9.0") == ["sm_90"]
+    assert codes("7.5", "8.0") == ["sm_80"], "an old GPU beside a supported one"
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
     assert codes("12.0") == ["sm_80", "sm_90", "compute_90"]
-    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Hopper")
-    with pytest.raises(ValueError, match=r"like 8\.0 or 9\.0\+PTX, got Hopper"):
-        codes()
 
 
 def test_old_and_unknown_capabilities_are_skipped_with_one_line(
@@ -124,79 +176,22 @@ def test_old_and_unknown_capabilities_are_skipped_with_one_line(
     listed = tmp_path / "nvcc"
     listed.write_text("#!/bin/sh\necho compute_75 compute_80 compute_90\n")
     listed.chmod(0o755)
-    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "5.2 7.5+PTX 8.0 9.0+PTX 13.0")
-    flags = fnet_nvcc.architectures(str(listed), None)
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "5.2 7.5+PTX 8.0 Hopper 9.0+PTX 13.0")
+    flags = fnet_nvcc.architectures(str(listed), [])
     assert [f.split(",code=")[1] for f in flags] == ["sm_80", "sm_90", "compute_90"]
     assert capsys.readouterr().out == (
         "fnet_kernels: no CUDA kernels for 5.2 (below 8.0), 7.5+PTX (below 8.0), "
-        "13.0 (unknown to nvcc)\n"
+        "Hopper (expected a capability like 8.0 or 9.0+PTX), 13.0 (unknown to nvcc)\n"
     )
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "7.5")
-    with pytest.raises(fnet_nvcc.NoArchitecture, match=r"8\.0 or newer .* got 7\.5 \(below 8\.0\)"):
-        fnet_nvcc.architectures(str(listed), None)
+    with pytest.raises(fnet_nvcc.CannotBuild, match=r"8\.0 or newer .* got 7\.5 \(below 8\.0\)"):
+        fnet_nvcc.architectures(str(listed), [])
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
-    with pytest.raises(fnet_nvcc.NoArchitecture, match=r"got 7\.5"):
-        fnet_nvcc.architectures(str(listed), "7.5")
+    with pytest.raises(fnet_nvcc.CannotBuild, match=r"got 7\.5"):
+        fnet_nvcc.architectures(str(listed), ["7.5"])
     listed.write_text("#!/bin/sh\necho compute_75\n")
-    with pytest.raises(fnet_nvcc.NoArchitecture, match="no capability"):
-        fnet_nvcc.architectures(str(listed), None)
-
-
-#: Runs setup.py up to the C++ compilation and prints the extensions that it would build.
-BUILD = """
-import setuptools, sys, torch
-torch.version.cuda = "13.0"
-given = {}
-setuptools.setup = lambda **options: given.update(options)
-scope = {"__file__": sys.argv[1], "__name__": "setup"}
-exec(compile(open("setup.py").read(), "setup.py", "exec"), scope)
-scope["BuildExtension"].build_extensions = lambda self: print([e.name for e in self.extensions])
-build = given["cmdclass"]["build_ext"](setuptools.Distribution())
-build.build_temp, build.extensions = sys.argv[2], given["ext_modules"]
-build.build_extensions()
-"""
-
-
-@pytest.mark.parametrize(
-    ("wanted", "capabilities", "says"),
-    [
-        (
-            "auto",
-            "7.5",
-            "CUDA kernels need a compute capability of 8.0 or newer that nvcc supports",
-        ),
-        ("auto", "8.0", "nvcc does not compile csrc/cuda/"),
-        ("1", "7.5", "FNET_CUDA=1, but CUDA kernels need a compute capability of 8.0 or newer"),
-        ("1", "8.0", "FNET_CUDA=1, but nvcc does not compile csrc/cuda/"),
-        ("auto", "Hopper", "TORCH_CUDA_ARCH_LIST: expected capabilities like 8.0 or 9.0+PTX"),
-    ],
-)
-def test_a_failing_nvcc_leaves_the_cpu_part(
-    wanted: str, capabilities: str, says: str, tmp_path: Path
-) -> None:
-    home = fake_nvcc(tmp_path, "13.0")
-    nvcc = home / "bin" / "nvcc"
-    cannot = 'for w; do case $w in *.cu) echo "no such thing" >&2; exit 1;; esac; done\n'
-    nvcc.write_text(nvcc.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{cannot}"))
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(ROOT / "setup.py"), str(tmp_path / "objects")],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "CUDA_HOME": str(home),
-            "FNET_CUDA": wanted,
-            "TORCH_CUDA_ARCH_LIST": capabilities,
-        },
-        text=True,
-        capture_output=True,
-    )
-    if wanted == "auto" and capabilities != "Hopper":
-        assert done.returncode == 0, done.stderr
-        assert f"fnet_kernels: no CUDA kernels in this build: {says}" in done.stdout
-        assert done.stdout.rstrip().endswith("['fnet_kernels._C']")
-    else:
-        assert done.returncode == 1
-        assert done.stderr.startswith(f"fnet_kernels: {says}")
+    with pytest.raises(fnet_nvcc.CannotBuild, match="no capability"):
+        fnet_nvcc.architectures(str(listed), [])
 
 
 def test_a_cuda_home_without_nvcc_is_ignored(
@@ -204,12 +199,25 @@ def test_a_cuda_home_without_nvcc_is_ignored(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "home").mkdir()
-    home = fake_nvcc(tmp_path / "home", "13.0")
+    fake_toolkit(tmp_path / "home", "13.0")
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "empty"))
-    monkeypatch.setenv("PATH", f"{home / 'bin'}:/usr/bin:/bin")
-    found = fnet_nvcc.find_toolkit()
-    assert found is not None
-    assert found.nvcc == str(home / "bin" / "nvcc")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'home' / 'bin'}:/usr/bin:/bin")
+    assert fnet_nvcc.find_toolkit().nvcc == str(tmp_path / "home" / "bin" / "nvcc")
+
+
+@pytest.mark.parametrize("content", ["#!/nowhere/sh\n", "#!/bin/sh\nkill -SEGV $$\n", "\0\0"])
+def test_an_nvcc_that_does_not_run_is_named(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvcc = tmp_path / "bin" / "nvcc"
+    nvcc.parent.mkdir()
+    nvcc.write_text(content)
+    nvcc.chmod(0o755)
+    monkeypatch.delenv("CUDA_HOME", raising=False)
+    monkeypatch.delenv("CUDA_PATH", raising=False)
+    monkeypatch.setenv("PATH", f"{nvcc.parent}:/usr/bin:/bin")
+    with pytest.raises(fnet_nvcc.CannotBuild, match=rf"^{re.escape(str(nvcc))} does not run: ins"):
+        fnet_nvcc.find_toolkit()
 
 
 def test_the_host_compiler_is_the_last_word_of_cxx() -> None:
@@ -237,30 +245,31 @@ def test_objects_of_a_failed_build_are_not_kept(
         monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", capability)
         sources = [str(tmp_path / name) for name in names]
         headers = [str(tmp_path / "h.h")]
-        fnet_nvcc.compile_all(toolkit, sources, headers, tmp_path, tmp_path / "out", None)
+        fnet_nvcc.compile_all(toolkit, sources, headers, tmp_path, tmp_path / "out", [])
 
     build("8.0", "a.cu")
-    with pytest.raises(RuntimeError, match="does not compile"):
+    with pytest.raises(fnet_nvcc.CannotBuild, match="does not compile"):
         build("9.0", "a.cu", "b.cu")
     build("8.0", "a.cu")
     assert (tmp_path / "out" / "a.o").read_text() == "8.0\n"
 
 
-@needs_module
-def test_the_cuda_module_needs_only_stable_symbols(stable_symbols: set[str]) -> None:
-    needed = foreign_symbols(MODULE)
+@needs_library
+def test_the_cuda_library_needs_only_stable_symbols(stable_symbols: set[str]) -> None:
+    needed = foreign_symbols(LIBRARY)
     assert "aoti_torch_get_current_cuda_stream" in needed, "the parser finds symbols"
     assert needed <= stable_symbols
 
 
-@needs_module
+@needs_library
 @cpu_torch
-def test_explain_for_cuda() -> None:
-    """The plans of the CUDA module, in a process whose torch claims to be built with CUDA."""
+def test_explain_for_cuda(tmp_path: Path) -> None:
+    """The plans of the CUDA library, in a process whose torch claims to be built with CUDA."""
+    stream = library_with_defined(tmp_path, "aoti_torch_get_current_cuda_stream")  # never called
     script = """
-import os, sys, torch
+import ctypes, sys, torch
 torch.version.cuda = "13.0"
-sys.setdlopenflags(os.RTLD_LAZY)  # symbols that this torch lacks are never called
+ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)
 from fnet_kernels import explain
 print(explain((32, 512, 768), dtype=torch.bfloat16, device="cuda"))
 print(explain((2, 1000, 768), device="cuda"))
@@ -274,7 +283,11 @@ sys.modules["fnet_kernels.diagnostics.explain"]._DEFAULT_DEVICE = (40, 64 << 10,
 print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True
+        [sys.executable, "-c", script, str(stream)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
     )
     for part in (
         "path       kernels",

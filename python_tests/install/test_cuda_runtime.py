@@ -11,19 +11,20 @@ from build_backend import fnet_nvcc
 from python_tests.helpers.paths import ROOT
 
 HERE = Path(__file__).parent / "cuda_runtime"
-TOOLKIT = fnet_nvcc.find_toolkit()
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """pending_errors.cu and our runtime.cu, linked to the fake runtime."""
-    if TOOLKIT is None:
-        pytest.skip("nvcc was not found")
+    try:
+        toolkit = fnet_nvcc.find_toolkit()
+    except fnet_nvcc.CannotBuild as error:
+        pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("cuda_runtime")
     runtime, program = folder / "runtime.o", folder / "program"
     source = str(HERE / "fake_runtime.cpp")
     subprocess.run(["c++", "-std=c++20", "-c", source, "-o", runtime], check=True)
-    command = [TOOLKIT.nvcc, "-std=c++20", "--expt-relaxed-constexpr", "-cudart", "none"]
+    command = [toolkit.nvcc, "-std=c++20", "--expt-relaxed-constexpr", "-cudart", "none"]
     command += ["-gencode=arch=compute_80,code=sm_80", f"-I{ROOT / 'csrc'}", str(runtime)]
     command += [str(HERE / "pending_errors.cu"), str(ROOT / "csrc" / "cuda" / "runtime.cu")]
     subprocess.run([*command, "-o", str(program)], check=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import fnet_kernels
-from fnet_kernels._ops.load import extension
+from fnet_kernels._ops.library import KERNELS
+from fnet_kernels._ops.load import LIBRARIES
 from python_tests.helpers.paths import ROOT
 from python_tests.helpers.symbols import foreign_symbols, library_with_undefined
 
@@ -23,8 +24,8 @@ needs_elf = pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files"
 @needs_elf
 @needs_compiler
 def test_the_extension_needs_only_stable_symbols(stable_symbols: set[str]) -> None:
-    needed = foreign_symbols(Path(str(extension.__file__)))
-    assert {"PyModule_Create2", "aoti_torch_library_init_def"} <= needed, "the parser finds symbols"
+    needed = foreign_symbols(LIBRARIES / KERNELS)
+    assert "aoti_torch_library_init_def" in needed, "the parser finds symbols"
     assert needed <= stable_symbols
 
 
@@ -36,44 +37,43 @@ def test_the_extension_needs_only_stable_symbols(stable_symbols: set[str]) -> No
         "torch_exception_get_what",  # in torch's headers, but since 2.13
         "torch_library_def_with_tags",  # since 2.12
         "aoti_torch_no_such_function",
-        "PyUnicode_AsUTF8",  # in the limited API since 3.13
-        "PyUnicode_FromKindAndData",  # never in it
+        "PyModule_Create2",  # C++ programs have no Python
         "_ZN3c105ErrorD1Ev",  # c10::Error::~Error()
         "_ZN2at9fft_rfft2",
     ],
 )
 def test_an_unstable_symbol_is_found(symbol: str, stable_symbols: set[str], tmp_path: Path) -> None:
-    library = library_with_undefined(tmp_path, symbol, "PyModule_Create2", "torch_parallel_for")
+    library = library_with_undefined(tmp_path, symbol, "torch_parallel_for")
     assert foreign_symbols(library) - stable_symbols == {symbol}
-
-
-def test_one_build_serves_every_python() -> None:
-    assert Path(str(extension.__file__)).name == "_C.abi3.so"
 
 
 def test_the_package_carries_its_type_marker() -> None:
     assert Path(str(fnet_kernels.__file__)).with_name("py.typed").exists()
 
 
+def copy_project(folder: Path) -> Path:
+    """Copy the files that the build reads before it compiles."""
+    (folder / "fnet_kernels").mkdir(parents=True)
+    for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md", "fnet_kernels/__init__.py"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "build_backend", folder / "build_backend")
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the files that the build reads before it compiles."""
-    for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "build_backend", tmp_path / "build_backend")
-    (tmp_path / "fnet_kernels").mkdir()
-    shutil.copy(ROOT / "fnet_kernels" / "__init__.py", tmp_path / "fnet_kernels")
-    return tmp_path
+    return copy_project(tmp_path / "project")
 
 
-def first_hook(project: Path, world: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the hook that an installer calls first, after the Python code `world`."""
+def run_hooks(
+    project: Path, world: str, hooks: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Call hooks of the backend as an installer does, after the Python code `world`."""
     script = f"""
 import sys, types
 {world}
-from build_backend import fnet_build_backend
-print("requires:", fnet_build_backend.get_requires_for_build_wheel())
+from build_backend import fnet_build_backend as backend
+{hooks}
 """
     return subprocess.run(
         [sys.executable, "-c", script],
@@ -84,6 +84,10 @@ print("requires:", fnet_build_backend.get_requires_for_build_wheel())
     )
 
 
+FIRST_HOOK = "print('requires:', backend.get_requires_for_build_wheel())"
+NO_TORCH = "sys.modules['torch'] = None"
+NO_SETUPTOOLS = "sys.modules['setuptools'] = None"
+OLD_SETUPTOOLS = "import setuptools; setuptools.__version__ = '65.5.0'"
 OLD_TORCH = """
 sys.modules["torch"] = torch = types.ModuleType("torch")
 torch.__version__, torch.__spec__ = "2.10.1+cpu", True
@@ -104,33 +108,102 @@ exec(compile(open("setup.py").read(), "setup.py", "exec"), {{"__file__": "setup.
 @pytest.mark.parametrize(
     ("world", "variables", "says"),
     [
-        (
-            "sys.modules['setuptools'] = None",
-            {},
-            "torch is not installed .* `pip install torch` first",
-        ),
-        ("import setuptools; setuptools.__version__ = '65.5.0'", {}, "65.5.0 is too old: .*>=77"),
-        ("sys.modules['torch'] = None", {}, "torch is not installed .* `pip install torch` first"),
         (OLD_TORCH, {}, "torch 2.10.1\\+cpu is too old: run `pip install 'torch>=2.11'`"),
         (BROKEN_TORCH, {}, "does not import \\(libtorch is not here\\): run"),
         ("", {"CXX": "/nowhere/c++"}, "C\\+\\+ compiler `/nowhere/c\\+\\+` was not found: install"),
         ("", {"CXX": "false"}, "`false` does not compile C\\+\\+20: install"),
     ],
 )
-def test_a_missing_requirement_stops_with_one_sentence(
+def test_a_broken_environment_stops_with_one_sentence(
     world: str, variables: dict[str, str], says: str, project: Path
 ) -> None:
-    done = first_hook(project, world, **variables)
+    done = run_hooks(project, world, FIRST_HOOK, **variables)
     assert done.returncode == 1
     assert "requires:" not in done.stdout
     assert re.fullmatch(f"fnet_kernels: .*{says}.*\n", done.stderr)
 
 
 @needs_compiler
-def test_a_complete_environment_requires_nothing_more(project: Path) -> None:
-    done = first_hook(project, "")
+@pytest.mark.parametrize(
+    ("world", "requires"),
+    [
+        ("", []),
+        (NO_TORCH, ["torch>=2.11", "ninja"]),
+        (OLD_SETUPTOOLS, ["setuptools>=77.0.3"]),
+        (f"{NO_SETUPTOOLS}; {NO_TORCH}", ["setuptools>=77.0.3", "torch>=2.11", "ninja"]),
+    ],
+)
+def test_the_front_end_is_asked_for_what_the_environment_lacks(
+    world: str, requires: list[str], project: Path
+) -> None:
+    done = run_hooks(project, world, FIRST_HOOK)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("requires: []\n")
+    assert done.stdout == f"requires: {requires}\n"
+
+
+@pytest.mark.parametrize(
+    ("world", "hook", "says"),
+    [
+        (NO_SETUPTOOLS, "build_sdist", "setuptools is not installed: run `pip install 'setuptool"),
+        (OLD_SETUPTOOLS, "build_wheel", "setuptools 65.5.0 is too old: run `pip install 'setupto"),
+        (NO_TORCH, "build_wheel", "torch does not import"),
+    ],
+)
+def test_without_isolation_the_build_says_what_is_missing(
+    world: str, hook: str, says: str, project: Path
+) -> None:
+    done = run_hooks(project, world, f"backend.{hook}('.')")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"fnet_kernels: {says}")
+
+
+def test_metadata_and_source_distributions_need_no_torch(project: Path) -> None:
+    hooks = "backend.prepare_metadata_for_build_wheel('.'), backend.build_sdist('.')"
+    done = run_hooks(project, NO_TORCH, f"print(backend.get_requires_for_build_sdist(), {hooks})")
+    assert done.returncode == 0, done.stderr
+    name = f"fnet_kernels-{fnet_kernels.__version__}"
+    assert done.stdout.endswith(f"[] {name}.dist-info {name}.tar.gz\n")
+    metadata = (project / f"{name}.dist-info" / "METADATA").read_text()
+    assert "\nRequires-Dist: torch>=2.11\n" in metadata
+
+
+def test_one_version_in_every_file() -> None:
+    for file, pattern in (
+        ("pyproject.toml", r'^version = "(.*?)"'),
+        ("CITATION.cff", "^version: (.*)$"),
+    ):
+        found = re.search(pattern, (ROOT / file).read_text(), re.MULTILINE)
+        assert found is not None
+        assert found[1].strip('"') == fnet_kernels.__version__, file
+
+
+#: Checks that its arguments name files, and writes empty results.
+CHECKING_COMPILER = """#!/bin/sh
+for word; do
+  if [ "$before" = -o ]; then : > "$word"; fi
+  case $word in *.cpp|*.o) [ -e "$word" ] || exit 1;; esac
+  before=$word
+done
+"""
+
+
+def test_a_path_with_spaces(tmp_path: Path) -> None:
+    """The compiler gets each path as one argument."""
+    folder = copy_project(tmp_path / "a path with spaces")
+    shutil.copytree(ROOT / "csrc", folder / "csrc")
+    compiler = tmp_path / "c++"
+    compiler.write_text(CHECKING_COMPILER)
+    compiler.chmod(0o755)
+    build = ["setup.py", "-q", "build_ext", "--inplace"]
+    done = subprocess.run(
+        [sys.executable, *build],
+        cwd=folder,
+        env={**os.environ, "CXX": str(compiler), "FNET_CUDA": "0"},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "fnet_kernels" / "lib" / KERNELS).exists()
 
 
 @needs_compiler

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from fnet_kernels._ops.load import operators
+from python_tests.helpers.paths import ROOT
 
 ISAS = operators.cpu_isas().split(",")
 
@@ -19,3 +23,37 @@ def test_choice(each_isa: Callable[[], Iterator[str]]) -> None:
     with pytest.raises(RuntimeError, match=r"set_cpu_isa: expected auto or one of .*, got abacus"):
         operators.set_cpu_isa("abacus")
     assert operators.cpu_isa() == ISAS[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "used", "warned"),
+    [
+        ("avx1024", ISAS[0], True),
+        ("AVX2", ISAS[0], True),
+        (ISAS[-1], ISAS[-1], False),
+        ("auto", ISAS[0], False),
+        ("", ISAS[0], False),
+    ],
+)
+def test_a_wrong_variable_is_reported_once(value: str, used: str, warned: bool) -> None:
+    script = """
+import torch
+from fnet_kernels import fourier_mix
+for _ in range(2):
+    fourier_mix(torch.ones(2, 4, 8))
+print(torch.ops.fnet_kernels.cpu_isa())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "FNET_CPU_ISA": value},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == f"{used}\n"
+    message = (
+        f"fnet_kernels: FNET_CPU_ISA: expected auto or one of {','.join(ISAS)}, got {value}; using"
+        f" {used}\n"
+    )
+    assert done.stderr == (message if warned else "")

@@ -269,7 +269,7 @@ def test_the_copy_follows_the_tree_and_keeps_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, tree = tmp_path / "root", tmp_path / "tree"
-    names = ("setup.py", "pyproject.toml", "csrc/a.cpp", "csrc/b.cpp", "x/_C.so", "build/o")
+    names = ("setup.py", "pyproject.toml", "csrc/a.cpp", "csrc/b.cpp", "x/lib.so", "build/o")
     for name in (*names, "gpu-bundle/bundle.json"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
@@ -321,7 +321,7 @@ def test_a_bundle_replaces_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tree / "fnet_kernels" / "__init__.py").write_text("")
     for folder, text in ((bundle, "base"), (bundle / "variants" / "other", "other")):
         folder.mkdir(parents=True)
-        (folder / "_C_cuda.abi3.so.xz").write_bytes(lzma.compress(text.encode()))
+        (folder / "libfnet_kernels_cuda.so.xz").write_bytes(lzma.compress(text.encode()))
     monkeypatch.setattr(gpu_steps, "TREE", tree)
     check = Check(tree, tmp_path / "out", prebuilt=bundle)
     facts = {"sources": gpu_bundle.fingerprint(ROOT), "arch": "9.0"}
@@ -334,13 +334,13 @@ def test_a_bundle_replaces_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (bundle / "bundle.json").write_text(json.dumps(facts))
     (part,) = gpu_steps.build(check)
     assert part.name == "prebuilt modules load"
-    assert (tree / "fnet_kernels" / "_C_cuda.abi3.so").read_text() == "base"
+    assert (tree / "fnet_kernels" / "lib" / "libfnet_kernels_cuda.so").read_text() == "base"
     parts = gpu_steps.variants(check)
     assert [p.name for p in parts[:3]] == ["as built 1", "other 1", "as built 2"]
     assert len(parts) == 2 * gpu_steps.ROUNDS
     folder = parts[1].cwd
     assert folder is not None
-    assert (folder / "fnet_kernels" / "_C_cuda.abi3.so").read_text() == "other"
+    assert (folder / "fnet_kernels" / "lib" / "libfnet_kernels_cuda.so").read_text() == "other"
     # `python -m` finds the package of the variant first, although the tree is on PYTHONPATH.
     which = [sys.executable, "-m", "fnet_kernels.which"]
     for place in (tree, folder):
