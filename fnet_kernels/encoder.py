@@ -9,6 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from fnet_kernels._norm import Norm, check_norm
+from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size
+from fnet_kernels._ops.scale import check_scale
 from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels.modules import FusedFourierMix
 
@@ -20,6 +23,27 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def _check(
+    owner: str,
+    hidden_size: int,
+    intermediate_size: int,
+    dropout: float,
+    eps: float,
+    scale: float,
+    norm: Norm,
+    dtype: torch.dtype | None,
+) -> None:
+    check_size(owner, "hidden_size", hidden_size)
+    check_size(owner, "intermediate_size", intermediate_size)
+    check_number(owner, "dropout", dropout)
+    if not 0.0 <= dropout <= 1.0:
+        raise ValueError(f"{owner}: dropout must be from 0 to 1, got {dropout}")
+    check_eps(owner, eps)
+    check_scale(owner, scale)
+    check_norm(owner, norm)
+    check_dtype(owner, dtype)
+
+
 class FNetEncoderLayer(nn.Module):
     """One encoder layer of FNet (figure 1 of the paper, arXiv 2105.03824):
 
@@ -27,8 +51,9 @@ class FNetEncoderLayer(nn.Module):
         y = LayerNorm(h + Dropout(Dense(GELU(Dense(h)))))
 
     GELU is the tanh approximation, see `activation`. Dropout acts on the feed-forward network only,
-    not on the mixing. As in the released model, dense weights are initialised from a normal
-    distribution with standard deviation 0.02 and dense biases with zeros.
+    not on the mixing. As in the authors' code (`f_net/layers.py`), the dense weights and the bias
+    of the first dense layer start from a normal distribution with standard deviation 0.02, and the
+    bias of the second at zero. transformers starts both biases at zero.
 
     Args:
         hidden_size: length of the last axis.
@@ -37,15 +62,19 @@ class FNetEncoderLayer(nn.Module):
         activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
         eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, where
             `torch.nn.LayerNorm` has 1e-5.
-        scale: multiplies the unnormalised transform; 1 in the paper.
+        scale: multiplies the transform; 1 in the paper.
+        norm: of the transform, as in `torch.fft`; `"backward"`, the default, in the paper.
         device: device of the parameters.
-        dtype: dtype of the parameters and of the input.
+        dtype: dtype of the parameters and, except under autocast, of the input.
 
-    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype.
+    Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
+    autocast.
 
     Raises:
-        TypeError: `activation` is neither a name nor callable; or as in `FusedFourierMix`.
-        ValueError: `activation` is another name; or as in `FusedFourierMix`.
+        TypeError: a size is not an integer, `dropout`, `eps` or `scale` not a number, `activation`
+            neither a name nor callable, or `dtype` not supported.
+        ValueError: a size is less than 1, `dropout` outside 0 to 1, `eps` negative, `eps` or
+            `scale` not finite, `norm` none of the three, or `activation` another name.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoderLayer
@@ -63,11 +92,15 @@ class FNetEncoderLayer(nn.Module):
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
         scale: float = 1.0,
+        norm: Norm = "backward",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.mixing = FusedFourierMix(hidden_size, eps, scale=scale, device=device, dtype=dtype)
+        _check("FNetEncoderLayer", hidden_size, intermediate_size, dropout, eps, scale, norm, dtype)
+        self.mixing = FusedFourierMix(
+            hidden_size, eps, scale=scale, norm=norm, device=device, dtype=dtype
+        )
         self.dense_in = nn.Linear(hidden_size, intermediate_size, device=device, dtype=dtype)
         self.activation = _function(activation)
         self.dense_out = nn.Linear(intermediate_size, hidden_size, device=device, dtype=dtype)
@@ -76,12 +109,12 @@ class FNetEncoderLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise as in the released model: dense weights from N(0, 0.02^2), biases zero."""
+        """Initialise as the authors: dense weights and the first bias from N(0, 0.02^2)."""
         self.mixing.reset_parameters()
         self.norm.reset_parameters()
-        for dense in (self.dense_in, self.dense_out):
-            nn.init.normal_(dense.weight, std=0.02)
-            nn.init.zeros_(dense.bias)
+        for normal in (self.dense_in.weight, self.dense_in.bias, self.dense_out.weight):
+            nn.init.normal_(normal, std=0.02)
+        nn.init.zeros_(self.dense_out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.mixing(x)
@@ -95,9 +128,13 @@ class FNetEncoder(nn.Sequential):
     FNet-Base is `FNetEncoder(12, 768, 3072)`, FNet-Large `FNetEncoder(24, 1024, 4096)`.
 
     A slice, for example `encoder[:6]`, is an `nn.Sequential` of the same layers, with shared
-    parameters.
+    parameters. Without layers it returns its input.
 
-    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype.
+    Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
+    autocast.
+
+    Raises:
+        TypeError, ValueError: as in `FNetEncoderLayer`; `num_layers` is not an integer or negative.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoder
@@ -116,9 +153,12 @@ class FNetEncoder(nn.Sequential):
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
         scale: float = 1.0,
+        norm: Norm = "backward",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        count = check_size("FNetEncoder", "num_layers", num_layers, least=0)
+        _check("FNetEncoder", hidden_size, intermediate_size, dropout, eps, scale, norm, dtype)
         super().__init__(
             *(
                 FNetEncoderLayer(
@@ -128,10 +168,11 @@ class FNetEncoder(nn.Sequential):
                     activation=copy.deepcopy(activation),  # a module's parameters are not shared
                     eps=eps,
                     scale=scale,
+                    norm=norm,
                     device=device,
                     dtype=dtype,
                 )
-                for _ in range(num_layers)
+                for _ in range(count)
             )
         )
 

@@ -48,6 +48,7 @@ struct CpuHalves {
 
 struct Cpu {
   static constexpr int64_t kAlignment = 1;
+  static constexpr bool kReadsWideAffine = true;
   struct Scope {
     explicit Scope(const Tensor&) {}
   };

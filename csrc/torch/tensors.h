@@ -6,6 +6,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <cmath>
 #include <exception>
 #include <optional>
 #include <tuple>
@@ -126,14 +127,26 @@ struct Rows {
   }
 };
 
-// Checks an optional row [hidden] against x.
+inline void check_scale(const char* op, double scale) {
+  require(std::isfinite(scale), op, ": expected scale that is finite, got ", scale);
+}
+
+// The dtype of weight and bias: that of x, or float32 if x has 16 bits and weight is float32.
+inline ScalarType affine_type(const std::optional<Tensor>& weight, const Tensor& x) {
+  const ScalarType type = x.scalar_type();
+  const bool narrow = type == ScalarType::BFloat16 || type == ScalarType::Half;
+  const bool wide = narrow && weight && weight->scalar_type() == ScalarType::Float;
+  return wide ? ScalarType::Float : type;
+}
+
+// Checks an optional row [hidden] of dtype `type` against x.
 inline void check_affine(const char* op, const char* name, const std::optional<Tensor>& t,
-                         const Tensor& x, int64_t hidden) {
+                         const Tensor& x, int64_t hidden, ScalarType type) {
   if (!t) return;
   require(t->dim() == 1 && t->size(0) == hidden, op, ": expected ", name, " of shape [", hidden,
           "], got ", t->dim(), " dims of ", t->numel(), " elements");
-  require(t->scalar_type() == x.scalar_type(), op, ": expected ", name, " of the dtype of x, ",
-          torch::headeronly::toString(x.scalar_type()), ", got ",
+  require(t->scalar_type() == type, op, ": expected ", name, " of the dtype of ",
+          type == x.scalar_type() ? "x, " : "weight, ", torch::headeronly::toString(type), ", got ",
           torch::headeronly::toString(t->scalar_type()));
   require(t->device() == x.device(), op, ": expected ", name, " on the device of x");
 }

@@ -66,6 +66,7 @@ struct CudaHalves {
 
 struct Cuda {
   static constexpr int64_t kAlignment = 16;
+  static constexpr bool kReadsWideAffine = false;
   struct Scope {
     explicit Scope(const Tensor& x) : guard(x.get_device_index()) {}
     torch::stable::accelerator::DeviceGuard guard;

@@ -85,13 +85,14 @@ def _gradients(
             grad, rows, rstd, weight, ctx.scale, need_weight, need_bias
         )
         return dx, dweight if need_weight else None, dbias if need_bias else None, None, None
+    # Autograd casts a gradient to the dtype of its parameter.
     dx = dweight = dbias = None
     if grad is not None:
         if need_weight:
             assert rows is not None
-            dweight = _sum_rows(compute(grad) * compute(rows)).to(grad.dtype)
+            dweight = _sum_rows(compute(grad) * compute(rows))
         if need_bias:
-            dbias = _sum_rows(compute(grad)).to(grad.dtype)
+            dbias = _sum_rows(compute(grad))
     if need_x:
         assert rows is not None
         assert rstd is not None

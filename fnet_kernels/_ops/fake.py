@@ -41,8 +41,9 @@ def _fused_fourier_mix_backward(
     need_bias: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     hidden = grad.shape[-1]
-    dweight = grad.new_empty(hidden if need_weight else 0)
-    dbias = grad.new_empty(hidden if need_bias else 0)
+    affine = grad if weight is None else weight
+    dweight = affine.new_empty(hidden if need_weight else 0)
+    dbias = affine.new_empty(hidden if need_bias else 0)
     return _like(grad), dweight, dbias
 
 

@@ -100,8 +100,8 @@ open("torch.py", "w").write("raise ImportError('libtorch is not here')")
 SETUP = """
 import platform, sys
 platform.machine = lambda: {machine!r}
-sys.argv = ["setup.py", "--version"]
-exec(compile(open("setup.py").read(), "setup.py", "exec"), {{"__file__": "setup.py"}})
+from build_backend.fnet_checks import name_processor
+name_processor()
 """
 
 
