@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +12,8 @@ from torch.nn.functional import layer_norm
 from fnet_kernels._norm import Norm
 from fnet_kernels._ops import autograd, fake, vmap  # noqa: F401
 from fnet_kernels._ops.checks import check_affine, check_eps, check_x, overridden
-from fnet_kernels._ops.functorch import train
+from fnet_kernels._ops.derivatives import transforms_active
 from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import mix, transforms_active
 from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
@@ -68,9 +66,10 @@ def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
     scale, symbolic = total_scale("fourier_mix", x, scale, norm)
     if symbolic:
         return (scale * fourier_mix(autograd.compute(x))).to(x.dtype)
-    if (x.requires_grad and torch.is_grad_enabled()) or transforms_active():
-        return mix(x, scale, False)
-    return _untracked(_mix, x, scale)
+    if _differentiable(x.requires_grad):
+        return _mix(x, scale)
+    with torch._C._AutoDispatchBelowAutograd():
+        return _mix(x, scale)
 
 
 def fused_fourier_mix(
@@ -141,9 +140,10 @@ def fused_fourier_mix(
         )
     if symbolic:
         return _composed(x, weight, bias, eps, scale)
-    if (needs_grad and torch.is_grad_enabled()) or transforms_active():
-        return train(x, weight, bias, eps, scale)
-    return _untracked(_fused, x, weight, bias, eps, scale)
+    if _differentiable(needs_grad):
+        return _fused(x, weight, bias, eps, scale)
+    with torch._C._AutoDispatchBelowAutograd():
+        return _fused(x, weight, bias, eps, scale)
 
 
 def _composed(
@@ -156,12 +156,10 @@ def _composed(
     return y.to(x.dtype)
 
 
-def _untracked(op: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Call `op` without autograd.
-
-    Skips the autograd dispatch key, whose Python kernel costs 4 us.
-    """
-    if torch.compiler.is_compiling():
-        return op(*args)
-    with torch._C._AutoDispatchBelowAutograd():
-        return op(*args)
+def _differentiable(requires_grad: bool) -> bool:
+    """Whether the call must pass the dispatch key Autograd, whose Python kernel costs 4 us."""
+    return (
+        torch.compiler.is_compiling()
+        or (requires_grad and torch.is_grad_enabled())
+        or transforms_active()
+    )

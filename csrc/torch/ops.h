@@ -2,6 +2,7 @@
 // backward pass.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 
 #include "torch/tensors.h"
@@ -61,14 +62,14 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   check_affine(op, "weight", weight, x, in.hidden, affine);
   check_affine(op, "bias", bias, x, in.hidden, affine);
   const auto w = contiguous(weight, B::kAlignment), b = contiguous(bias, B::kAlignment);
-  const bool keep = train && (w || b);
 
   NormOutputs out{new_empty(x, sizes_of(x), type), {}, {}};
   if (train) {
     std::vector<int64_t> rows = sizes_of(x);
     rows.pop_back();
     out.rstd = new_empty(x, rows, compute_type(dtype));
-    out.normalized = new_empty(x, keep ? sizes_of(x) : std::vector<int64_t>{0}, type);
+    out.normalized = new_empty(x, sizes_of(x), type);
+    if (in.hidden == 0) torch::stable::fill_(*out.rstd, NAN);  // of no elements, as in layer_norm
   }
   MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kNorm;
@@ -77,7 +78,7 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   args.bias = data_or_null(b);
   args.wide_affine = wide_affine;
   args.y = out.y.mutable_data_ptr();
-  args.normalized = keep ? out.normalized->mutable_data_ptr() : nullptr;
+  args.normalized = train ? out.normalized->mutable_data_ptr() : nullptr;
   args.rstd = train ? out.rstd->mutable_data_ptr() : nullptr;
   if (!is_empty(args)) B::mix(args, x);
   return out;

@@ -9,7 +9,8 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def(
       "fused_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale) -> "
       "Tensor");
-  // Also returns what the backward pass reads. Without weight and bias `normalized` is empty.
+  // Also returns what the backward pass reads: the rows before weight and bias, and rstd of each
+  // row.
   m.def(
       "fused_fourier_mix_train(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale)"
       " -> (Tensor y, Tensor normalized, Tensor rstd)");
