@@ -1,8 +1,10 @@
-"""FSDP2 shards a patched model: each LayerNorm, each layer, the whole (verl PR #7427)."""
+"""FSDP2 and ZeRO-3 shard a patched model: each norm, each layer, the whole (verl PR #7427)."""
 
 from __future__ import annotations
 
 import copy
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,44 @@ def test_unpatch_says_that_a_layer_is_sharded(tmp_path: Path) -> None:
         assert report.changed == ("encoder.layer.1.fourier",)
     finally:
         distributed.destroy_process_group()
+
+
+def train_with_deepspeed(_: int, port: int) -> None:
+    """ZeRO-3 leaves each parameter empty, except while a hook of its module has gathered it."""
+    import deepspeed
+
+    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "DS_ACCELERATOR": "cpu"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    stock = build(hidden_dropout_prob=0.0).train()
+    model = copy.deepcopy(stock)
+    hf.patch_fnet(model)
+    optimizers = [torch.optim.SGD(m.parameters(), lr=1e-2) for m in (stock, model)]
+    deepspeed.init_distributed("gloo")
+    engine, *_ = deepspeed.initialize(
+        model=model,
+        optimizer=optimizers[1],
+        config={
+            "train_micro_batch_size_per_gpu": 2,
+            "zero_optimization": {"stage": 3, "stage3_param_persistence_threshold": 0},
+            "zero_allow_untested_optimizer": True,
+            "zero_force_ds_cpu_optimizer": False,
+        },
+    )
+    assert not model.encoder.layer[0].fourier.output.LayerNorm.weight.numel()
+    for _ in range(3):
+        ours = engine(**batch()).last_hidden_state
+        truth = stock(**batch()).last_hidden_state
+        agree([ours], [truth], 1e-5)
+        engine.backward(ours.square().mean())
+        engine.step()
+        truth.square().mean().backward()
+        optimizers[0].step()
+        optimizers[0].zero_grad()
+
+
+def test_zero_3() -> None:
+    pytest.importorskip("deepspeed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(train_with_deepspeed, (port,), nprocs=1)
