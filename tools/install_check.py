@@ -82,7 +82,9 @@ class Place:
             shared = next((FOLDER / "torch").glob("lib/python*/site-packages"))
             (site / "torch.pth").write_text(f"{shared}\n")
 
-    def doctor(self, python: str | Path | None = None, cwd: Path | None = None, **variables: str) -> None:
+    def doctor(
+        self, python: str | Path | None = None, cwd: Path | None = None, **variables: str
+    ) -> None:
         """Raises Failed if the installed package is broken."""
         self.run(python or self.python, "-m", "fnet_kernels", "doctor", cwd=cwd, **variables)
 
@@ -180,7 +182,10 @@ def check_poetry(place: Place) -> None:
         "[tool.poetry]\npackage-mode = false\n"
         f"[[tool.poetry.source]]\nname = 'local'\nurl = '{place.index}'\npriority = 'primary'\n",
     )
-    environment = {"POETRY_VIRTUALENVS_IN_PROJECT": "true", "POETRY_CACHE_DIR": str(place.folder / "cache")}
+    environment = {
+        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
+        "POETRY_CACHE_DIR": str(place.folder / "cache"),
+    }
     place.run(TOOLS / "poetry", "install", "-n", cwd=project, VIRTUAL_ENV="", **environment)
     place.doctor(project / ".venv" / "bin" / "python")
 
@@ -192,7 +197,9 @@ def check_pdm(place: Place) -> None:
         f"[[tool.pdm.source]]\nname = 'pypi'\nurl = '{place.index}'\n",
     )
     environment = {"PDM_CACHE_DIR": str(place.folder / "cache"), "PDM_CHECK_UPDATE": "0"}
-    place.run(TOOLS / "pdm", "use", "-f", sys.executable, cwd=project, VIRTUAL_ENV="", **environment)
+    place.run(
+        TOOLS / "pdm", "use", "-f", sys.executable, cwd=project, VIRTUAL_ENV="", **environment
+    )
     place.run(TOOLS / "pdm", "install", cwd=project, VIRTUAL_ENV="", **environment)
     place.doctor(project / ".venv" / "bin" / "python")
 
@@ -274,12 +281,13 @@ def prepare(torch: str) -> Path:
     index = FOLDER / f"index-{torch}"
     if not TOOLS.exists():
         subprocess.run([sys.executable, "-m", "venv", FOLDER / "tools"], check=True)
-        pip = [TOOLS / "python", "-m", "pip", "install", "-qq"]
+        pip = [str(TOOLS / "python"), "-m", "pip", "install", "-qq"]
         subprocess.run([*pip, "build", "uv", "poetry", "pdm"], check=True)
     if not (index / "simple").exists():
         fill_index(torch, index)
         subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER / "torch"], check=True)
-        pip = [FOLDER / "torch" / "bin" / "python", "-m", "pip", "install", "-qq", "--no-index"]
+        python = FOLDER / "torch" / "bin" / "python"
+        pip = [str(python), "-m", "pip", "install", "-qq", "--no-index"]
         links = [word for folder in (index / "simple").iterdir() for word in ("-f", str(folder))]
         subprocess.run([*pip, *links, "torch", *WHEELS], check=True)
     return index / "simple"
