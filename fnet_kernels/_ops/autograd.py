@@ -68,24 +68,23 @@ class _Train(Reverse):
     ) -> tuple[Tensor | None, ...]:
         rows, rstd, weight = ctx.saved_tensors
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
-        dx = dweight = dbias = None
-        fuses = need_x and grad is not None and grad_rows is None and grad_rstd is None
-        # The operator sums in the dtype of weight or grad, which must hold the gradient of bias.
-        fuses_bias = fuses and need_bias and ctx.bias_dtype in (ctx.weight_dtype, grad.dtype)
-        if fuses:
-            dx, dweight, dbias = _backward(
+        dx: Tensor | None = None
+        dweight: Tensor | None = None
+        dbias: Tensor | None = None
+        if need_x and grad is not None and grad_rows is None and grad_rstd is None:
+            # The operator sums in the dtype of weight or grad, which must hold the bias gradient.
+            fuses_bias = need_bias and ctx.bias_dtype in (ctx.weight_dtype, grad.dtype)
+            dx, sums, bias_sums = _backward(
                 grad, rows, rstd, weight, ctx.scale, need_weight, fuses_bias
             )
+            dweight = sums if need_weight else None
+            dbias = bias_sums.to(ctx.bias_dtype) if fuses_bias else None
         elif need_x:
             dx = _input_gradient(grad, grad_rows, grad_rstd, rows, rstd, weight, ctx.scale)
-        if grad is None or not need_weight:
-            dweight = None
-        elif not fuses:
+        if need_weight and dweight is None and grad is not None:
             dweight = _weight_gradient(grad, rows, ctx.weight_dtype)
-        if grad is None or not need_bias:
-            dbias = None
-        else:
-            dbias = dbias.to(ctx.bias_dtype) if fuses_bias else _sum_rows(grad, ctx.bias_dtype)
+        if need_bias and dbias is None and grad is not None:
+            dbias = _sum_rows(grad, ctx.bias_dtype)
         return dx, dweight, dbias, None, None, None
 
 
@@ -119,9 +118,11 @@ def composed_backward(
     With leading `mapped_axes`, the sums keep them, and `weight` broadcasts against `grad`.
     """
     dtype = grad.dtype if weight is None else weight.dtype
+    dx = _input_gradient(grad, None, None, rows, rstd, weight, scale)
+    assert dx is not None
     nothing = grad.new_empty((1,) * mapped_axes + (0,), dtype=dtype)
     return (
-        _input_gradient(grad, None, None, rows, rstd, weight, scale),
+        dx,
         _weight_gradient(grad, rows, dtype, mapped_axes) if need_weight else nothing,
         _sum_rows(grad, dtype, mapped_axes) if need_bias else nothing,
     )

@@ -18,7 +18,8 @@ from torch.autograd import Function, forward_ad
 
 Kernel = Callable[..., Any]
 
-_library = torch.library.Library("fnet_kernels", "IMPL")  # its kernels live as long as it does
+# Its kernels live as long as it does.
+_library = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
 
 
 def transforms_active() -> bool:
@@ -31,14 +32,14 @@ def transforms_active() -> bool:
 
 def unpack_dual(t: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """Return the primal of `t` and its tangent or None."""
-    return (None, None) if t is None else torch._VF._unpack_dual(t, level=0)  # type: ignore[attr-defined]
+    return (None, None) if t is None else torch._VF._unpack_dual(t, level=0)
 
 
 def make_dual(primal: Tensor, tangent: Tensor | None) -> Tensor:
     """Attach a tangent to `primal`; the inverse of `unpack_dual`."""
     if tangent is None:
         return primal
-    dual: Tensor = torch._VF._make_dual(primal, tangent, level=0)  # type: ignore[attr-defined]
+    dual: Tensor = torch._VF._make_dual(primal, tangent, level=0)
     return dual
 
 
@@ -63,14 +64,15 @@ class _Constant(Reverse):
 
     @staticmethod
     def forward(ctx: Any, op: Kernel, *args: Any) -> Any:
-        *args, below = args
-        return below(op, *args)
+        *rest, below = args
+        return below(op, *rest)
 
 
 def apply_of(function: type[Reverse]) -> Kernel:
     """Return `function.apply` for use in a kernel."""
     # Function.apply prepares for torch.func, whose interpreter has already called the kernel.
-    return super(Function, function).apply
+    apply: Kernel = super(Function, function).apply  # type: ignore[misc]
+    return apply
 
 
 _apply_constant = apply_of(_Constant)
@@ -93,18 +95,19 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> None:
         differentiates = torch.is_grad_enabled() and torch._C._any_requires_grad(*args)
         if differentiates and apply is None:
             return composed(*args)
+        reverse = apply if differentiates and apply is not None else partial(_apply_constant, op)
         try:
             if not nested:
                 below = partial(_below, keyset)
-                return apply(*args, below) if differentiates else _apply_constant(op, *args, below)
+                return reverse(*args, below)
             if not differentiates:
                 return _below(keyset, op, *args)
             with enable_single_level_autograd_function():
-                return apply(*args, partial(_below_nested, keyset))
+                return reverse(*args, partial(_below_nested, keyset))
         except TangentsError:
             return composed(*args)
 
-    _library.impl(op.name(), kernel, "Autograd", with_keyset=True)
+    _library.impl(op.name(), kernel, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
 
 
 def _any_tangents(args: tuple[Any, ...]) -> bool:

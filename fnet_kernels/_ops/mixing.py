@@ -18,17 +18,17 @@ mix: Callable[..., Tensor] = operators.fourier_mix.default
 
 
 def _composed(x: Tensor, scale: float = 1.0, residual: bool = False) -> Tensor:
-    x, tangent = unpack_dual(x)
-    return make_dual(
-        mix(x, scale, residual), None if tangent is None else mix(tangent, scale, residual)
-    )
+    primal, tangent = unpack_dual(x)
+    y = mix(primal, scale, residual)
+    return make_dual(y, None if tangent is None else mix(tangent, scale, residual))
 
 
 class _Mix(Reverse):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
         *ctx.rest, below = rest
-        return below(mix, x, *ctx.rest)
+        y: Tensor = below(mix, x, *ctx.rest)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
