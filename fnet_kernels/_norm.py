@@ -5,7 +5,7 @@ defines: Norm, check_norm, norm_factor
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ def norm_factor(op: str, x: Tensor, norm: Norm) -> float:
     check_norm(op, norm)
     if norm == "backward" or norm is None:
         return 1.0
-    count = torch.sym_max(1, x.size(-2) * x.size(-1))  # type: ignore[no-untyped-call]
+    count: Any = x.size(-2) * x.size(-1)
+    traced = isinstance(count, Tensor)  # under torch.jit.trace
+    count = count.double().clamp(min=1) if traced else torch.sym_max(1, count)  # type: ignore[no-untyped-call]
     inverse: float = 1.0 / count
     return inverse if norm == "forward" else inverse**0.5

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +18,9 @@ _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
 _STRIDED = torch.strided
 _SINGLE = torch.float32
 _16_BITS = (torch.bfloat16, torch.float16)
-MAX_FLOAT = sys.float_info.max
-_NUMBERS = (float, int, torch.SymFloat, torch.SymInt)
+_INFINITY = float("inf")
+# Those of numpy are registered as Real.
+_NUMBERS = (float, int, torch.SymFloat, torch.SymInt, numbers.Real)
 
 
 def check_x(op: str, x: Tensor) -> Tensor:
@@ -128,13 +129,13 @@ def _check_vector(op: str, name: str, vector: Tensor, x: Tensor, dtype: torch.dt
 
 
 def check_number(op: str, name: str, value: float) -> None:
-    if not isinstance(value, _NUMBERS) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{op}: {name} must be a Python number, got {_kind(value)}")
 
 
 def check_eps(op: str, eps: float) -> None:
     check_number(op, "eps", eps)
-    if not 0.0 <= eps <= MAX_FLOAT:  # rejects NaN too
+    if not 0.0 <= eps < _INFINITY:  # rejects NaN too
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
 
 

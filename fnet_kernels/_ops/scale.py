@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from torch import Tensor
 
 from fnet_kernels._norm import Norm, norm_factor
-from fnet_kernels._ops.checks import MAX_FLOAT, check_number
+from fnet_kernels._ops.checks import check_number
 
+_MAX = sys.float_info.max
 _SYMBOLIC = (torch.SymFloat, torch.SymInt)
 
 
 def check_scale(op: str, scale: float) -> bool:
     """Check `scale`, and return whether it is symbolic."""
     check_number(op, "scale", scale)
-    symbolic = is_symbolic(scale)
-    if not symbolic and not -MAX_FLOAT <= scale <= MAX_FLOAT:  # rejects NaN, and huge integers
+    if is_symbolic(scale):
+        return True
+    number = scale if isinstance(scale, (float, int)) else float(scale)
+    if not -_MAX <= number <= _MAX:  # rejects NaN, and integers that no float holds
         raise ValueError(f"{op}: scale must be finite, got {scale}")
-    return symbolic
+    return False
 
 
 def total_scale(op: str, x: Tensor, scale: float, norm: Norm) -> tuple[float, bool]:
@@ -35,13 +40,13 @@ def constant_scale(scale: float) -> float:
 
 
 def is_symbolic(value: float) -> bool:
-    """Whether a compiler computes `value` from sizes that it keeps open.
+    """Whether a compiler or a trace computes `value` from sizes that it keeps open.
 
     A comparison fixes the value, and so the sizes; so does passing it to an argument `float` of an
     operator.
     """
-    # Dynamo shows a symbolic number as a float.
+    # Dynamo shows a symbolic number as a float, torch.jit.trace as a tensor.
     if not (torch.compiler.is_compiling() or isinstance(value, _SYMBOLIC)):
-        return False
+        return isinstance(value, Tensor)
     # Looked up in the call, because importing this module imports sympy.
     return not torch.fx.experimental.symbolic_shapes.has_static_value(value)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._functorch.aot_autograd import make_boxed_func
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import layer_norm
 
 import fnet_kernels as fk
@@ -195,6 +196,24 @@ def test_export_with_a_scale_of_the_length(module: nn.Module, strict: bool) -> N
         assert_close(exported.module()(x), module(x), factor=10)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_jit_trace_serves_other_lengths(norm: Any) -> None:
+    for module in (fk.FourierMix(norm=norm), fk.FusedFourierMix(12, norm=norm)):
+        module.requires_grad_(False)
+        traced = torch.jit.trace(module, (torch.randn(2, 8, 12),))
+        for seq in (5, 64):
+            x = torch.randn(2, seq, 12)
+            assert_close(traced(x), module(x), factor=10)
+
+
+def test_make_fx_with_a_scale_of_the_length() -> None:
+    module = fk.FusedFourierMix(12, norm="ortho", elementwise_affine=False)
+    graph = make_fx(module, tracing_mode="symbolic")(torch.randn(2, 8, 12))
+    x = torch.randn(3, 37, 12)
+    assert_close(graph(x), module(x), factor=10)
+
+
 # float32 weight and bias with 16-bit x
 
 
@@ -327,6 +346,8 @@ BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.fourier_mix(X, scale=float("nan")), ValueError, ["scale", "finite", "got nan"]),
     (lambda: fk.fourier_mix(X, scale=-float("inf")), ValueError, ["scale", "finite", "got -inf"]),
     (lambda: fk.fused_fourier_mix(X, scale=float("nan")), ValueError, ["scale", "got nan"]),
+    (lambda: fk.fourier_mix(X, scale=np.float32("inf")), ValueError, ["scale", "got inf"]),
+    (lambda: fk.fused_fourier_mix(X, eps=np.float32("inf")), ValueError, ["eps", "got inf"]),
     (lambda: fk.FourierMix(float("nan")), ValueError, ["FourierMix: scale", "got nan"]),
     (lambda: fk.FusedFourierMix(4, scale=float("inf")), ValueError, ["scale", "got inf"]),
     (lambda: fk.fourier_mix(X, scale=10**400), ValueError, ["scale", "finite"]),
@@ -370,6 +391,7 @@ def test_sizes_of_numpy_and_numbers_of_numpy() -> None:
     assert type(mix.hidden_size) is int
     x = torch.randn(2, 8, 12)
     assert torch.equal(mix(x), fk.fused_fourier_mix(x, mix.weight, mix.bias, 1e-5, scale=0.5))
+    assert torch.equal(fk.fourier_mix(x, scale=np.float32(0.5)), fk.fourier_mix(x, scale=0.5))
     assert len(fk.FNetEncoder(0, 4, 8)) == 0
 
 

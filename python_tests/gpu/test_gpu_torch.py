@@ -86,6 +86,22 @@ def test_autocast(dtype: torch.dtype) -> None:
         assert relative_error(a, b) < 2e-2
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_float32_parameters_with_16_bit_x(dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(2, 16, 64)
+    x = x.to(dtype)
+    y = fk.fused_fourier_mix(x, weight, bias)
+    assert y.dtype == dtype
+    truth = fk.fused_fourier_mix(x.float(), weight, bias).to(dtype)
+    assert relative_error(y, truth) < 1e-2
+    args = [t.requires_grad_() for t in (x, weight, bias)]
+    mine = torch.autograd.grad(fk.fused_fourier_mix(*args).float().sin().sum(), args)
+    theirs = torch.autograd.grad(reference.fused_fourier_mix(*args).float().sin().sum(), args)
+    for arg, a, b in zip(args, mine, theirs, strict=True):
+        assert a.dtype == arg.dtype
+        assert relative_error(a, b) < 2e-2
+
+
 def test_module_and_encoder_move_to_the_device() -> None:
     layer = fk.FNetEncoderLayer(64, 128, dropout=0.0).to(device.type)
     x = randn(2, 16, 64)
