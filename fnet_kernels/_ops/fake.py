@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch._ops import OperatorBase
 
-import fnet_kernels._ops.load  # noqa: F401  (registers the operators)
+from fnet_kernels._ops.load import operators
 
 
 def _like(x: Tensor) -> Tensor:
@@ -45,7 +49,11 @@ def _fused_fourier_mix_backward(
     return _like(grad), dweight, dbias
 
 
-torch.library.register_fake("fnet_kernels::fourier_mix", _fourier_mix)
-torch.library.register_fake("fnet_kernels::fused_fourier_mix", _fused_fourier_mix)
-torch.library.register_fake("fnet_kernels::fused_fourier_mix_train", _fused_fourier_mix_train)
-torch.library.register_fake("fnet_kernels::fused_fourier_mix_backward", _fused_fourier_mix_backward)
+FAKES: dict[OperatorBase, Callable[..., Any]] = {
+    operators.fourier_mix.default: _fourier_mix,
+    operators.fused_fourier_mix.default: _fused_fourier_mix,
+    operators.fused_fourier_mix_train.default: _fused_fourier_mix_train,
+    operators.fused_fourier_mix_backward.default: _fused_fourier_mix_backward,
+}
+for _op, _kernel in FAKES.items():
+    torch.library.register_fake(_op, _kernel)  # type: ignore[arg-type]

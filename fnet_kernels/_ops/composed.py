@@ -1,0 +1,96 @@
+"""The operators composed of ATen operators, for exporters that do not know ours.
+
+With C + iS the DFT matrix, Re(FFT2(x)) = C x C - S x S. Matrix products run on every ONNX runtime
+and take any length, also one that the graph learns at run time. The DFT operator of ONNX does
+neither: few runtimes have it, and onnxruntime loses four digits at lengths like 768.
+
+The result at (-s, k) and at (s, -k) is C x C + S x S, at (-s, -k) it is C x C - S x S. One quarter
+of the products therefore gives all of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from ctypes import c_float
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OperatorBase
+
+from fnet_kernels._ops.autograd import compute
+from fnet_kernels._ops.load import operators
+
+
+def fourier_mix(x: Tensor, scale: float = 1.0, residual: bool = False) -> Tensor:
+    return _mix(compute(x), scale, residual).to(x.dtype)
+
+
+def fused_fourier_mix(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> Tensor:
+    return _norm(_mix(compute(x), scale, True), weight, bias, eps)[0].to(x.dtype)
+
+
+def fused_fourier_mix_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    u = _mix(compute(x), scale, True)
+    y, _, rstd = _norm(u, weight, bias, eps)
+    rows = _norm(u, None, None, eps)[0]
+    return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def _norm(
+    u: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """LayerNorm(u), the mean and one over the deviation of each row."""
+    weight, bias = (None if t is None else t.to(u.dtype) for t in (weight, bias))
+    return torch.native_layer_norm(u, u.shape[-1:], weight, bias, eps)
+
+
+def _mix(x: Tensor, scale: float, residual: bool) -> Tensor:
+    if 0 in x.shape:
+        return torch.zeros_like(x)
+    seq, hidden = x.shape[-2:]
+    cos_seq, sin_seq = _dft(seq, x)
+    cos_hidden, sin_hidden = _dft(hidden, x)
+    even = cos_seq @ (x @ cos_hidden.T)
+    odd = sin_seq @ (x @ sin_hidden.T)
+    less, more = even - odd, even + odd
+    above = _mirrored(less, more, hidden, -1)
+    below = _mirrored(more, less, hidden, -1)
+    mixed = _mirrored(above, below, seq, -2).reshape(x.shape) * _number(scale, x)
+    return x + mixed if residual else mixed
+
+
+def _dft(length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin of 2 pi k n / length, of shape [length // 2 + 1, length]."""
+    n = torch.arange(length, device=like.device)
+    k = torch.arange(length // 2 + 1, device=like.device)
+    # As tensors, because ONNX has no arithmetic of a tensor and a length known at run time only.
+    period = torch.full((), length, device=like.device)
+    turns = torch.outer(k, n) % period  # exact in int64
+    angle = turns.to(like.dtype) * (_number(2 * math.pi, like) / period.to(like.dtype))
+    return angle.cos(), angle.sin()
+
+
+def _mirrored(first: Tensor, second: Tensor, length: int, dim: int) -> Tensor:
+    """`first`, at indices up to length // 2, then `second`, at their mirrors."""
+    return torch.cat((first, second.narrow(dim, 1, (length - 1) // 2).flip(dim)), dim)
+
+
+def _number(value: float, like: Tensor) -> Tensor | float:
+    """`value` in the precision of `like`; torch writes a Python number to ONNX as float32."""
+    if like.dtype != torch.float64 or not isinstance(value, float):
+        return value
+    nearest = c_float(value).value
+    return like.new_full((), nearest) + like.new_full((), value - nearest)
+
+
+DECOMPOSITIONS: dict[OperatorBase, Callable[..., Any]] = {
+    operators.fourier_mix.default: fourier_mix,
+    operators.fused_fourier_mix.default: fused_fourier_mix,
+    operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
+}
