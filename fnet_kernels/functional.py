@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# These imports register the gradients, the decompositions, the fake kernels and the vmap rules.
-from fnet_kernels._ops import autograd, exporters, fake, vmap  # noqa: F401
+# These imports register gradients, shardings, decompositions, fake kernels and vmap rules.
+from fnet_kernels._ops import autograd, dtensor, exporters, fake, vmap  # noqa: F401
 from fnet_kernels._ops.checks import autocasting, check_eps, check_number, check_vector, check_x
 from fnet_kernels._ops.functorch import train
 from fnet_kernels._ops.load import operators
