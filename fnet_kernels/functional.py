@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-# These imports register the gradients, the decompositions, the fake kernels and the vmap rules.
+# These imports register gradients, shardings, decompositions, fake kernels and vmap rules.
 from fnet_kernels._norm import Norm
-from fnet_kernels._ops import autograd, exporters, fake, vmap  # noqa: F401
+from fnet_kernels._ops import autograd, dtensor, exporters, fake, vmap  # noqa: F401
 from fnet_kernels._ops.checks import check_affine, check_eps, check_x, overridden
 from fnet_kernels._ops.derivatives import transforms_active
 from fnet_kernels._ops.load import operators

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 
@@ -22,7 +22,7 @@ def after_import(name: str, action: Callable[[], None]) -> None:
 
 
 class _AfterImport(MetaPathFinder):
-    """Finds one module as Python itself does, and adds a step to its execution."""
+    """Finds one module where the other finders do, and adds a step to its execution."""
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
         self.name = name
@@ -33,7 +33,8 @@ class _AfterImport(MetaPathFinder):
     ) -> ModuleSpec | None:
         if name != self.name:
             return None
-        spec = PathFinder.find_spec(name, path, target)
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (other.find_spec(name, path, target) for other in others)), None)
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module

@@ -1,0 +1,100 @@
+"""How the operators split over devices, for `torch.distributed.tensor.DTensor`.
+
+Mixing couples all of [seq, hidden] and nothing else. Leading axes may be sharded: no rank needs
+another's data, forward or backward. A sharded seq or hidden is first gathered, or exchanged for a
+sharded leading axis. The transform is linear, and so is the backward pass in the gradient: both
+commute with the sum that a `Partial` has yet to take. LayerNorm does not: there it is taken first.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.on_import import after_import
+
+#: What one axis of the mesh may hold: the placements of the results, then of the tensor arguments.
+Choices = list[list[Any]]
+
+
+def _register() -> None:
+    from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+
+    # The public register_sharding caches regardless of which gradients a call needs.
+    try:
+        from torch.distributed.tensor._op_schema import RuntimeSchemaInfo
+        from torch.distributed.tensor._ops.utils import expand_to_full_mesh_op_strategy
+
+        register = DTensor._op_dispatcher.sharding_propagator.register_op_strategy
+    except (ImportError, AttributeError) as error:
+        warnings.warn(f"fnet_kernels does not know DTensor of this torch: {error}", stacklevel=2)
+        return
+
+    replicated = Replicate()
+    sums = (Partial("sum"), Partial("avg"))
+
+    def of_leading_axes(x: Any) -> list[Any]:
+        """The placements that split leading axes of x, its own included."""
+        leading = range(x.ndim - 2)
+        own = [
+            placement
+            for placement in x.strategies[0].output_spec.placements
+            if getattr(placement, "dim", x.ndim) in leading
+        ]
+        return list(dict.fromkeys([*map(Shard, leading), *own]))
+
+    def fourier_mix(x: Any, *_: Any, **__: Any) -> Choices:
+        return [[p, p] for p in (replicated, *sums, *of_leading_axes(x))]
+
+    def fused_fourier_mix(x: Any, weight: Any, bias: Any, *_: Any, **__: Any) -> Choices:
+        vectors = [replicated] * _count(weight, bias)
+        return [[p, p, *vectors] for p in (replicated, *of_leading_axes(x))]
+
+    def fused_fourier_mix_train(x: Any, weight: Any, bias: Any, *_: Any, **__: Any) -> Choices:
+        vectors = [replicated] * _count(weight, bias)
+        # Without weight and bias the normalised rows are an empty tensor.
+        return [
+            [p, p if vectors else replicated, p, p, *vectors]
+            for p in (replicated, *of_leading_axes(x))
+        ]
+
+    def fused_fourier_mix_backward(
+        grad: Any, rows: Any, rstd: Any, weight: Any, scale: Any, *needed: bool
+    ) -> Choices:
+        vectors = [replicated] * _count(weight)
+
+        def placements(dx: Any, dvector: Any, saved: Any) -> list[Any]:
+            dvectors = [dvector if need else replicated for need in needed]
+            return [dx, *dvectors, dx, saved, saved, *vectors]
+
+        return [
+            *(placements(p, p, replicated) for p in (replicated, *sums)),
+            *(placements(p, sums[0], p) for p in of_leading_axes(grad)),
+        ]
+
+    def strategy(rule: Callable[..., Choices], results: int) -> Callable[[Any], Any]:
+        return lambda schema: expand_to_full_mesh_op_strategy(
+            schema.get_mesh_from_args(),
+            schema,
+            rule(*schema.args_schema, **schema.kwargs_schema),
+            input_index=results,
+        )
+
+    rules: dict[Any, Callable[..., Choices]] = {
+        operators.fourier_mix.default: fourier_mix,
+        operators.fused_fourier_mix.default: fused_fourier_mix,
+        operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
+        operators.fused_fourier_mix_backward.default: fused_fourier_mix_backward,
+    }
+    for op, rule in rules.items():
+        # Results are cached by all arguments from the second on, for example by which are None.
+        register(op, strategy(rule, len(op._schema.returns)), RuntimeSchemaInfo(1))
+
+
+def _count(*vectors: Any) -> int:
+    return sum(vector is not None for vector in vectors)
+
+
+after_import("torch.distributed.tensor", _register)
