@@ -17,7 +17,7 @@ def stop(sentence: str) -> NoReturn:
 
 
 def name_processor() -> None:
-    """Say which kernels are built for a processor that has none of its own."""
+    """Print a line if the processor has no specific kernels and gets the portable ones."""
     processor = platform.machine()
     if processor.lower() not in ("x86_64", "amd64", "aarch64", "arm64"):
         print(f"fnet_kernels: portable C++ kernels: none are specific to {processor}", flush=True)

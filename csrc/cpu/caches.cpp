@@ -13,9 +13,9 @@ namespace {
 
 constexpr unsigned kMaxCaches = 8;
 
-// Leaf 4 of Intel's processors, 0x8000001D of AMD's: a sub-leaf for each cache, then an empty one
-// (which a virtual machine may lack).
-Caches ask_processor() {
+// CPUID leaf 4 on Intel, 0x8000001D on AMD: one sub-leaf per cache, then an empty one, which a
+// virtual machine may lack.
+Caches from_cpuid() {
   Caches caches;
 #if defined(__x86_64__)
   for (const unsigned leaf : {0x4u, 0x8000001du}) {
@@ -34,7 +34,7 @@ Caches ask_processor() {
 }
 
 Caches describe() {
-  const Caches found = ask_processor();
+  const Caches found = from_cpuid();
   return found.last > 0 ? found : caches_in("/sys/devices/system/cpu/cpu0/cache");
 }
 

@@ -6,9 +6,8 @@
 
 namespace fnet {
 
-// Whether y and normalized use non-temporal stores: the processor has them, the outputs are large,
-// and rows are whole cache lines.
-// Not in place, where the lines of y have already been read.
+// Whether y and normalized use non-temporal stores: if the processor has them, the outputs are
+// large and rows are whole cache lines. In place this does not pay, because y is already cached.
 bool streams_output(const MixArgs& args);
 
 // The arguments of a mix and the data that all sequences of the batch share.

@@ -18,9 +18,9 @@ int64_t default_bytes() {
   return std::clamp(last_level_bytes() / 8, kMin, kMax);
 }
 
-// Plain stores elsewhere. Arm's STNP only hints that data is not reused, and its cores detect
-// stores to whole lines in sequence, which then neither read lines nor fill the caches (Arm
-// Neoverse N1 Technical Reference Manual, "Write streaming mode").
+// Other processors use plain stores. Arm's STNP is only a hint, and its cores detect sequential
+// stores to whole lines, which then neither read lines nor fill the caches (Arm Neoverse N1
+// Technical Reference Manual, "Write streaming mode").
 #if defined(__x86_64__)
 constexpr bool kHasNonTemporalStores = true;
 #else

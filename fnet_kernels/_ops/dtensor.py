@@ -54,11 +54,7 @@ def _register() -> None:
 
     def fused_fourier_mix_train(x: Any, weight: Any, bias: Any, *_: Any, **__: Any) -> Choices:
         vectors = [replicated] * _count(weight, bias)
-        # Without weight and bias the normalised rows are an empty tensor.
-        return [
-            [p, p if vectors else replicated, p, p, *vectors]
-            for p in (replicated, *of_leading_axes(x))
-        ]
+        return [[p, p, p, p, *vectors] for p in (replicated, *of_leading_axes(x))]
 
     def fused_fourier_mix_backward(
         grad: Any, rows: Any, rstd: Any, weight: Any, scale: Any, *needed: bool

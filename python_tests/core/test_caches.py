@@ -1,4 +1,4 @@
-"""Cache sizes as Linux describes them, where the processor has no cpuid."""
+"""Cache sizes as Linux reports them, for processors without CPUID."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def test_sizes(caches: list[tuple[str, str, str]], found: tuple[int, int], tmp_p
     assert describe(tmp_path, caches) == found
 
 
-def test_a_system_that_says_nothing(tmp_path: Path) -> None:
+def test_a_system_without_this_report(tmp_path: Path) -> None:
     assert tuple(core.caches_in(str(tmp_path / "absent"))) == UNKNOWN

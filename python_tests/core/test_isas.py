@@ -1,4 +1,4 @@
-"""Which instruction sets a processor gets, best first."""
+"""The instruction sets of a processor, best first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-t
 #: The command of an emulated core (csrc/testing/served).
 SERVED = os.environ.get("FNET_SERVED_CORE", "")
 EMULATED = {"-cpu max": ["neon_bf16", "neon"], "-cpu cortex-a72": ["neon"]}
-#: What an instruction set needs: its flags in /proc/cpuinfo.
+#: By processor: the flags in /proc/cpuinfo that each instruction set needs.
 NEEDS = {
     "x86_64": {
         "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c"},
@@ -35,12 +35,12 @@ def test_this_processor() -> None:
 
 @pytest.mark.skipif("qemu-aarch64" not in SERVED, reason="no Arm processor is emulated")
 def test_emulated_processors() -> None:
-    """FEAT_BF16 is what distinguishes them."""
+    """The two processors differ in FEAT_BF16."""
     (cpu,) = re.findall(r"-cpu \S+", SERVED)
     assert core.isas().split(",") == EMULATED[cpu]
 
 
-def test_unknown_names_are_refused() -> None:
+def test_unknown_names_are_rejected() -> None:
     best = core.isas().split(",")[0]
     assert core.set_isa(best)
     assert not core.set_isa("abacus")

@@ -16,10 +16,10 @@ MIX, RESIDUAL, NORM = 0, 1, 2
 OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED, IN_PLACE = 0, 1, 2, 3, 5
 UNSUPPORTED_ROW_SCALE = 6
 DTYPES = ("float32", "bfloat16", "float16")
-#: Multiprocessors, shared memory of a block, L2.
+#: Devices: multiprocessors, shared memory per block, L2 size.
 H100 = (132, 227 << 10, 50 << 20)
 SMALL = (84, 99 << 10, 6 << 20)
-ONE_BY_ONE = (0, 227 << 10, 0)  # no reason to take more than one sequence at a time
+ONE_BY_ONE = (0, 227 << 10, 0)  # takes one sequence at a time
 MODULE = cuda_sim_module("fnet_cuda_test")
 SEQ, HIDDEN = MODULE.seq_lengths(), MODULE.hidden_lengths()
 
@@ -43,7 +43,7 @@ class Problem:
         self.bias = store(numbers(hidden, seed=1), dtype)
 
     def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
-        """The kernels' output; options as in the driver, x's row pitch and row_scale too."""
+        """Run the kernels. Options are arguments of fnet_cuda_test.mix, and the row pitch of x."""
         norm = self.kind == NORM
         pitch = options.pop("pitch", self.shape[-1])
         padded = np.zeros((*self.shape[:2], pitch), self.stored.dtype)
@@ -75,7 +75,7 @@ class Problem:
 
 
 class Backward:
-    """grad and normalized [batch, seq, hidden], as stored in `dtype`, and what becomes of them."""
+    """The backward pass for grad and normalized [batch, seq, hidden], as stored in `dtype`."""
 
     def __init__(self, batch: int, seq: int, hidden: int, dtype: str) -> None:
         self.shape, self.dtype, self.scale = (batch, seq, hidden), dtype, 0.75

@@ -49,7 +49,7 @@ def test_norm_gradient(rows: int, hidden: int, dtype: str, whole: bool) -> None:
     for result, exact, narrow in zip(
         results, formula(np.float64), formula(np.float32), strict=True
     ):
-        # The means and the sums are of larger numbers than what is left: a floor from those.
+        # Means and sums cancel larger numbers, whose rounding errors set a floor.
         assert_accurate(result, exact, narrow, dtype)
 
 

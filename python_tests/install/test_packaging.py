@@ -96,7 +96,7 @@ BROKEN_TORCH = """
 open("torch.py", "w").write("raise ImportError('libtorch is not here')")
 """
 
-#: setup.py as far as its decisions go, on another processor.
+#: Runs setup.py without building, on a machine that claims to have another processor.
 SETUP = """
 import platform, sys
 platform.machine = lambda: {machine!r}
@@ -208,7 +208,7 @@ def test_a_path_with_spaces(tmp_path: Path) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
-def test_a_processor_without_kernels_of_its_own_is_named(machine: str, project: Path) -> None:
+def test_a_processor_without_specific_kernels_is_reported(machine: str, project: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SETUP.format(machine=machine)],
         cwd=project,

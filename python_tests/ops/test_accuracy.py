@@ -27,7 +27,7 @@ DTYPES = [
     torch.float16,
 ]
 
-#: (seq, hidden): what models use, primes (general path), odd pairs, long, wide.
+#: (seq, hidden) of models, primes (general path), odd pairs, long and wide matrices.
 LARGE = [
     (512, 768),
     (512, 1024),
@@ -47,8 +47,8 @@ LARGE = [
 def arguments(batch: int, seq: int, hidden: int, dtype: torch.dtype) -> Arguments:
     """x, weight, bias and eps.
 
-    The numbers of a short row may be nearly alike. LayerNorm then divides the rounding of any
-    implementation by next to nothing, unless eps is like the usual variance, seq * hidden / 2.
+    The numbers of a short row may be nearly equal. LayerNorm then divides the rounding errors of
+    any implementation by almost zero, unless eps is near the usual variance, seq * hidden / 2.
     """
     x = torch.randn(batch, seq, hidden, dtype=torch.float64).to(dtype)
     weight, bias = (torch.rand(hidden) + 0.5).to(dtype), torch.randn(hidden).to(dtype)
@@ -64,7 +64,7 @@ def ours(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> dict[str, Tenso
 
 
 def wide(*tensors: Tensor) -> list[Tensor]:
-    """As torch.fft takes them: at least float32."""
+    """The tensors in at least float32, as torch.fft requires."""
     return [t.to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
 
 
@@ -95,11 +95,12 @@ def worst(batch: int, seq: int, hidden: int, dtype: torch.dtype, isas: Isas) -> 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("first", range(1, 65, 8))
 def test_all_small_lengths(first: int, dtype: torch.dtype, each_isa: Isas) -> None:
-    least = 8 if dtype.itemsize > 2 else 3  # sequences whose errors are typical; one rounding
+    # Enough sequences for typical errors; results in 16 bits have one rounding.
+    minimum = 8 if dtype.itemsize > 2 else 3
     for seq in range(first, first + 8):
         for hidden in range(1, 65):
-            batch = max(least, least * 512 // (seq * hidden))
-            isas = each_isa if (seq + hidden) % 3 == 0 else in_use  # each length on each
+            batch = max(minimum, minimum * 512 // (seq * hidden))
+            isas = each_isa if (seq + hidden) % 3 == 0 else in_use  # each length runs on each set
             found, where = worst(batch, seq, hidden, dtype, isas)
             assert found <= 1, where
 
@@ -111,7 +112,7 @@ def test_large_lengths(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas
     assert found <= 1, where
 
 
-#: Where the columns of weight and bias are enough that the errors of their gradients are typical.
+#: Shapes with enough columns for typical errors of the gradients of weight and bias.
 GRADIENT_LENGTHS = [
     (512, 768),
     (37, 96),
@@ -181,8 +182,10 @@ def test_float16_sums_may_exceed_its_range() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("seq", "hidden"), [(512, 96), (509, 96), (512, 98)])
-def test_outputs_past_the_caches(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -> None:
-    """Rows of whole cache lines go past the caches where the output is large (streaming.cpp)."""
+def test_outputs_with_non_temporal_stores(
+    seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas
+) -> None:
+    """Large outputs with rows of whole cache lines use non-temporal stores (streaming.cpp)."""
     row = hidden * dtype.itemsize
     assert (row % 64 == 0) == (hidden == 96)
     assert torch.empty(2 * seq, row).data_ptr() % 64 == 0

@@ -23,7 +23,7 @@ Accepts = Callable[[Tensor], bool]
 
 
 def at_one_place(change: Callable[[Tensor], Tensor]) -> Mutant:
-    """`change` gives what is added there, in float64."""
+    """A mutant that adds `change(y)`, in float64, at one place."""
 
     def mutant(y: Tensor) -> Tensor:
         other = y.double()
@@ -34,12 +34,12 @@ def at_one_place(change: Callable[[Tensor], Tensor]) -> Mutant:
 
 
 def perturbed(y: Tensor) -> Tensor:
-    """By 1e-3 of the largest value, or by two roundings where those are coarser (bfloat16)."""
+    """Perturb by 1e-3 of the largest value or by two roundings, whichever is larger."""
     step = max(1e-3, 2 * torch.finfo(y.dtype).eps)
     return at_one_place(lambda wide: step * wide.abs().max())(y)
 
 
-#: For results of any shape.
+#: Mutants of results of any shape.
 MUTANTS: dict[str, Mutant] = {
     "zero": torch.zeros_like,
     "nan": lambda y: torch.full_like(y, float("nan")),
@@ -49,7 +49,7 @@ MUTANTS: dict[str, Mutant] = {
     "scaled": lambda y: y * 1.02,
     "perturbed": perturbed,
 }
-#: For sequences.
+#: Mutants of sequences.
 SEQUENCE_MUTANTS: dict[str, Mutant] = {
     "shifted seq": lambda y: y.roll(1, 1),
     "mirrored": lambda y: y.flip(1, 2),
@@ -59,7 +59,7 @@ SEQUENCE_MUTANTS: dict[str, Mutant] = {
 
 
 def comparisons(dtype: torch.dtype) -> dict[str, tuple[Tensor, Accepts]]:
-    """By name: a right result and what accepts it."""
+    """By name: a correct result and the comparison that accepts it."""
     *tensors, eps = args = arguments(2, 32, 48, dtype)
     grad = torch.randn(2, 32, 48, dtype=torch.float64).to(dtype)
     found: dict[str, tuple[Tensor, Accepts]] = {}
@@ -107,7 +107,7 @@ def test_twice_the_error_of_torch_is_the_limit(dtype: torch.dtype) -> None:
     outlier = error.clone()
     outlier[7, 3, 5] = 2.2 * error.abs().max()
     assert largest_of_a_sequence(outlier) < 1.5 * largest_of_a_sequence(error)
-    assert ratio(expected + outlier) > 1  # at one place of all
+    assert ratio(expected + outlier) > 1  # at a single place
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -129,11 +129,11 @@ def test_three_roundings_are_the_limit_of_gradients_of_16_bits(dtype: torch.dtyp
     ratio = gradient_error_ratio(expected, expected.float(), dtype)
     rounding = (expected.to(dtype).double() - expected).flatten()
     independent = sum(rounding[torch.randperm(len(rounding))].view_as(expected) for _ in range(4))
-    assert ratio((expected + independent / 2).to(dtype)) < 1  # 4 / 4 + 1: the square root of 2
-    assert ratio((expected + independent).to(dtype)) > 1  # of 5
+    assert ratio((expected + independent / 2).to(dtype)) < 1  # sqrt(4 / 4 + 1) roundings
+    assert ratio((expected + independent).to(dtype)) > 1  # sqrt(4 + 1) roundings
 
 
-def test_a_comparison_with_zeros_is_refused() -> None:
+def test_a_comparison_with_zeros_is_rejected() -> None:
     zeros = torch.zeros(2, 3, 4)
     for compare in (error_ratio, gradient_error_ratio):
         with pytest.raises(AssertionError, match="proves nothing"):
@@ -144,7 +144,7 @@ def test_a_comparison_with_zeros_is_refused() -> None:
         close.assert_close(torch.ones(2, 3), torch.ones(3, 2))
 
 
-def test_a_truth_of_something_else_is_refused() -> None:
+def test_a_baseline_of_something_else_is_rejected() -> None:
     x = torch.randn(2, 3, 4)
     with pytest.raises(AssertionError, match="do not match"):
         error_ratio(1.1 * x.double(), x, torch.float32)

@@ -1,5 +1,5 @@
-// NEON, which every aarch64 processor has: sixteen-byte registers, thirty-two of them, with fused
-// multiply-add and half-precision conversion.
+// NEON, which all aarch64 processors have: 32 registers of 16 bytes, fused multiply-add and
+// half-precision conversion.
 #if defined(__aarch64__)
 #define FNET_ISA neon
 #define FNET_WIDTH32 4

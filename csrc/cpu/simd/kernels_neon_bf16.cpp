@@ -1,4 +1,4 @@
-// NEON of processors that also convert to bfloat16 (FEAT_BF16: Neoverse V1, V2 and N2).
+// NEON with bfloat16 conversion (FEAT_BF16: Neoverse V1, V2 and N2).
 #if defined(__aarch64__)
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("bf16"))), apply_to = function)

@@ -1,5 +1,5 @@
-// Sixteen-byte registers by the compiler's vectors alone: SSE2 on x86-64, and what any processor
-// without kernels of its own has. On aarch64 kernels_neon.cpp takes its place.
+// 16-byte vectors without intrinsics: SSE2 on x86-64, and the kernels of processors that have no
+// specific ones. On aarch64 kernels_neon.cpp replaces them.
 #if !defined(__aarch64__)
 #define FNET_ISA portable
 #define FNET_WIDTH32 4

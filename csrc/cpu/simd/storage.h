@@ -1,9 +1,9 @@
-// Between tensors and lanes: load and store W elements of storage type T as Lanes<Compute<T>, W>.
+// Loads and stores W elements of storage type T as Lanes<Compute<T>, W>.
 //
-// The few intrinsics of x86 go by FNET_WIDTH32, the floats in a register of this instruction set
-// (8: AVX2 with F16C, 16: AVX-512), because a target pragma does not define the compiler's own
-// macros everywhere. Every aarch64 processor converts float16; kernels_neon_bf16.cpp defines
-// FNET_BFCVT for those that convert to bfloat16 as well.
+// On x86, FNET_WIDTH32, the number of floats in a register, selects the intrinsics (8: AVX2 with
+// F16C, 16: AVX-512), because not every compiler defines its own macros for a target pragma. All
+// aarch64 processors convert float16; kernels_neon_bf16.cpp defines FNET_BFCVT for those that also
+// convert bfloat16.
 #pragma once
 
 #include "core/dtype.h"
@@ -94,8 +94,8 @@ FNET_FN auto stored(Lanes<R, W> a) {
       return bits;
     }
 #endif
-    // A NaN survives: those that come from 16-bit inputs or from arithmetic have a lower half of
-    // zeros (see with_short_nan), so that rounding does not carry into the exponent.
+    // A NaN stays a NaN: if it comes from 16-bit inputs or arithmetic, its lower half is zero (see
+    // with_short_nan), so rounding does not carry into the exponent.
     U u;
     memcpy(&u, &a.v, sizeof(u));
     u += 0x7fff + (u >> 16 & 1);
@@ -139,9 +139,9 @@ FNET_FN void store(T* p, Lanes<Compute<T>, W> a) {
   *reinterpret_cast<InMemory*>(p) = bits;
 }
 
-// A non-temporal store, for an output that the caches cannot hold anyway: it reads no line first
-// and evicts nothing useful. p is aligned to the vector; call end_streaming() before anyone reads.
-// Plain where there is no such store (streams_output is false there).
+// A non-temporal store, for an output larger than the caches: it does not read the line first and
+// evicts no useful data. p is aligned to the vector. Call end_streaming() before other threads
+// read. Processors without such stores use a plain one (streams_output is false).
 template <int W, class T>
 FNET_FN void stream(T* p, Lanes<Compute<T>, W> a) {
   const auto bits = stored<T>(a);

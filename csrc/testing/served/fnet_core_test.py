@@ -1,4 +1,4 @@
-"""The module fnet_core_test where the core is a program: each call goes to it and comes back.
+"""The module fnet_core_test for a core that is a program: it sends each call to that program.
 
 FNET_SERVED_CORE is the command that starts the program, `qemu-aarch64 build/.../fnet_core_test`.
 """
@@ -29,7 +29,7 @@ def _counted(data: bytes, item: int = 1) -> bytes:
 
 
 def _encode(value: Any) -> bytes:
-    """As value.h reads it. Of an array all memory from its first element to its last one."""
+    """Encode a value for value.h; of an array, all memory from its first to its last element."""
     dtype, shape, strides, data = "", (), (), b""
     if isinstance(value, str):
         dtype, data = "S", value.encode()
@@ -46,7 +46,7 @@ def _encode(value: Any) -> bytes:
 
 
 def _read(item: int = 1) -> bytes:
-    """What _counted wrote."""
+    """Read data that _counted has written."""
     size = _exactly(8)
     return _exactly(struct.unpack("<q", size)[0] * item)
 

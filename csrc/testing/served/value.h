@@ -1,6 +1,5 @@
-// Arguments and results between this program and fnet_core_test.py, the other end of its standard
-// input and output. A message is a number of values, then the values; all numbers are
-// little-endian.
+// Arguments and results, exchanged with fnet_core_test.py over standard input and output. A message
+// is the number of values, then the values. All numbers are little-endian.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +10,9 @@
 
 namespace fnet::served {
 
-// A NumPy array; dtype is NumPy's without the byte order. Strides are in bytes and not negative.
-// The rest of Python is made of it: a number is an array of no dimensions, None has the dtype "",
-// an argument that is left out "default", a string "S", a list of int "list".
+// A NumPy array, with the name of NumPy's dtype without byte order. Strides are in bytes and not
+// negative. Other Python values are encoded as arrays: a number has no dimensions, and the dtype of
+// None is "", of an omitted argument "default", of a string "S", of a list of int "list".
 struct Value {
   std::string dtype;
   std::vector<int64_t> shape, strides;
@@ -40,7 +39,7 @@ void write_counted(const Container& items) {
   std::fwrite(items.data(), sizeof(items[0]), items.size(), stdout);
 }
 
-// False at the end of the input.
+// Returns false at the end of the input.
 inline bool read(Message& message) {
   int64_t count = 0;
   if (!read_exactly(&count, sizeof(count))) return false;

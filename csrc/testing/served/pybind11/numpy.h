@@ -1,4 +1,4 @@
-// The part of pybind11's arrays that core_test.cpp uses, for a program that has no Python.
+// The part of pybind11's arrays that core_test.cpp uses, for a program without Python.
 #pragma once
 
 #include <complex>
@@ -54,7 +54,7 @@ class array {
   fnet::served::Value value_;
 };
 
-// Dense: fnet_core_test.py converts what it passes.
+// Dense arrays; fnet_core_test.py converts its arguments.
 template <class T, int Flags = 0>
 class array_t : public array {
  public:

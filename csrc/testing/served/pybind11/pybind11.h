@@ -1,6 +1,6 @@
-// Stands in for pybind11 where the core is cross-compiled: core_test.cpp becomes a program that
-// serves its functions over standard input and output, and Python's tests of the core run unchanged
-// against a processor under emulation. Only what core_test.cpp uses is here.
+// Replaces pybind11 if the core is cross-compiled. core_test.cpp becomes a program that serves its
+// functions over standard input and output, so the Python tests of the core run unchanged against
+// an emulated processor. Contains only the parts that core_test.cpp uses.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -26,7 +26,7 @@ struct Scalar : std::bool_constant<std::is_arithmetic_v<T>> {};
 template <class T>
 struct Scalar<std::complex<T>> : std::true_type {};
 
-// To Python.
+// Conversions to Python.
 inline Value to_value(none) { return {}; }
 inline Value to_value(const array& a) { return a.value(); }
 inline Value to_value(const std::string& text) { return {"S", {}, {}, {text.begin(), text.end()}}; }
@@ -51,7 +51,7 @@ tuple make_tuple(const T&... items) {
   return {to_value(items)...};
 }
 
-// From Python. `wanted` is the dtype that an array is converted to beforehand; "": as it is.
+// Conversions from Python. `wanted` is the dtype to which arrays are converted; "" for none.
 template <class T>
 struct From {
   static constexpr bool kArray = std::is_base_of_v<array, T>;
@@ -87,7 +87,7 @@ struct From<std::optional<T>> {
   }
 };
 
-// The name of a parameter, and its default.
+// The name of a parameter and its default.
 struct arg {
   std::string name;
   std::optional<Value> otherwise{};
@@ -106,9 +106,9 @@ class module_ {
     add(name, std::function(std::forward<F>(f)), {args...});
   }
 
-  // First says what there is: of each function "name parameter:dtype ...". Then each message is the
-  // name of a function and its arguments, and the answer "ok" and the results, or the name of an
-  // exception and its text.
+  // First lists the functions, each as "name parameter:dtype ...". Then each message is the name of
+  // a function and its arguments. The answer is "ok" and the results, or the name of an exception
+  // and its text.
   int serve() const {
     Message all;
     for (const auto& [name, function] : functions_) all.push_back(to_value(function.signature));

@@ -1,2 +1,2 @@
-// pybind11.h holds these conversions.
+// pybind11.h contains these conversions.
 #pragma once
