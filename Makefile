@@ -1,6 +1,7 @@
 # `make` lists the targets. Variables:
 #   PYTHON=python3.12     the interpreter that .venv is made with
 #   VENV=path             use this environment as it is: nothing is installed but the extension, offline
+#   SECONDS=60            how long fuzz runs
 #   TORCH=2.14.1          another torch than constraints.txt names
 #   CONSTRAINTS=file      another constraints.txt
 #   WHEEL_TAG=cu13        a local version of the wheel, for builds with CUDA kernels
@@ -13,6 +14,7 @@ WHEEL_PAIRS ?= 3.10:2.11.0 3.11:2.13.0 3.12:newest 3.13:2.11.0 3.14:newest
 CUDA_ARCHS ?= 8.0;9.0
 GPU_TORCH ?= 2.11.0
 NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
+ARM_CXX := aarch64-linux-gnu-g++
 SASS_PACKAGES := 'nvidia-cuda-cuobjdump==13.*' 'nvidia-cuda-nvdisasm==13.*'
 CXX ?= c++
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -31,8 +33,8 @@ ifndef VENV
 PACKAGES := .venv/packages
 endif
 
-.PHONY: help install demo test core-test sanitize lint cuda-build kernel-report bench bench-results bench-full \
-  bench-regression bench-instructions gpu-check gpu-bundle sdist wheel wheel-check \
+.PHONY: help install demo test fuzz core-test sanitize lint cuda-build kernel-report bench bench-results \
+  bench-full bench-regression bench-instructions gpu-check gpu-bundle sdist wheel wheel-check arm-check \
   install-check version-check clean FORCE
 .DELETE_ON_ERROR:
 
@@ -47,6 +49,9 @@ demo: install ## FNet on real text, stock and patched: agreement, times, a chart
 test: install $(if $(CORE_TESTS),core) ## every test
 	PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" \
 	  $(PY) -m pytest python_tests $(ARGS)
+
+fuzz: install ## random calls against float64 for ten minutes, others each time
+	FNET_FUZZ_SECONDS=$(or $(SECONDS),600) $(RUN) -m pytest -q python_tests/ops/test_fuzz.py $(ARGS)
 
 core-test: core ## build the torch-free core with CMake and test it alone
 	PYTHONPATH=build/cmake/release $(PY) -m pytest --noconftest python_tests/core $(ARGS)
@@ -71,8 +76,8 @@ docs: $(PACKAGES) ## build the documentation site, strictly, into build/site
 KEPT := $(if $(KEEP),--keep)
 BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
-bench: install core ## targets, CPU kernels, whole models, a quick comparison: 7 minutes; KEEP=1 keeps them
-	$(BENCH) -m bench.bars $(KEPT) $(ARGS)
+bench: install core ## targets, CPU kernels, whole models, a quick comparison: 7 minutes; KEEP=1 for bench/results
+	$(BENCH) -m bench.targets $(KEPT) $(ARGS)
 	$(BENCH) -m bench.passes $(KEPT)
 	$(BENCH) -m bench.models $(KEPT)
 	$(BENCH) -m bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
@@ -81,7 +86,7 @@ bench-results: install core ## write all that is committed of this machine to be
 	$(BENCH) -m bench.record $(ARGS)
 
 bench-full: install core ## every length, dtype, pass and whole model, into build/bench/ (hours)
-	$(BENCH) -m bench.bars --seconds 10 $(ARGS)
+	$(BENCH) -m bench.targets --seconds 10 $(ARGS)
 	$(BENCH) -m bench.models --task both --memory
 	$(BENCH) -m bench.models --task both --memory --size Large --out build/bench/large
 	$(BENCH) -m bench --out build/bench/fp32-forward
@@ -94,7 +99,7 @@ bench-regression: install ## a gate on ratios, safe on noisy machines, in second
 	$(RUN) -m pytest bench/regression --benchmark-columns=median,iqr,rounds $(ARGS)
 
 bench-instructions: install ## instruction counts against the recorded ones, where valgrind is
-	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --most 2 $(ARGS)
+	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --max-growth 2 $(ARGS)
 
 cuda-build: install ## compile the CUDA module for CUDA_ARCHS, whatever torch is there; no GPU is needed
 	@command -v nvcc >/dev/null || test -n "$$CUDA_HOME" || $(PY) -m pip install $(NVCC_PACKAGES)
@@ -140,6 +145,31 @@ install-check: install ## install the sources with pip, uv, poetry and pdm, and 
 version-check: ## whether TAG names the version of the sources
 	@version=v$$(sed -n 's/^version = "\(.*\)".*/\1/p' pyproject.toml); test "$(TAG)" = "$$version" || \
 	  { echo "version-check: expected TAG=$$version, got TAG=$(TAG)"; exit 1; }
+
+# The tests of the core run in this machine's Python, and call a program under emulation. Processors
+# differ in what they convert, so the second runs the conversions alone.
+ARM_TESTS = PYTHONPATH=csrc/testing/served \
+  FNET_SERVED_CORE="qemu-aarch64 -cpu $(1) build/cmake/aarch64/fnet_core_test" \
+  $(PY) -m pytest -q --noconftest $(ARGS)
+TORCH_HEADERS = $(shell $(PY) -c "import sysconfig; from torch.utils import cpp_extension; \
+  print(*('-isystem ' + p for p in [*cpp_extension.include_paths(), sysconfig.get_path('include')]))")
+.PHONY: thread-check
+thread-check: $(PACKAGES) ## eight threads in the core at once, under ThreadSanitizer
+	$(CMAKE) --preset threads -DPython_EXECUTABLE=$(PY) --log-level=WARNING
+	$(CMAKE) --build --preset threads --parallel $(JOBS)
+	TSAN_OPTIONS=halt_on_error=1 build/cmake/threads/fnet_core_threads
+
+arm-check: $(PACKAGES) ## cross-compile for Arm, and run the core's tests under emulation; 2 minutes
+	@command -v $(ARM_CXX) >/dev/null && command -v qemu-aarch64 >/dev/null || \
+	  { echo "arm-check: needs $(ARM_CXX) and qemu-aarch64:" \
+	    "apt install g++-aarch64-linux-gnu qemu-user"; exit 1; }
+	$(CMAKE) --preset aarch64 --log-level=WARNING
+	$(CMAKE) --build --preset aarch64 --parallel $(JOBS)
+	$(call ARM_TESTS,max) python_tests/core --ignore python_tests/core/test_core_bench.py
+	$(call ARM_TESTS,cortex-a72) $(addprefix python_tests/core/,test_isas.py test_dtype.py)
+	$(ARM_CXX) -std=c++20 -fsyntax-only -fvisibility=hidden -Wall -Werror -Wno-psabi -Icsrc \
+	  -DTORCH_TARGET_VERSION=0x020B000000000000 -DPy_LIMITED_API=0x030A0000 $(TORCH_HEADERS) \
+	  $(wildcard csrc/torch/*.cpp)
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist gpu-bundle *.egg-info fnet_kernels/lib

@@ -30,7 +30,13 @@ except (ImportError, OSError):  # fnet_checks.check_torch stops a build that nee
     from setuptools.command.build_ext import build_ext as BuildExtension
 
 # build_backend is importable from setup.py's folder and through pip's backend-path.
-from build_backend.fnet_checks import OLDEST_TORCH, check_compiler, check_torch, stop
+from build_backend.fnet_checks import (
+    OLDEST_TORCH,
+    check_compiler,
+    check_torch,
+    name_processor,
+    stop,
+)
 from build_backend.fnet_nvcc import CannotBuild, Toolkit, compile_all, find_toolkit, first_error
 
 ROOT = Path(__file__).resolve().parent
@@ -77,7 +83,9 @@ def library(name: str, files: list[str], macros: dict[str, str]) -> Extension:
 CPU_LIBRARY = library(CPU, sources("cpu/**/*.cpp", "torch/*.cpp"), {})
 #: The CUDA kernels. It loads only if torch is built with CUDA.
 CUDA_LIBRARY = library(
-    CUDA, sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp"), {"USE_CUDA": "1"}
+    CUDA,
+    sources("cuda/*.cpp", "torch_cuda/*.cpp", "torch/general_path.cpp", "torch/errors.cpp"),
+    {"USE_CUDA": "1"},
 )
 
 
@@ -93,6 +101,7 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
         return f"{fullname.replace('.', '/')}.so"
 
     def run(self) -> None:
+        name_processor()
         check_torch()
         check_compiler()
         use_this_environment()

@@ -1,4 +1,4 @@
-"""The benchmarks: contestants, measuring, reports, targets, the regression gate, recorded results.
+"""The benchmarks: contestants, measurement, reports, targets, the regression gate, results.
 
-They run in the repository, with its root as the current directory: `python -m bench`.
+Run them with the root of the repository as the current directory: `python -m bench`.
 """

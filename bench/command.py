@@ -1,6 +1,6 @@
-"""`python -m bench`: our mixing against every other way, timed on this machine.
+"""`python -m bench`: time our mixing against every alternative on this machine.
 
-Writes bench.json, bench.csv and plots; prints a table last.
+Writes bench.json, bench.csv and plots, and prints a table at the end.
 
     python -m bench --shapes 8x512x768,2x2048x768 --out results
     python -m bench --dtype bf16 --pass both --device cpu
@@ -21,7 +21,7 @@ from bench.contestants.setting import Setting, reason
 from bench.measure import machine
 from bench.measure.pages import huge
 from bench.measure.study import STEPS, Effort, Study, study
-from bench.measure.timing import PASSES
+from bench.measure.timing import DIRECTIONS
 from bench.report.plots import save_plots
 from bench.report.tables import absences, save, tables
 from bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
@@ -42,86 +42,90 @@ def _lengths(text: str) -> list[int]:
     if text == "none":
         return []
     if not all(part.isdecimal() for part in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r}: write lengths, 512,2048, or none")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected lengths such as 512,2048, or none")
     return [int(part) for part in text.split(",")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the benchmark's options to a parser."""
+    """Add the options of the benchmark to `parser`."""
     parser.add_argument(
         "--shapes",
         type=_shapes,
         metavar="BxNxD,...",
-        help="batch x seq x hidden, say 8x512x768,2x2048x768 (default: lengths 128 to 16384 of "
-        "hidden 768 at equal tokens, and awkward ones: half an hour on two cores)",
+        help="batch x seq x hidden, such as 8x512x768,2x2048x768 (default: lengths 128 to 16384 "
+        "with hidden 768 and equal tokens, and awkward shapes: half an hour on two cores)",
     )
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument(
         "--pass",
         dest="direction",
-        choices=PASSES,
+        choices=DIRECTIONS,
         default="forward",
-        help="; ".join(f"{name}: {what}" for name, what in PASSES.items()),
+        help="; ".join(f"{name}: {what}" for name, what in DIRECTIONS.items()),
     )
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="auto",
-        help="auto: CUDA where it is there and this build has kernels for it, else the CPU",
+        help="auto: CUDA if a device is present and this build has CUDA kernels, else the CPU",
     )
     parser.add_argument(
-        "--seconds", type=float, default=3.0, metavar="S", help="per comparison (default 3)"
+        "--seconds",
+        type=float,
+        default=3.0,
+        metavar="S",
+        help="minimum time per comparison (default 3)",
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="at least so many (default 5)"
+        "--rounds", type=int, default=5, metavar="N", help="minimum number of rounds (default 5)"
     )
     parser.add_argument(
         "--patience",
         type=float,
         metavar="S",
-        help="for all the rounds of one contestant: a slower one is called 3 times, or once where "
-        "a single call takes longer than this (default: --seconds times --rounds)",
+        help="time limit for all rounds of a contestant; a slower contestant runs 3 times, or once "
+        "if a single call exceeds the limit (default: --seconds times --rounds)",
     )
     parser.add_argument(
         "--layers",
         type=_lengths,
         metavar="N,...|none",
-        help="time encoder layers at these sequence lengths only (default: at all)",
+        help="time encoder layers only at these sequence lengths (default: all)",
     )
     parser.add_argument(
-        "--out", default=".", metavar="DIR", help="folder for the files (default: the current one)"
+        "--out", default=".", metavar="DIR", help="output folder (default: the current folder)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the benchmark.
 
-    Returns 0; 1 when a contestant computes something else, which stops the run; 2 after one line on
-    stderr that says what cannot be used.
+    Returns 0 on success, 1 if a contestant computes a wrong result, which stops the run, and 2 if
+    an argument cannot be used; stderr then names it in one line.
     """
     out = Path(args.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return _unusable(f"--out: {out} cannot be a folder: {error.strerror}")
+        return _unusable(f"--out: cannot create the folder {out}: {error.strerror}")
     has_cuda = torch.cuda.is_available()
     if args.device == "cuda" and not has_cuda:
-        return _unusable("--device cuda: torch sees no CUDA device here")
+        return _unusable("--device cuda: torch finds no CUDA device")
     device = args.device
     if device == "auto":
         device = "cuda" if has_cuda and "cuda" in DEVICES else "cpu"
     try:
         _run(args, device, out)
     except ArithmeticError as error:
-        print(f"bench: stopped, a result is wrong: {error}", file=sys.stderr)
+        print(f"bench: stopped because a result is wrong: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the arguments, those of the process if None, and run the benchmark."""
+    """Parse `argv`, or the arguments of the process if None, and run the benchmark."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="time the mixing against every other way"
+        prog="python -m bench", description="time the mixing against every alternative"
     )
     add_arguments(parser)
     return run(parser.parse_args(argv))
@@ -140,7 +144,7 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
     facts = machine.describe(device) | {"huge_pages": huge_pages}
     found = Study()
     if device == "cpu" and (facts["load_at_start"] or [0])[0] > 0.5:
-        found.notes.append("this machine was busy at the start: these figures are a quick look")
+        found.notes.append("this machine was busy at the start: the figures are approximate")
     settings = {"dtype": args.dtype, "pass": direction, "seconds": args.seconds}
     settings |= {"rounds": args.rounds}
     effort = Effort(args.seconds, args.rounds, args.patience)
@@ -163,12 +167,12 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
     finally:
         progress.close()
 
-    heading = f"{machine.title(facts)}; {args.dtype}, {PASSES[direction]}"
+    heading = f"{machine.title(facts)}; {args.dtype}, {DIRECTIONS[direction]}"
     if found.notes:
         heading += "\n(the machine was busy at the start)"
     plots = save_plots(found.rows, heading, best_of_ours(device), out)
     if not plots:
-        found.notes.append("no plots: they need matplotlib (`pip install matplotlib`)")
+        found.notes.append("no plots: matplotlib is missing (`pip install matplotlib`)")
     print("\n".join([f"written: {file}" for file in (*write(), *plots)]))
     print("\n".join(["", *absences(found), *(f"note: {note}" for note in found.notes), ""]))
     print(f"{heading}\n\n{tables(found)}")

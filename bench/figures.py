@@ -2,8 +2,7 @@
 
 defines: highlights, speed, machine_section, cuda_block
 
-Every function reads JSON and returns text. No figure is typed by hand, and no sentence says more
-than the data do.
+Every function reads JSON and returns Markdown. No figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -11,30 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.bars.promises import (
+from bench.recorded import REUSED, Machine
+from bench.targets.report import BOUNDS
+from bench.targets.values import (
     BACKWARD,
     BF16,
     FLOOR,
     FORMULA,
     MEMORY,
-    PROMISES,
     STEP,
+    TARGETS,
     THREADS,
     TORCH,
 )
-from bench.bars.report import ROOMS
-from bench.recorded import REUSED, Machine
 
 
 def span(values: Iterable[float], digits: int, unit: str = "") -> str:
-    """`least to most`, or one figure where both round to the same."""
+    """`minimum to maximum`, or one figure if both round to the same."""
     values = list(values)
-    least, most = (f"{v:.{digits}f}" for v in (min(values), max(values)))
-    return (least if least == most else f"{least} to {most}") + unit
+    low, high = (f"{v:.{digits}f}" for v in (min(values), max(values)))
+    return (low if low == high else f"{low} to {high}") + unit
 
 
 def rows_of(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table with the header `heads`."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -44,7 +43,7 @@ def _sizes(shape: str) -> str:
 
 
 def highlights(machines: Sequence[Machine]) -> str:
-    """Three figures over all machines: speed, memory, a whole model."""
+    """The headline figures over all machines: speed, memory and a whole model."""
     formula = span((r for m in machines for r in m.ratios(FORMULA)), 1, "x")
     torch = span((r for m in machines for r in m.ratios(TORCH)), 1, "x")
     count = f"{len(machines)} CPUs" if len(machines) > 1 else "1 CPU"
@@ -84,7 +83,7 @@ def _model_gains(machine: Machine) -> tuple[float, float] | None:
 
 
 def speed(machine: Machine, others: Sequence[Machine]) -> str:
-    """The README's table: one machine, its best instruction set, and one line on the others."""
+    """The README table of one machine on its best instruction set, and a line per other machine."""
     isa = machine.isas[0]
     heads = ["batch x seq x hidden", "ours", "formula", "best torch", "`layer_norm(x + x)`"]
     rows = [
@@ -131,7 +130,7 @@ def _model_line(machine: Machine) -> str:
 
 
 def machine_section(machine: Machine) -> str:
-    """Everything that was recorded of one machine, for docs/benchmarks.md."""
+    """All recorded figures of one machine, for docs/benchmarks.md."""
     parts = [
         f"### {machine.name}",
         _conditions(machine),
@@ -176,7 +175,7 @@ def _forward_table(machine: Machine) -> str:
 
 
 def _other_passes(machine: Machine) -> str:
-    """Backward, training step, bfloat16, threads and memory, as far as they were measured."""
+    """The measured ratios of backward, training step, bfloat16, threads and memory."""
     names = {
         BACKWARD: "backward alone: formula's time / ours",
         STEP: "forward and backward: formula's time / ours",
@@ -194,7 +193,7 @@ def _other_passes(machine: Machine) -> str:
 
 
 def _attention(machine: Machine) -> str:
-    """Self-attention's sublayer over ours, at the ends of the sweep."""
+    """Compare self-attention with our sublayer at the shortest and longest length of the sweep."""
     rows = [r for r in machine.sweep if r["contestant"] == "self-attention" and r["over_ours"]]
     rows = [r for r in rows if r["hidden"] == 768 and r["seq"] >= 512]
     if not rows:
@@ -241,16 +240,16 @@ def _shape(verdict: dict[str, Any]) -> str:
 
 
 def _targets(machine: Machine) -> str:
-    """Every target: where it is met, and what `layer_norm(x + x)` would score where it is not."""
+    """A table of the targets: how often each is met, and its bound where it is missed."""
     rows, total, missed = [], 0, 0
-    for target in PROMISES:
+    for target in TARGETS:
         verdicts = machine.of(target)
         if not verdicts:
             continue
-        failed = [v for v in verdicts if not target.keeps(v["measured"])]
+        failed = [v for v in verdicts if not target.is_met(v["measured"])]
         total, missed = total + len(verdicts), missed + len(failed)
         worst = (min if target.at_least else max)(verdicts, key=lambda v: float(v["measured"]))
-        bounds = [v["room"][ROOMS[1]] for v in failed if ROOMS[1] in v.get("room", {})]
+        bounds = [v["bounds"][BOUNDS[1]] for v in failed if BOUNDS[1] in v.get("bounds", {})]
         rows.append(
             [
                 target.name,
@@ -270,17 +269,17 @@ def _targets(machine: Machine) -> str:
     )
 
 
-#: Bytes per element that the formula's forward moves in float32, operation by operation: cast to
+#: Bytes per element that the forward pass of the formula moves in float32, by operation: cast to
 #: complex, FFT along hidden, FFT along seq, x + real part, LayerNorm.
 _FORMULA_BYTES = sum((4 + 8, 8 + 8, 8 + 8, 4 + 8 + 4, 4 + 4))
 _MIRRORED = "seq_fft x read"  # see kernel_report.py
 
 
 def cuda_block(report: dict[str, Any]) -> str:
-    """What is counted of the CUDA kernels without a GPU.
+    """Memory traffic and bank conflicts of the CUDA kernels, counted by the simulator.
 
     Raises:
-        ValueError: another access than that of mirrored columns moves more than whole sectors.
+        ValueError: an access other than the read of mirrored columns moves partial sectors.
     """
     audit = report["audit"]
 
@@ -301,7 +300,9 @@ def cuda_block(report: dict[str, Any]) -> str:
         for site, sectors in figures["sectors"].items():
             name = f"{kernel.split()[0]} {site}"
             if sectors > 1.1 and name != _MIRRORED:
-                raise ValueError(f"{kernel}: {site} moves {sectors:.2f} times its sectors")
+                raise ValueError(
+                    f"{kernel}: {site} moves {sectors:.2f} times the minimum of sectors"
+                )
     worst = max(figures["worst_site"] for figures in audit.values())
     conflicts = (
         "shared memory is free of bank conflicts"

@@ -1,4 +1,4 @@
-"""Where a measurement is written: build/bench, which git ignores, or the committed results.
+"""Output folders: build/bench, which git ignores, and the committed bench/results.
 
 defines: RESULTS, add_out
 """
@@ -13,8 +13,10 @@ SCRATCH = Path(__file__).parent.parent / "build" / "bench"
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
-    """Add --out and --keep: a quick look must not overwrite what is committed."""
-    parser.add_argument("--out", type=Path, default=SCRATCH, help="folder (default: build/bench)")
+    """Add --out and --keep, so that a quick run does not overwrite committed results."""
     parser.add_argument(
-        "--keep", dest="out", action="store_const", const=RESULTS, help="into bench/results"
+        "--out", type=Path, default=SCRATCH, help="output folder (default: build/bench)"
+    )
+    parser.add_argument(
+        "--keep", dest="out", action="store_const", const=RESULTS, help="write to bench/results"
     )

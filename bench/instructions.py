@@ -1,9 +1,10 @@
-"""Instructions per call: a figure that no neighbour disturbs (`python -m bench.instructions`).
+"""Instructions per call, independent of machine load: `python -m bench.instructions`.
 
-One thread, under valgrind's callgrind, which counts every instruction of the process (and knows no
-AVX-512: the AVX2 kernels are counted). A call of getppid() before and after each case makes
-callgrind write what it has counted since the last one. Takes about two minutes, most of it
-importing torch. The counts depend on the compiler: those of another are shown, not held against.
+Runs one thread under valgrind's callgrind, which counts every instruction of the process. Valgrind
+knows no AVX-512, so it counts the AVX2 kernels. A call of getppid() before and after each case
+makes callgrind write the count since the previous call. A run takes about two minutes, most of them
+for importing torch. The counts depend on the compiler: counts of another compiler are shown, not
+compared.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from fnet_kernels._ops.library import KERNELS, library_folder
 from fnet_kernels._terminal import table
 
 ROOT = Path(__file__).parent.parent
-CALLS = 3  # per case, after one that makes the tables
+CALLS = 3  # per case, after one call that creates the tables
 
 
 @dataclass(frozen=True)
 class Case:
-    """A shape (batch, seq, hidden), a dtype by its name in torch, a pass of `timing.PASSES`."""
+    """A shape (batch, seq, hidden), the name of a torch dtype, and a key of `timing.DIRECTIONS`."""
 
     shape: tuple[int, int, int]
     dtype: str
@@ -48,7 +49,7 @@ CASES = [
 
 
 def child() -> None:
-    """Run every case; getppid() stands before and after the calls that count."""
+    """Run every case, with getppid() before and after the counted calls."""
     import torch
 
     from bench.contestants.registry import ours
@@ -69,7 +70,7 @@ def child() -> None:
 
 
 def counted(folder: Path) -> list[int]:
-    """What each dump holds, in the order in which they were written."""
+    """The instruction count of each dump in `folder`, in the order of writing."""
     dumps = sorted(
         (path for path in folder.glob("out.*") if path.suffix[1:].isdigit()),
         key=lambda path: int(path.suffix[1:]),
@@ -82,10 +83,10 @@ def counted(folder: Path) -> list[int]:
 
 
 def measure() -> tuple[str, dict[str, int]]:
-    """Instruction set, and instructions per call by case.
+    """Count instructions in a child process: the instruction set, and counts per call by case.
 
     Raises:
-        RuntimeError: valgrind does not run the child.
+        RuntimeError: valgrind fails to run the child process.
     """
     with tempfile.TemporaryDirectory() as name:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={name}/out"]
@@ -102,14 +103,14 @@ def measure() -> tuple[str, dict[str, int]]:
 
 
 def compiler() -> str:
-    """What compiled the extension, as it says itself (section .comment)."""
+    """The compiler of the extension, from its .comment section."""
     content = (library_folder() / KERNELS).read_bytes()
     found = re.search(rb"(GCC: \([^)]*\) [\d.]+|clang version [\d.]+)", content)
     return found[1].decode() if found else "unknown"
 
 
 def facts() -> dict[str, Any]:
-    """What the counts were taken with."""
+    """The compiler, valgrind, processor, versions and date of the counts."""
     from bench.measure import machine
 
     version = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True)
@@ -119,26 +120,28 @@ def facts() -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print instructions per call, and the change where a file to compare with is given.
+    """Print instructions per call, and the change relative to --against.
 
-    Exit status 1 where a count grew too much, 2 where --most asks what cannot be answered here.
+    Returns 1 if a count grew by more than --max-growth percent, and 2 if that cannot be checked.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="write the counts to this JSON file")
-    parser.add_argument("--against", type=Path, help="compare with such a file")
-    parser.add_argument("--most", type=float, help="exit 1 where a count grew by more percent")
+    parser.add_argument("--against", type=Path, help="compare with this JSON file")
     parser.add_argument(
-        "--if-available", action="store_true", help="exit 0 where --most cannot be answered"
+        "--max-growth", type=float, help="exit 1 if a count grew by more than this percentage"
+    )
+    parser.add_argument(
+        "--if-available", action="store_true", help="exit 0 if --max-growth cannot be checked"
     )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child()
         return 0
-    unanswered = 2 if args.most is not None and not args.if_available else 0
+    unchecked = 2 if args.max_growth is not None and not args.if_available else 0
     if shutil.which("valgrind") is None:
-        print("absent: instruction counts: valgrind is not installed (say, `apt install valgrind`)")
-        return unanswered
+        print("absent: instruction counts: valgrind is not installed (`apt install valgrind`)")
+        return unchecked
     here = facts()
     isa, counts = measure()
     known = json.loads(args.against.read_text()) if args.against else {"instructions": {}}
@@ -153,9 +156,9 @@ def main() -> int:
         content = {"isa": isa, **here, "instructions": counts}
         args.out.write_text(json.dumps(content, indent=1) + "\n")
     if args.against and known.get("compiler") != here["compiler"]:
-        print(f"not held: {known.get('compiler')} there, {here['compiler']} here")
-        return unanswered
-    return int(args.most is not None and worst > args.most)
+        print(f"not compared: built by {here['compiler']}, recorded with {known.get('compiler')}")
+        return unchecked
+    return int(args.max_growth is not None and worst > args.max_growth)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Every model in float32 and in bfloat16, interleaved in one run. Writes <cpu>-models.json.
 
     python -m bench.models                                   # Base, 4 x 512 tokens, inference
-    python -m bench.models --task both --memory --keep       # as committed
+    python -m bench.models --task both --keep                # as committed
     python -m bench.models --size Large --shape 1x512
 """
 
@@ -61,28 +61,34 @@ def main(argv: list[str] | None = None) -> int:
     facts = machine.describe(args.device)
     rows: models.Rows = []
     absent: dict[str, str] = {}
+    batch, seq = args.shape
+    args.out.mkdir(parents=True, exist_ok=True)
+    written = args.out / f"{machine.slug()}-models.json"
+
+    def write() -> None:
+        facts["load_at_end"] = machine.load()
+        content = {"machine": facts, "absent": absent, "rows": rows}
+        written.write_text(json.dumps(content, indent=1) + "\n")
+
     tasks = _TASKS[args.task]
     progress = Progress(len(tasks) + args.memory)
     try:
         for task in tasks:
-            batch, seq = args.shape
             progress.step(f"{args.size}, {batch} x {seq} tokens, {task}")
             found, missing = models.compare(
                 args.size, task, batch, seq, args.device, args.seconds, progress.part
             )
             rows += found
             absent |= missing
+            write()
         if args.memory and args.device == "cpu":
             progress.step("peak memory, a process each")
             models.add_peaks(rows, absent, torch.get_num_threads())
+            write()
     finally:
         progress.close()
-    facts["load_at_end"] = machine.load()
 
-    args.out.mkdir(parents=True, exist_ok=True)
-    written = args.out / f"{machine.slug()}-models.json"
-    content = {"machine": facts, "absent": absent, "rows": rows}
-    written.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"{paper.tables()}\n")
     print(f"Whole models, {batch} x {seq} tokens; paper: {paper.ABOUT}")
     print(table(*model_table(rows), left=3))
     print("\n".join(f"absent: {name}: {why}" for name, why in absent.items()))

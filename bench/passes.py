@@ -1,9 +1,9 @@
-"""The CPU kernels alone: `python -m bench.passes`, where CMake has built fnet_core_bench.
+"""Time each CPU kernel alone: `python -m bench.passes`. Needs fnet_core_bench (`make core`).
 
-For each kernel, shape, dtype and instruction set, on one thread, cold and warm: time of one
-sequence, the bytes that it has to read and write, GB/s, and the same of two copies that move as
-many bytes, taken in the same rounds: one through the caches, and one with streaming stores, which
-is what a kernel that streams can reach. Prints a table and writes <cpu>-passes.json.
+For each kernel, shape, dtype and instruction set, on one thread, cold and warm: the time of one
+sequence, the bytes it must read and write, and GB/s. Two copies of the same number of bytes run in
+the same rounds: one through the caches, and one with non-temporal stores, which bounds kernels that
+use them. Prints a table and writes <cpu>-passes.json.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any
 
 from bench.folders import add_out
 from bench.measure import machine
-from bench.shapes import BARS, Shape, label
+from bench.shapes import TARGET_SHAPES, Shape, label
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
 KERNELS = ("seq_fft", "row_fft", "norm_grad")
-ISAS = ("avx512", "avx2", "neon", "portable")
+ISAS = ("avx512", "avx2", "neon_bf16", "neon", "portable")
 COLD = 128 << 20  # bytes of x in rotation
 
 
 def measure(module: Any, shape: Shape, rounds: int, dtype: str, warm: bool) -> list[dict[str, Any]]:
-    """One row a kernel."""
+    """One row per kernel."""
     _, seq, hidden = shape
     size = 4 if dtype == "float32" else 2
     batch = max(4, COLD // (size * seq * hidden))
@@ -49,7 +49,7 @@ def measure(module: Any, shape: Shape, rounds: int, dtype: str, warm: bool) -> l
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """A line of the table."""
+    """The cells of one table row."""
     what = f"{row['kernel']} {row['seq']}x{row['hidden']} {row['dtype']} {row['isa']}"
     times = [f"{row[key]:.0f}" for key in ("median_us", "q1_us", "q3_us")]
     speeds = [row[key] for key in ("gb_per_s", "copy_gb_per_s", "stream_gb_per_s")]
@@ -58,27 +58,27 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    """Run everything; exit status 2 where the module is not built."""
+    """Measure everything. Returns 2 if fnet_core_bench is not built."""
     start = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--shapes", type=int, default=len(BARS), help="only the first so many")
+    parser.add_argument("--shapes", type=int, default=len(TARGET_SHAPES), help="number of shapes")
     add_out(parser)
     args = parser.parse_args()
     try:
         module = importlib.import_module("fnet_core_bench")
     except ImportError as error:
-        print(f"absent: the kernels alone: {error}; `make core` builds it in build/cmake/release")
+        print(f"absent: CPU kernels alone: {error}; `make core` builds it in build/cmake/release")
         return 2
     facts = machine.describe()
     present = [isa.strip() for isa in module.isas().split(",")]
     absent = {isa: f"this CPU runs {', '.join(present)}" for isa in ISAS if isa not in present}
     if not module.streams():
-        absent["streaming copy"] = "no streaming stores on this processor"
+        absent["streaming copy"] = "this processor's kernels have no non-temporal stores"
     rows = []
     for isa in present:
         assert module.set_isa(isa)
-        for shape in BARS[: args.shapes]:
+        for shape in TARGET_SHAPES[: args.shapes]:
             for dtype in ("float32", "bfloat16"):
                 for warm in (False, True):
                     found = measure(module, shape, args.rounds, dtype, warm)

@@ -1,8 +1,8 @@
-"""Write the figures of README.md and docs/benchmarks.md (--check: only compare).
+"""Write the figures of README.md and docs/benchmarks.md; with --check only compare.
 
 defines: blocks, updated
 
-The text between the markers is generated from the JSON files of bench/results; see figures.py.
+The text between the markers is generated from the JSON files in bench/results; see figures.py.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from bench.folders import RESULTS
 from bench.recorded import Machine
 
 ROOT = Path(__file__).parent.parent
-#: The machine of the README's table and plot; docs/benchmarks.md has all machines.
-SHOWN = "amd-epyc-f25m17-bars.json"
-#: {document: the blocks in it}
+#: The machine in the table and plot of the README; docs/benchmarks.md shows all machines.
+SHOWN = "amd-epyc-f25m17-targets.json"
+#: The names of the blocks in each document.
 DOCUMENTS = {"README.md": ("highlights", "speed"), "docs/benchmarks.md": ("figures", "cuda")}
 
 
 def marks(block: str) -> tuple[str, str]:
-    """The lines before and after a generated block."""
+    """The marker lines before and after a generated block."""
     return (
         f"<!-- {block}: begin; made by bench/readme.py, do not edit -->",
         f"<!-- {block}: end -->",
@@ -40,18 +40,18 @@ def updated(document: str, texts: dict[str, str]) -> str:
     for name, text in texts.items():
         begin, end = marks(name)
         if document.count(begin) != 1 or document.count(end) != 1:
-            raise ValueError(f"the document needs one line {begin!r} and one {end!r}")
+            raise ValueError(f"the document must contain {begin!r} and {end!r} once each")
         head, rest = document.split(begin)
         _, found, tail = rest.partition(end)
         if not found:
-            raise ValueError(f"{end!r} stands before {begin!r}")
+            raise ValueError(f"the marker {end!r} comes before {begin!r}")
         document = f"{head}{begin}\n{text}\n{end}{tail}"
     return document
 
 
 def blocks(results: Path = RESULTS) -> dict[str, str]:
-    """Every generated block, from all machines in `results`."""
-    machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-bars.json"))}
+    """Generate every block from all machines in `results`."""
+    machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-targets.json"))}
     shown = machines[SHOWN]
     return {
         "highlights": highlights(list(machines.values())),
@@ -62,9 +62,9 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
 
 
 def main() -> int:
-    """Exit status 1 with --check when a document does not show the committed results."""
+    """Returns 1 with --check if a document does not show the committed results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--check", action="store_true", help="compare and write nothing")
     args = parser.parse_args()
     made = blocks()
     stale = []

@@ -1,11 +1,11 @@
-"""Every committed figure of this machine: `make bench-results`, on a quiet machine, 30 minutes.
+"""Record all committed figures of this machine: `make bench-results`, when idle, 30 minutes.
 
-Runs the steps below one after the other, the most important first, each a process of its own, and
-writes to bench/results/. No step begins that could not end within --minutes: it is named instead.
-Each file says how long it took; a table says it last, and results/<cpu>-record.json keeps it.
+Runs the steps below in order of importance, each in its own process, and writes to bench/results/.
+A step that cannot end within --minutes is skipped and named. Each result file records its duration;
+a final table shows all durations, and results/<cpu>-record.json stores them.
 
-    python -m bench.record --dry-run            # the commands, and what they are expected to take
-    python -m bench.record --only bars,passes
+    python -m bench.record --dry-run            # the commands and their expected durations
+    python -m bench.record --only targets,passes
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fnet_kernels._terminal import table
 
 ROOT = Path(__file__).parent.parent
 _ROUNDS = ("--seconds", "1", "--rounds", "15", "--patience", "8")
-#: At equal tokens; a factor of 2 to 4 apart, which is what the time is enough for.
+#: Equal tokens; lengths a factor of 2 to 4 apart, to fit into the time.
 _SWEEP = "128x128x768,32x512x768,8x2048x768,2x8192x768,1x16384x768"
 _SHORT = "8x512x768,2x2048x768,1x4096x768"
 _AWKWARD = ",".join(map(label, AWKWARD))
@@ -34,7 +34,7 @@ _AWKWARD = ",".join(map(label, AWKWARD))
 
 @dataclass(frozen=True)
 class Step:
-    """One command: its words after `python`, and the minutes that it is expected to take."""
+    """One command: the arguments after `python`, and its expected duration in minutes."""
 
     name: str
     minutes: float
@@ -42,20 +42,20 @@ class Step:
 
 
 def command(folder: str, *words: str) -> tuple[str, ...]:
-    """`python -m bench`, into a folder of this machine's."""
+    """The arguments of `python -m bench` that write to a folder of this machine."""
     out = str(RESULTS / f"{machine.slug()}-{folder}")
     return ("-m", "bench", "--device", "cpu", *words, "--out", out)
 
 
 def steps(out: Path = RESULTS) -> list[Step]:
-    """All of them, in order."""
-    bars = ("-m", "bench.bars", "--rounds", "15", "--patience", "120", "--out", str(out))
+    """All steps, in order."""
+    targets = ("-m", "bench.targets", "--rounds", "15", "--patience", "120", "--out", str(out))
     sweep = ("--shapes", f"{_SWEEP},{_AWKWARD}", *_ROUNDS, "--layers", "512,16384")
     short = ("--shapes", _SHORT, *_ROUNDS, "--layers", "none")
-    models = ("-m", "bench.models", "--task", "both", "--memory", "--out", str(out))
+    models = ("-m", "bench.models", "--task", "both", "--out", str(out))
     counts = ("-m", "bench.instructions", "--out", str(out / "instructions-avx2.json"))
     return [
-        Step("bars", 4, bars),
+        Step("targets", 4, targets),
         Step("passes", 1, ("-m", "bench.passes", "--rounds", "25", "--out", str(out))),
         Step("forward fp32", 12.5, command("fp32-forward", *sweep)),
         Step("models", 6, models),
@@ -66,10 +66,10 @@ def steps(out: Path = RESULTS) -> list[Step]:
 
 
 def main() -> int:
-    """Exit status 1 when a step failed or did not begin."""
+    """Run the steps. Returns 1 if a step failed or was skipped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="default: %(default)s")
-    parser.add_argument("--only", help="steps by name, with commas")
+    parser.add_argument("--only", help="names of steps, separated by commas")
     parser.add_argument("--dry-run", action="store_true", help="print the commands")
     args = parser.parse_args()
     every = steps()
@@ -85,14 +85,14 @@ def main() -> int:
     facts = machine.describe()
     load = (facts["load_at_start"] or [0])[0]
     if load > 0.5:
-        print(f"NOTE: load average {load:.1f}: this machine is busy, these figures mean little")
+        print(f"NOTE: load average {load:.1f}: this machine is busy, do not commit these figures")
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     end = time.monotonic() + 60 * args.minutes
     rows: dict[str, dict[str, object]] = {}
     for step in chosen:
         start = time.monotonic()
         if start + 60 * step.minutes > end:
-            rows[step.name] = {"status": "not begun: no time left", "seconds": 0}
+            rows[step.name] = {"status": "skipped: no time left", "seconds": 0}
             continue
         print(f"\n=== {step.name}", flush=True)
         words = [sys.executable, *step.words]

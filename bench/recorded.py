@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.bars.bar import Bar
-from bench.bars.promises import FORMULA
+from bench.targets.target import Target
+from bench.targets.values import FORMULA
 
-#: Suffix of a shape that was timed with malloc keeping freed memory.
+#: Suffix of shapes that were timed while malloc kept freed memory.
 REUSED = " (reused pages)"
 
 
@@ -27,19 +27,19 @@ class Machine:
         models: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.facts = targets["machine"]
-        self.verdicts: list[dict[str, Any]] = targets["bars"]
+        self.results: list[dict[str, Any]] = targets["targets"]
         self.times: dict[str, Any] = targets.get("times", {})
         self.memory: dict[str, dict[str, float]] = targets.get("memory", {})
         self.sweep = sweep
         self.models = models
-        self.isas = list(dict.fromkeys(v["isa"] for v in self.verdicts))
-        shapes = dict.fromkeys(v["shape"] for v in self.verdicts if v["bar"] == FORMULA.name)
+        self.isas = list(dict.fromkeys(v["isa"] for v in self.results))
+        shapes = dict.fromkeys(v["shape"] for v in self.results if v["target"] == FORMULA.name)
         self.shapes = [shape for shape in shapes if not shape.endswith(REUSED)]
 
     @classmethod
     def read(cls, path: Path) -> Machine:
-        """Read <cpu>-bars.json, the forward sweep and whole models beside it, if they exist."""
-        slug = path.name.removesuffix("-bars.json")
+        """Read <cpu>-targets.json, the forward sweep and whole models beside it, if they exist."""
+        slug = path.name.removesuffix("-targets.json")
 
         def rows(name: str) -> list[dict[str, Any]]:
             file = path.parent / f"{slug}-{name}"
@@ -51,7 +51,7 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """Processor with family and model."""
+        """Processor name, family and model."""
         cpu = self.facts["cpu"]
         name = str(cpu["name"]).replace("(R)", "")
         return f"{name} (family {cpu['family']}, model {cpu['model']})" if "family" in cpu else name
@@ -61,24 +61,26 @@ class Machine:
         """Load average at the start of the run."""
         return float((self.facts["load_at_start"] or [0.0])[0])
 
-    def of(self, target: Bar, isa: str | None = None) -> list[dict[str, Any]]:
-        """Every measurement for `target`, of one instruction set or of all."""
-        found = [v for v in self.verdicts if v["bar"] == target.name]
+    def of(self, target: Target, isa: str | None = None) -> list[dict[str, Any]]:
+        """The results for `target` on one instruction set, or on all if `isa` is None."""
+        found = [v for v in self.results if v["target"] == target.name]
         return [v for v in found if isa in (None, v["isa"])]
 
-    def one(self, target: Bar, shape: str, isa: str) -> dict[str, Any]:
-        """The measurement for `target` at one shape on one instruction set."""
+    def one(self, target: Target, shape: str, isa: str) -> dict[str, Any]:
+        """The result for `target` at one shape on one instruction set."""
         found = [v for v in self.of(target, isa) if v["shape"] == shape]
         if len(found) != 1:
-            raise ValueError(f"{len(found)} figures for {target.name} at {shape} on {isa}")
+            raise ValueError(
+                f"expected one result for {target.name} at {shape} on {isa}, got {len(found)}"
+            )
         return found[0]
 
-    def ratios(self, target: Bar) -> list[float]:
-        """Ratios of the best instruction set at the shapes of the table."""
+    def ratios(self, target: Target) -> list[float]:
+        """The measured ratios on the best instruction set, by shape."""
         return [self.one(target, shape, self.isas[0])["measured"] for shape in self.shapes]
 
     def milliseconds(self, shape: str, isa: str) -> float | None:
-        """Median time of our float32 forward pass."""
+        """Median time of our float32 forward pass, or None if it was not measured."""
         times = self.times.get(f"forward fp32 {shape}", {}).get(f"ours {isa}")
         return times and float(times["median_ms"])
 

@@ -1,34 +1,34 @@
-"""The shapes that the benchmarks speak of: (batch, seq, hidden).
+"""The shapes of the benchmarks: (batch, seq, hidden).
 
-defines: BARS, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label, parse, equal_tokens
+defines: TARGET_SHAPES, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label, parse, equal_tokens
 """
 
 from __future__ import annotations
 
 Shape = tuple[int, int, int]
 
-BARS: list[Shape] = [
+TARGET_SHAPES: list[Shape] = [
     (8, 512, 768),  # FNet-Base at the paper's length
-    (2, 2048, 768),  # longer text, few sequences
+    (2, 2048, 768),  # longer text, fewer sequences
     (4, 512, 1024),  # FNet-Large: both lengths are powers of two
-    (2, 4096, 768),  # x alone is 25 MB: past most caches
+    (2, 4096, 768),  # x alone takes 25 MB, more than most caches
 ]
-BATCH_ONE: Shape = (1, 2048, 768)  # nothing to share out but the inside of one sequence
+BATCH_ONE: Shape = (1, 2048, 768)  # threads can only divide the one sequence
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-TOKENS = {"cpu": 16384, "cuda": 65536}  # per call; the longest sequence has to fit
+TOKENS = {"cpu": 16384, "cuda": 65536}  # per call; at least the longest sequence
 
 AWKWARD: list[Shape] = [
-    (8, 509, 768),  # a prime: our general path
-    (4, 1000, 768),  # ragged: 2^3 5^3, no whole number of vectors
-    (4, 1009, 768),  # a prime
-    (1, 128, 64),  # too small to share out: what a call costs
+    (8, 509, 768),  # a prime length: the general path
+    (4, 1000, 768),  # ragged: 2^3 5^3, not a multiple of the vector width
+    (4, 1009, 768),  # a prime length
+    (1, 128, 64),  # too small for two threads: the overhead of a call
     (8, 32, 64),
 ]
 _SMALL = 1 << 14  # elements of x
 
 
 def is_awkward(shape: Shape) -> bool:
-    """Whether a shape is one where ours may lose: drawn apart from the lengths that double."""
+    """Whether ours may be slower at this shape; plots show these shapes separately."""
     batch, seq, hidden = shape
     ragged = {seq for _, seq, hidden in AWKWARD if hidden == 768}
     return seq in ragged or batch * seq * hidden <= _SMALL
@@ -40,10 +40,10 @@ def label(shape: Shape) -> str:
 
 
 def parse(text: str) -> list[Shape]:
-    """Shapes from `8x512x768,2x2048x768`, each once, in the order given.
+    """Parse shapes such as `8x512x768,2x2048x768`, without repetitions, in the given order.
 
     Raises:
-        ValueError: a shape is not three whole numbers of 1 or more; the text quotes it.
+        ValueError: a shape does not consist of three positive integers; the message quotes it.
 
     >>> parse("8x512x768,1x7x12")
     [(8, 512, 768), (1, 7, 12)]
@@ -52,12 +52,12 @@ def parse(text: str) -> list[Shape]:
     for part in text.split(","):
         sizes = part.strip().split("x")
         if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
-            raise ValueError(f"{part.strip()!r} is no shape: write batch x seq x hidden, 8x512x768")
+            raise ValueError(f"{part.strip()!r}: expected batch x seq x hidden, such as 8x512x768")
         batch, seq, hidden = map(int, sizes)
         found.append((batch, seq, hidden))
     return list(dict.fromkeys(found))
 
 
 def equal_tokens(tokens: int, hidden: int = 768) -> list[Shape]:
-    """`LENGTHS`, each with as many sequences as make `tokens` tokens."""
+    """A shape for each of `LENGTHS`, with the batch size that gives `tokens` tokens."""
     return [(tokens // seq, seq, hidden) for seq in LENGTHS if seq <= tokens]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import warnings
 from typing import NoReturn
@@ -13,6 +14,13 @@ OLDEST_TORCH = (2, 11)  # the first with all of the stable ABI that the librarie
 def stop(sentence: str) -> NoReturn:
     """End the build with an error of one sentence, which pip shows without a traceback."""
     raise SystemExit(f"fnet_kernels: {sentence}")
+
+
+def name_processor() -> None:
+    """Say which kernels are built for a processor that has none of its own."""
+    processor = platform.machine()
+    if processor.lower() not in ("x86_64", "amd64", "aarch64", "arm64"):
+        print(f"fnet_kernels: portable C++ kernels: none are specific to {processor}", flush=True)
 
 
 def check_torch() -> None:

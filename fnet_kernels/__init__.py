@@ -12,8 +12,10 @@ __version__ = "0.1.0"
 __all__ = [
     "FNetEncoder",
     "FNetEncoderLayer",
+    "FourierAttention",
     "FourierMix",
     "FusedFourierMix",
+    "clear_caches",
     "explain",
     "fourier_mix",
     "fused_fourier_mix",
@@ -23,6 +25,8 @@ __all__ = [
 
 try:
     from fnet_kernels import hf, reference
+    from fnet_kernels.attention import FourierAttention
+    from fnet_kernels.caches import clear_caches
     from fnet_kernels.diagnostics.explain import explain
     from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer
     from fnet_kernels.functional import fourier_mix, fused_fourier_mix

@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 # These imports register the gradients, the fake kernels and the vmap rules.
+from fnet_kernels._norm import Norm
 from fnet_kernels._ops import autograd, fake, vmap  # noqa: F401
-from fnet_kernels._ops.checks import autocasting, check_eps, check_number, check_vector, check_x
-from fnet_kernels._ops.functorch import train
+from fnet_kernels._ops.checks import check_affine, check_eps, check_x, overridden
+from fnet_kernels._ops.derivatives import transforms_active
 from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import mix, transforms_active
+from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
 # Looked up once, because looking up an overload by name costs as much as all argument checks.
 _mix: Callable[..., Tensor] = operators.fourier_mix.default
 _fused: Callable[..., Tensor] = operators.fused_fourier_mix.default
+_OPTIONAL = (Tensor, type(None))
+
+# The default of scale is the integer 1, because torch.compile(dynamic=True) keeps 1 a constant but
+# makes 1.0 an input of the graph.
 
 
-def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
+def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
     """Mix tokens: `scale * Re(FFT2(x))`, the real part of the DFT over the last two axes.
 
-    The transform is unnormalised (`norm="backward"` in `torch.fft`), as in section 3.2 of the FNet
-    paper (arXiv 2105.03824); `scale=(seq * hidden) ** -0.5` makes it orthonormal. The operator is
-    its own adjoint, so gradients of every order apply the same operator.
+    By default the transform is unnormalised, as in section 3.2 of the FNet paper (arXiv
+    2105.03824). The operator is its own adjoint, so gradients of every order apply the same
+    operator.
 
     Args:
         x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
             bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
             `x` gives an empty result.
-        scale: multiplies the transform; `torch.compile` recompiles for each value.
+        scale: multiplies the transform; finite. A scale that is computed from dynamic sizes under
+            `torch.compile` or `torch.export`, or made dynamic by `dynamic=True`, stays dynamic: one
+            graph serves all its values, and leaves to torch what follows the transform.
+        norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`: the transform is multiplied
+            by 1, `(seq * hidden) ** -0.5` or `1 / (seq * hidden)`, and by `scale` too.
 
     Returns:
-        A contiguous tensor with the shape and dtype of `x`, also under `torch.autocast`. A
-        non-finite element of `x` makes its own `[seq, hidden]` matrix non-finite (except for single
-        elements at a few lengths that are multiples of 4). Other matrices are unaffected.
+        A contiguous tensor with the shape and dtype of `x`; under `torch.autocast` in float32 for
+        16-bit `x`, as from `torch.fft`. A non-finite element of `x` makes its own `[seq, hidden]`
+        matrix non-finite (except for single elements at a few lengths that are multiples of 4).
+        Other matrices are unaffected.
 
     Raises:
-        TypeError: `x` is not a tensor of one of these dtypes, or `scale` is not a number.
-        ValueError: `x` has fewer than two axes, or this build has no kernels for its device.
+        TypeError: `x` is not a dense tensor of one of these dtypes, or `scale` is not a number.
+        ValueError: `x` has fewer than two axes, `scale` is not finite, `norm` is none of the three,
+            or this build has no kernels for the device of `x`.
 
     >>> import torch
     >>> from fnet_kernels import fourier_mix
@@ -49,11 +60,16 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
     tensor([[10., -2.],
             [-4.,  0.]])
     """
-    check_x("fourier_mix", x)
-    check_number("fourier_mix", "scale", scale)
-    if (x.requires_grad and torch.is_grad_enabled()) or transforms_active():
-        return mix(x, scale, False)
-    return _untracked(_mix, x, scale)
+    if not isinstance(x, Tensor):
+        return overridden(fourier_mix, ("x",), (x,), scale=scale, norm=norm)
+    x = check_x("fourier_mix", x)
+    scale, symbolic = total_scale("fourier_mix", x, scale, norm)
+    if symbolic:
+        return (scale * fourier_mix(autograd.compute(x))).to(x.dtype)
+    if _differentiable(x.requires_grad):
+        return _mix(x, scale)
+    with torch._C._AutoDispatchBelowAutograd():
+        return _mix(x, scale)
 
 
 def fused_fourier_mix(
@@ -62,7 +78,8 @@ def fused_fourier_mix(
     bias: Tensor | None = None,
     eps: float = LAYER_NORM_EPS,
     *,
-    scale: float = 1.0,
+    scale: float = 1,
+    norm: Norm = "backward",
 ) -> Tensor:
     """The mixing sublayer of FNet in one pass: `LayerNorm(x + scale * Re(FFT2(x)))`.
 
@@ -73,23 +90,25 @@ def fused_fourier_mix(
         x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
             bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
             `x` gives an empty result.
-        weight: `[hidden]` on the device of `x`, in its dtype (any supported dtype under
-            autocast); None for ones.
+        weight: `[hidden]` on the device of `x`, in its dtype; with 16-bit `x` also float32, which
+            is not rounded, and whose gradient is float32; under autocast any supported dtype. None
+            for ones.
         bias: `[hidden]`, likewise; None for zeros.
         eps: added to the variance of each row; finite and not negative.
-        scale: multiplies the transform; `torch.compile` recompiles for each value.
+        scale: as in `fourier_mix`.
+        norm: as in `fourier_mix`.
 
     Returns:
-        A contiguous tensor with the shape and dtype of `x`. Autocast does not change the dtype, so
-        a float32 residual stream stays float32; it casts `weight` and `bias` to the dtype of `x`.
-        If a gradient is required, autograd saves the normalised rows and one number per row, else
-        nothing. Non-finite elements of `x` act as in `fourier_mix`.
+        A contiguous tensor with the shape and dtype of `x`; under `torch.autocast` in float32 for
+        16-bit `x`, as from the formula in `torch.fft` and `layer_norm`. If a gradient is required,
+        autograd saves the normalised rows and one number per row, else nothing. Non-finite elements
+        of `x` act as in `fourier_mix`.
 
     Raises:
         TypeError: an argument has the wrong type or an unsupported dtype, or dtypes differ.
         ValueError: `x` has fewer than two axes, the shape of `weight` or `bias` is not `[hidden]`,
-            `eps` is negative or not finite, devices differ, or this build has no kernels for the
-            device.
+            `eps` is negative, `eps` or `scale` is not finite, `norm` is none of the three, devices
+            differ, or this build has no kernels for the device.
 
     >>> import torch
     >>> from fnet_kernels import fused_fourier_mix
@@ -97,29 +116,50 @@ def fused_fourier_mix(
     tensor([[ 1., -1.],
             [-1.,  1.]])
     """
-    check_x("fused_fourier_mix", x)
-    check_number("fused_fourier_mix", "scale", scale)
+    if not (
+        isinstance(x, Tensor) and isinstance(weight, _OPTIONAL) and isinstance(bias, _OPTIONAL)
+    ):
+        return overridden(
+            fused_fourier_mix,
+            ("x", "weight", "bias"),
+            (x, weight, bias),
+            eps=eps,
+            scale=scale,
+            norm=norm,
+        )
+    x = check_x("fused_fourier_mix", x)
+    scale, symbolic = total_scale("fused_fourier_mix", x, scale, norm)
     check_eps("fused_fourier_mix", eps)
     needs_grad = x.requires_grad
     if weight is not None or bias is not None:
-        cast = autocasting(x)
-        if weight is not None:
-            weight = check_vector("fused_fourier_mix", "weight", weight, x, cast)
-            needs_grad = needs_grad or weight.requires_grad
-        if bias is not None:
-            bias = check_vector("fused_fourier_mix", "bias", bias, x, cast)
-            needs_grad = needs_grad or bias.requires_grad
-    if (needs_grad and torch.is_grad_enabled()) or transforms_active():
-        return train(x, weight, bias, eps, scale)
-    return _untracked(_fused, x, weight, bias, eps, scale)
-
-
-def _untracked(op: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Call `op` without autograd.
-
-    Skips the autograd dispatch key, whose Python kernel costs 4 us.
-    """
-    if torch.compiler.is_compiling():
-        return op(*args)
+        weight, bias = check_affine("fused_fourier_mix", x, weight, bias)
+        needs_grad = (
+            needs_grad
+            or (weight is not None and weight.requires_grad)
+            or (bias is not None and bias.requires_grad)
+        )
+    if symbolic:
+        return _composed(x, weight, bias, eps, scale)
+    if _differentiable(needs_grad):
+        return _fused(x, weight, bias, eps, scale)
     with torch._C._AutoDispatchBelowAutograd():
-        return op(*args)
+        return _fused(x, weight, bias, eps, scale)
+
+
+def _composed(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> Tensor:
+    """The formula of `fused_fourier_mix` for a symbolic scale, which no operator takes."""
+    u = autograd.compute(x)
+    wide_weight, wide_bias = (None if t is None else autograd.compute(t) for t in (weight, bias))
+    y = layer_norm(u + scale * fourier_mix(u), x.shape[-1:], wide_weight, wide_bias, eps)
+    return y.to(x.dtype)
+
+
+def _differentiable(requires_grad: bool) -> bool:
+    """Whether the call must pass the dispatch key Autograd, whose Python kernel costs 4 us."""
+    return (
+        torch.compiler.is_compiling()
+        or (requires_grad and torch.is_grad_enabled())
+        or transforms_active()
+    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import check_eps, check_number
+from fnet_kernels._norm import Norm, check_norm
+from fnet_kernels._ops.checks import check_dtype, check_eps, check_size
+from fnet_kernels._ops.scale import check_scale, constant_scale
 from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
@@ -14,12 +16,15 @@ class FourierMix(nn.Module):
     """`scale * Re(FFT2(x))` over the last two axes; see `fnet_kernels.fourier_mix`.
 
     Args:
-        scale: multiplies the unnormalised transform.
+        scale: multiplies the transform.
+        norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`.
 
     Raises:
         TypeError: `scale` is not a number.
+        ValueError: `scale` is not finite, or `norm` is none of the three.
 
-    Shape: input and output are `[..., seq, hidden]` and have the same dtype. No parameters.
+    Shape: input and output are `[..., seq, hidden]` and have the same dtype, except under autocast.
+    No parameters.
 
     >>> import torch
     >>> from fnet_kernels import FourierMix
@@ -28,16 +33,18 @@ class FourierMix(nn.Module):
              [0., 0.]]])
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, scale: float = 1.0, *, norm: Norm = "backward") -> None:
         super().__init__()
-        check_number("FourierMix", "scale", scale)
-        self.scale = scale
+        check_scale("FourierMix", scale)
+        check_norm("FourierMix", norm)
+        self.scale = constant_scale(scale)
+        self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        return fourier_mix(x, scale=self.scale)
+        return fourier_mix(x, scale=self.scale, norm=self.norm)
 
     def extra_repr(self) -> str:
-        return f"scale={self.scale}"
+        return f"scale={float(self.scale)}, norm={self.norm}"
 
 
 class FusedFourierMix(nn.Module):
@@ -47,19 +54,24 @@ class FusedFourierMix(nn.Module):
     the two modules can exchange a `state_dict`. See `fnet_kernels.fused_fourier_mix`.
 
     Args:
-        hidden_size: length of the last axis.
+        hidden_size: length of the last axis; at least 1.
         eps: added to the variance of each row.
         elementwise_affine: learn a `weight` and, unless `bias=False`, a `bias`.
         bias: learn a `bias`; ignored without `elementwise_affine`.
-        scale: multiplies the unnormalised transform.
+        scale: multiplies the transform.
+        norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`.
         device: device of the parameters.
-        dtype: dtype of the parameters and, except under autocast, of the input.
+        dtype: dtype of the parameters. The input has the same dtype; beside float32 parameters also
+            a 16-bit one, and under autocast any.
 
     Raises:
-        TypeError: `eps` or `scale` is not a number.
-        ValueError: `eps` is negative or not finite.
+        TypeError: `hidden_size` is not an integer, `eps` or `scale` not a number, or `dtype` not
+            supported.
+        ValueError: `hidden_size` is less than 1, `eps` negative, `eps` or `scale` not finite, or
+            `norm` none of the three.
 
-    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype.
+    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype, except under
+    autocast.
 
     >>> import torch
     >>> from fnet_kernels import FusedFourierMix
@@ -79,18 +91,22 @@ class FusedFourierMix(nn.Module):
         elementwise_affine: bool = True,
         bias: bool = True,
         scale: float = 1.0,
+        norm: Norm = "backward",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.hidden_size = check_size("FusedFourierMix", "hidden_size", hidden_size)
         check_eps("FusedFourierMix", eps)
-        check_number("FusedFourierMix", "scale", scale)
-        self.hidden_size = hidden_size
+        check_scale("FusedFourierMix", scale)
+        check_norm("FusedFourierMix", norm)
+        check_dtype("FusedFourierMix", dtype)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.scale = scale
+        self.scale = constant_scale(scale)
+        self.norm = norm
         for name, wanted in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
-            values = torch.empty(hidden_size, device=device, dtype=dtype) if wanted else None
+            values = torch.empty(self.hidden_size, device=device, dtype=dtype) if wanted else None
             self.register_parameter(name, None if values is None else nn.Parameter(values))
         self.reset_parameters()
 
@@ -103,15 +119,17 @@ class FusedFourierMix(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Without weight and bias, fused_fourier_mix cannot check the hidden size.
-        if isinstance(x, Tensor) and x.shape[-1:] != (self.hidden_size,):
+        if isinstance(x, Tensor) and not x.is_nested and x.dim() and x.size(-1) != self.hidden_size:
             raise ValueError(
                 f"FusedFourierMix: x must have hidden size {self.hidden_size} as its last axis;"
                 f" got shape {tuple(x.shape)}"
             )
-        return fused_fourier_mix(x, self.weight, self.bias, self.eps, scale=self.scale)
+        return fused_fourier_mix(
+            x, self.weight, self.bias, self.eps, scale=self.scale, norm=self.norm
+        )
 
     def extra_repr(self) -> str:
         return (
             f"{self.hidden_size}, eps={self.eps}, elementwise_affine={self.elementwise_affine},"
-            f" bias={self.bias is not None}, scale={self.scale}"
+            f" bias={self.bias is not None}, scale={float(self.scale)}, norm={self.norm}"
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from fnet_kernels._norm import Norm, check_norm
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
 
@@ -18,27 +19,32 @@ def _compute(t: Tensor) -> Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32))
 
 
-def _mix(x: Tensor) -> Tensor:
+def _mix(op: str, x: Tensor, norm: Norm) -> Tensor:
+    check_norm(op, norm)
     # torch.fft rejects axes of length 0.
-    return torch.fft.fft2(x).real if x.numel() else torch.zeros_like(x)
+    return torch.fft.fft2(x, norm=norm).real if x.numel() else torch.zeros_like(x)
 
 
-def fourier_mix(x: Tensor, *, scale: float = 1.0) -> Tensor:
+def fourier_mix(x: Tensor, *, scale: float = 1.0, norm: Norm = "backward") -> Tensor:
     """`scale * Re(FFT2(x))` over the last two axes, as `torch.fft` computes it.
 
     Args:
         x: `[..., seq, hidden]`, any floating dtype.
-        scale: multiplies the unnormalised transform.
+        scale: multiplies the transform.
+        norm: as in `torch.fft.fft2`.
 
     Returns:
         A tensor with the shape and dtype of `x`.
+
+    Raises:
+        ValueError: `norm` is not one of the three.
 
     >>> import torch
     >>> fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([[10., -2.],
             [-4.,  0.]])
     """
-    return (scale * _mix(_compute(x))).to(x.dtype)
+    return (scale * _mix("fourier_mix", _compute(x), norm)).to(x.dtype)
 
 
 def fused_fourier_mix(
@@ -48,6 +54,7 @@ def fused_fourier_mix(
     eps: float = LAYER_NORM_EPS,
     *,
     scale: float = 1.0,
+    norm: Norm = "backward",
 ) -> Tensor:
     """`LayerNorm(x + scale * Re(FFT2(x)))`: the mixing sublayer of FNet (section 3 of the paper).
 
@@ -56,10 +63,14 @@ def fused_fourier_mix(
         weight: `[hidden]`, multiplies the normalised rows; None for ones.
         bias: `[hidden]`, added last; None for zeros.
         eps: added to the variance of each row.
-        scale: multiplies the unnormalised transform.
+        scale: multiplies the transform.
+        norm: as in `torch.fft.fft2`.
 
     Returns:
         A tensor with the shape and dtype of `x`.
+
+    Raises:
+        ValueError: `norm` is not one of the three.
 
     >>> import torch
     >>> fused_fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
@@ -68,7 +79,7 @@ def fused_fourier_mix(
     """
     u = _compute(x)
     y = layer_norm(
-        u + scale * _mix(u),
+        u + scale * _mix("fused_fourier_mix", u, norm),
         x.shape[-1:],
         None if weight is None else weight.to(u.dtype),
         None if bias is None else bias.to(u.dtype),

@@ -1,4 +1,4 @@
-"""The simulator of csrc/cuda_sim from Python: its modules, and NumPy arrays of the stored types.
+"""Python access to the simulator of csrc/cuda_sim: its modules, and NumPy arrays of its dtypes.
 
 defines: cuda_sim_module, store, STORAGE
 """
@@ -19,12 +19,12 @@ STORAGE: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
     "float16": np.dtype(np.float16),
-    "bfloat16": np.dtype(np.uint16),  # its bits
+    "bfloat16": np.dtype(np.uint16),  # the bits of bfloat16
 }
 
 
 def cuda_sim_module(name: str) -> ModuleType:
-    """The module `name` from sys.path, else one built in build/cuda_sim."""
+    """Import the module `name`, building it in build/cuda_sim if it is not on sys.path."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
@@ -39,7 +39,7 @@ def cuda_sim_module(name: str) -> ModuleType:
 
 
 def store(values: np.ndarray, dtype: str) -> np.ndarray:
-    """Round to `dtype`."""
+    """Round `values` to `dtype`."""
     if dtype != "bfloat16":
         return values.astype(STORAGE[dtype])
     bits = values.astype(np.float32).view(np.uint32)

@@ -1,15 +1,15 @@
-"""`make gpu-bundle`: the modules for a GPU run, built beforehand, and variants of them for A/B.
+"""`make gpu-bundle`: build the modules for a GPU run beforehand, and variants for A/B tests.
 
-Run with a Python whose torch is the GPU machine's (2.11 or newer: the ABI is stable). Builds for
---arch in build/gpu-bundle/tree and writes
+Run it with a Python whose torch matches the GPU machine's (2.11 or newer: the ABI is stable). It
+builds for --arch in build/gpu-bundle/tree and writes
 
-    gpu-bundle/libfnet_kernels*.so.xz                            as built
-    gpu-bundle/variants/<name>/libfnet_kernels_cuda.so.xz        with one change
+    gpu-bundle/libfnet_kernels*.so.xz                          the modules
+    gpu-bundle/variants/<name>/libfnet_kernels_cuda.so.xz      a module with one change
     gpu-bundle/bundle.json                             versions, architectures, sizes
 
-(a module is 12 MB, compressed 1.2), which `python -m tools.gpu_check --prebuilt gpu-bundle` takes
-in place of a build. A variant is an edit of the source, given here as text that stands in it once,
-so that the kernels carry no switches.
+A module takes 12 MB, compressed 1.2 MB. `python -m tools.gpu_check --prebuilt gpu-bundle` uses them
+instead of building. A variant replaces a text that occurs once in the source, so the kernels need
+no switches.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "gpu-bundle"
 TREE = ROOT / "build" / "gpu-bundle" / "tree"
 CUDA = "libfnet_kernels_cuda.so"
-MOST = 40 << 20  # bytes of the bundle
+MAX_BYTES = 40 << 20  # of the bundle
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is changed: `old` in a file below csrc becomes `new`; `objects` are compiled from it."""
+    """Replaces `old` by `new` in a file below csrc, which the CUDA objects `objects` include."""
 
     file: str
     old: str
     new: str
-    objects: tuple[str, ...] = ()  # stems of .cu files; the C++ files find out by themselves
+    objects: tuple[str, ...] = ()  # stems of .cu files; ninja finds the affected C++ files
 
 
 _COUNT = "  int64_t count = (args.batch + slice - 1) / slice;\n"
@@ -69,14 +69,14 @@ VARIANTS = {
 
 
 def edited(variant: Variant, source: str) -> str:
-    """The source with the variant's change.
+    """Apply the change of the variant to `source`.
 
     Raises:
-        ValueError: the text to be changed does not stand in it exactly once.
+        ValueError: the text to replace does not occur exactly once.
     """
     if source.count(variant.old) != 1:
         raise ValueError(
-            f"{variant.file}: {variant.old!r} stands {source.count(variant.old)} times"
+            f"{variant.file}: {variant.old!r} occurs {source.count(variant.old)} times"
         )
     return source.replace(variant.old, variant.new)
 
@@ -85,7 +85,7 @@ SOURCES = ("csrc", "build_backend", "setup.py")
 
 
 def fingerprint(root: Path) -> str:
-    """A hash of what the modules are built from."""
+    """A hash of the sources of the modules."""
     found = hashlib.sha256()
     for name in SOURCES:
         top = root / name
@@ -96,7 +96,7 @@ def fingerprint(root: Path) -> str:
 
 
 def build(arch: str) -> None:
-    """setup.py in TREE, for one architecture."""
+    """Run setup.py in TREE for one architecture."""
     environment = {**os.environ, "FNET_CUDA": "1", "TORCH_CUDA_ARCH_LIST": arch}
     environment["PYTHONPATH"] = str(TREE)
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
@@ -104,7 +104,7 @@ def build(arch: str) -> None:
 
 
 def compile_only(objects: tuple[str, ...]) -> None:
-    """Let the next build take every CUDA object as it is but these: nvcc takes long."""
+    """Make the next build compile only these CUDA objects, because nvcc is slow."""
     for path in (TREE / "build" / "objects" / "cuda").glob("*.o"):
         if path.stem in objects:
             path.unlink()
@@ -113,7 +113,7 @@ def compile_only(objects: tuple[str, ...]) -> None:
 
 
 def pack(name: str, folder: Path) -> None:
-    """A module of TREE, compressed."""
+    """Compress a module of TREE into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     module = (TREE / "fnet_kernels" / "lib" / name).read_bytes()
     (folder / f"{name}.xz").write_bytes(lzma.compress(module))
@@ -129,11 +129,13 @@ def main() -> int:
     import torch
 
     if torch.version.cuda is None:
-        print(f"torch {torch.__version__} is built without CUDA: take the GPU machine's")
+        print(
+            f"torch {torch.__version__} is built without CUDA: use the version of the GPU machine"
+        )
         return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name in ("csrc", "build_backend", "fnet_kernels"):
-        shutil.rmtree(TREE / name, ignore_errors=True)  # what was moved must not be built twice
+        shutil.rmtree(TREE / name, ignore_errors=True)  # so that moved files are not built twice
         ignored = shutil.ignore_patterns("*.so", "__pycache__")
         shutil.copytree(ROOT / name, TREE / name, ignore=ignored)
     shutil.copy2(ROOT / "setup.py", TREE)
@@ -154,8 +156,8 @@ def main() -> int:
     content |= {"sources": fingerprint(ROOT), "variants": args.variants, "bytes": size}
     (FOLDER / "bundle.json").write_text(json.dumps(content, indent=1) + "\n")
     print(f"{FOLDER}: {size / 2**20:.1f} MB, {len(args.variants)} variants")
-    if size > MOST:
-        print(f"over {MOST >> 20} MB: leave variants out with --variants")
+    if size > MAX_BYTES:
+        print(f"over {MAX_BYTES >> 20} MB: leave variants out with --variants")
         return 1
     return 0
 

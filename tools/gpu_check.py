@@ -1,18 +1,18 @@
-"""`make gpu-check`: what a machine with a GPU can tell, in steps that survive each other.
+"""`make gpu-check`: all checks and measurements on a machine with a GPU, in independent steps.
 
-Offline, no root, with the torch that this Python has. Each step is one process or several, each
-with its own limit, so that a hang, a crash or a lost device costs that process alone. The order is
-by worth: does it run and is it right (smoke), tests, times, whole models, profile, variants,
-sanitizers. docs/gpu-run.md says how to read the results.
+Runs offline, without root, with the torch of this Python. Each part of a step is a process with its
+own time limit, so a hang, a crash or a lost device costs only that process. The steps run by
+importance: smoke (does it run, is it correct), tests, times, whole models, profile, variants,
+sanitizers. docs/gpu-run.md explains the results.
 
-    python -m tools.gpu_check                         everything, in less than --seconds
+    python -m tools.gpu_check                         all steps, in less than --seconds
     python -m tools.gpu_check --only smoke bench      some steps
-    python -m tools.gpu_check --prebuilt gpu-bundle   with modules that `make gpu-bundle` built
+    python -m tools.gpu_check --prebuilt gpu-bundle   use the modules that `make gpu-bundle` built
     python -m tools.gpu_check --rehearse              on the CPU, at tiny sizes
 
-$OUT (else build/gpu-check/out) receives at most eight files: summary.json, <gpu>.json (every time
-and target), <gpu>-variants.json, two profiles and logs.tar.gz. The summary is printed last, in
-under 12,000 characters. Exit status 0: every part passed.
+Writes at most eight files to $OUT, or to build/gpu-check/out: summary.json, <gpu>.json (all times
+and targets), <gpu>-variants.json, two profiles and logs.tar.gz. At the end it prints a summary of
+less than 12,000 characters. Exit status 0 means that every part passed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ PRINTED = 11_500  # characters of the summary
 
 
 def summary(check: Check) -> str:
-    """A row for each part, the targets, and what failed; in at most PRINTED characters."""
+    """A line per part and per target, in at most PRINTED characters."""
     rows = [line(result) for result in check.results]
     for path in sorted(check.out.glob("*.json")):
-        targets = json.loads(path.read_text()).get("bars", [])
+        targets = json.loads(path.read_text()).get("targets", [])
         for t in targets:
-            verdict = "kept" if t["pass"] else "MISSED"
-            rows.append(f"{t['bar']}: {t['measured']:.2f} ({t['limit']}) {verdict}, {t['where']}")
+            outcome = f"({t['limit']}) {'met' if t['met'] else 'MISSED'}"
+            rows.append(f"{t['target']}: {t['measured']:.2f} {outcome}, {t['where']}")
     text = "\n".join(rows)
     if len(text) > PRINTED:
         text = f"{text[: PRINTED // 2]}\n...\n{text[-PRINTED // 2 :]}"
@@ -45,7 +45,7 @@ def summary(check: Check) -> str:
 
 
 def show_failures(check: Check, characters: int = 1500) -> None:
-    """The end of the log of each part that failed."""
+    """Print the end of the log of each failed part."""
     for result in check.results:
         log = check.log(result.step, result.part)
         if result.verdict == FAIL and log.exists():
@@ -54,7 +54,7 @@ def show_failures(check: Check, characters: int = 1500) -> None:
 
 
 def keep(check: Check) -> None:
-    """What is known so far, on disk: summary.json, the logs, and the figures beside the results."""
+    """Write summary.json and the logs so far."""
     (check.out / "summary.json").write_text(json.dumps(check.content(), indent=1) + "\n")
     check.archive()
 
@@ -64,21 +64,25 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [step.name for step in STEPS]
-    parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="run everything on the CPU at tiny sizes"
+    )
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="STEP")
     parser.add_argument("--skip", nargs="+", choices=names, default=[], metavar="STEP")
-    parser.add_argument("--part", nargs="+", metavar="PART", help="these parts of the steps alone")
-    parser.add_argument("--seconds", type=float, default=575.0, help="no part runs after these")
-    parser.add_argument("--prebuilt", type=Path, help="the folder that `make gpu-bundle` made")
+    parser.add_argument(
+        "--part", nargs="+", metavar="PART", help="run only these parts of the steps"
+    )
+    parser.add_argument("--seconds", type=float, default=575.0, help="time limit for all parts")
+    parser.add_argument("--prebuilt", type=Path, help="the folder written by `make gpu-bundle`")
     parser.add_argument(
         "--inject",
         nargs="+",
         default=[],
         metavar="STEP/PART=FAILURE",
-        help=f"in a rehearsal, a failure ({', '.join(INJECTED)}) in the place of a part",
+        help=f"in a rehearsal, replace a part by a failure ({', '.join(INJECTED)})",
     )
     parser.add_argument(
-        "--hang-limit", type=float, help="seconds after which an injected hang ends"
+        "--hang-limit", type=float, help="time limit of an injected hang in seconds"
     )
     return parser.parse_args()
 
@@ -92,9 +96,9 @@ def main() -> int:
     end = time.monotonic() + args.seconds
     problem = prepare(check)
     if problem:
-        print(f"nothing can run: {problem}")
+        print(f"cannot run: {problem}")
         return 2
-    # Modules that are there already take seconds, and are what everything else runs.
+    # Always build: all steps need the modules, and an up-to-date build takes seconds.
     for step in [s for s in STEPS if s.name in {"build", *args.only} - set(args.skip)]:
         only = args.part if step.name != "build" else None
         results = check.run_step(step, end - time.monotonic(), only)

@@ -1,4 +1,4 @@
-"""Commands that survive each other: each a process of its own, with limits of time and of output.
+"""Independent commands: each runs in its own process, with limits on time and output.
 
 defines: Part, Result, Step, Check, PASS, FAIL, ABSENT, SKIPPED, WRONG
 """
@@ -20,17 +20,23 @@ from pathlib import Path
 from typing import IO
 
 PASS, FAIL, ABSENT, SKIPPED = "pass", "FAIL", "absent", "skipped"
-HEAD = TAIL = 256 << 10  # bytes of a part's output that its log keeps, from either end
+HEAD = TAIL = 256 << 10  # bytes kept in a log from the start and the end of the output
 
 
 @dataclass(frozen=True)
 class Part:
     """One process of a step.
 
-    `command` is what runs; None says in `remark` why nothing can. `limit` is in seconds.
-    `backward`: it runs the kernels of the backward pass, so it is skipped once these have crashed
-    or hung. `status` is the exit status of success. `cwd` comes before PYTHONPATH when the command
-    is a module; the tree by default. `creates` must be there afterwards.
+    Attributes:
+        name: the name in the summary and of the log.
+        command: the command, or None if it cannot run; `remark` then gives the reason.
+        limit: time limit in seconds.
+        variables: environment variables.
+        backward: whether it runs the backward kernels. It is skipped after they crashed or hung.
+        status: the exit status that means success.
+        remark: the reason for a missing command.
+        cwd: the working directory, by default the tree. `python -m` imports from it first.
+        creates: a file that must exist afterwards.
     """
 
     name: str
@@ -46,32 +52,32 @@ class Part:
 
 @dataclass
 class Result:
-    """What became of a part."""
+    """The outcome of a part."""
 
     step: str
     part: str
     verdict: str
     seconds: float = 0.0
     remark: str = ""
-    status: int | None = None  # the exit status; None where the part was stopped, or did not run
+    status: int | None = None  # the exit status; None if the part was stopped or did not run
 
 
-#: The exit status of a smoke test that ran to its end with a wrong result. Every other failure says
-#: that the kernels crash, trap or hang.
+#: The exit status of a smoke test that ended with a wrong result. Any other failure means that the
+#: kernels crash, trap or hang.
 WRONG = 4
 
 
 @dataclass(frozen=True)
 class Step:
-    """A named group of parts. `parts` is called when the step's turn comes."""
+    """A named group of parts. `parts` makes them when the step starts."""
 
     name: str
-    limit: float  # seconds for all of its parts
+    limit: float  # seconds for all parts
     parts: Callable[[Check], Sequence[Part]]
 
 
 class Check:
-    """Where things are, how a part is run and logged, and what has become of every part so far."""
+    """Runs and logs parts, and stores their results."""
 
     def __init__(
         self, tree: Path, out: Path, *, rehearse: bool = False, prebuilt: Path | None = None
@@ -82,11 +88,11 @@ class Check:
         self.machine: dict[str, str] = {}
         self.results: list[Result] = []
         self.injected: dict[str, str] = {}
-        self.hang_limit: float | None = None  # of an injected hang, which is known to have no end
+        self.hang_limit: float | None = None  # seconds until an injected hang is stopped
         for folder in (self.out, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
         summary = self.out / "summary.json"
-        if summary.exists():  # of an earlier call for other steps
+        if summary.exists():  # from an earlier call for other steps
             self.results = [Result(**r) for r in json.loads(summary.read_text())["results"]]
         self.environment = {
             **os.environ,
@@ -100,7 +106,7 @@ class Check:
 
     @property
     def backward_is_off(self) -> bool:
-        """Whether the smoke test of the backward pass crashed or hung; wrong is not off."""
+        """Whether the backward smoke test crashed or hung; wrong results do not count."""
         return any(
             (r.step, r.part, r.verdict) == ("smoke", "backward", FAIL) and r.status != WRONG
             for r in self.results
@@ -110,12 +116,12 @@ class Check:
         return self.logs / f"{step}-{part}.log".replace(" ", "-").replace(",", "")
 
     def run_step(self, step: Step, limit: float, only: Sequence[str] | None = None) -> list[Result]:
-        """Run the parts, or those named, in order; whatever happens to one, the next one runs."""
+        """Run the parts, or only those named, in order. A failure does not stop the next part."""
         end = time.monotonic() + min(step.limit, limit)
         results: list[Result] = []
         try:
             parts = step.parts(self)
-        except Exception as error:  # the other steps still have something to say
+        except Exception as error:  # the other steps can still run
             parts = [Part("parts", None, 0, remark=f"{type(error).__name__}: {error}")]
         for part in (p for p in parts if only is None or p.name in only):
             self.log(step.name, part.name).unlink(missing_ok=True)
@@ -127,17 +133,21 @@ class Check:
         return results
 
     def run_part(self, step: str, part: Part, left: float) -> Result:
-        """Run one part within its limit and what is left of the step's."""
+        """Run one part within its limit and the time left for the step."""
         if part.command is None:
             verdict = ABSENT if part.remark.startswith("there is no") else FAIL
             return Result(step, part.name, verdict, remark=part.remark)
         if part.backward and self.backward_is_off:
-            return Result(step, part.name, SKIPPED, remark="the backward pass failed in the smoke")
+            return Result(
+                step, part.name, SKIPPED, remark="the backward pass failed its smoke test"
+            )
         if left < 1:
-            return Result(step, part.name, SKIPPED, remark="the step's time is over")
+            return Result(step, part.name, SKIPPED, remark="no time left for the step")
         failure = self.injected.get(f"{step}/{part.name}") if self.rehearse else None
         command = [sys.executable, "-c", INJECTED[failure]] if failure else part.command
-        limit = min(part.limit, left, (failure and self.hang_limit) or part.limit)
+        limit = min(part.limit, left)
+        if failure == "hang" and self.hang_limit is not None:
+            limit = min(limit, self.hang_limit)
         started = time.monotonic()
         try:
             status = self._run(command, self.log(step, part.name), limit, part)
@@ -154,7 +164,7 @@ class Check:
         return Result(step, part.name, verdict, seconds, remark, status)
 
     def _run(self, command: Sequence[str], log: Path, limit: float, part: Part) -> int | None:
-        """The exit status; None when it ran out of time and was killed."""
+        """The exit status, or None if the process exceeded its limit and was killed."""
         child = subprocess.Popen(
             command,
             cwd=part.cwd or self.tree,
@@ -162,7 +172,7 @@ class Check:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that what it started ends with it
+            start_new_session=True,  # so that its child processes are killed with it
         )
         assert child.stdout is not None
         reader = threading.Thread(target=_keep_ends, args=(child.stdout, log, command), daemon=True)
@@ -172,22 +182,22 @@ class Check:
             status = child.wait(max(limit, 1.0))
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
-            try:  # a process that waits for a lost device may not die: the others go on
+            try:  # a process that waits for a lost device may not end
                 child.wait(10)
             except subprocess.TimeoutExpired:
                 print(f"process {child.pid} cannot be killed", flush=True)
-        reader.join(5)  # a grandchild may hold the pipe for ever
+        reader.join(5)  # a grandchild may keep the pipe open forever
         return status
 
     def archive(self) -> None:
-        """The logs of all results as one file in `out`."""
+        """Write the logs of all results into one archive in `out`."""
         paths = sorted(self.log(r.step, r.part) for r in self.results)
         with tarfile.open(self.out / "logs.tar.gz", "w:gz") as tar:
             for path in (path for path in paths if path.exists()):
                 tar.add(path, path.name)
 
     def content(self) -> dict[str, object]:
-        """What summary.json holds."""
+        """The content of summary.json."""
         results = [asdict(result) for result in self.results]
         return {"rehearsal": self.rehearse, "machine": self.machine, "results": results}
 
@@ -195,22 +205,22 @@ class Check:
 INJECTED = {
     "crash": "import os; print('about to crash', flush=True); os.abort()",
     "hang": "import time; print('about to hang', flush=True); time.sleep(1e6)",
-    "flood": "for i in range(2_000_000): print('a line that nobody wants', i)",
+    "flood": "for i in range(2_000_000): print('a line of a flood', i)",
 }
 
 
 def line(result: Result) -> str:
-    """A row of the summary."""
+    """A line of the summary."""
     name = f"{result.step}: {result.part}"
     row = f"{name:<44.44} {result.verdict:<7} {result.seconds:6.1f} s  {result.remark[:120]}"
     return row.rstrip()
 
 
 def _keep_ends(stream: IO[bytes], log: Path, command: Sequence[str]) -> None:
-    """Write the output to `log`, the first HEAD bytes as they come and the last TAIL at the end."""
+    """Write the first HEAD bytes to `log` as they arrive, and the last TAIL bytes at the end."""
     head, lost = HEAD, 0
     tail: deque[bytes] = deque()
-    held = 0
+    kept = 0
     with log.open("wb") as file:
         file.write(f"$ {' '.join(command)}\n".encode())
         while chunk := os.read(stream.fileno(), 1 << 16):
@@ -220,10 +230,10 @@ def _keep_ends(stream: IO[bytes], log: Path, command: Sequence[str]) -> None:
             head -= len(now)
             if chunk:
                 tail.append(chunk)
-                held += len(chunk)
-                while held - len(tail[0]) >= TAIL:
-                    held -= len(tail[0])
+                kept += len(chunk)
+                while kept - len(tail[0]) >= TAIL:
+                    kept -= len(tail[0])
                     lost += len(tail.popleft())
         if lost:
-            file.write(f"\n... {lost} bytes are left out ...\n".encode())
+            file.write(f"\n... {lost} bytes left out ...\n".encode())
         file.writelines(tail)

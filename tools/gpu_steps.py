@@ -1,4 +1,4 @@
-"""The steps of the GPU check: what each runs, in which order, and how long it may take.
+"""The steps of the GPU check: their commands, order and time limits.
 
 defines: STEPS, TREE, prepare
 """
@@ -37,7 +37,7 @@ assert "cuda" in DEVICES, CUDA_UNAVAILABLE_REASON
 
 
 def python(name: str, *words: str, limit: float, **more: object) -> Part:
-    """A part that this Python runs."""
+    """A part that runs this Python with the arguments `words`."""
     return Part(name, [sys.executable, *words], limit, **more)  # type: ignore[arg-type]
 
 
@@ -46,7 +46,7 @@ def rehearsed(check: Check) -> list[str]:
 
 
 def update_tree() -> None:
-    """Make TREE a copy of the sources; what has not changed keeps its time, for ninja's sake."""
+    """Make TREE a copy of the sources. Unchanged files keep their times, so ninja skips them."""
 
     def sources(root: Path) -> set[Path]:
         found = set()
@@ -57,11 +57,11 @@ def update_tree() -> None:
         return {path for path in found if path.suffix != ".so"}
 
     TREE.mkdir(parents=True, exist_ok=True)
-    # An older setuptools does not understand pyproject.toml, and setup.py needs nothing of it.
+    # Older setuptools cannot read our pyproject.toml, and setup.py does not need it.
     wanted = sources(ROOT) - {Path("pyproject.toml")}
     for path in sources(TREE) - wanted - {Path("pytest.ini")}:
         (TREE / path).unlink()
-    # Without it pytest would take pyproject.toml of ROOT, and with it ROOT's modules.
+    # Without this file pytest would use ROOT's pyproject.toml, and import ROOT's modules.
     (TREE / "pytest.ini").write_text("[pytest]\n")
     for path in wanted:
         target = TREE / path
@@ -71,15 +71,15 @@ def update_tree() -> None:
 
 
 def prepare(check: Check) -> str:
-    """Copy the tree, ask for the device; why nothing can run, or ""."""
+    """Copy the tree and find the device. Returns the reason if nothing can run, or ""."""
     update_tree()
     words = [sys.executable, "-c", PROBE]
     try:
         probe = subprocess.run(words, capture_output=True, text=True, cwd=TREE, timeout=120)
     except subprocess.TimeoutExpired:
-        return "torch does not answer within 120 s"
+        return "importing torch takes more than 120 s"
     if probe.returncode:
-        return f"{sys.executable} has no torch: {probe.stderr.strip().splitlines()[-1]}"
+        return f"{sys.executable} cannot import torch: {probe.stderr.strip().splitlines()[-1]}"
     check.machine = json.loads(probe.stdout.splitlines()[-1])
     print(f"   {check.machine}", flush=True)
     if not check.rehearse and "capability" not in check.machine:
@@ -89,15 +89,15 @@ def prepare(check: Check) -> str:
 
 
 def build(check: Check) -> list[Part]:
-    """The extensions: those that were brought along, or else built for the device that is here."""
+    """The extensions: prebuilt, or built for the device of this machine."""
     package = TREE / "fnet_kernels" / "lib"
-    if check.rehearse:  # what is built already, and a setup.py that starts without pyproject.toml
+    if check.rehearse:  # use the built modules; setup.py must start without pyproject.toml
         copy_modules(ROOT / "fnet_kernels" / "lib", package)
         return [python("setup.py starts", "setup.py", "build_ext", "--help", limit=120)]
     if check.prebuilt:
         bundle = json.loads((check.prebuilt / "bundle.json").read_text())
         if bundle["sources"] != fingerprint(ROOT):
-            return [Part("bundle", None, 0, remark="the bundle is of other sources: build it anew")]
+            return [Part("bundle", None, 0, remark="the bundle has other sources: build it again")]
         capability = check.machine.get("capability", bundle["arch"])
         if capability != bundle["arch"]:
             remark = f"the bundle is for {bundle['arch']}, the device has {capability}"
@@ -108,7 +108,7 @@ def build(check: Check) -> list[Part]:
 
 
 def copy_modules(source: Path, package: Path) -> None:
-    """The compiled modules of one folder, which may be compressed, into another."""
+    """Copy the modules of `source` to `package`, decompressing those with suffix .xz."""
     package.mkdir(exist_ok=True)
     for module in source.glob("libfnet*.so"):
         shutil.copy2(module, package)
@@ -117,11 +117,11 @@ def copy_modules(source: Path, package: Path) -> None:
 
 
 def smoke(check: Check) -> list[Part]:
-    """Does each kernel run, is it right; then how fast, beside a copy."""
+    """Check that each kernel runs and is correct, then time it beside a copy."""
     parts = []
     for name in ("forward", "training", "backward", "general"):
         words = ["-m", "tools.gpu_smoke", name, *rehearsed(check)]
-        # 20 s of work each, which the script itself ends; the rest is for imports.
+        # The script ends after 20 s of work; the rest is for imports.
         parts.append(python(name, *words, limit=60, backward=name == "backward"))
     return [*parts, bench_part(check, "first times", 60)]
 
@@ -131,14 +131,14 @@ TEST_FILES = ("accuracy", "inputs", "torch", "streams")
 
 
 def tests(check: Check) -> list[Part]:
-    """python_tests/gpu, a process for each file; that they are skipped is an error here."""
+    """Run python_tests/gpu, one process per file. Skipping them is an error."""
     options = ["-rfE", "--tb=short", "--durations=5", "-p", "no:cacheprovider", "-q"]
-    # A test that waits for the device cannot be interrupted: where it is is printed, and pytest 9
-    # ends the process. An older one waits for the limit of the part.
+    # A test that waits for the device cannot be interrupted. faulthandler prints its traceback, and
+    # pytest 9 ends the process. An older pytest runs until the limit of the part.
     options += ["-o", f"faulthandler_timeout={TEST_LIMIT}"]
     options += ["-o", "faulthandler_exit_on_timeout=true"]
     command = ["-m", "pytest", *options]
-    # The same tests without what runs the backward pass, which may lose the device.
+    # First without the backward pass, which may make the device unusable.
     forward = {"FNET_GPU_FORWARD": "1"}
     first = "python_tests/gpu/test_gpu_accuracy.py"
     only = (first, "-k", "not gradient")
@@ -149,7 +149,7 @@ def tests(check: Check) -> list[Part]:
     return parts
 
 
-#: The parts of bench.gpu in their order, and the seconds that each may take.
+#: The parts of bench.gpu in order, with their time limits in seconds.
 BENCH_PARTS = {
     "forward bf16": 150,
     "forward bf16 long": 90,
@@ -167,14 +167,14 @@ BENCH_PARTS = {
 
 
 def bench_part(check: Check, name: str, limit: float, backward: bool = False) -> Part:
-    """One part of bench.gpu; its figures join the JSON of the parts before."""
+    """One part of bench.gpu, which adds its figures to the JSON file."""
     words = ["-m", "bench.gpu", "--part", name, "--out", str(check.out), *rehearsed(check)]
     words += ["--seconds", f"{limit - 15:.0f}"]
     return python(name, *words, limit=limit, backward=backward)
 
 
 def bench(check: Check) -> list[Part]:
-    """Times against all rivals, and the targets."""
+    """Time ours and all rivals, and check the targets."""
     backward = ("step", "kernels", "memory")
     return [
         bench_part(check, name, limit, name.startswith(backward))
@@ -186,7 +186,7 @@ MODEL_PARTS = ("inference eager", "inference compiled", "training eager", "train
 
 
 def models(check: Check) -> list[Part]:
-    """FNet-Base and BERT-Base of transformers, stock and patched."""
+    """Time FNet-Base (stock and patched) and BERT-Base of transformers."""
     if importlib.util.find_spec("transformers") is None:
         return [Part("models", None, 0, remark="there is no transformers here")]
     parts = []
@@ -199,7 +199,7 @@ def models(check: Check) -> list[Part]:
 
 
 def find_tool(name: str) -> str | None:
-    """A tool of the CUDA toolkit: on PATH, in CUDA_HOME, beside nvcc, or in the usual place."""
+    """Find a tool of the CUDA toolkit: on PATH, in CUDA_HOME, beside nvcc or in /usr/local."""
     homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
     nvcc = shutil.which("nvcc")
     homes += [str(Path(nvcc).resolve().parent.parent)] if nvcc else []
@@ -211,7 +211,7 @@ WORKLOAD = ("-m", "tools.gpu_workload")
 
 
 def profile(check: Check) -> list[Part]:
-    """Hardware counters of every kernel of a forward and a backward, by ncu."""
+    """Read the hardware counters of all kernels in a forward and a backward pass with ncu."""
     ncu = find_tool("ncu")
     parts = []
     for shape in ("32x512x768", "4x4096x768"):
@@ -227,17 +227,17 @@ def profile(check: Check) -> list[Part]:
             command += ["--kernel-name", "regex:fnet", "--launch-count", "40", *workload]
         written = None if check.rehearse else file
         parts.append(Part(shape, command, 120, backward=True, creates=written))
-        if ncu is not None and not check.rehearse:  # readable without ncu, in the logs
+        if ncu is not None and not check.rehearse:  # also as text, in the logs
             raw = [ncu, "--import", str(file), "--page", "raw", "--csv"]
             parts.append(Part(f"{shape} as text", raw, 30, backward=True))
     return parts
 
 
-ROUNDS = 3  # of all variants, in turn, so that a drift of the clocks shows as spread
+ROUNDS = 3  # over all variants, so that clock drift shows as spread
 
 
 def variants(check: Check) -> list[Part]:
-    """Modules built with one change each, timed in turn on the same card."""
+    """Time modules with one change each, in turn on the same GPU."""
     names = ["as built"]
     if check.prebuilt:
         names += sorted(p.name for p in (check.prebuilt / "variants").glob("*") if p.is_dir())
@@ -249,13 +249,13 @@ def variants(check: Check) -> list[Part]:
             tree = variant_tree(check, name)
             words = ["-m", "tools.gpu_variant", name, "--out", str(check.out), *rehearsed(check)]
             label = f"{name} {number + 1}"
-            # `-m` puts the folder that it runs in before PYTHONPATH.
+            # `python -m` imports from the working directory before PYTHONPATH.
             parts.append(python(label, *words, limit=60, cwd=tree, backward=True))
     return parts
 
 
 def variant_tree(check: Check, name: str) -> Path:
-    """A folder whose fnet_kernels is that of the tree, with the variant's CUDA module."""
+    """A folder with a copy of fnet_kernels and the CUDA module of the variant."""
     if name == "as built":
         return TREE
     assert check.prebuilt is not None
@@ -266,13 +266,13 @@ def variant_tree(check: Check, name: str) -> Path:
     return tree
 
 
-#: Each tensor an allocation of its own: an access outside of it is then seen.
+#: One allocation per tensor, so that the tools detect accesses outside of it.
 UNCACHED = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-FOUND = 9  # the exit status that says that a tool found something
+FOUND = 9  # the exit status if a tool finds an error
 
 
 def sanitize(check: Check) -> list[Part]:
-    """compute-sanitizer's tools, one after another, over our kernels at small shapes."""
+    """Run the tools of compute-sanitizer over our kernels at small shapes."""
     if check.rehearse:
         return [python("memcheck", *WORKLOAD, "--rehearse", limit=120, variables=UNCACHED)]
     tool = find_tool("compute-sanitizer")
@@ -288,9 +288,9 @@ def sanitize(check: Check) -> list[Part]:
     return [
         part("memcheck", ["--report-api-errors", "no"], []),
         part("racecheck", ["--racecheck-detect-level", "error"], []),
-        # A filter that matches no kernel would find nothing: an unwritten x has to be found.
+        # The control must find an uninitialised x; otherwise the filter matches no kernel.
         part("initcheck control", [], ["--control"], status=FOUND),
-        # What kernels that are not watched have written counts as unwritten: cuFFT is left out.
+        # Data written by kernels outside the filter counts as uninitialised, so leave cuFFT out.
         part("initcheck", [], ["--own"]),
         part("synccheck", [], []),
     ]

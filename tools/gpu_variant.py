@@ -1,9 +1,9 @@
-"""Times of the module that this process loads, beside a copy: one entry in <gpu>-variants.json.
+"""Time the module that this process loads, beside a copy: one entry in <gpu>-variants.json.
 
-Variants are modules built with one change each (tools/gpu_bundle.py). A process can load one of
-them, so that the check runs this script for each in turn, several rounds on one card. Each run
-adds its medians to the file: microseconds of forward and of forward and backward, and both over
-the copy of the same run, which cancels most of what differs between runs.
+A variant is a module built with one change (tools/gpu_bundle.py). A process can load only one, so
+the check runs this script for each variant in turn, for several rounds on one GPU. Each run adds
+its medians: microseconds of forward and of forward and backward, and their ratios to a copy in the
+same run, which cancel most differences between runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fnet_kernels._ops.load import DEVICES, LIBRARIES
 
 
 def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
-    """{"32x512x768 forward": {"us", "over_copy", "spread"}}, and so on."""
+    """Medians by shape and pass: {"32x512x768 bf16 forward": {"us", "spread", "over_copy"}}."""
     report = Report(device, folder / "unused.json", 60.0)
     ours = best_of_ours(device.type)
     found = {}
@@ -48,16 +48,16 @@ def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
 
 
 def loaded_module() -> str:
-    """The hash of the module whose kernels ran: variants that share one were never told apart."""
+    """A hash of the module whose kernels ran, to detect two variants with the same module."""
     module = LIBRARIES / (CUDA_KERNELS if "cuda" in DEVICES else KERNELS)
     return hashlib.sha256(module.read_bytes()).hexdigest()[:16]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="of the variant, in the file")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the JSON")
-    parser.add_argument("--rehearse", action="store_true", help="on the CPU, at a tiny shape")
+    parser.add_argument("name", help="name of the variant in the file")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--rehearse", action="store_true", help="run on the CPU at a tiny shape")
     args = parser.parse_args()
     device: Device = Host() if args.rehearse else Cuda()
     path = args.out / f"{device.slug()}-variants.json"

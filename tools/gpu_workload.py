@@ -1,8 +1,8 @@
-"""Forwards and backwards for tools that watch our kernels: compute-sanitizer and ncu.
+"""Forward and backward passes for tools that observe our kernels: compute-sanitizer and ncu.
 
-Without --shape: small shapes, one for each way our kernels are built, each with three dtypes.
-Inputs are made on the host and copied, so that the tools know every byte of them as written
-whatever kernels they are told to watch.
+Without --shape it runs a small shape for each way our kernels are built, in three dtypes. Inputs
+are created on the host and copied, so the tools count every byte as written, whichever kernels they
+observe.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 
 import fnet_kernels
 
-# (batch, seq, hidden): one, two and three stages along each axis, a line of several warps, 8192
-# with its own tile, and the general path last.
+# (batch, seq, hidden): one, two and three stages along each axis, a line with several warps, 8192
+# with its special tile, and last the general path.
 SHAPES = [
     (3, 16, 64),
     (1, 512, 768),
@@ -27,7 +27,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
 def run(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
-    """One forward without gradients, one with, one backward; the results come back finite."""
+    """Run inference, training forward and backward, and check that all results are finite."""
     sizes = (shape, shape[-1:], shape[-1:], shape)
     x, weight, bias, grad = (torch.randn(size).to(dtype).to(device) for size in sizes)
     results = [fnet_kernels.fused_fourier_mix(x, weight, bias)]
@@ -41,10 +41,14 @@ def run(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rehearse", action="store_true", help="on the CPU")
-    parser.add_argument("--own", action="store_true", help="not what cuFFT has a part in")
-    parser.add_argument("--control", action="store_true", help="one error: x is never written")
-    parser.add_argument("--shape", help="this one alone, say 32x512x768")
+    parser.add_argument("--rehearse", action="store_true", help="run on the CPU")
+    parser.add_argument(
+        "--own", action="store_true", help="leave out the general path, which uses cuFFT"
+    )
+    parser.add_argument(
+        "--control", action="store_true", help="make one error: read an uninitialised x"
+    )
+    parser.add_argument("--shape", help="run only this shape, such as 32x512x768")
     parser.add_argument("--dtype", choices=[str(d).removeprefix("torch.") for d in DTYPES])
     args = parser.parse_args()
     device = "cpu" if args.rehearse else "cuda"

@@ -1,15 +1,15 @@
-"""What the CUDA kernels cost, without a GPU: `make kernel-report`.
+"""The cost of the CUDA kernels, measured without a GPU: `make kernel-report`.
 
-Two sources. The simulator (csrc/cuda_sim) runs the kernels on the CPU and counts the memory
-accesses of their warps: bytes, 32-byte sectors, shared-memory wavefronts, barriers. nvcc compiles
-them and reports registers and spills, which determine the occupancy; cuobjdump gives the
-instructions, and how many loads of dx seq_grad issues before it waits for the first. The table is
-printed; bench/results/kernel_report.json holds the figures.
+There are two sources. The simulator (csrc/cuda_sim) runs the kernels on the CPU and counts the
+memory accesses of their warps: bytes, 32-byte sectors, shared-memory wavefronts, barriers. nvcc
+compiles them and reports registers and spills, which determine the occupancy. cuobjdump shows the
+instructions, and how many loads of dx are in flight in seq_grad. The report is printed, and
+bench/results/kernel_report.json stores the figures.
 
-    python -m tools.kernel_report           # print, and write the JSON
-    python -m tools.kernel_report --check   # print; exit 1 where a bar is missed, a figure worse
+    python -m tools.kernel_report           # print, and write the JSON file
+    python -m tools.kernel_report --check   # print; exit 1 if a figure misses a target or is worse
 
-Without nvcc the report leaves the second half out, and says so.
+Without nvcc the report consists of the first half.
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ import argparse
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-import sysconfig
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ import numpy as np
 
 from build_backend import fnet_nvcc
 from fnet_kernels._terminal import table
+from tools import sass
 from tools.cuda_sim import ROOT, cuda_sim_module, store
 
 RESULT = ROOT / "bench" / "results" / "kernel_report.json"
@@ -45,43 +43,43 @@ CASES += [(8192, 768, "bfloat16"), (8192, 768, "float32"), (512, 768, "float16")
 DEVICE = (132, 227 << 10, 50 << 20)  # multiprocessors, shared memory of a block, L2
 ARCHITECTURES = ("80", "90")
 
-#: Bytes per element of x at 512 x 768, of the two kernels of a pass together: what design.md counts
-#: and 5 in a hundred for rstd, partial sums and a half spectrum of d / 2 + 1 columns; of the
-#: backward a quarter of a byte more, for the columns that seq_grad's tiles hand on.
-MOST_BYTES = {
+#: Bytes per element of x at 512 x 768, for both kernels of a pass together: the count of design.md
+#: plus 5 % for rstd, partial sums and the spectrum's d / 2 + 1 columns. The backward pass gets
+#: another 0.25 bytes, for the columns that seq_grad passes from tile to tile.
+MAX_BYTES = {
     ("seq_fft", "row_fft"): {"bfloat16": 10.5, "float32": 16.5},
     ("row_grad", "seq_grad"): {"bfloat16": 14.95, "float32": 25.2},
 }
-#: Sectors over ideal by "kernel seq x hidden dtype buffer", the first that fits. seq_fft reads
-#: columns together with their mirror images, which are off by one: a tile shares a sector with its
-#: neighbour. A tile of 8192 is half a sector wide in 16 bits (lengths.h).
-MOST_SECTORS = {
+#: Sectors over the minimum by "kernel seq x hidden dtype buffer"; the first match counts. seq_fft
+#: reads columns and their mirrors, which are misaligned by one element, so neighbouring tiles share
+#: sectors. At length 8192 a tile of 16-bit numbers is half a sector wide (lengths.h).
+MAX_SECTORS = {
     "seq_fft 8192x* *float16 x": 2.75,
     "seq_grad 8192x* *float16 dx": 2.0,
     "seq_fft * x": 1.5,
     "*": 1.1,
 }
-MOST_WAVEFRONTS, MOST_AT_A_SITE = 1.2, 2.0
-LEAST_OCCUPANCY = 0.5
-#: seq_grad keeps 32 bytes of dx in flight a thread: 8 pairs of 16 bits, 4 of 32. At these lengths a
-#: thread has fewer points.
-MOST_POINTS = {16: 2, 32: 4}
-#: Registers are the limit of nearly all: a complex point is two.
+MAX_WAVEFRONTS, MAX_AT_A_SITE = 1.2, 2.0
+MIN_OCCUPANCY = 0.5
+#: seq_grad keeps 32 bytes of dx in flight per thread: 8 pairs of 16 bits or 4 of 32. At these
+#: lengths a thread has fewer points.
+MAX_POINTS = {16: 2, 32: 4}
+#: Why the occupancy is low. Registers limit nearly all kernels: a complex point needs two.
 REASONS = {
-    "seq_fft": "a thread holds 16 to 40 points and loads 1 to 12 of them at a time (4 to 16 bytes "
-    "each from two rows), so a multiprocessor has 16 KB and more on their way",
-    "seq_grad": "a thread holds 16 to 40 points, all of which it loads before the first butterfly; "
-    "dx then comes 2 to 12 points at a time",
-    "row_fft": "a thread holds 16 to 40 points of two rows, loaded radix by radix, and then whole "
+    "seq_fft": "a thread stores 16 to 40 points in registers and loads 1 to 12 of them at a time "
+    "(4 to 16 bytes each from two rows), so a multiprocessor has at least 16 KB in flight",
+    "seq_grad": "a thread stores 16 to 40 points in registers and loads them all before the first "
+    "butterfly; then it loads dx, 2 to 12 points at a time",
+    "row_fft": "a thread stores 16 to 40 points of two rows, loaded radix by radix, and then whole "
     "rows of x and of the result for the sums of LayerNorm; warps are independent of each other",
-    "row_grad": "a thread holds a row of dy, of the normalised rows and of du at once, for the two "
-    "means, and a line's sums for dweight and dbias lie in shared memory",
-    "norm_grad": "general path: two passes over rows that the caches hold",
-    "spectrum_rows": "general path: cuFFT before it takes longer",
-    "add_chunks": "one launch for a whole backward, of few blocks",
+    "row_grad": "a thread stores rows of dy, of the normalised rows and of du, for the two means; "
+    "the sums for dweight and dbias of a line are in shared memory",
+    "norm_grad": "general path: two passes over rows, which stay in the caches",
+    "spectrum_rows": "general path: cuFFT, which runs before it, takes longer",
+    "add_chunks": "one launch with few blocks per backward pass",
 }
 
-#: (registers, threads, shared bytes, blocks) of a multiprocessor.
+#: Registers, threads, bytes of shared memory and blocks of a multiprocessor, by architecture.
 LIMITS = {
     "80": (65536, 2048, 164 << 10, 32),
     "90": (65536, 2048, 228 << 10, 32),
@@ -89,7 +87,7 @@ LIMITS = {
 
 
 def audited(module: Any, seq: int, hidden: int, dtype: str, train: bool) -> list[Figures]:
-    """What the simulator saw of one forward (or backward) of one sequence."""
+    """Simulate the forward, or with `train` the backward pass of one sequence."""
     chance = np.random.default_rng(0)
     x = store(chance.standard_normal((1, seq, hidden)), dtype)
     row = store(chance.standard_normal(hidden), dtype)
@@ -105,7 +103,7 @@ def audited(module: Any, seq: int, hidden: int, dtype: str, train: bool) -> list
 
 
 def figures_of(launch: Figures, elements: int) -> Figures:
-    """One launch's figures; ratios are over the minimum for its requests."""
+    """The figures of one launch. Ratios refer to the minimum for its accesses."""
     blocks = int(np.prod(launch["grid"]))
     shared = [a for a in launch["accesses"] if a["buffer"] == "shared"]
     buffers: dict[str, list[Figures]] = {}
@@ -113,7 +111,7 @@ def figures_of(launch: Figures, elements: int) -> Figures:
         if access["buffer"] != "shared":
             name = f"{access['buffer']} {'write' if access['write'] else 'read'}"
             buffers.setdefault(name, []).append(access)
-    # Parameters and tables stay in the first-level cache: they are no traffic.
+    # Parameters and tables stay in L1, so they cause no traffic.
     traffic = {n: a for n, a in buffers.items() if n.split()[0] not in ("table", "weight", "bias")}
     return {
         "kernel": launch["kernel"],
@@ -127,10 +125,12 @@ def figures_of(launch: Figures, elements: int) -> Figures:
 
 
 def ratio(accesses: list[Figures]) -> float:
+    """Transactions over their minimum."""
     return float(sum(a["transactions"] for a in accesses) / sum(a["ideal"] for a in accesses))
 
 
 def audit() -> dict[str, Figures]:
+    """Simulate all cases: figures by "kernel seq x hidden dtype"."""
     module = cuda_sim_module("fnet_cuda_test")
     found: dict[str, Figures] = {}
     for seq, hidden, dtype in CASES:
@@ -150,10 +150,10 @@ TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float
 
 
 def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
-    """What ptxas reports for every kernel, by architecture."""
+    """Compile every kernel: figures from ptxas and SASS by architecture and kernel."""
     module = cuda_sim_module("fnet_cuda_test")
     blocks = {dtype: module.blocks(dtype) for dtype in TYPES.values()}
-    # As `make cuda-build` compiles them, whose objects and logs then serve here.
+    # Compile as `make cuda-build` does, to reuse its objects and logs.
     os.environ["TORCH_CUDA_ARCH_LIST"] = ";".join(f"{a[:-1]}.{a[-1]}" for a in ARCHITECTURES)
     os.environ.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
     csrc = ROOT / "csrc"
@@ -166,7 +166,7 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     for name, log in zip(names, logs, strict=True):
         if "warning" in log:
             raise SystemExit(f"{name}:\n{log}")
-    listings = sass(objects)
+    listings = sass.listings(objects)
     found: dict[str, dict[str, Figures]] = {a: {} for a in ARCHITECTURES}
     for entry in "".join(logs).split("ptxas info    : ")[1:]:
         compiling = ENTRY.match(entry)
@@ -184,10 +184,10 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
             if elements:
                 listing = listings.get((architecture, compiling[1]))
                 if not listing:
-                    raise SystemExit(f"cuobjdump shows nothing of {compiling[1]}")
+                    raise SystemExit(f"cuobjdump shows no instructions of {compiling[1]}")
                 figures["instructions_per_element"] = round(len(listing) / elements, 2)
                 if name == "seq_grad":
-                    figures["loads_in_flight"] = loads_in_flight(listing)
+                    figures["loads_in_flight"] = sass.loads_in_flight(listing)
                     figures["traps"] = sum("BPT.TRAP" in line for line in listing)
             found[architecture][f"{name}<{', '.join(parts)}>"] = figures
         spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
@@ -202,51 +202,6 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
     return {a: dict(sorted(kernels.items())) for a, kernels in found.items()}
 
 
-def sass(objects: list[str]) -> dict[tuple[str, str], list[str]]:
-    """The instructions of each kernel, by architecture and mangled name: as written.
-
-    row_grad runs half of its own twice, and no kernel runs all of its epilogues.
-    """
-    packages = Path(sysconfig.get_path("purelib"), "nvidia").glob("cu[0-9]*/bin/cuobjdump")
-    tool = shutil.which("cuobjdump") or next(map(str, sorted(packages)), None)
-    if tool is None:
-        raise SystemExit("there is no cuobjdump: pip install nvidia-cuda-cuobjdump and -nvdisasm")
-    path = f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}"  # it calls nvdisasm
-    found: dict[tuple[str, str], list[str]] = {}
-    architecture, listing = "", []
-    for file in objects:
-        command = [tool, "-sass", file]
-        output = subprocess.run(
-            command, env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True
-        )
-        for line in output.stdout.splitlines():
-            if match := re.match(r"\s*code for sm_(\d+)", line):
-                architecture = match[1]
-            elif match := re.match(r"\s*Function : (\S+)", line):
-                listing = found[architecture, match[1]] = []
-            elif match := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s*([^;]*);", line):
-                listing.append(match[1].strip())
-    return found
-
-
-def loads_in_flight(listing: list[str]) -> float:
-    """Loads of dx that a thread of seq_grad issues before it waits for the first: the mean length
-    of a burst between stores, over the direct columns, which end where the next tile is awaited."""
-    bursts, length = [], 0
-    for line in listing:
-        opcode = line.split()[1] if line.startswith("@") else line.split()[0]
-        if opcode.startswith("LD.") and "STRONG" in opcode:
-            break
-        if opcode.startswith("LDG") and "CONSTANT" not in opcode:
-            length += 1
-        elif opcode.startswith("STG") and length:
-            bursts.append(length)
-            length = 0
-    if not bursts:
-        raise SystemExit("seq_grad loads nothing before it awaits: its listing has changed")
-    return round(sum(bursts) / len(bursts), 2)
-
-
 def occupancy(kernel: Figures, architecture: str) -> float:
     """Resident threads over the maximum of a multiprocessor."""
     registers, threads, shared, blocks = LIMITS[architecture]
@@ -254,53 +209,53 @@ def occupancy(kernel: Figures, architecture: str) -> float:
     resident = min(
         registers // of_a_warp // (kernel["threads"] // 32),
         threads // kernel["threads"],
-        shared // (kernel["shared"] + 1024),  # 1 KB of each block is the system's
+        shared // (kernel["shared"] + 1024),  # the system reserves 1 KB per block
         blocks,
     )
     return float(resident * kernel["threads"] / threads)
 
 
 def misses(report: Figures) -> list[str]:
-    """The targets that are missed."""
+    """Describe every missed target."""
     found = []
 
-    def check_target(what: str, value: float, most: float) -> None:
-        if value > most + 1e-9:
-            found.append(f"{what}: {value:.3f}, at most {most:g}")
+    def check_target(what: str, value: float, maximum: float) -> None:
+        if value > maximum + 1e-9:
+            found.append(f"{what}: {value:.3f}, at most {maximum:g}")
 
     audit = report["audit"]
-    for kernels, limits in MOST_BYTES.items():
-        for dtype, most in limits.items():
+    for kernels, limits in MAX_BYTES.items():
+        for dtype, maximum in limits.items():
             names = [f"{kernel} 512x768 {dtype}" for kernel in kernels]
             total = sum(audit[name]["bytes_per_element"] for name in names)
-            check_target(f"bytes per element of {' and '.join(names)}", total, most)
+            check_target(f"bytes per element of {' and '.join(names)}", total, maximum)
     for name, figures in audit.items():
         for buffer, value in figures["sectors"].items():
             access = f"{name} {buffer.split()[0]}"
-            most = next(m for kind, m in MOST_SECTORS.items() if fnmatchcase(access, kind))
-            check_target(f"{name}: sectors, {buffer}", value, most)
-        check_target(f"{name}: wavefronts", figures["wavefronts"], MOST_WAVEFRONTS)
-        check_target(f"{name}: wavefronts at a site", figures["worst_site"], MOST_AT_A_SITE)
+            maximum = next(m for kind, m in MAX_SECTORS.items() if fnmatchcase(access, kind))
+            check_target(f"{name}: sectors, {buffer}", value, maximum)
+        check_target(f"{name}: wavefronts", figures["wavefronts"], MAX_WAVEFRONTS)
+        check_target(f"{name}: wavefronts at a site", figures["worst_site"], MAX_AT_A_SITE)
     for architecture, kernels in report["compiler"].items():
         for name, figures in kernels.items():
             where = f"sm_{architecture} {name}"
             check_target(f"{where}: spilled bytes", figures["spill_bytes"], 0)
-            # An array that is indexed at run time lies in local memory, without a spill.
+            # An array with run-time indices is in local memory, which is not reported as a spill.
             check_target(f"{where}: stack frame", figures["stack_bytes"], 0)
             if "loads_in_flight" in figures:
                 seq = int(name.split(", ")[1].split(" ")[0])
-                least = min(4 if "float32" in name else 8, MOST_POINTS.get(seq, 8))
+                minimum = min(4 if "float32" in name else 8, MAX_POINTS.get(seq, 8))
                 check_target(
-                    f"{where}: loads in flight, below", -figures["loads_in_flight"], -least
+                    f"{where}: loads in flight, negated", -figures["loads_in_flight"], -minimum
                 )
                 check_target(f"{where}: kernels without a trap", 1 - figures["traps"], 0)
     return found
 
 
 def worse(new: Any, old: Any, where: str = "") -> list[str]:
-    """Figures of `new` that are worse than those of `old`, or are missing."""
+    """Describe every figure of `new` that is worse than in `old`, or missing."""
     if isinstance(new, dict) and isinstance(old, dict):
-        gone = [f"{where}/{key}"[1:] + ": has vanished" for key in old if key not in new]
+        gone = [f"{where}/{key}"[1:] + ": is missing" for key in old if key not in new]
         both = (w for key in new if key in old for w in worse(new[key], old[key], f"{where}/{key}"))
         return [*gone, *both]
     if isinstance(new, (int, float)) and not where.endswith(("/registers", "/threads", "/shared")):
@@ -311,6 +266,7 @@ def worse(new: Any, old: Any, where: str = "") -> list[str]:
 
 
 def show(report: Figures) -> None:
+    """Print the tables."""
     rows = []
     for name, f in report["audit"].items():
         sectors = ", ".join(f"{buffer} {value:.2f}" for buffer, value in f["sectors"].items())
@@ -341,24 +297,22 @@ def show(report: Figures) -> None:
         print(f"\nsm_{architecture}")
         head = ["kernel", "threads", "registers", "spilled", "shared", "occupancy"]
         print(table([*head, "instructions written/elem", "dx loads"], rows))
-        few = [
-            name.split("<")[0] for name, f in kernels.items() if f["occupancy"] < LEAST_OCCUPANCY
-        ]
-        print(f"{len(few)} of {len(kernels)} kernels below {LEAST_OCCUPANCY:.0%}")
+        few = [name.split("<")[0] for name, f in kernels.items() if f["occupancy"] < MIN_OCCUPANCY]
+        print(f"{len(few)} of {len(kernels)} kernels below {MIN_OCCUPANCY:.0%}")
         for name in sorted(set(few)):
             print(f"  {few.count(name)} of {name}: {REASONS[name]}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare; write nothing")
-    parser.add_argument("--audit-only", action="store_true", help="leave nvcc out")
+    parser.add_argument("--check", action="store_true", help="compare and write nothing")
+    parser.add_argument("--audit-only", action="store_true", help="run only the simulator")
     args = parser.parse_args()
     report: Figures = {"audit": audit(), "compiler": {}, "reasons": REASONS}
     try:
         toolkit = None if args.audit_only else fnet_nvcc.find_toolkit()
     except fnet_nvcc.CannotBuild as error:
-        print(f"the compiler's half is absent: {error}")
+        print(f"the compiler's figures are missing: {error}")
         toolkit = None
     if toolkit is not None:
         report["nvcc"] = ".".join(map(str, toolkit.version))
@@ -367,7 +321,7 @@ def main() -> int:
     problems = misses(report)
     if args.check:
         before = json.loads(RESULT.read_text())
-        if report.get("nvcc") != before["nvcc"]:  # another compiler, other registers
+        if report.get("nvcc") != before["nvcc"]:  # another compiler allocates other registers
             del before["compiler"]
         problems += worse(report, before)
     else:

@@ -1,1 +1,1 @@
-"""What is measured: every way to compute the sublayer, whole layers, whole models."""
+"""The contestants: every implementation of the sublayer, encoder layers, whole models."""

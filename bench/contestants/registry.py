@@ -1,10 +1,10 @@
 """Every contestant of the benchmarks, in one list.
 
-defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, best_of_ours, isas, hold
+defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, best_of_ours, isas, pin
 
-Most compute LayerNorm(x + Re(FFT2(x))). Floors are work that any such op has to do; the others are
-what stands in the mixing sublayer's place in other models. One that cannot run here raises
-`Absent` with the reason, and is listed with it, never dropped.
+Most compute LayerNorm(x + Re(FFT2(x))). Floors are lower bounds: work that any operator of this
+kind must do. The others take the place of the mixing sublayer in other models. A contestant that
+cannot run raises `Absent` with the reason and is listed as absent.
 """
 
 from __future__ import annotations
@@ -36,19 +36,26 @@ from bench.contestants.transforms import (
 )
 from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, operators
 
-SAME = ("ours", "formula", "composition", "matmul", "library")  # roles of the same mathematics
+SAME = ("ours", "formula", "composition", "matmul", "library")  # roles that compute the same result
 
 
 @dataclass(frozen=True)
 class Contestant:
     """One way to compute the sublayer.
 
-    `role` is "ours", "formula" (the definition, as every implementation writes it), "composition"
-    (the best that torch operations can do), "matmul", "library" (an FFT library), "floor" (a lower
-    bound), "attention" (self-attention, by whichever kernel), "linear attention" or "layer" (a
-    whole encoder layer). `make` returns the function to time, or raises `Absent`. `before` runs
-    untimed before each call. `tolerance` is for one that computes in a narrower dtype than x has.
-    `captures`: a CUDA graph can hold it. A library with an allocator of its own cannot be captured.
+    Attributes:
+        name: the name in tables and files.
+        role: "ours", "formula" (the definition as other implementations write it), "composition"
+            (faster compositions of torch operations), "matmul", "library" (an FFT library), "floor"
+            (a lower bound), "attention" (self-attention with any kernel), "linear attention" or
+            "layer" (an encoder layer).
+        about: a description.
+        make: returns the function to time, or raises `Absent`.
+        before: runs untimed before each call.
+        devices: the device types it runs on.
+        tolerance: relative error allowed to a contestant that computes in a narrower dtype than x.
+        captures: whether a CUDA graph can capture it. A library with its own allocator cannot be
+            captured.
     """
 
     name: str
@@ -61,7 +68,7 @@ class Contestant:
     captures: bool = True
 
     def build(self, setting: Setting) -> Sublayer:
-        """What `make` returns; `Absent` on a device that this contestant does not know."""
+        """Make the function. Raises `Absent` on a device type that is not in `devices`."""
         if setting.device not in self.devices:
             raise Absent(f"does not run on {setting.device}")
         return self.make(setting)
@@ -76,32 +83,31 @@ def _no_mixing(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def isas() -> list[str]:
-    """The instruction sets that our kernels can use here, best first."""
+    """The instruction sets of this CPU that our kernels can use, best first."""
     return [isa for isa in operators.cpu_isas().split(",") if isa]
 
 
-def hold(isa: str = "auto", path: str = "auto") -> None:
-    """Hold our op to an instruction set on a CPU and to a path on CUDA; "auto": as users get it."""
+def pin(isa: str = "auto", path: str = "auto") -> None:
+    """Pin our operator to an instruction set on CPUs and to a path on CUDA; "auto" unpins it."""
     operators.set_cpu_isa(isa)
     if "cuda" in DEVICES:
         operators.set_cuda_path(path)
 
 
 def best_of_ours(device: str) -> str:
-    """Name of our contestant as users get it: the best instruction set, or CUDA."""
+    """Name of the contestant that users get by default: best instruction set, or CUDA."""
     return "ours cuda" if device == "cuda" else f"ours {operators.cpu_isa()}"
 
 
 def ours(isa: str) -> Contestant:
-    """Our op on the CPU, held to one instruction set."""
+    """Our operator on the CPU, pinned to one instruction set."""
 
     def make(setting: Setting) -> Sublayer:
         if isa not in isas():
             raise Absent(f"this CPU runs {', '.join(isas())}")
         return _fused
 
-    held = partial(hold, isa)
-    return Contestant(f"ours {isa}", "ours", "fused_fourier_mix", make, held, ("cpu",))
+    return Contestant(f"ours {isa}", "ours", "fused_fourier_mix", make, partial(pin, isa), ("cpu",))
 
 
 def _on_cuda(setting: Setting) -> Sublayer:
@@ -111,7 +117,7 @@ def _on_cuda(setting: Setting) -> Sublayer:
 
 
 def _best(setting: Setting) -> Sublayer:
-    """Our op, wherever x is."""
+    """Our operator on the device of x."""
     return _on_cuda(setting) if setting.device == "cuda" else _fused
 
 
@@ -127,14 +133,14 @@ def _form(name: str, role: str, make: Callable[[Setting], Sublayer], *devices: s
 
 def _compiled(name: str, function: Sublayer) -> Contestant:
     def make(setting: Setting) -> Sublayer:
-        # compiled whole or not at all: never a quiet return to eager
+        # fullgraph: a graph break is an error, not a silent return to eager mode
         return torch.compile(function, fullgraph=True, dynamic=False)
 
     return Contestant(name, "composition", f"torch.compile of {function.__name__}", make)
 
 
 def _attention(name: str, backend: SDPBackend) -> Contestant:
-    """Self-attention by one of SDPA's kernels, which fails where that kernel does not fit."""
+    """Self-attention with one SDPA kernel. It fails for inputs that the kernel does not support."""
     make = partial(attention_form, backend=backend)
     about = f"the same, by the {name} kernel alone"
     return Contestant(f"self-attention, {name}", "attention", about, make, devices=("cuda",))
@@ -150,17 +156,17 @@ def _matmul(name: str, dtype: torch.dtype, tolerance: float | None = None) -> Co
 
 
 CONTESTANTS: list[Contestant] = [
-    *map(ours, ("avx512", "avx2", "neon", "portable")),
-    Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, hold, ("cuda",)),
+    *map(ours, ("avx512", "avx2", "neon_bf16", "neon", "portable")),
+    Contestant("ours cuda", "ours", "fused_fourier_mix", _on_cuda, pin, ("cuda",)),
     Contestant(
         "ours, cuFFT path",
         "ours",
         "fused_fourier_mix around cuFFT, as at lengths without kernels",
         _on_cuda,
-        partial(hold, path="general"),
+        partial(pin, path="general"),
         ("cuda",),
     ),
-    # torch.fft: pocketfft or MKL on a CPU, cuFFT on CUDA
+    # torch.fft uses pocketfft or MKL on CPUs and cuFFT on CUDA.
     _eager("fftn", "formula", formula),
     _compiled("fftn compiled", formula),
     _eager("two ffts", "formula", two_ffts),
@@ -178,21 +184,21 @@ CONTESTANTS: list[Contestant] = [
     Contestant("copy", "floor", "x into memory that is kept: one read, one write", Copy),
     Contestant("copy by a kernel", "floor", "the same, elementwise", KernelCopy, devices=("cuda",)),
     _form("self-attention", "attention", attention_form),
-    # the kernel is torch's choice above; on CUDA the fastest counts
+    # Above torch chooses the kernel. On CUDA the fastest of all counts.
     _attention("flash", SDPBackend.FLASH_ATTENTION),
     _attention("cuDNN", SDPBackend.CUDNN_ATTENTION),
     _attention("memory-efficient", SDPBackend.EFFICIENT_ATTENTION),
     _form("linear attention", "linear attention", linear_attention_form),
 ]
 
-# The encoder layer around the mixing. Ours runs the best instruction set.
+# Encoder layers with different mixing. Ours uses the best instruction set.
 LAYERS: list[Contestant] = [
     Contestant(
         "layer: ours",
         "layer",
         "our mixing, then the feed-forward half",
         layer_form(_best),
-        hold,
+        pin,
     ),
     Contestant(
         "layer: formula",

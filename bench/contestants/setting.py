@@ -1,4 +1,4 @@
-"""What a contestant is made for, and how it says that it cannot be.
+"""The setting that a contestant is made for, and the error of one that cannot run.
 
 defines: Setting, Sublayer, Absent, reason, EPS, COLD
 """
@@ -15,22 +15,22 @@ from bench.shapes import Shape
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
 EPS = LAYER_NORM_EPS
-COLD = 256 << 20  # bytes of x in rotation: past the caches of most processors and of GPUs
+COLD = 256 << 20  # bytes of x in rotation: more than the caches of most CPUs and GPUs
 Sublayer = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x, weight, bias) -> y, shaped as x
 
 
 class Absent(Exception):
-    """This contestant cannot run here; the message says why."""
+    """This contestant cannot run; the message gives the reason."""
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error: why a contestant is absent."""
+    """The first line of an error, as the reason for an absence."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Shape (batch, seq, hidden), dtype and device of x; whether gradients are wanted."""
+    """Shape (batch, seq, hidden), dtype and device of x; whether gradients are needed."""
 
     shape: Shape
     dtype: torch.dtype = torch.float32
@@ -45,5 +45,5 @@ class Setting:
 
     @property
     def copies(self) -> int:
-        """How many equal x make `COLD` bytes, at most 16: each is cold when its turn comes."""
+        """Number of copies of x, at most 16, that fill `COLD` bytes, so each use of x is cold."""
         return min(16, max(1, -(-COLD // self.bytes_of_x)))

@@ -1,10 +1,10 @@
-"""A copy with streaming stores on all threads: the least that reading x and writing y can take.
+"""A copy with non-temporal stores on all threads: the minimum time to read x and write y.
 
 defines: STREAMING
 
-torch's copy_ stores by way of the caches, and so reads each line of y before it writes it. Stores
-past the caches do not: our kernels use them, and so does this copy. From fnet_core_bench, which
-CMake builds (`make core`); absent without it.
+torch's copy_ stores through the caches, so it also reads each line of y before writing it.
+Non-temporal stores do not; our kernels use them as well. The copy is in fnet_core_bench, which
+CMake builds (`make core`); without it the contestant is absent.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ _LINE = 64  # bytes
 
 
 class _Streaming(Copy):
-    """As `Copy`, each thread its part of the bytes."""
+    """Like `Copy`; each thread copies a part of the bytes."""
 
     def __init__(self, setting: Setting) -> None:
         try:
             module = importlib.import_module("fnet_core_bench")
         except ImportError as error:
-            raise Absent("fnet_core_bench is not built: `make core`, PYTHONPATH") from error
+            raise Absent(
+                "fnet_core_bench is not built or not on PYTHONPATH: `make core`"
+            ) from error
         if not module.streams():
-            raise Absent("this processor's kernels have no streaming stores")
+            raise Absent("this processor's kernels have no non-temporal stores")
         super().__init__(setting)
         self.copy = module.stream_copy
         self.threads = torch.get_num_threads()
         self.pool = ThreadPoolExecutor(self.threads)
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        y = next(self.turn)
+        y = next(self.outputs)
         lines = x.nbytes // _LINE
         ends = [_LINE * (lines * i // self.threads) for i in range(self.threads)] + [x.nbytes]
 
@@ -53,5 +55,5 @@ class _Streaming(Copy):
 
 
 STREAMING = Contestant(
-    "streaming copy", "floor", "copy with stores past the caches", _Streaming, devices=("cpu",)
+    "streaming copy", "floor", "copy with non-temporal stores", _Streaming, devices=("cpu",)
 )

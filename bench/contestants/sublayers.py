@@ -1,8 +1,9 @@
-"""Other mixing: what stands in attention's place elsewhere, and the encoder layer around it.
+"""Alternatives to the mixing sublayer from other models, and the encoder layer around it.
 
 defines: attention_form, linear_attention_form, Layer
 
-Modules with parameters of their own, called as every contestant: (x, weight, bias).
+They are modules with their own parameters and take the same arguments as all contestants:
+(x, weight, bias).
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from bench.contestants.setting import EPS, Setting, Sublayer
 from bench.contestants.transforms import norm
 from fnet_kernels.demo.attention import SelfAttention
 
-_LINFORMER_ROWS = 256  # k of the Linformer paper (arXiv 2006.04768), for lengths of 512 and more
+_LINFORMER_ROWS = 256  # k in the Linformer paper (arXiv 2006.04768), for lengths from 512
 
 
 class _Attention(nn.Module):
-    """Self-attention, by the kernel that torch chooses or by `backend` alone.
+    """Self-attention, with the SDPA kernel that torch chooses or only with `backend`.
 
-    Its LayerNorm is its own: weight and bias are not read.
+    It has its own LayerNorm and ignores weight and bias.
     """
 
     def __init__(self, hidden: int, backend: SDPBackend | None) -> None:
@@ -40,7 +41,7 @@ class _Attention(nn.Module):
 
 
 class _LinearAttention(nn.Module):
-    """Linformer's attention: keys and values are projected along seq to a fixed number of rows."""
+    """Linformer attention: projects keys and values along seq to a fixed number of rows."""
 
     def __init__(self, seq: int, hidden: int) -> None:
         super().__init__()
@@ -62,7 +63,8 @@ class _LinearAttention(nn.Module):
 class Layer(nn.Module):
     """An encoder layer: `mixing`, then LayerNorm(h + FF(h)) with a feed-forward 4 times as wide.
 
-    With `mixing` None the layer is the feed-forward half alone, as in the paper's FF-only model.
+    If `mixing` is None, the layer consists of the feed-forward half, like the FF-only model of the
+    FNet paper.
     """
 
     def __init__(self, mixing: Sublayer | None, hidden: int) -> None:
@@ -80,7 +82,7 @@ class Layer(nn.Module):
 
 
 def placed(module: nn.Module, setting: Setting) -> nn.Module:
-    """`module` on the setting's device, in its dtype."""
+    """Move `module` to the device and dtype of the setting."""
     return module.to(device=setting.device, dtype=setting.dtype)
 
 
@@ -97,7 +99,7 @@ def linear_attention_form(setting: Setting) -> Sublayer:
 def layer_form(
     mixing: Callable[[Setting], Sublayer] | None,
 ) -> Callable[[Setting], Sublayer]:
-    """What makes an encoder layer around what `mixing` makes."""
+    """Return a function that makes an encoder layer around the sublayer that `mixing` makes."""
 
     def make(setting: Setting) -> Sublayer:
         inner = None if mixing is None else mixing(setting)

@@ -1,10 +1,10 @@
-"""The mixing sublayer, LayerNorm(x + Re(FFT2(x))), by torch, by matrix products, by FFT libraries.
+"""The mixing sublayer, LayerNorm(x + Re(FFT2(x))), in torch, by matrix products, by FFT libraries.
 
 defines: two_ffts, formula, half_spectrum, folded, folded_in_place, Matmul, Copy, scipy_form,
     fftw_form, cupy_form
 
-Each takes x [batch, seq, hidden], weight and bias [hidden]; 16-bit inputs are transformed in
-float32, for torch.fft takes none on a CPU, and cast at the ends.
+Each takes x [batch, seq, hidden], weight and bias [hidden]. 16-bit inputs are cast to float32 for
+the transform, because torch.fft does not support them on CPUs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.functional import layer_norm
 
 from bench.contestants.setting import EPS, Absent, Setting, Sublayer
 
-_LARGEST_MATRICES = 4 << 30  # bytes; DFT matrices beyond this are not made
+_LARGEST_MATRICES = 4 << 30  # bytes; the upper limit for DFT matrices
 
 
 def norm(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -68,14 +68,14 @@ def folded(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _add_mirror(to: Tensor, source: Tensor, alpha: float) -> None:
-    """to[:, k, m] += alpha * source[:, K - 1 - k, -m], of as many rows K and any columns."""
+    """to[:, k, m] += alpha * source[:, K - 1 - k, -m]; both have K rows."""
     columns = source.shape[2] - to.shape[2] + 1
     to[..., 0].add_(source[..., 0].flip(1), alpha=alpha)
     to[..., 1:].add_(source[..., columns:].flip(1, 2), alpha=alpha)
 
 
 def folded_in_place(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`folded` as eager torch runs it best: in place, without rolls. (Compiled, it is slower.)"""
+    """`folded` in its fastest eager form: in place, without rolls. (Compiled, it is slower.)"""
     n, d = x.shape[1:]
     wide = _wide(x)
     half = wide[..., : d // 2 + 1].clone()
@@ -90,14 +90,14 @@ def folded_in_place(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _cos_sin(n: int, setting: Setting, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos and sin of 2 pi j k / n, [n, n]; the angle is reduced in whole numbers first."""
+    """cos and sin of 2 pi j k / n, [n, n]. j k is reduced modulo n in integers, for accuracy."""
     j = torch.arange(n, device=setting.device)
     angle = (2 * torch.pi / n) * (torch.outer(j, j) % n).double()
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
 class Matmul:
-    """DFT as matrix products, as on TPUs; two real ones per axis, batched into one call each.
+    """DFT as matrix products, as on TPUs: two real products per axis, batched into one call.
 
     With C and S the cosine and sine matrices: Re(FFT2(x)) = C_n x C_d - S_n x S_d.
     """
@@ -118,27 +118,27 @@ class Matmul:
 
 
 class Copy:
-    """The roofline: one read and one write of x, into memory that is there already.
+    """The roofline: read x once and write it once, into memory that is allocated beforehand.
 
-    The results take turns in the same memory, as much of it as there is of x, so that no call
-    writes where a cache still has the lines, and none pays for fresh pages.
+    The outputs rotate through as much memory as x does, so they are not in the caches and cause no
+    page faults.
     """
 
     def __init__(self, setting: Setting) -> None:
         one = torch.ones(setting.shape, dtype=setting.dtype, device=setting.device)
-        self.turn = itertools.cycle([one.clone() for _ in range(setting.copies)])
+        self.outputs = itertools.cycle([one.clone() for _ in range(setting.copies)])
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        y: Tensor = next(self.turn).copy_(x)
+        y: Tensor = next(self.outputs).copy_(x)
         return y
 
 
 class KernelCopy(Copy):
-    """The same by an elementwise kernel: on CUDA `copy_` is a memory-copy node of a graph, which
-    takes longer to start."""
+    """`Copy` by an elementwise kernel. In a CUDA graph `copy_` is a memcpy node, which starts more
+    slowly than a kernel."""
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return torch.add(x, 0, out=next(self.turn))
+        return torch.add(x, 0, out=next(self.outputs))
 
 
 def _forward_only(setting: Setting) -> None:
@@ -147,7 +147,7 @@ def _forward_only(setting: Setting) -> None:
 
 
 def scipy_form(setting: Setting) -> Sublayer:
-    """scipy.fft.rfft2 (pocketfft) on as many workers as torch has threads, then the mirror."""
+    """scipy.fft.rfft2 (pocketfft) with the same number of threads as torch, then the mirror."""
     _forward_only(setting)
     try:
         import scipy.fft
@@ -163,7 +163,7 @@ def scipy_form(setting: Setting) -> Sublayer:
 
 
 def fftw_form(setting: Setting) -> Sublayer:
-    """FFTW's rfft2, its plan measured beforehand (at most 5 s) for torch's threads; the mirror."""
+    """FFTW's rfft2, planned beforehand (at most 5 s) for the same threads, then the mirror."""
     _forward_only(setting)
     try:
         import pyfftw
@@ -184,14 +184,14 @@ def fftw_form(setting: Setting) -> Sublayer:
     left = torch.from_numpy(spectrum).real
 
     def sublayer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        plan(input_array=_wide(x).numpy())  # copies only where the alignment differs
+        plan(input_array=_wide(x).numpy())  # copies only if the alignment differs
         return norm(x + _mirrored(left, d).to(x.dtype), weight, bias)
 
     return sublayer
 
 
 def cupy_form(setting: Setting) -> Sublayer:
-    """cupy.fft.rfft2 (cuFFT) on the same memory, then the mirror in torch."""
+    """cupy.fft.rfft2 (cuFFT) on torch's memory, then the mirror in torch."""
     _forward_only(setting)
     try:
         import cupy

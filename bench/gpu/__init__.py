@@ -1,1 +1,1 @@
-"""The project's bars on a GPU: `python -m bench.gpu`."""
+"""The project's targets on a GPU, and their measurement: `python -m bench.gpu`."""

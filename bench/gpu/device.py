@@ -1,9 +1,9 @@
-"""What the checks and benchmarks for GPUs ask of a device, and a stand-in for rehearsals.
+"""The device of the GPU checks and benchmarks, and its stand-in for rehearsals.
 
 defines: Cuda, Host, Device
 
-`Host` answers every question on the CPU, with host timing and no graphs, so that a rehearsal runs
-every other line of those checks on a machine without a GPU. Its figures mean nothing.
+`Host` implements the same methods on the CPU, with host timing and no graphs. A rehearsal therefore
+runs all other code of the checks on a machine without a GPU. Its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Cuda:
         self.memory_bytes: int = properties.total_memory
 
     def slug(self) -> str:
-        """The name as a file name."""
+        """The device name as a file name."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     def facts(self) -> dict[str, Any]:
-        """What a figure was taken on."""
+        """Properties of the device and versions of CUDA and cuDNN."""
         return {
             "name": self.name,
             "capability": self.capability,
@@ -69,7 +69,7 @@ class Cuda:
         }
 
     def state(self) -> dict[str, str]:
-        """Driver, clocks, power limit and temperature as nvidia-smi reads them, or why not."""
+        """Driver, clocks, power limit and temperature from nvidia-smi, or its error."""
         which = str(torch.cuda.current_device())
         query = [
             "nvidia-smi",
@@ -94,15 +94,15 @@ class Cuda:
         torch.cuda.synchronize()
 
     def free_bytes(self) -> int:
-        """Memory that a tensor could have."""
+        """Free device memory in bytes."""
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info()[0]
 
     def seconds(self, calls: Sequence[Call]) -> list[float]:
-        """Seconds on the device that each call takes, run one behind the other without a gap."""
+        """Device time of each call in seconds. The calls run back to back."""
         event: Any = torch.cuda.Event  # untyped in torch
         events = [event(enable_timing=True) for _ in range(len(calls) + 1)]
-        self.sleep(0.2)  # the device is busy while the host gets ahead of it
+        self.sleep(0.2)  # keeps the device busy until the host has launched more work
         events[0].record()
         for call, after in zip(calls, events[1:], strict=True):
             call()
@@ -111,10 +111,10 @@ class Cuda:
         return [a.elapsed_time(b) * 1e-3 for a, b in pairwise(events)]
 
     def capture(self, call: Callable[[], Tensors], warm_up: bool = True) -> tuple[Call, Tensors]:
-        """`call` as a CUDA graph: what replays it, and the tensors that a replay fills."""
+        """Capture `call` in a CUDA graph. Returns the replay function and the results it fills."""
         side = _cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # plans, tables and lazy initialisation, before the capture
+        with torch.cuda.stream(side):  # create plans and tables before the capture
             for _ in range(2 if warm_up else 0):
                 call()
         torch.cuda.current_stream().wait_stream(side)
@@ -122,32 +122,33 @@ class Cuda:
         try:
             with torch.cuda.graph(graph):
                 result = call()
-        finally:  # torch 2.11 stays on the stream of a capture that failed
+        finally:  # after a failed capture torch 2.11 stays on its stream
             torch.cuda.set_stream(stream)
         return graph.replay, result
 
     def extra_bytes(self, call: Call) -> int:
-        """Bytes that `call` needs at its peak beyond what its result holds."""
+        """Peak memory of `call` in bytes, without the memory of its result."""
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         result = call()
         torch.cuda.synchronize()
-        peak, held = torch.cuda.max_memory_allocated(), torch.cuda.memory_allocated()
+        peak, after = torch.cuda.max_memory_allocated(), torch.cuda.memory_allocated()
         del result
-        return peak - before - (held - torch.cuda.memory_allocated())
+        freed = after - torch.cuda.memory_allocated()
+        return peak - before - freed
 
     def kernels(self, call: Call, repeats: int = 10) -> dict[str, dict[str, float]]:
-        """Name to launches and microseconds in one run of `call`, by torch.profiler."""
+        """Launches and microseconds per run of `call` by kernel name, by torch.profiler."""
         return _profiled(self, call, repeats, ProfilerActivity.CUDA, "self_device_time_total")
 
     def sleep(self, milliseconds: float) -> None:
-        """Keep the present stream busy; the clock is taken for 2 GHz."""
+        """Keep the current stream busy, assuming a clock of 2 GHz."""
         _cuda._sleep(int(milliseconds * 2e6))
 
     @contextmanager
     def side_stream(self) -> Iterator[None]:
-        """Work on a stream of its own; on leaving, the present stream waits for it."""
+        """Run on a new stream. At exit the current stream waits for it."""
         side = _cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -156,7 +157,7 @@ class Cuda:
 
     @contextmanager
     def memory_short(self) -> Iterator[None]:
-        """All but 16 MiB of the memory is taken."""
+        """Limit the memory of this process to 16 MiB more than it uses."""
         torch.cuda.empty_cache()
         limit = torch.cuda.memory_reserved() + (16 << 20)
         torch.cuda.set_per_process_memory_fraction(limit / self.memory_bytes)
@@ -167,7 +168,7 @@ class Cuda:
 
 
 class Host:
-    """The CPU in the place of a GPU."""
+    """The CPU in place of a GPU."""
 
     type = "cpu"
     rehearsal = True
@@ -176,7 +177,7 @@ class Host:
     l2_bytes = 1 << 12
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)  # these shapes are too small to share
+        torch.set_num_threads(1)  # the shapes are too small for more threads
 
     def slug(self) -> str:
         return self.name
@@ -185,7 +186,7 @@ class Host:
         return {"name": self.name, "cuda": None}
 
     def state(self) -> dict[str, str]:
-        return {"nvidia-smi": "not asked in a rehearsal"}
+        return {"nvidia-smi": "not run in a rehearsal"}
 
     def synchronize(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What bench.gpu has measured: parts of the work, times, absences, bars; on disk after every part.
+"""Results of bench.gpu: times, absences and targets, written to disk after every part.
 
 defines: Report, merge, fastest, COPIES
 """
@@ -18,35 +18,35 @@ from typing import Any
 import torch
 
 import fnet_kernels
-from bench.bars.bar import Bar, text
 from bench.gpu.device import Device
+from bench.targets.target import Target, text
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
-#: Whichever is the faster is the roofline.
+#: The faster of the two is the roofline.
 COPIES = ("copy", "copy by a kernel")
 
 
 def fastest(times: Mapping[str, Timing], names: Iterable[str]) -> str:
-    """That of the names, of those that were timed, whose median is the least."""
+    """The name with the smallest median, among those that were timed."""
     return min((name for name in names if name in times), key=lambda name: times[name].median)
 
 
 class Report:
-    """What was measured, what was not and why."""
+    """Collects the results, and the reasons for missing ones."""
 
     def __init__(
         self,
         device: Device,
         path: Path,
         seconds: float,
-        promises: Sequence[Bar] = (),
+        targets: Sequence[Target] = (),
         *,
         resume: bool = False,
     ) -> None:
-        """`resume`: what the file holds of the same device and versions is kept and added to."""
+        """If `resume`, add to the figures of the same device and versions in the file."""
         self.path = path
-        self.promises = promises
+        self.targets = targets
         self.seconds = seconds
         self.end = time.monotonic() + seconds
         self.failed = False
@@ -62,29 +62,29 @@ class Report:
             "models": {},
             "absent": {},
             "not_run": {},
-            "bars": [],
+            "targets": [],
         }
         if resume and path.exists():
-            self.content = _joined(json.loads(path.read_text()), self.content)
+            self.content = _merged(json.loads(path.read_text()), self.content)
 
     @property
     def left(self) -> float:
-        """The share of the time that is left; below zero when it is over."""
+        """The fraction of the time that is left; negative after the end."""
         return (self.end - time.monotonic()) / self.seconds
 
     def part(self, what: str, run: Callable[[], None]) -> None:
-        """Run one part of the work; its failure, or the lack of time, is written down."""
+        """Run one part and record a failure or a lack of time."""
         print(f"\n{what}", flush=True)
         if self.left < 0:
             self.not_run(what, "no time left")
         else:
-            # What kills this process leaves these words in the file.
+            # If the part kills this process, this text stays in the file.
             self.content["not_run"][what] = "began and did not end"
             self.write()
             try:
                 run()
                 del self.content["not_run"][what]
-            except Exception as error:  # the other parts still have something to say
+            except Exception as error:  # the other parts can still run
                 traceback.print_exc(file=sys.stdout)
                 self.failed = True
                 self.not_run(what, f"{type(error).__name__}: {error}")
@@ -98,20 +98,20 @@ class Report:
         print(f"absent: {contestant}: {why}")
         self.content["absent"].setdefault(what, {})[contestant] = why
 
-    def hold(
-        self, bar: Bar, ratio: tuple[float, float, float], *, where: str, against: str
+    def check(
+        self, target: Target, ratio: tuple[float, float, float], *, where: str, against: str
     ) -> None:
-        """Hold a ratio (first quartile, median, third) against a bar."""
-        verdict = bar.verdict(ratio, where=where, against=against)
-        self.content["bars"] = _with(self.content["bars"], [verdict])
+        """Check a ratio (first quartile, median, third quartile) against a target."""
+        result = target.check(ratio, where=where, against=against)
+        self.content["targets"] = _with(self.content["targets"], [result])
 
     def times(
         self, what: str, times: Mapping[str, Timing], ours: str, moved: int | None = None
     ) -> None:
-        """Keep the times of one comparison and print them, fastest first.
+        """Store the times of one comparison and print them, fastest first.
 
-        `ours`: the name that the others are compared with. `moved`: bytes, where reading x and
-        writing y is all that has to be moved.
+        `ours` is the contestant that ratios refer to. `moved` is the minimum memory traffic in
+        bytes (read x, write y), or None to leave out bandwidths.
         """
         rows = self.content["times"][what] = {}
         for name, timing in sorted(times.items(), key=lambda item: item[1].median):
@@ -128,83 +128,83 @@ class Report:
         print(table(["", *columns], cells), flush=True)
 
     def write(self) -> None:
-        """Everything so far as JSON."""
+        """Write everything so far as JSON."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")  # never half a file, whenever the process ends
+        new = self.path.with_suffix(".new")  # replaced atomically, so the file is never incomplete
         new.write_text(json.dumps(self.content, indent=1) + "\n")
         new.replace(self.path)
 
     @property
     def unmeasured(self) -> list[str]:
-        """Bars without a single verdict."""
-        known = {verdict["bar"] for verdict in self.content["bars"]}
-        return [bar.name for bar in self.promises if bar.name not in known]
+        """The names of targets without a result."""
+        known = {result["target"] for result in self.content["targets"]}
+        return [target.name for target in self.targets if target.name not in known]
 
     @property
-    def kept(self) -> bool:
-        """Whether every bar that was measured holds."""
-        return all(verdict["pass"] for verdict in self.content["bars"])
+    def all_met(self) -> bool:
+        """Whether all measured targets are met."""
+        return all(result["met"] for result in self.content["targets"])
 
     def summary(self) -> str:
-        """A row per verdict: what was measured, its quartiles, pass or FAIL; what was not."""
+        """A table with one row per result, and a line for everything that is missing."""
         rows = [
             [
-                v["bar"],
-                v["where"],
-                v["against"],
-                v["limit"],
-                text(v),
-                "pass" if v["pass"] else "FAIL",
+                result["target"],
+                result["where"],
+                result["against"],
+                result["limit"],
+                text(result),
+                "met" if result["met"] else "MISSED",
             ]
-            for v in self.content["bars"]
+            for result in self.content["targets"]
         ]
         lines = [f"not run: {what}: {why}" for what, why in self.content["not_run"].items()]
-        heads = ["bar", "where", "against", "limit", "measured", ""]
+        heads = ["target", "where", "against", "limit", "measured", ""]
         lines += ["", table(heads, rows, left=3)]
         return "\n".join([*lines, *(f"not measured: {name}" for name in self.unmeasured)])
 
 
-#: What has to agree before figures stand in one file.
+#: Facts that must agree between the figures of one file.
 _SAME = ("name", "capability", "torch", "fnet_kernels")
 
 
-def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The figures of both; of what both have measured, those of `new`.
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Merge two sets of figures; those of `new` take precedence.
 
     Raises:
-        ValueError: they were taken on different devices or versions.
+        ValueError: they are from different devices or versions.
     """
     for key in _SAME:
         if old["machine"].get(key) != new["machine"].get(key):
             raise ValueError(
-                f"figures of different machines do not join: {key} is "
+                f"cannot merge figures of different machines: {key} is "
                 f"{old['machine'].get(key)} and {new['machine'].get(key)}"
             )
-    joined = {**old, **new}
+    merged = {**old, **new}
     for key in ("times", "kernels", "memory", "models", "absent", "not_run"):
-        joined[key] = {**old.get(key, {}), **new[key]}
-    for what in list(joined["not_run"]):  # it ran another time
-        if any(what in joined[key] for key in ("times", "memory", "models")):
-            del joined["not_run"][what]
-    joined["bars"] = _with(old["bars"], new["bars"])
-    return joined
+        merged[key] = {**old.get(key, {}), **new[key]}
+    for what in list(merged["not_run"]):  # it ran in another run
+        if any(what in merged[key] for key in ("times", "memory", "models")):
+            del merged["not_run"][what]
+    merged["targets"] = _with(old["targets"], new["targets"])
+    return merged
 
 
 def _with(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All verdicts; the last one where a bar was held twice at the same place."""
-    again = {(v["bar"], v["where"]) for v in new}
-    return [v for v in old if (v["bar"], v["where"]) not in again] + new
+    """All results; a new one replaces an old one of the same target and place."""
+    again = {(r["target"], r["where"]) for r in new}
+    return [r for r in old if (r["target"], r["where"]) not in again] + new
 
 
 def merge(files: Sequence[Path], folder: Path) -> Path:
-    """Write the figures of several runs on one kind of device as one file; its path.
+    """Merge the figures of several runs into one file in `folder`, and return its path.
 
     Raises:
-        ValueError: they were taken on different devices or versions.
+        ValueError: they are from different devices or versions.
     """
     content = json.loads(files[0].read_text())
     for file in files[1:]:
-        content = _joined(content, json.loads(file.read_text()))
+        content = _merged(content, json.loads(file.read_text()))
     path = folder / files[0].name
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path

@@ -1,6 +1,6 @@
-"""How many cores the machine really gives: on a shared one two threads may have to share a core.
+"""How many cores the machine really provides: on a shared host two threads may get one core.
 
-defines: given, enough
+defines: available, enough
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import time
 import torch
 
 _ROUNDS = 15
-_ELEMENTS = 1 << 18  # 1 MiB: a second cache holds it
+_ELEMENTS = 1 << 18  # 1 MiB: fits into L2
 
 
-def given(threads: int) -> float:
-    """How many times the work of one thread that many do: sines, which need no memory."""
+def available(threads: int) -> float:
+    """Throughput of that many threads over that of one, computing sines in L2."""
     x, y = torch.rand(_ELEMENTS), torch.empty(_ELEMENTS)
     before = torch.get_num_threads()
     seconds: dict[int, list[float]] = {1: [], threads: []}
     for _ in range(_ROUNDS):
         for count, samples in seconds.items():
             torch.set_num_threads(count)
-            torch.sin(x, out=y)  # the team is made here
+            torch.sin(x, out=y)  # creates the thread team outside the timed region
             start = time.perf_counter()
             for _ in range(4):
                 torch.sin(x, out=y)
@@ -32,5 +32,5 @@ def given(threads: int) -> float:
 
 
 def enough(cores: float, threads: int) -> bool:
-    """Whether `given` cores are as good as one for each thread."""
+    """Whether the throughput of `available` is close to one core per thread."""
     return cores >= 0.85 * threads

@@ -12,7 +12,7 @@ import torch
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """Seconds that `call` takes on the device, between two CUDA events."""
+    """Time `call` between two CUDA events, in seconds."""
     event: Any = torch.cuda.Event  # untyped in torch
     start, end = event(enable_timing=True), event(enable_timing=True)
     torch.cuda.synchronize()
@@ -25,12 +25,12 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def peak(call: Callable[[], Any]) -> int:
-    """Bytes that one run of `call` needs at its peak, its result included, by torch's allocator."""
+    """Peak memory of one `call` in bytes, including its result, from torch's allocator."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     result = call()
     torch.cuda.synchronize()
-    most = torch.cuda.max_memory_allocated()
+    highest = torch.cuda.max_memory_allocated()
     del result
-    return most - before
+    return highest - before

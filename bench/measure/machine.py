@@ -1,4 +1,4 @@
-"""What a figure was taken on: processor, threads, versions, date, and how busy the machine was.
+"""The conditions of a measurement: processor, threads, versions, date and machine load.
 
 defines: describe, load, slug, title
 """
@@ -21,7 +21,7 @@ _OTHERS = ("numpy", "scipy", "pyfftw", "cupy", "transformers")  # contestants' p
 
 
 def _processor() -> dict[str, str]:
-    """Model name, family and model number: from /proc/cpuinfo where there is one."""
+    """Name, family and model of the processor, from /proc/cpuinfo if it exists."""
     fields = {"model name": "name", "cpu family": "family", "model": "model"}
     found: dict[str, str] = {}
     info = Path("/proc/cpuinfo")
@@ -35,7 +35,7 @@ def _processor() -> dict[str, str]:
 
 
 def _caches() -> dict[str, str]:
-    """Sizes of the first processor's caches, as Linux tells them: {"L1 Data": "48K", ...}."""
+    """Cache sizes of the first CPU as Linux reports them: {"L1 Data": "48K", ...}."""
     found = {}
     for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         parts = [cache / name for name in ("level", "type", "size")]
@@ -46,7 +46,7 @@ def _caches() -> dict[str, str]:
 
 
 def slug() -> str:
-    """File-name form of the processor; a name without a number gets family and model number."""
+    """The processor as a file name. Family and model are added to a name without a number."""
     cpu = _processor()
     name = cpu["name"]
     if not re.search(r"\d", name) and "family" in cpu:
@@ -63,12 +63,12 @@ def _version(package: str) -> str | None:
 
 
 def load() -> list[float] | None:
-    """Load averages over 1, 5 and 15 minutes, where the system tells."""
+    """Load averages over 1, 5 and 15 minutes, or None if the system has none."""
     return list(os.getloadavg()) if hasattr(os, "getloadavg") else None
 
 
 def title(facts: dict[str, Any]) -> str:
-    """One line for people: processor, instruction set, threads, torch."""
+    """A heading: processor, instruction set, threads and torch version."""
     torch_version = f"torch {facts['versions']['torch']}"
     if "gpu" in facts:
         return f"{facts['gpu']['name']}, {torch_version}"
@@ -90,7 +90,7 @@ def _gpu() -> dict[str, Any]:
 
 
 def describe(device: str = "cpu") -> dict[str, Any]:
-    """Everything that a reader needs to repeat or to doubt a figure."""
+    """Everything needed to reproduce a measurement, as a JSON object."""
     return {
         "device": device,
         **({"gpu": _gpu()} if device == "cuda" else {}),

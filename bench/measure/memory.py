@@ -1,18 +1,18 @@
-"""Peak memory of one call, from the system's own count of resident pages.
+"""Peak memory of one call, from the resident memory that the system reports.
 
 defines: extra, peak, cases, measure, peaks, model_peak
 
-`measure`, `peaks` and `model_peak` start a fresh process (memory_child.py) and return what it
-prints. In that process malloc gives every block back when it is freed, so resident memory is what
-is held, whoever allocated it: torch, MKL or us. The high-water mark is reset before each call
-(Linux: 5 to /proc/self/clear_refs). What the call hands out, and what autograd holds for backward,
-is found by dropping its result:
+`measure`, `peaks` and `model_peak` start a child process (memory_child.py) and return its result.
+In that process malloc returns every block to the system when it is freed, so resident memory is the
+memory in use, whether torch, MKL or our operator allocated it. We reset the high-water mark before
+each call (on Linux: write 5 to /proc/self/clear_refs). Dropping the result of a call shows how much
+memory the result and the tensors saved for backward take:
 
-    extra = (peak during the call) - (resident before) - (what is freed when the result is dropped)
+    extra = (peak during the call) - (resident before) - (freed when the result is dropped)
 
-Tables and workspaces that an op keeps for itself are therefore counted as extra. Each call has a
-thread of its own, and so has no workspace that an earlier call has left behind. torch's allocator
-asks for no huge pages here: they would round what is held up to 2 MB.
+Tables and workspaces that an operator keeps count as extra. Each call runs on a new thread, which
+has no workspace from an earlier call. torch's allocator does not use huge pages in this process,
+because they would round sizes up to 2 MB.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PROC = Path("/proc/self")
 
 
 def _kib(field: str) -> int:
-    """A size of this process: VmRSS (resident now) or VmHWM (the most since the reset)."""
+    """A field of /proc/self/status in KiB: VmRSS (resident) or VmHWM (peak since the reset)."""
     lines = (_PROC / "status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field + ":")).split()[1])
 
@@ -43,31 +43,34 @@ def _in_new_thread(call: Callable[[], Any]) -> Any:
 
 
 def extra(call: Callable[[], Any]) -> int:
-    """Bytes that one run of `call` needs at its peak beyond what its result holds."""
+    """Peak memory of one `call` in bytes, without the memory of its result."""
     (_PROC / "clear_refs").write_text("5")
     start = _kib("VmRSS")
     result = _in_new_thread(call)
     peak = _kib("VmHWM")
-    held = _kib("VmRSS")
+    after = _kib("VmRSS")
     del result
-    held -= _kib("VmRSS")
-    return (peak - start - held) * 1024
+    freed = after - _kib("VmRSS")
+    return (peak - start - freed) * 1024
 
 
 def peak(call: Callable[[], Any]) -> int:
-    """Bytes that one run of `call` needs at its peak, its result included."""
+    """Peak memory of one `call` in bytes, including its result."""
     (_PROC / "clear_refs").write_text("5")
     start = _kib("VmRSS")
     result = _in_new_thread(call)
-    most = _kib("VmHWM")
+    highest = _kib("VmHWM")
     del result
-    return (most - start) * 1024
+    return (highest - start) * 1024
 
 
 def cases(
     problem: Any, function: Any, extra: Callable[[Callable[[], Any]], int] = extra
 ) -> dict[str, int]:
-    """Inference; the forward of training (its result holds what backward saved); the backward."""
+    """Extra bytes of inference, of the training forward and of the backward pass.
+
+    The result of the training forward includes the tensors saved for backward.
+    """
     import torch
 
     leaves = [t.requires_grad_() for t in (problem.x, problem.weight, problem.bias)]
@@ -80,15 +83,15 @@ def cases(
 
 
 def measure(threads: int) -> dict[str, dict[str, float]] | str:
-    """`{shape: {case: extra bytes / bytes of x in fp32}}`, or the reason why there is none."""
-    found: dict[str, dict[str, float]] | str = _child({"what": "bars", "threads": threads})
+    """`{shape: {case: extra bytes / bytes of x in fp32}}`, or the reason for its absence."""
+    found: dict[str, dict[str, float]] | str = _child({"what": "targets", "threads": threads})
     return found
 
 
 def peaks(
     shape: Sequence[int], dtype: str, direction: str, names: Sequence[str], threads: int
 ) -> dict[str, int] | str:
-    """`{contestant: peak bytes of one call, result included}`, or the reason for none. CPU only."""
+    """`{contestant: peak bytes, including the result}` on CPUs, or the reason for its absence."""
     task = {"shape": shape, "dtype": dtype, "direction": direction, "names": names}
     found: dict[str, int] | str = _child({"what": "peaks", "threads": threads, **task})
     return found
@@ -105,7 +108,7 @@ def model_peak(task: dict[str, Any], threads: int) -> int | str:
 
 def _child(task: dict[str, Any]) -> Any:
     if not (_PROC / "clear_refs").exists():
-        return "peak memory is read from /proc/self, as Linux has it"
+        return "peak memory needs /proc/self/clear_refs of Linux"
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     child = subprocess.run(

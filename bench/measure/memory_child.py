@@ -1,6 +1,6 @@
-"""The process that measures peak memory: `memory.py` starts it, one task a process.
+"""The child process that measures peak memory. `memory.py` starts one process per task.
 
-It reads one task as JSON from its argument and prints one line of JSON.
+It reads a task as JSON from its argument and prints the result as one line of JSON.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from bench.contestants.transforms import formula
 from bench.measure.memory import cases, peak
 from bench.measure.pages import pages
 from bench.measure.timing import Problem, prepared, ready
-from bench.shapes import BARS, label
+from bench.shapes import TARGET_SHAPES, label
 from fnet_kernels._sizes import SIZES
 
 
-def _bars(task: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Extra memory over the bytes of x in fp32, per shape and case."""
-    fused = ours(torch.ops.fnet_kernels.cpu_isa()).make(Setting(BARS[0]))
+def _targets(task: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Extra bytes over the bytes of x in fp32, by shape and case."""
+    fused = ours(torch.ops.fnet_kernels.cpu_isa()).make(Setting(TARGET_SHAPES[0]))
     found: dict[str, dict[str, float]] = {}
-    for shape in BARS:
+    for shape in TARGET_SHAPES:
         row = found[label(shape)] = {}
         unit = torch.Size(shape).numel() * 4
         for dtype in (torch.float32, torch.bfloat16):
-            # One sequence first: code, thread stacks and tables of this length are then in place.
+            # Run one sequence first, to create code, thread stacks and tables of this length.
             for warm, size in ((True, (1, *shape[1:])), (False, shape)):
                 problem = Problem.random(size, dtype)
                 for name, function in {"ours": fused, "formula": formula}.items():
@@ -44,8 +44,10 @@ def _bars(task: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _peaks(task: dict[str, Any]) -> dict[str, int]:
-    """Peak bytes of the task's contestants in its pass, each after one call that counts for
-    nothing: plans, matrices and tables are then in place."""
+    """Peak bytes of each contestant of the task.
+
+    The first call of each is not counted, because it creates plans, matrices and tables.
+    """
     problem = Problem.random(tuple(task["shape"]), getattr(torch, task["dtype"]))
     wanted = [c for c in (*CONTESTANTS, *LAYERS) if c.name in task["names"]]
     entries, _ = ready(wanted, problem, backward=task["direction"] != "forward")
@@ -57,7 +59,7 @@ def _peaks(task: dict[str, Any]) -> dict[str, int]:
             for _ in range(2):
                 before()
                 found[name] = peak(call)
-        except Exception:  # out of memory: `study` names who is missing
+        except Exception:  # such as out of memory; `study` lists missing contestants
             found.pop(name, None)
     return found
 
@@ -75,8 +77,8 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     torch.set_num_threads(task["threads"])
     if not pages("returned"):
-        raise SystemExit("malloc here cannot be told to give memory back")
-    found = {"bars": _bars, "peaks": _peaks, "model": _model}[task["what"]](task)
+        raise SystemExit("this C library has no mallopt to make malloc return freed memory")
+    found = {"targets": _targets, "peaks": _peaks, "model": _model}[task["what"]](task)
     print(json.dumps(found))
 
 

@@ -1,6 +1,8 @@
-"""What malloc does with freed memory, and how large its pages are: what large results cost.
+"""What malloc does with freed memory, and the page size of large tensors.
 
 defines: pages, huge, HUGE_PAGES
+
+Both determine the cost of large results.
 """
 
 from __future__ import annotations
@@ -11,19 +13,19 @@ import resource
 
 import torch
 
-HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # read by torch's CPU allocator, once, when it is first used
+HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # torch's CPU allocator reads it once, at first use
 
 # mallopt options, from malloc.h of the GNU C library
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
 
 
 def pages(mode: str) -> bool:
-    """Tell malloc what to do with freed memory, from here on, for every contestant alike.
+    """Set malloc's treatment of freed memory for the rest of the process.
 
-    "reused": keep all of it; no call pays for page faults after the first.
-    "returned": give every block back at once, so that resident memory shows what is held.
-    Without a call: the C library's default, in which a block over 32 MB is fresh pages each time.
-    Returns False where the C library has no such switch.
+    "reused": malloc keeps all memory, so only the first call has page faults.
+    "returned": malloc returns every block at once, so resident memory is the memory in use.
+    By default the C library gets new pages for each block over 32 MB.
+    Returns False if the C library does not support it.
     """
     settings = {
         "reused": [(_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 << 20)],
@@ -37,10 +39,10 @@ def pages(mode: str) -> bool:
 
 
 def huge() -> bool:
-    """Have torch's CPU allocator ask for huge pages, for every contestant alike: ours do anyway.
+    """Make torch's CPU allocator request huge pages, as our outputs always do.
 
-    Has to come before the first tensor of the process. Returns whether large tensors come with
-    few page faults: False where torch is too old, the system has no huge pages, or it is too late.
+    Call it before the first tensor of the process. Returns whether a large tensor causes few page
+    faults. It does not if torch is too old, the system has no huge pages, or the call is too late.
     """
     os.environ[HUGE_PAGES] = "1"
     size = 64 << 20

@@ -1,4 +1,4 @@
-"""One comparison per shape: every contestant's times and peak memory, as rows.
+"""One comparison per shape: times and peak memory of every contestant, as rows.
 
 defines: Row, Study, Effort, STEPS, study
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant, best_of_ours, hold
+from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant, best_of_ours, pin
 from bench.contestants.setting import Setting, Sublayer, reason
 from bench.measure import cuda, memory
 from bench.measure.timing import Entries, Problem, prepared, ready, time_all
@@ -40,31 +40,31 @@ class Row:
     q1_ms: float
     median_ms: float
     q3_ms: float
-    over_ours: float | None  # this time over ours, median of the rounds: above 1, ours is faster
+    over_ours: float | None  # this time / ours, median over the rounds; above 1, ours is faster
     over_ours_q1: float | None
     over_ours_q3: float | None
-    copy_fraction: float | None  # speed as a fraction of a plain copy's: the roofline
-    peak_mib: float | None  # most memory during the call, its result included
+    copy_fraction: float | None  # speed as a fraction of a plain copy's, the roofline
+    peak_mib: float | None  # peak memory during the call, including the result
 
 
 @dataclass
 class Study:
-    """All rows; who was absent, why, and at which shapes; what else a reader must know."""
+    """All rows; absences as {(name, reason): shapes}; notes for the reader."""
 
     rows: list[Row] = field(default_factory=list)
     absent: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def miss(self, name: str, reason: str, where: str) -> None:
-        """Note that `name` did not run at the shape `where`."""
+        """Record that `name` did not run at the shape `where`."""
         self.absent.setdefault((name, reason), []).append(where)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a comparison goes on: so many seconds and so many rounds, at least.
+    """How long a comparison runs: at least `seconds`, and at least `rounds` rounds.
 
-    `patience`: seconds for all the rounds of one contestant.
+    `patience` limits the seconds for all rounds of one contestant.
     """
 
     seconds: float
@@ -73,12 +73,12 @@ class Effort:
 
     @property
     def whole(self) -> float:
-        """`patience`, or what the rounds would take if each took `seconds`, 1 at least."""
+        """`patience`, or by default `rounds` times `seconds` (at least 1 second per round)."""
         return max(1.0, self.seconds) * self.rounds if self.patience is None else self.patience
 
     @property
     def share(self) -> float:
-        """The longest call that is made in every round."""
+        """The longest call that runs in every round, in seconds."""
         return self.whole / self.rounds
 
 
@@ -91,15 +91,15 @@ def study(
     *,
     layers: bool = True,
 ) -> None:
-    """Run every contestant and every encoder layer on `setting`; rows are added to `found`.
+    """Run every contestant on `setting` and add its row to `found`.
 
-    `layers`: encoder layers too. A contestant that fails is absent, with the reason.
+    Encoder layers run if `layers` is true. A contestant that fails is recorded as absent.
 
     Raises:
-        ArithmeticError: a contestant computes something else than the float64 reference.
+        ArithmeticError: a contestant's result differs from the float64 reference.
     """
     shape = label(setting.shape)
-    hold()
+    pin()
     problem = Problem.cold(setting)
     wrap = problem.calls(direction)
     running: Entries = {}
@@ -115,7 +115,7 @@ def study(
             device=setting.device,
             patience=effort.share,
             longest=effort.whole,
-            least=effort.rounds,
+            minimum=effort.rounds,
             absent=absent,
             on_round=progress.part,
         )
@@ -126,7 +126,7 @@ def study(
         found.miss("encoder layers", "left out by --layers", shape)
     progress.step(f"{shape}: peak memory")
     peaks = _peaks(found, running, wrap, setting, direction)
-    hold()
+    pin()
     for name, (contestant, _) in running.items():
         found.rows.append(_row(setting, direction, contestant, times, peaks.get(name)))
 
@@ -134,8 +134,8 @@ def study(
 def _peaks(
     found: Study, entries: Entries, wrap: Wrap, setting: Setting, direction: str
 ) -> dict[str, int]:
-    """Peak bytes by contestant. On a CPU in a fresh process, where compiling again would take
-    longer than all the rest: compiled contestants go without."""
+    """Peak bytes by contestant. On CPUs a child process measures them, without compiled
+    contestants: compiling them again would take longer than everything else."""
     if setting.device == "cuda":
         result = {}
         for name, (contestant, function) in entries.items():
@@ -148,7 +148,7 @@ def _peaks(
         return result
     names = [name for name in entries if not name.endswith("compiled")]
     for name in entries.keys() - set(names):
-        why = "not measured: it would be compiled again in another process"
+        why = "not measured: it would have to be compiled again in the child process"
         found.miss(f"peak memory of {name}", why, label(setting.shape))
     dtype = str(setting.dtype).removeprefix("torch.")
     peaks = memory.peaks(setting.shape, dtype, direction, names, torch.get_num_threads())
@@ -157,13 +157,13 @@ def _peaks(
         return {}
     for name in names:
         if name not in peaks:
-            why = "failed in the process that measures it"
+            why = "failed in the child process"
             found.miss(f"peak memory of {name}", why, label(setting.shape))
     return peaks
 
 
 def _over(time: Timing, other: Timing | None) -> tuple[float, float, float] | None:
-    """Quartiles of the ratio: within rounds, or of the medians where one had a single round."""
+    """Quartiles of the ratio within rounds, or the ratio of medians if the rounds differ."""
     if other is None:
         return None
     if len(time.seconds) == len(other.seconds):
@@ -205,6 +205,6 @@ def _row(
 
 
 def shapes_of(rows: Sequence[Row]) -> list[str]:
-    """The shapes in `rows`, shortest sequence first."""
+    """The shapes in `rows`, by increasing sequence length."""
     order = {row.shape: (row.seq, row.batch, row.hidden) for row in rows}
     return sorted(order, key=order.__getitem__)

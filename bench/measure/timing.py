@@ -1,6 +1,6 @@
-"""What turns contestants into comparable times: inputs, a check of the result, rounds.
+"""Turns contestants into comparable times: inputs, a check of the result, interleaved rounds.
 
-defines: Problem, Truth, definition, PASSES, ready, prepared, time_all
+defines: Problem, Reference, definition, DIRECTIONS, ready, prepared, time_all
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from fnet_kernels import reference
 from fnet_kernels._timing import Timing, interleave, wall_seconds
 from fnet_kernels.diagnostics.tolerances import ANY_METHOD
 
-SELDOM = 3  # calls of one that exhausts patience
+SELDOM = 3  # calls of a contestant that exceeds the patience
 
 Entries = dict[str, tuple[Contestant, Sublayer]]
-PASSES = {
-    "forward": "inference: the forward pass, nothing kept for gradients",
+DIRECTIONS = {
+    "forward": "inference: the forward pass without autograd",
     "backward": "the backward pass alone",
     "both": "a training step: forward and backward",
 }
@@ -37,7 +37,7 @@ PASSES = {
 class Problem:
     """The inputs of one comparison: x [batch, seq, hidden] and the affine parameters [hidden].
 
-    `xs` holds equal copies of x that the calls take in turn, so that none finds its x in a cache.
+    `xs` contains equal copies of x. The calls rotate through them, so no x is in a cache.
     """
 
     xs: tuple[Tensor, ...]
@@ -51,7 +51,7 @@ class Problem:
 
     @cached_property
     def grads(self) -> tuple[Tensor, ...]:
-        """Gradients of the result, random and equal: as many as there are x, and as cold."""
+        """Equal random gradients of the result, one per copy of x, to be cold as well."""
         grad = torch.randn(self.x.shape, generator=torch.Generator().manual_seed(1))
         grad = grad.to(self.x.device, self.x.dtype)
         return (grad, *(grad.clone() for _ in self.xs[1:]))
@@ -60,23 +60,23 @@ class Problem:
     def random(
         cls, shape: Shape, dtype: torch.dtype = torch.float32, device: str = "cpu", copies: int = 1
     ) -> Problem:
-        """Standard normal x; weight near one and bias near zero, as in a trained model."""
-        chance = torch.Generator().manual_seed(0)
-        x = torch.randn(shape, generator=chance)
-        weight = 1 + 0.1 * torch.randn(shape[-1], generator=chance)
-        bias = 0.1 * torch.randn(shape[-1], generator=chance)
+        """Standard normal x, weight near 1 and bias near 0 as in a trained model."""
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(shape, generator=generator)
+        weight = 1 + 0.1 * torch.randn(shape[-1], generator=generator)
+        bias = 0.1 * torch.randn(shape[-1], generator=generator)
         x, weight, bias = (t.to(device, dtype) for t in (x, weight, bias))
         return cls((x, *(x.clone() for _ in range(copies - 1))), weight, bias)
 
     @classmethod
     def cold(cls, setting: Setting) -> Problem:
-        """As `random`, with `setting.copies` of x."""
+        """Like `random`, with `setting.copies` copies of x."""
         return cls.random(setting.shape, setting.dtype, setting.device, setting.copies)
 
     def calls(self, direction: str) -> Callable[[Sublayer], Callable[[], Any]]:
-        """`forward`, `backward` or `step`, by the names of `PASSES`.
+        """The method of a key of `DIRECTIONS`: `forward`, `backward` or `step`.
 
-        A copy is the roofline of every pass: its own backward would be no copy.
+        A `Copy` always runs forward, because it is the roofline of every pass.
         """
         ways: dict[str, Callable[[Sublayer], Callable[[], Any]]]
         ways = {"forward": self.forward, "backward": self.backward, "both": self.step}
@@ -84,17 +84,17 @@ class Problem:
         return lambda function: (self.forward if isinstance(function, Copy) else way)(function)
 
     def forward(self, function: Sublayer) -> Callable[[], Tensor]:
-        """A call of `function` without autograd."""
-        turn = itertools.cycle(self.xs)
+        """Return a call of `function` without autograd."""
+        inputs = itertools.cycle(self.xs)
 
         def call() -> Tensor:
             with torch.no_grad():
-                return function(next(turn), self.weight, self.bias)
+                return function(next(inputs), self.weight, self.bias)
 
         return call
 
     def step(self, function: Sublayer) -> Callable[[], tuple[Tensor, ...]]:
-        """Forward and backward: the gradients of x, weight, bias, and of a module's parameters."""
+        """Return a call of forward and backward: gradients of x, weight, bias and parameters."""
         backward = self.backward(function)
 
         def call() -> tuple[Tensor, ...]:
@@ -104,27 +104,30 @@ class Problem:
         return call
 
     def backward(self, function: Sublayer) -> Backward:
-        """The backward pass alone; its `before` runs the forward that it needs."""
+        """Return a call of the backward pass alone; its `before` runs the forward pass."""
         return Backward(self, function)
 
 
 class Backward:
-    """Gradients of x, weight, bias and of a module's parameters, after `before` has run forward."""
+    """The backward pass: gradients of x, weight, bias and the parameters of a module.
+
+    Call `before` first, which runs the forward pass.
+    """
 
     def __init__(self, problem: Problem, function: Sublayer) -> None:
         self.function = function
         affine = [t.detach().clone().requires_grad_() for t in (problem.weight, problem.bias)]
         own = list(function.parameters()) if isinstance(function, nn.Module) else []
         xs = [x.detach().requires_grad_() for x in problem.xs]
-        turns = zip(xs, problem.grads, strict=True)
-        self.turn = itertools.cycle([((x, *affine, *own), grad) for x, grad in turns])
+        pairs = zip(xs, problem.grads, strict=True)
+        self.inputs_and_grads = itertools.cycle([((x, *affine, *own), grad) for x, grad in pairs])
         self.leaves: tuple[Tensor, ...] = ()
         self.grad: Tensor | None = None
         self.y: Tensor | None = None
 
     def before(self) -> None:
-        """Run forward, and keep what backward needs."""
-        self.leaves, self.grad = next(self.turn)
+        """Run the forward pass and keep its graph."""
+        self.leaves, self.grad = next(self.inputs_and_grads)
         self.y = self.function(*self.leaves[:3])
 
     def __call__(self) -> tuple[Tensor, ...]:
@@ -134,14 +137,14 @@ class Backward:
 
 
 def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What the mixing sublayer is: the reference, with the benchmark's eps."""
+    """The definition of the mixing sublayer, with the eps of the benchmarks."""
     return reference.fused_fourier_mix(x, weight, bias, EPS)
 
 
-class Truth:
-    """What `exact` makes of a problem in float64: y, or with `backward` the gradient of x.
+class Reference:
+    """The result of `exact` in float64: y, or the gradient of x if `backward` is true.
 
-    Made when it is first asked for, one sequence at a time: a complex transform is large.
+    It is computed at first use, one sequence at a time to save memory.
     """
 
     def __init__(
@@ -152,11 +155,11 @@ class Truth:
         self.exact = exact
 
     def result(self, function: Sublayer) -> Tensor:
-        """The same by `function`, in the problem's dtype: what `check` holds against the truth."""
+        """The result of `function` in the dtype of the problem, for `check`."""
         return _outcome(function, *self.inputs, self.grad)
 
     def check(self, contestant: Contestant, result: Tensor) -> None:
-        """Raise `ArithmeticError` where `result` is another one than the dtype allows."""
+        """Raise `ArithmeticError` if the error of `result` exceeds the tolerance of its dtype."""
         error = float((result.double() - self.value).abs().max() / self.value.abs().max())
         allowed = ANY_METHOD[str(result.dtype).removeprefix("torch.")]
         if not error <= max(allowed, contestant.tolerance or 0):
@@ -164,7 +167,7 @@ class Truth:
 
     @cached_property
     def value(self) -> Tensor:
-        """The truth, [batch, seq, hidden] in float64."""
+        """The expected result, [batch, seq, hidden] in float64."""
         x, weight, bias = (t.double() for t in self.inputs)
         grads = [None] * len(x) if self.grad is None else self.grad.double().chunk(len(x))
         each = zip(x.chunk(len(x)), grads, strict=True)
@@ -174,7 +177,7 @@ class Truth:
 def _outcome(
     function: Sublayer, x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None
 ) -> Tensor:
-    """y, or where `grad` is given, that of y, the gradient of x."""
+    """y, or the gradient of x if `grad`, the gradient of y, is given."""
     leaves = [t.detach().requires_grad_(grad is not None) for t in (x, weight, bias)]
     with torch.set_grad_enabled(grad is not None):
         y = function(*leaves)
@@ -186,15 +189,17 @@ def ready(
 ) -> tuple[Entries, dict[str, str]]:
     """Make each contestant and check its result against the float64 reference.
 
-    Returns those that can be timed, and name to reason for those that are absent: `Absent` says
-    so, and one that runs out of memory, or fails in another way, is absent with what it said.
-    Raises `ArithmeticError` when one that claims the same mathematics computes something else.
+    Returns the contestants that can be timed, and the reasons of those that are absent, by name. A
+    contestant is absent if it raises `Absent` or fails otherwise, such as by running out of memory.
+
+    Raises:
+        ArithmeticError: a contestant with a role in `SAME` computes something else.
     """
-    torch.compiler.reset()  # else torch stops compiling after eight shapes, without a word
+    torch.compiler.reset()  # otherwise torch silently stops compiling after eight shapes
     batch, seq, hidden = problem.x.shape
     device = problem.x.device.type
     setting = Setting((batch, seq, hidden), problem.x.dtype, device, backward)
-    truth = Truth(problem)
+    expected = Reference(problem)
     present: Entries = {}
     absent: dict[str, str] = {}
     for contestant in contestants:
@@ -202,12 +207,12 @@ def ready(
             function = contestant.build(setting)
             if contestant.before is not None:
                 contestant.before()
-            y = truth.result(function) if contestant.role in SAME else None
-        except Exception as failure:  # whatever it is: the others can still run
+            y = expected.result(function) if contestant.role in SAME else None
+        except Exception as failure:  # any failure: the others can still run
             absent[contestant.name] = reason(failure)
             continue
         if y is not None:
-            truth.check(contestant, y)
+            expected.check(contestant, y)
         present[contestant.name] = (contestant, function)
     return present, absent
 
@@ -220,16 +225,16 @@ def time_all(
     device: str = "cpu",
     patience: float | None = None,
     longest: float = float("inf"),
-    least: int = 7,
+    minimum: int = 7,
     absent: dict[str, str] | None = None,
     on_round: Callable[[float], None] | None = None,
 ) -> dict[str, Timing]:
-    """Interleaved times of `wrap(function)` for each entry, each under its own `before`.
+    """Interleaved times of `wrap(function)` for each entry; its `before` runs before each call.
 
-    One that takes more than `patience` seconds, once it is warm, is not called in every round: its
-    `Timing` has `SELDOM` entries, or a single one where a call takes over `longest`.
-    One that fails is not in the result, and the reason is written to `absent`; without that dict
-    the error is raised.
+    A contestant that takes more than `patience` seconds after warm-up does not run in every round:
+    its `Timing` has `SELDOM` entries, or one if a call takes more than `longest` seconds. A
+    contestant that fails is left out, with the reason in `absent`; if `absent` is None, the error
+    is raised.
     """
     stopwatch = cuda.seconds if device == "cuda" else wall_seconds
     calls = {name: wrap(function) for name, (_, function) in entries.items()}
@@ -251,7 +256,7 @@ def time_all(
         calls,
         before=before,
         seconds=seconds,
-        minimum=least,
+        minimum=minimum,
         maximum=60,
         warm_up=patience is None,
         on_round=on_round,
@@ -268,9 +273,9 @@ def _when_slow(
     stopwatch: Callable[[Callable[[], object]], float],
     limits: tuple[float, float],
 ) -> Timing | None:
-    """Times of a call that takes over the first of `limits`; None of one that does not."""
+    """Times of a slow call: one that exceeds the first of `limits` when warm. Else None."""
     patience, longest = limits
-    for _ in ("cold: it may compile or plan", "warm"):
+    for _ in ("cold, may compile or plan", "warm"):
         before()
         taken = stopwatch(call)
         if taken <= patience:
@@ -283,7 +288,7 @@ def _when_slow(
 
 
 def prepared(contestant: Contestant, call: object) -> Callable[[], None]:
-    """What runs untimed before each call: the contestant's part, then the pass's."""
+    """The untimed function to run before each call: that of the contestant, then of the pass."""
     parts = [part for part in (contestant.before, getattr(call, "before", None)) if part]
 
     def before() -> None:

@@ -1,1 +1,1 @@
-"""The gate on ratios: `make bench-regression`."""
+"""The regression gate on ratios of times: `make bench-regression`."""

@@ -1,4 +1,4 @@
-"""--record: the same measurement, written to reference.json instead of held against it."""
+"""The option --record: write the measured ratios to reference.json instead of checking them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FOUND = pytest.StashKey[dict[tuple[str, str], float]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record", action="store_true", help="write this machine's ratios")
+    parser.addoption("--record", action="store_true", help="record the ratios of this machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def found(request: pytest.FixtureRequest) -> dict[tuple[str, str], float] | None:
-    """Where ratios are collected; None when they are to be checked."""
+    """The dict that collects ratios for --record, or None if ratios are checked."""
     return request.config.stash[FOUND] if request.config.getoption("--record") else None
 
 

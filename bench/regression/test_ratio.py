@@ -1,7 +1,7 @@
-"""Ours stays as near to its rival as was recorded: `make bench-regression`.
+"""The ratio of our time to the rival's stays near the recorded one: `make bench-regression`.
 
-Each case runs twice: as it is, which must pass, and twice as slow, which must not: against the
-recorded limit, so that a gate too loose for this machine says so.
+Each case also runs at half its speed, which must fail. This detects a limit that is too loose for
+the machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from bench.regression.gate import (
     ROUNDS,
     Case,
     calls,
-    least_ratio,
     limit,
+    min_ratio,
     settle,
     twice_as_slow,
 )
@@ -40,7 +40,7 @@ def one_thread() -> Iterator[None]:
 
 
 def measured(benchmark: Any, mine: Callable[[], Any], theirs: Callable[[], Any]) -> float:
-    """Our time over the rival's, which runs before every timed call of ours: interleaved rounds."""
+    """Ratio of our time to the rival's. The rival runs before each call of ours."""
     rival: list[float] = []
     benchmark.pedantic(
         mine,
@@ -49,27 +49,27 @@ def measured(benchmark: Any, mine: Callable[[], Any], theirs: Callable[[], Any])
         warmup_rounds=3,
     )
     if benchmark.stats is None:
-        pytest.skip("--benchmark-disable: nothing is measured")
+        pytest.skip("--benchmark-disable: no measurement")
     own = benchmark.stats.stats.data
-    ratio = least_ratio(own, rival[-len(own) :])
+    ratio = min_ratio(own, rival[-len(own) :])
     benchmark.extra_info["ours / rival"] = ratio
     return ratio
 
 
 def limit_for(case: Case, isa: str) -> float:
-    most = limit(case, isa)
-    if most is None:
+    maximum = limit(case, isa)
+    if maximum is None:
         pytest.skip(f"no ratio recorded for {isa}: make bench-regression ARGS=--record")
-    return most
+    return maximum
 
 
 @EVERY_ISA
 @EVERY
 def test_ours_stays_near_its_rival(case: Case, isa: str, benchmark: Any, found: Any) -> None:
     if found is None:
-        most = limit_for(case, isa)
+        maximum = limit_for(case, isa)
         ratio = measured(benchmark, *calls(case, isa))
-        assert ratio <= most, f"ours / {case.rival}: at most {most:.2f} is let pass"
+        assert ratio <= maximum, f"ours / {case.rival}: the limit is {maximum:.2f}"
     else:
         found[isa, str(case)] = measured(benchmark, *calls(case, isa))
 
@@ -79,7 +79,7 @@ def test_ours_stays_near_its_rival(case: Case, isa: str, benchmark: Any, found: 
 def test_twice_as_slow_does_not_pass(case: Case, isa: str, benchmark: Any, found: Any) -> None:
     if found is not None:
         pytest.skip("recording")
-    most = limit_for(case, isa)
+    maximum = limit_for(case, isa)
     mine, theirs = calls(case, isa)
     ratio = measured(benchmark, twice_as_slow(mine), theirs)
-    assert ratio > most, f"at half its speed ours / {case.rival} is let pass: record this machine's"
+    assert ratio > maximum, "half the speed of ours passes: record the ratios of this machine"

@@ -1,1 +1,1 @@
-"""Tables, plots and files, with the figures of the FNet paper beside ours."""
+"""Tables, plots and files, and the figures of the FNet paper for comparison."""

@@ -1,4 +1,4 @@
-"""What the FNet paper reports (arXiv 2105.03824), of machines and batches of its own.
+"""Figures of the FNet paper (arXiv 2105.03824), from other machines and batch sizes.
 
 defines: ABOUT, MODELS, tables
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from fnet_kernels._terminal import table
 
-ABOUT = "as reported in arXiv 2105.03824, at 512 tokens, on batches and machines of its own"
+ABOUT = "as reported in arXiv 2105.03824, at 512 tokens, on other machines and batch sizes"
 
-#: Milliseconds per batch: {(model, pass): (V100, TPU v3 or None)}.
+#: Milliseconds per batch by (model, pass): on V100, and on TPU v3 or None.
 MODELS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("BERT-Base", "training step"): (305, 213),
     ("FNet-Base", "training step"): (169, 128),
     ("BERT-Base", "inference"): (82, None),
     ("FNet-Base", "inference"): (46, None),
 }
-#: Milliseconds of the mixing sublayer alone, in training: (size, sublayer): (V100, TPU v3).
+#: Milliseconds of the mixing sublayer alone in training by (size, sublayer): V100, TPU v3.
 _SUBLAYERS = {
     ("Base", "self-attention"): (136, 76),
     ("Base", "Linear"): (36, 12),
@@ -24,10 +24,10 @@ _SUBLAYERS = {
     ("Large", "self-attention"): (404, 212),
     ("Large", "FNet"): (18, 22),
 }
-#: GFLOPs of one example.
+#: GFLOPs per example.
 _GFLOPS = {"BERT-Base": 98, "FNet-Base": 62}
 _LENGTHS = (512, 1024, 2048, 4096, 8192)
-#: Peak GPU memory in GB on Long Range Arena, by length; None: out of memory.
+#: Peak GPU memory in GB on Long Range Arena by length; None means out of memory.
 _MEMORY = {
     "Transformer": (1.6, 4.0, 12.2, None, None),
     "FNet": (0.8, 1.3, 2.2, 3.9, 7.4),
@@ -35,7 +35,7 @@ _MEMORY = {
 
 
 def tables() -> str:
-    """The paper's own tables of speed and memory, to read beside those measured here."""
+    """The paper's tables of speed and memory, for comparison with ours."""
     times = []
     for (size, name), (gpu, tpu) in _SUBLAYERS.items():
         attention = _SUBLAYERS[size, "self-attention"]

@@ -1,4 +1,4 @@
-"""Lines over sequence lengths, labelled at their right ends; ticks that can be read.
+"""Lines over sequence lengths, labelled at their right ends, and readable ticks.
 
 defines: Line, draw_lines, label_ends, log_ticks, shape_ticks
 """
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 _LENGTH = "sequence length [tokens]; below it batch x seq x hidden"
-_LEAST_GAP = 0.036  # of the axis' height, between two labels
+_MIN_GAP = 0.036  # between two labels, as a fraction of the axis height
 
 
 @dataclass(frozen=True)
 class Line:
-    """A contestant's values by shape, in the order of the axis; None where it has none."""
+    """The values of a contestant by shape, in axis order; None if a value is missing."""
 
     name: str
     values: Sequence[float | None]
@@ -24,16 +24,16 @@ class Line:
     bold: bool = False
     low: Sequence[float | None] = ()  # quartiles, drawn as a band
     high: Sequence[float | None] = ()
-    joined: bool = True  # else marks alone: shapes that are no sequence
+    joined: bool = True  # false for unordered shapes: markers only
 
     @property
     def points(self) -> list[tuple[int, float]]:
-        """Place and value, where there is one."""
+        """(position, value) of each value that exists."""
         return [(at, v) for at, v in enumerate(self.values) if v is not None]
 
 
 def draw_lines(axes: Any, lines: Sequence[Line]) -> None:
-    """Bold lines in front with their bands, others faded; call before `label_ends`."""
+    """Draw bold lines with bands in front and the others faded. Call before `label_ends`."""
     for line in lines:
         if not line.points:
             continue
@@ -49,7 +49,7 @@ def draw_lines(axes: Any, lines: Sequence[Line]) -> None:
 
 
 def label_ends(axes: Any, lines: Sequence[Line], *, log: bool) -> None:
-    """Each line's name beside its last point, moved apart where two would meet."""
+    """Write the name of each line beside its last point, without overlaps."""
     low, high = axes.get_ylim()
 
     def height(value: float) -> float:
@@ -59,10 +59,10 @@ def label_ends(axes: Any, lines: Sequence[Line], *, log: bool) -> None:
     ends = sorted(((height(line.points[-1][1]), line) for line in lines if line.points), key=_first)
     placed: list[float] = []
     for at, _ in ends:
-        placed.append(max(at, placed[-1] + _LEAST_GAP) if placed else at)
+        placed.append(max(at, placed[-1] + _MIN_GAP) if placed else at)
     over = max(0.0, placed[-1] - 1.0) if placed else 0.0
-    for i in reversed(range(len(placed))):  # back below the top, as far as the gaps allow
-        ceiling = placed[i + 1] - _LEAST_GAP if i + 1 < len(placed) else 1.0
+    for i in reversed(range(len(placed))):  # move labels below the top, keeping the gaps
+        ceiling = placed[i + 1] - _MIN_GAP if i + 1 < len(placed) else 1.0
         placed[i] = min(placed[i], ceiling) if over else placed[i]
     left, right = axes.get_xlim()
     for y, (at, line) in zip(placed, ends, strict=True):
@@ -87,8 +87,8 @@ def _first(pair: tuple[float, Line]) -> float:
 
 
 def log_ticks(axes: Any, *, base: int, unit: str = "") -> None:
-    """A logarithmic axis with room around the data and a labelled tick wherever the eye needs it:
-    powers of two, or 1, 2 and 5 by powers of ten."""
+    """A logarithmic y axis with margins and labelled ticks: powers of two for base 2, else 1, 2 and
+    5 times powers of ten."""
     drawn = [v for line in axes.lines for v in line.get_ydata() if v > 0]
     if not drawn:
         return
@@ -109,7 +109,7 @@ def log_ticks(axes: Any, *, base: int, unit: str = "") -> None:
 
 
 def shape_ticks(axes: Any, shapes: Sequence[str]) -> None:
-    """Lengths stand at equal distances; where they double, that is a logarithmic axis."""
+    """Place the shapes at equal distances, a logarithmic axis if the lengths double."""
     names = [f"{shape.split('x')[1]}\n{shape}" for shape in shapes]
     axes.set_xticks(range(len(shapes)), names, fontsize=8 if len(shapes) < 7 else 7)
     axes.set_xlim(-0.5, len(shapes) - 0.5)

@@ -1,4 +1,4 @@
-"""The plots of the study, as PNG files. Axes are named with units; shapes that lose are shown.
+"""The plots of the study, as PNG files.
 
 defines: save_plots
 """
@@ -37,10 +37,10 @@ Value = Callable[[Row], float | None]
 
 
 def save_plots(rows: Sequence[Row], heading: str, mine: str, out: Path) -> list[Path]:
-    """Draw what there are rows for into `out`; `mine` is our contestant at its best, and the only
-    one of ours that is drawn.
+    """Draw every plot that `rows` allows into the folder `out`, and return the files.
 
-    Returns the files; none where matplotlib is missing.
+    `mine` is the only one of our contestants that is drawn. The list is empty if matplotlib is
+    missing.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,7 +62,7 @@ def save_plots(rows: Sequence[Row], heading: str, mine: str, out: Path) -> list[
         if not chosen:
             continue
         figure = Figure(figsize=(7.6 * panels + 2.2, 6.2), layout="constrained")
-        FigureCanvasAgg(figure)  # a canvas of its own: no display, no global state
+        FigureCanvasAgg(figure)  # needs no display and no global state
         figure.suptitle(f"{heading}; drawn: {mine}", fontsize=10)
         draw(figure.subplots(1, panels, squeeze=False)[0], chosen, mine)
         files.append(out / f"bench_{name}.png")
@@ -79,7 +79,7 @@ def _line(rows: Sequence[Row], shapes: list[str], name: str, value: Value) -> Li
 
 
 def _fastest(rows: Sequence[Row], name: str, *roles: str) -> list[Row]:
-    """Per shape, the fastest of these roles, as a contestant `name` of the last of them."""
+    """The fastest row of these roles per shape, renamed to `name`, with the last role."""
     chosen = [row for row in rows if row.role in roles]
     best = [
         min((row for row in chosen if row.shape == shape), key=lambda row: row.median_ms)
@@ -89,19 +89,19 @@ def _fastest(rows: Sequence[Row], name: str, *roles: str) -> list[Row]:
 
 
 def _with_best_torch(rows: Sequence[Row]) -> list[Row]:
-    """`rows` and, per shape, the fastest that torch can do, eager or compiled, as one more."""
+    """`rows`, and per shape the fastest torch implementation as contestant "best torch"."""
     return [*rows, *_fastest(rows, "best torch", "formula", "composition")]
 
 
 def _bold(rows: Sequence[Row], line: Line, low: Value, high: Value) -> Line:
-    """The line, bold, with its quartiles."""
+    """`line` in bold, with a band between its quartiles."""
     shapes = shapes_of(rows)
     ends = [_line(rows, shapes, line.name, value).values for value in (low, high)]
     return replace(line, bold=True, low=ends[0], high=ends[1])
 
 
 def _speedup(panels: Any, rows: Sequence[Row], mine: str, *, joined: bool = True) -> None:
-    """Ours against every other way to the same result: the two that matter most in front."""
+    """Speed-up over each alternative, with fftn and the best of torch in bold."""
     axes = panels[0]
     shapes = shapes_of(rows)
     rivals = [r for r in rows if r.part == "sublayer" and r.role in SAME and r.role != "ours"]
@@ -127,7 +127,7 @@ def _speedup(panels: Any, rows: Sequence[Row], mine: str, *, joined: bool = True
 
 
 def _on_all_shapes(rivals: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
-    """`rivals`, and one row of every other shape, so that places on the axis agree."""
+    """`rivals` and rows of all other shapes, so that positions on the axis agree."""
     known = {row.shape for row in rivals}
     return [*rivals, *(row for row in rows if row.shape not in known)]
 
@@ -141,7 +141,7 @@ def _third_quartile(row: Row) -> float | None:
 
 
 def _awkward(panels: Any, rows: Sequence[Row], mine: str) -> None:
-    """Prime, ragged and tiny shapes: marks, for they are no sequence."""
+    """Speed-up for prime, ragged and tiny shapes, as markers without lines."""
     _speedup(panels, rows, mine, joined=False)
     panels[0].set_title("Awkward shapes: prime and ragged lengths, tiny calls")
     panels[0].set_xlabel("sequence length [tokens] of each shape; below it batch x seq x hidden")
@@ -149,13 +149,13 @@ def _awkward(panels: Any, rows: Sequence[Row], mine: str) -> None:
 
 
 def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
-    """Mixing and attention, by its fastest kernel: time, and peak memory."""
+    """Time and peak memory of mixing and of attention with its fastest kernel."""
     names = [mine, "fftn", "self-attention", "linear attention"]
     others = [r for r in rows if r.part == "sublayer" and r.role != "attention"]
     chosen = [*others, *_fastest(rows, "self-attention", "attention")]
     shapes = shapes_of(rows)
     times: Value = lambda row: row.median_ms  # noqa: E731
-    # Of tiny calls it is zero, or less where the process gives something back meanwhile.
+    # A tiny call may measure zero, or less if the process frees memory at the same time.
     memory: Value = lambda row: row.peak_mib if (row.peak_mib or 0) > 0 else None  # noqa: E731
     for axes, value in zip(panels, (times, memory), strict=True):
         lines = [_line(chosen, shapes, name, value) for name in names]
@@ -169,14 +169,14 @@ def _attention(panels: Any, rows: Sequence[Row], mine: str) -> None:
         label_ends(axes, lines, log=True)
     panels[0].set_ylabel("time per call [ms], median; bands: quartiles")
     panels[0].set_title("Mixing sublayer against self-attention: time")
-    panels[1].set_ylabel("peak memory of a call, its result included [MiB]")
+    panels[1].set_ylabel("peak memory of a call, including the result [MiB]")
     panels[1].set_title("The same: peak memory")
     if not panels[1].lines:
-        panels[1].text(0.5, 0.5, "not measured here", transform=panels[1].transAxes, ha="center")
+        panels[1].text(0.5, 0.5, "not measured", transform=panels[1].transAxes, ha="center")
 
 
 def _roofline(panels: Any, rows: Sequence[Row], mine: str) -> None:
-    """Speed as a fraction of a copy of x."""
+    """Speed as a fraction of the speed of a copy of x."""
     axes = panels[0]
     shapes = shapes_of(rows)
     names = [mine, "best torch", "fftn", "FFTW", "CuPy", "layer_norm(x + x)"]
@@ -188,15 +188,15 @@ def _roofline(panels: Any, rows: Sequence[Row], mine: str) -> None:
     axes.axhline(1, color=_FLOOR, linewidth=1)
     axes.set_ylim(0, max([1.05, *(1.05 * v for line in lines for _, v in line.points)]))
     axes.set_ylabel("fraction of a copy's speed [time of out.copy_(x) / time]")
-    axes.set_title("Roofline: a copy reads x and writes memory that is there, and is at 1")
+    axes.set_title("Roofline: 1 is a copy of x into allocated memory")
     label_ends(axes, lines, log=False)
     others = {row.contestant for row in every} - {*names, "copy", "copy by a kernel"}
-    text = f"not drawn, and in bench.csv: {len(others)} others, matrix products among them"
+    text = f"{len(others)} other contestants, such as matrix products, are in bench.csv"
     axes.text(0.0, -0.16, text, transform=axes.transAxes, fontsize=7.5, color="#555555")
 
 
 def _layer(panels: Any, rows: Sequence[Row], mine: str) -> None:
-    """The encoder layer by what mixes its tokens, over the same layer without mixing."""
+    """Time of the encoder layer with each mixing, over the layer without mixing."""
     axes = panels[0]
     shapes = shapes_of(rows)
     floors = {r.shape: r.median_ms for r in rows if r.contestant == "layer: no mixing"}

@@ -1,4 +1,4 @@
-"""What was measured, for people (tables) and for programs (CSV, JSON).
+"""The results as text tables, CSV and JSON.
 
 defines: tables, absences, save
 """
@@ -18,13 +18,13 @@ from bench.shapes import is_awkward
 from fnet_kernels._terminal import table
 
 MEANING = (
-    "Each cell: median ms, and how many times as long as ours that is (below 1: ours loses, '!').\n"
-    "'~': fewer calls than others had, one to three apart from the rounds, for one takes long."
+    "Each cell: median ms, and the ratio to our time (below 1 ours is slower, marked '!').\n"
+    "'~': a slow contestant, called one to three times outside the rounds."
 )
 
 
 def tables(found: Study) -> str:
-    """Times by contestant and shape, and a sentence about where ours is not the fastest."""
+    """Times by contestant and shape, and the fastest alternative at each shape."""
     awkward = [row for row in found.rows if is_awkward((row.batch, row.seq, row.hidden))]
     regular = [row for row in found.rows if row not in awkward]
     texts = []
@@ -37,31 +37,31 @@ def tables(found: Study) -> str:
 
 
 def _table(part: str, rows: Sequence[Row]) -> str:
-    """Contestants down, shapes across."""
+    """A table with a row per contestant and a column per shape."""
     shapes = shapes_of(rows)
-    most = {shape: max(row.rounds for row in rows if row.shape == shape) for shape in shapes}
-    cells = {(row.contestant, row.shape): _cell(row, most[row.shape]) for row in rows}
+    rounds = {shape: max(row.rounds for row in rows if row.shape == shape) for shape in shapes}
+    cells = {(row.contestant, row.shape): _cell(row, rounds[row.shape]) for row in rows}
     names = list(dict.fromkeys(row.contestant for row in rows))
     body = [[name, *(cells.get((name, shape), "absent") for shape in shapes)] for name in names]
     return table([part, *shapes], body)
 
 
-def _cell(row: Row, most: int) -> str:
-    once = "~" if row.rounds < most or row.rounds == 1 else ""
-    text = f"{once}{_digits(row.median_ms)}"
+def _cell(row: Row, rounds: int) -> str:
+    slow = "~" if row.rounds < rounds or row.rounds == 1 else ""
+    text = f"{slow}{_digits(row.median_ms)}"
     if row.over_ours is None:
         return text
-    loses = row.role in SAME and row.role != "ours" and row.over_ours < 1
-    return f"{text} {row.over_ours:5.2f}x{'!' if loses else ' '}"
+    slower = row.role in SAME and row.role != "ours" and row.over_ours < 1
+    return f"{text} {row.over_ours:5.2f}x{'!' if slower else ' '}"
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, never an exponent."""
+    """Three significant digits without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _verdict(rows: Sequence[Row]) -> str:
-    """Per shape, the fastest other way to the same result."""
+    """The fastest alternative per shape."""
     lines = []
     for shape in shapes_of(rows):
         rivals = [
@@ -76,13 +76,13 @@ def _verdict(rows: Sequence[Row]) -> str:
         if rivals:
             best = min(rivals, key=lambda row: row.over_ours or 0)
             assert best.over_ours is not None
-            word = "ours is faster" if best.over_ours >= 1 else "OURS LOSES"
+            word = "ours is faster" if best.over_ours >= 1 else "OURS IS SLOWER"
             lines.append(f"{shape}: best other is {best.contestant}, {best.over_ours:.2f}x: {word}")
-    return "\n".join(lines) or "no shape has both ours and another way to the same result"
+    return "\n".join(lines) or "no shape has times of both ours and an alternative"
 
 
 def absences(found: Study) -> list[str]:
-    """A line for each that was absent, with the reason and, where it matters, the shapes."""
+    """A line per absent contestant with the reason, and the shapes if it ran at others."""
     everywhere = len(shapes_of(found.rows))
     return [
         f"absent: {name}: {reason}"
@@ -97,7 +97,10 @@ def save(
     settings: dict[str, Any],
     out: Path,
 ) -> list[Path]:
-    """Write bench.json and bench.csv (each row with device, processor, threads, date) to `out`."""
+    """Write bench.json and bench.csv to `out` and return the files.
+
+    Each CSV row also contains device, processor, threads, versions and date.
+    """
     about = {c.name: {"role": c.role, "about": c.about} for c in (*CONTESTANTS, *LAYERS)}
     content = {
         "machine": machine,

@@ -71,11 +71,14 @@ struct MixArgs {
   double eps = 0;
   const void* weight = nullptr;  // optional [hidden], as x
   const void* bias = nullptr;
+  bool wide_affine = false;  // weight and bias are in the compute type; only the CPU reads them
 
   void* y = nullptr;           // [batch, seq, hidden], contiguous; on the CPU may be x itself
   void* normalized = nullptr;  // optional, as y: the rows before weight and bias
   void* rstd = nullptr;        // optional [batch, seq] in the compute type
   DType dtype = DType::kFloat32;
+
+  DType affine_dtype() const { return wide_affine ? compute_dtype(dtype) : dtype; }
 };
 
 // LayerNorm's gradient for rows [rows, hidden], as the backward pass of the mixing reads it:
@@ -88,10 +91,13 @@ struct NormGradArgs {
   const void* weight = nullptr;  // optional
   const void* rstd = nullptr;    // optional [rows] in the compute type
   int64_t rows = 0, hidden = 0;
-  void* du = nullptr;       // du / rstd if rstd is null
-  void* dweight = nullptr;  // optional [hidden]
-  void* dbias = nullptr;    // optional [hidden]
+  void* du = nullptr;        // du / rstd if rstd is null
+  void* dweight = nullptr;   // optional [hidden]
+  void* dbias = nullptr;     // optional [hidden]
+  bool wide_affine = false;  // weight, dweight and dbias are in the compute type; CPU only
   DType dtype = DType::kFloat32;
+
+  DType affine_dtype() const { return wide_affine ? compute_dtype(dtype) : dtype; }
 };
 
 }  // namespace fnet

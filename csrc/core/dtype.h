@@ -23,7 +23,10 @@ struct Float16 {
 constexpr int64_t element_size(DType dtype) {
   return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
 }
-constexpr int64_t compute_size(DType dtype) { return dtype == DType::kFloat64 ? 8 : 4; }
+constexpr DType compute_dtype(DType dtype) {
+  return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+}
+constexpr int64_t compute_size(DType dtype) { return element_size(compute_dtype(dtype)); }
 
 // The type that T is computed in.
 template <class T>

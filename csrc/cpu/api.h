@@ -48,6 +48,9 @@ bool set_cpu_isa(const char* name);
 int64_t stream_bytes();
 void set_stream_bytes(int64_t bytes);
 
+// Drops the tables of all lengths, safe from any thread; plans in use stay alive.
+void clear_line_plans();
+
 // The radices of a length, in the order of the stages; empty for lengths without kernels.
 std::vector<int> cpu_radices(int64_t length);
 

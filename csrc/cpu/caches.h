@@ -1,11 +1,21 @@
-// The sizes of the caches, as the processor reports them.
+// The sizes of the caches, as the processor reports them, or else the system.
 #pragma once
 
 #include <cstdint>
 
 namespace fnet {
 
-int64_t l2_bytes();          // 1 MB if the processor does not report it
-int64_t last_level_bytes();  // 0 if it does not
+// In bytes, with the values of a processor about which nothing is known.
+struct Caches {
+  int64_t l2 = 1 << 20;
+  int64_t last = 0;  // the last level; 0: unknown
+};
+
+int64_t l2_bytes();
+int64_t last_level_bytes();
+
+// What Linux says of one processor's caches: `folder`/index<i>/level, type and size, as in
+// /sys/devices/system/cpu/cpu0/cache.
+Caches caches_in(const char* folder);
 
 }  // namespace fnet

@@ -7,6 +7,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include "cpu/kernels.h"
@@ -33,7 +36,12 @@ bool each_candidate(const F& accept) {
   if (avx512 && accept(avx512_kernels())) return true;
   if (avx2 && accept(avx2_kernels())) return true;
 #endif
+#if defined(__aarch64__)
+  if ((getauxval(AT_HWCAP2) & HWCAP2_BF16) && accept(neon_bf16_kernels())) return true;
+  return accept(neon_kernels());
+#else
   return accept(portable_kernels());
+#endif
 }
 
 const Kernels* find_kernels(const char* name) {

@@ -29,8 +29,8 @@ void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void*
   void* base = aligned_base(workspace);
   void* weight = offset_bytes(base, plan.weight);
   void* bias = offset_bytes(base, plan.bias);
-  widen(args.dtype, args.weight, 1, args.hidden, weight);
-  widen(args.dtype, args.bias, 0, args.hidden, bias);
+  widen(args.affine_dtype(), args.weight, 1, args.hidden, weight);
+  widen(args.affine_dtype(), args.bias, 0, args.hidden, bias);
   const MixTask task{&args, nullptr, nullptr, weight, bias, streams_output(args)};
   const int64_t pairs = half_length(args.seq);
   parallel_ranges(args.batch * pairs, parallel, [&](Range range, int slot) {

@@ -6,7 +6,8 @@
 
 namespace fnet {
 
-// Whether y and normalized use non-temporal stores: they are large, and rows are whole cache lines.
+// Whether y and normalized use non-temporal stores: the processor has them, the outputs are large,
+// and rows are whole cache lines.
 // Not in place, where the lines of y have already been read.
 bool streams_output(const MixArgs& args);
 
@@ -44,5 +45,7 @@ struct Kernels {
 const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const Kernels& neon_kernels();
+const Kernels& neon_bf16_kernels();
 
 }  // namespace fnet

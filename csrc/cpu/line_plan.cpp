@@ -68,11 +68,29 @@ struct PlanCache {
   int64_t points = 0;
 };
 
+template <class R>
+PlanCache<R>& cached_plans() {
+  static PlanCache<R> cache;
+  return cache;
+}
+
+template <class R>
+void clear_plans() {
+  PlanCache<R>& cache = cached_plans<R>();
+  std::lock_guard<std::mutex> lock(cache.mutex);
+  cache.plans.clear(), cache.points = 0;
+}
+
 }  // namespace
+
+void clear_line_plans() {
+  clear_plans<float>();
+  clear_plans<double>();
+}
 
 template <class R>
 std::shared_ptr<const LinePlan<R>> line_plan(int64_t length) {
-  static PlanCache<R> cache;
+  PlanCache<R>& cache = cached_plans<R>();
   {
     std::lock_guard<std::mutex> lock(cache.mutex);
     const auto found = cache.plans.find(length);

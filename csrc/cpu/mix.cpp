@@ -26,8 +26,8 @@ class Mix {
   }
 
   void widen_affine() {
-    widen(args_.dtype, args_.weight, 1, args_.hidden, at(plan_.weight));
-    widen(args_.dtype, args_.bias, 0, args_.hidden, at(plan_.bias));
+    widen(args_.affine_dtype(), args_.weight, 1, args_.hidden, at(plan_.weight));
+    widen(args_.affine_dtype(), args_.bias, 0, args_.hidden, at(plan_.bias));
   }
 
   // Both passes of sequences [begin, end), each sequence in one slot.

@@ -13,7 +13,7 @@ constexpr int64_t kMaxChunks = 64, kMinChunkRows = 64;
 // to <- the chunks' partial sums, added in order.
 void add_chunks(const NormGradArgs& args, const CpuNormGradPlan& plan, const void* partials,
                 void* to) {
-  visit_dtype(args.dtype, [&](auto t) {
+  visit_dtype(args.affine_dtype(), [&](auto t) {
     using T = decltype(t);
     using R = Compute<T>;
     for (int64_t l = 0; l < args.hidden; ++l) {
@@ -47,7 +47,7 @@ void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, i
                         int64_t end, void* workspace, const Parallel& parallel) {
   void* base = aligned_base(workspace);
   void* weight = offset_bytes(base, plan.weight);
-  widen(args.dtype, args.weight, 1, args.hidden, weight);
+  widen(args.affine_dtype(), args.weight, 1, args.hidden, weight);
   parallel_ranges(end - begin, parallel, [&](Range range, int) {
     for (int64_t c = begin + range.begin; c < begin + range.end; ++c) {
       const auto partial = [&](bool wanted, int64_t offset) {

@@ -18,6 +18,15 @@ int64_t default_bytes() {
   return std::clamp(last_level_bytes() / 8, kMin, kMax);
 }
 
+// Plain stores elsewhere. Arm's STNP only hints that data is not reused, and its cores detect
+// stores to whole lines in sequence, which then neither read lines nor fill the caches (Arm
+// Neoverse N1 Technical Reference Manual, "Write streaming mode").
+#if defined(__x86_64__)
+constexpr bool kHasNonTemporalStores = true;
+#else
+constexpr bool kHasNonTemporalStores = false;
+#endif
+
 std::atomic<int64_t>& limit() {
   static std::atomic<int64_t> bytes = default_bytes();
   return bytes;
@@ -35,8 +44,8 @@ bool streams_output(const MixArgs& args) {
   constexpr int64_t kLine = 64;
   const int64_t row = args.hidden * element_size(args.dtype);
   const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kLine == 0; };
-  return args.batch * args.seq * row >= stream_bytes() && row % kLine == 0 && args.y != args.x &&
-         aligned(args.y) && aligned(args.normalized);
+  return kHasNonTemporalStores && args.batch * args.seq * row >= stream_bytes() &&
+         row % kLine == 0 && args.y != args.x && aligned(args.y) && aligned(args.normalized);
 }
 
 }  // namespace fnet

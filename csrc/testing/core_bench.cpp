@@ -48,10 +48,10 @@ double seconds(const F& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// How long a value takes to another core and back, in nanoseconds: some 50 where the cores have a
-// cache in common, several hundred where not. The fastest of a few tries, each of which the
-// scheduler may spoil. On one core it would take minutes.
-double handover_ns() {
+// Core-to-core latency: nanoseconds for a value to reach another core and return. About 50 if the
+// cores share a cache, several hundred otherwise. Takes the minimum of a few tries because the
+// scheduler may disturb one. On a single core this would take minutes.
+double core_to_core_ns() {
   constexpr int kTrips = 20000, kTries = 5;
   double best = 1e9;
   for (int i = 0; i < kTries; ++i) {
@@ -196,7 +196,7 @@ PYBIND11_MODULE(fnet_core_bench, m) {
       pybind11::call_guard<pybind11::gil_scoped_release>(), pybind11::arg("to"),
       pybind11::arg("from"), pybind11::arg("bytes"));
   m.def("streams", &streams);
-  m.def("handover_ns", &handover_ns, pybind11::call_guard<pybind11::gil_scoped_release>());
+  m.def("core_to_core_ns", &core_to_core_ns, pybind11::call_guard<pybind11::gil_scoped_release>());
   m.def("set_isa", [](const std::string& name) { return fnet::set_cpu_isa(name.c_str()); });
   m.def("isas", [] { return std::string(fnet::cpu_isas()); });
 }

@@ -21,6 +21,7 @@ struct LaneTests {
   void (*line_fft64)(const void* plan, const double* from, void* scratch, double* to);
 };
 
-extern const LaneTests portable_lane_tests, avx2_lane_tests, avx512_lane_tests;
+extern const LaneTests portable_lane_tests, avx2_lane_tests, avx512_lane_tests, neon_lane_tests,
+    neon_bf16_lane_tests;
 
 }  // namespace fnet

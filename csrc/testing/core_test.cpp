@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "cpu/api.h"
+#include "cpu/caches.h"
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
 #include "cpu/radices.h"
@@ -222,7 +223,11 @@ const LaneTests& lane_tests() {
   for (const LaneTests* tests : {&avx512_lane_tests, &avx2_lane_tests})
     if (std::string(tests->isa) == cpu_isa()) return *tests;
 #endif
+#if defined(__aarch64__)
+  return std::string(neon_lane_tests.isa) == cpu_isa() ? neon_lane_tests : neon_bf16_lane_tests;
+#else
   return portable_lane_tests;
+#endif
 }
 
 py::array_t<float> widen_lanes(const std::string& dtype, py::array_t<uint16_t> bits,
@@ -320,6 +325,10 @@ PYBIND11_MODULE(fnet_core_test, m) {
   m.def("set_isa", [](const std::string& name) { return set_cpu_isa(name.c_str()); });
   m.def("stream_bytes", &stream_bytes);
   m.def("set_stream_bytes", &set_stream_bytes);
+  m.def("caches_in", [](const std::string& folder) {
+    const Caches found = caches_in(folder.c_str());
+    return py::make_tuple(found.l2, found.last);
+  });
   m.def("mix", &mix, py::arg("x"), py::arg("dtype") = "float32", py::arg("epilogue") = 0,
         py::arg("scale") = 1.0, py::arg("eps") = 1e-12, py::arg("weight") = py::none(),
         py::arg("bias") = py::none(), py::arg("row_scale") = py::none(),

@@ -48,6 +48,7 @@ struct CpuHalves {
 
 struct Cpu {
   static constexpr int64_t kAlignment = 1;
+  static constexpr bool kReadsWideAffine = true;
   struct Scope {
     explicit Scope(const Tensor&) {}
   };
@@ -63,8 +64,8 @@ struct Cpu {
       return mix_by_torch_fft(part_of(args, begin, end), like, CpuHalves{plan, parallel});
     const Workspace workspace(plan.workspace_bytes);
     const Status status = mix_part_cpu(args, plan, begin, end, workspace.data(), parallel);
-    STD_TORCH_CHECK(status == Status::kOk, "fourier_mix: the kernels rejected shape [", args.batch,
-                    ", ", args.seq, ", ", args.hidden, "] with status ", int(status));
+    require(status == Status::kOk, "fourier_mix: the kernels rejected shape [", args.batch, ", ",
+            args.seq, ", ", args.hidden, "] with status ", int(status));
   }
 
   // Processes a few sequences at a time, while their du is cached. Chunks of rows may extend past
@@ -123,8 +124,13 @@ std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type
 std::string isa() { return cpu_isa(); }
 std::string isas() { return cpu_isas(); }
 void set_isa(std::string name) {
-  STD_TORCH_CHECK(set_cpu_isa(name.c_str()), "set_cpu_isa: expected auto or one of ", cpu_isas(),
-                  ", got ", name);
+  require(set_cpu_isa(name.c_str()), "set_cpu_isa: expected auto or one of ", cpu_isas(), ", got ",
+          name);
+}
+
+void clear_caches() {
+  clear_line_plans();
+  Workspace::clear();
 }
 
 }  // namespace
@@ -132,19 +138,20 @@ void set_isa(std::string name) {
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
   using namespace fnet::binding;
-  m.impl("fourier_mix", TORCH_BOX(&fourier_mix<Cpu>));
-  m.impl("fused_fourier_mix", TORCH_BOX(&fused_fourier_mix<Cpu>));
-  m.impl("fused_fourier_mix_train", TORCH_BOX(&fused_fourier_mix_train<Cpu>));
-  m.impl("fused_fourier_mix_backward", TORCH_BOX(&fused_fourier_mix_backward<Cpu>));
+  m.impl("fourier_mix", TORCH_BOX(&Guarded<&fourier_mix<Cpu>>::call));
+  m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cpu>>::call));
+  m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cpu>>::call));
+  m.impl("fused_fourier_mix_backward", TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cpu>>::call));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   using namespace fnet::binding;
-  m.impl("workspace_bytes", TORCH_BOX(&workspace_bytes));
-  m.impl("cpu_plan", TORCH_BOX(&cpu_plan));
-  m.impl("cpu_isa", TORCH_BOX(&isa));
-  m.impl("cpu_isas", TORCH_BOX(&isas));
-  m.impl("set_cpu_isa", TORCH_BOX(&set_isa));
-  m.impl("stream_bytes", TORCH_BOX(&fnet::stream_bytes));
-  m.impl("set_stream_bytes", TORCH_BOX(&fnet::set_stream_bytes));
+  m.impl("workspace_bytes", TORCH_BOX(&Guarded<&workspace_bytes>::call));
+  m.impl("cpu_plan", TORCH_BOX(&Guarded<&cpu_plan>::call));
+  m.impl("cpu_isa", TORCH_BOX(&Guarded<&isa>::call));
+  m.impl("cpu_isas", TORCH_BOX(&Guarded<&isas>::call));
+  m.impl("set_cpu_isa", TORCH_BOX(&Guarded<&set_isa>::call));
+  m.impl("clear_caches", TORCH_BOX(&Guarded<&clear_caches>::call));
+  m.impl("stream_bytes", TORCH_BOX(&Guarded<&fnet::stream_bytes>::call));
+  m.impl("set_stream_bytes", TORCH_BOX(&Guarded<&fnet::set_stream_bytes>::call));
 }

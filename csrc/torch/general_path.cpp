@@ -25,13 +25,14 @@ Tensor call_rfft2(const Tensor& x) {
 Tensor rfft2_pairs(const Tensor& x) {
   try {
     return call_rfft2(x);
-  } catch (const std::exception& error) {
-    STD_TORCH_CHECK(false, "fnet_kernels: torch.fft.rfft2 failed for shape [", x.size(0), ", ",
-                    x.size(1), ", ", x.size(2),
-                    "], which fnet_kernels has no kernels for. Either memory is exhausted or torch "
-                    "has no working FFT library (MKL or pocketfft on a CPU, cuFFT on CUDA); test "
-                    "torch.fft.rfft2 with a small tensor. ",
-                    error.what());
+  } catch (const std::exception&) {
+    fail(
+        "fnet_kernels: torch.fft.rfft2 failed for shape [", x.size(0), ", ", x.size(1), ", ",
+        x.size(2),
+        "], which fnet_kernels has no kernels for. Either memory is exhausted or torch has no "
+        "working FFT library (MKL or pocketfft on a CPU, cuFFT on CUDA); test torch.fft.rfft2 with "
+        "a small tensor. ",
+        torch_message());
   }
 }
 

@@ -2,6 +2,7 @@
 // backward pass.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 
 #include "torch/tensors.h"
@@ -9,11 +10,12 @@
 namespace fnet::binding {
 
 // The kernels of a device. The ops align x and all its rows to kAlignment bytes and keep a Scope
-// for the duration of the call.
+// for the duration of the call. kReadsWideAffine: the kernels take wide_affine.
 template <class B>
 concept Backend =
     requires(const MixArgs& args, const NormGradArgs& norm, const void* rstd, const Tensor& like) {
       { B::kAlignment } -> std::convertible_to<int64_t>;
+      { B::kReadsWideAffine } -> std::convertible_to<bool>;
       requires std::constructible_from<typename B::Scope, const Tensor&>;
       // The mix, by the kernels or the general path. The shape is not empty.
       { B::mix(args, like) } -> std::same_as<void>;
@@ -26,6 +28,7 @@ Tensor fourier_mix(Tensor x, double scale, bool residual) {
   const char* op = "fourier_mix";
   const typename B::Scope scope(x);
   const Rows in(op, x, B::kAlignment);
+  check_scale(op, scale);
   const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
   MixArgs args = mix_args(in, dtype_of(op, x.scalar_type()), scale);
   args.epilogue = residual ? Epilogue::kResidual : Epilogue::kMix;
@@ -43,28 +46,39 @@ template <Backend B>
 NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
                      const std::optional<Tensor>& bias, double eps, double scale, bool train) {
   const typename B::Scope scope(x);
+  const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
+  const bool wide_affine = affine != type;
+  if (wide_affine && !B::kReadsWideAffine) {
+    NormOutputs out =
+        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train);
+    out.y = torch::stable::to(out.y, type);
+    if (train) out.normalized = torch::stable::to(*out.normalized, type);
+    return out;
+  }
   const Rows in(op, x, B::kAlignment);
-  const DType dtype = dtype_of(op, x.scalar_type());
-  STD_TORCH_CHECK(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
-  check_affine(op, "weight", weight, x, in.hidden);
-  check_affine(op, "bias", bias, x, in.hidden);
+  const DType dtype = dtype_of(op, type);
+  require(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
+  check_scale(op, scale);
+  check_affine(op, "weight", weight, x, in.hidden, affine);
+  check_affine(op, "bias", bias, x, in.hidden, affine);
   const auto w = contiguous(weight, B::kAlignment), b = contiguous(bias, B::kAlignment);
-  const bool keep = train && (w || b);
 
-  NormOutputs out{new_empty(x, sizes_of(x), x.scalar_type()), {}, {}};
+  NormOutputs out{new_empty(x, sizes_of(x), type), {}, {}};
   if (train) {
     std::vector<int64_t> rows = sizes_of(x);
     rows.pop_back();
     out.rstd = new_empty(x, rows, compute_type(dtype));
-    out.normalized = new_empty(x, keep ? sizes_of(x) : std::vector<int64_t>{0}, x.scalar_type());
+    out.normalized = new_empty(x, sizes_of(x), type);
+    if (in.hidden == 0) torch::stable::fill_(*out.rstd, NAN);  // of no elements, as in layer_norm
   }
   MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kNorm;
   args.eps = eps;
   args.weight = data_or_null(w);
   args.bias = data_or_null(b);
+  args.wide_affine = wide_affine;
   args.y = out.y.mutable_data_ptr();
-  args.normalized = keep ? out.normalized->mutable_data_ptr() : nullptr;
+  args.normalized = train ? out.normalized->mutable_data_ptr() : nullptr;
   args.rstd = train ? out.rstd->mutable_data_ptr() : nullptr;
   if (!is_empty(args)) B::mix(args, x);
   return out;
@@ -92,26 +106,33 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
                                                               bool need_bias) {
   const char* op = "fused_fourier_mix_backward";
   const typename B::Scope scope(grad);
+  const ScalarType type = grad.scalar_type(), affine = affine_type(weight, grad);
+  const bool wide_affine = affine != type;
+  if (wide_affine && !B::kReadsWideAffine) {
+    auto [dx, dweight, dbias] = fused_fourier_mix_backward<B>(
+        torch::stable::to(grad, affine), torch::stable::to(normalized, affine), rstd, weight, scale,
+        need_weight, need_bias);
+    return {torch::stable::to(dx, type), dweight, dbias};
+  }
+  check_scale(op, scale);
   grad = contiguous(grad, B::kAlignment);
   normalized = contiguous(normalized, B::kAlignment);
   rstd = torch::stable::contiguous(rstd);
   const Rows in(op, grad);
-  const DType dtype = dtype_of(op, grad.scalar_type());
-  STD_TORCH_CHECK(sizes_of(normalized) == sizes_of(grad) &&
-                      normalized.scalar_type() == grad.scalar_type() &&
-                      normalized.device() == grad.device(),
-                  op, ": expected normalized of the shape, dtype and device of grad");
-  STD_TORCH_CHECK(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype) &&
-                      rstd.device() == grad.device(),
-                  op,
-                  ": expected rstd of one element a row, float32 (float64 for float64), on the "
-                  "device of grad");
-  check_affine(op, "weight", weight, grad, in.hidden);
+  const DType dtype = dtype_of(op, type);
+  require(sizes_of(normalized) == sizes_of(grad) &&
+              normalized.scalar_type() == grad.scalar_type() &&
+              normalized.device() == grad.device(),
+          op, ": expected normalized of the shape, dtype and device of grad");
+  require(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype) &&
+              rstd.device() == grad.device(),
+          op,
+          ": expected rstd of one element a row, float32 (float64 for float64), on the "
+          "device of grad");
+  check_affine(op, "weight", weight, grad, in.hidden, affine);
   const std::optional<Tensor> w = contiguous(weight, B::kAlignment);
 
-  const auto row = [&](bool needed) {
-    return new_empty(grad, {needed ? in.hidden : 0}, grad.scalar_type());
-  };
+  const auto row = [&](bool needed) { return new_empty(grad, {needed ? in.hidden : 0}, affine); };
   const Tensor dx = new_empty(grad, sizes_of(grad), grad.scalar_type());
   const Tensor dweight = row(need_weight), dbias = row(need_bias);
 
@@ -124,6 +145,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   norm.du = dx.mutable_data_ptr();
   norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
   norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
+  norm.wide_affine = wide_affine;
   norm.dtype = dtype;
 
   // dx = du + scale M(du), in place: M is its own adjoint.

@@ -4,15 +4,18 @@
 STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   // (residual ? x : 0) + scale * Re(FFT2(x)) over the last two dims.
   m.def("fourier_mix(Tensor x, float scale=1.0, bool residual=False) -> Tensor");
-  // LayerNorm(x + scale * Re(FFT2(x))) * weight + bias.
+  // LayerNorm(x + scale * Re(FFT2(x))) * weight + bias; weight and bias have one dtype: that of x,
+  // or with 16-bit x and a weight float32.
   m.def(
       "fused_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale) -> "
       "Tensor");
-  // Also returns what the backward pass reads. Without weight and bias `normalized` is empty.
+  // Also returns what the backward pass reads: the rows before weight and bias, and rstd of each
+  // row.
   m.def(
       "fused_fourier_mix_train(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale)"
       " -> (Tensor y, Tensor normalized, Tensor rstd)");
-  // First-order gradients. dweight and dbias are empty unless needed.
+  // First-order gradients. dweight and dbias have the dtype of weight, or else of grad, and are
+  // empty unless needed.
   m.def(
       "fused_fourier_mix_backward(Tensor grad, Tensor normalized, Tensor rstd, Tensor? weight,"
       " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor "
@@ -29,4 +32,6 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   // Outputs of at least this many bytes use non-temporal stores; setting 0 restores the default.
   m.def("stream_bytes() -> int");
   m.def("set_stream_bytes(int bytes) -> ()");
+  // Frees the tables of all lengths, and the workspace that the calling thread keeps.
+  m.def("clear_caches() -> ()");
 }

@@ -5,14 +5,15 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/util/Exception.h>
 
+#include <cmath>
 #include <exception>
 #include <optional>
 #include <tuple>
 #include <vector>
 
 #include "core/args.h"
+#include "torch/errors.h"
 #include "torch/huge_pages.h"
 
 namespace fnet::binding {
@@ -28,8 +29,8 @@ inline DType dtype_of(const char* op, ScalarType type) {
     case ScalarType::Half: return DType::kFloat16;
     default: break;
   }
-  STD_TORCH_CHECK(false, op, ": expected x of dtype float32, float64, bfloat16 or float16, got ",
-                  torch::headeronly::toString(type));
+  fail(op, ": expected x of dtype float32, float64, bfloat16 or float16, got ",
+       torch::headeronly::toString(type));
 }
 
 // The dtype of statistics and of arithmetic.
@@ -41,19 +42,29 @@ inline std::vector<int64_t> sizes_of(const Tensor& x) {
   return {x.sizes().begin(), x.sizes().end()};
 }
 
-// Uninitialised memory on the device of `like`. The error names the cause because the stable ABI
-// drops the allocator's message.
+inline int64_t element_bytes(ScalarType type) {
+  switch (type) {
+    case ScalarType::Double: return 8;
+    case ScalarType::Float: return 4;
+    case ScalarType::BFloat16:
+    case ScalarType::Half: return 2;
+    default: return 1;
+  }
+}
+
+// Uninitialised memory on the device of `like`.
 inline Tensor new_empty(const Tensor& like, std::vector<int64_t> sizes, ScalarType type) {
   try {
     const Tensor t = torch::stable::new_empty(like, sizes, type);
     if (t.is_cpu()) prefer_huge_pages(t.mutable_data_ptr(), t.numel() * t.element_size());
     return t;
-  } catch (const std::exception& error) {
-    int64_t count = 1;
-    for (const int64_t size : sizes) count *= size;
-    STD_TORCH_CHECK(false, "fnet_kernels: could not allocate ", count, " elements of ",
-                    torch::headeronly::toString(type),
-                    " on the device of x, most likely out of memory: ", error.what());
+  } catch (const std::exception&) {
+    const std::string said = torch_message();
+    require(said.empty(), said);
+    int64_t bytes = element_bytes(type);
+    for (const int64_t size : sizes) bytes *= size;
+    if (like.is_cpu()) fail_out_of_memory(size_t(bytes));
+    fail("CUDA out of memory. Tried to allocate ", bytes, " bytes.");
   }
 }
 
@@ -67,8 +78,10 @@ inline bool is_aligned(const Tensor& t, int64_t alignment) {
 
 // t, or a copy that is contiguous and aligned to `alignment` bytes.
 inline Tensor contiguous(const Tensor& t, int64_t alignment) {
-  const Tensor dense = t.is_contiguous() ? t : torch::stable::contiguous(t);
-  return is_aligned(dense, alignment) ? dense : torch::stable::clone(dense);
+  if (t.is_contiguous() && is_aligned(t, alignment)) return t;
+  Tensor dense = new_empty(t, sizes_of(t), t.scalar_type());
+  torch::stable::copy_(dense, t);
+  return dense;
 }
 inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t, int64_t alignment) {
   return t ? std::optional<Tensor>(contiguous(*t, alignment)) : std::nullopt;
@@ -81,8 +94,7 @@ struct Rows {
   int64_t batch = 1, seq, hidden, batch_stride, row_stride;
 
   Rows(const char* op, const Tensor& given, int64_t alignment = 1) : x(given) {
-    STD_TORCH_CHECK(x.dim() >= 2, op, ": expected x of at least 2 dims [..., seq, hidden], got ",
-                    x.dim());
+    require(x.dim() >= 2, op, ": expected x of at least 2 dims [..., seq, hidden], got ", x.dim());
     const int64_t dims = x.dim();
     seq = x.size(dims - 2);
     hidden = x.size(dims - 1);
@@ -115,16 +127,28 @@ struct Rows {
   }
 };
 
-// Checks an optional row [hidden] against x.
+inline void check_scale(const char* op, double scale) {
+  require(std::isfinite(scale), op, ": expected scale that is finite, got ", scale);
+}
+
+// The dtype of weight and bias: that of x, or float32 if x has 16 bits and weight is float32.
+inline ScalarType affine_type(const std::optional<Tensor>& weight, const Tensor& x) {
+  const ScalarType type = x.scalar_type();
+  const bool narrow = type == ScalarType::BFloat16 || type == ScalarType::Half;
+  const bool wide = narrow && weight && weight->scalar_type() == ScalarType::Float;
+  return wide ? ScalarType::Float : type;
+}
+
+// Checks an optional row [hidden] of dtype `type` against x.
 inline void check_affine(const char* op, const char* name, const std::optional<Tensor>& t,
-                         const Tensor& x, int64_t hidden) {
+                         const Tensor& x, int64_t hidden, ScalarType type) {
   if (!t) return;
-  STD_TORCH_CHECK(t->dim() == 1 && t->size(0) == hidden, op, ": expected ", name, " of shape [",
-                  hidden, "], got ", t->dim(), " dims of ", t->numel(), " elements");
-  STD_TORCH_CHECK(t->scalar_type() == x.scalar_type(), op, ": expected ", name,
-                  " of the dtype of x, ", torch::headeronly::toString(x.scalar_type()), ", got ",
-                  torch::headeronly::toString(t->scalar_type()));
-  STD_TORCH_CHECK(t->device() == x.device(), op, ": expected ", name, " on the device of x");
+  require(t->dim() == 1 && t->size(0) == hidden, op, ": expected ", name, " of shape [", hidden,
+          "], got ", t->dim(), " dims of ", t->numel(), " elements");
+  require(t->scalar_type() == type, op, ": expected ", name, " of the dtype of ",
+          type == x.scalar_type() ? "x, " : "weight, ", torch::headeronly::toString(type), ", got ",
+          torch::headeronly::toString(t->scalar_type()));
+  require(t->device() == x.device(), op, ": expected ", name, " on the device of x");
 }
 
 inline const void* data_or_null(const std::optional<Tensor>& t) {

@@ -4,12 +4,11 @@
 // 4x512x1024.
 #pragma once
 
-#include <torch/headeronly/util/Exception.h>
-
 #include <cstdlib>
 #include <memory>
 #include <utility>
 
+#include "torch/errors.h"
 #include "torch/huge_pages.h"
 
 namespace fnet::binding {
@@ -23,9 +22,7 @@ class Workspace {
     if (block_.bytes >= bytes) return;
     block_ = Block{};  // frees the old block before allocating the new one
     void* data = nullptr;
-    STD_TORCH_CHECK(posix_memalign(&data, kHugePage, bytes) == 0,
-                    "fnet_kernels: out of memory: could not allocate a workspace of ", bytes,
-                    " bytes");
+    if (posix_memalign(&data, kHugePage, bytes) != 0) fail_out_of_memory(bytes);
     block_.data.reset(data);
     block_.bytes = bytes;
     prefer_huge_pages(data, bytes);
@@ -37,6 +34,9 @@ class Workspace {
   Workspace& operator=(const Workspace&) = delete;
 
   void* data() const { return block_.data.get(); }
+
+  // Frees what the calling thread keeps.
+  static void clear() { kept() = Block{}; }
 
  private:
   struct Free {

@@ -15,17 +15,15 @@ namespace {
 
 void check(Status status, const CudaQueue& queue, const MixArgs& args) {
   if (status == Status::kOk) return;
-  STD_TORCH_CHECK(status == Status::kLaunchFailed,
-                  "fourier_mix on CUDA: the kernels rejected shape [", args.batch, ", ", args.seq,
-                  ", ", args.hidden, "] with status ", int(status));
-  STD_TORCH_CHECK(
-      !is_missing_architecture(queue.error),
-      "fourier_mix on CUDA: this build of fnet_kernels has no kernels for this device (",
-      error_text(queue.error),
-      "): build it on this machine, or add the device's compute capability to "
-      "TORCH_CUDA_ARCH_LIST");
-  STD_TORCH_CHECK(false, "fourier_mix on CUDA: a kernel for shape [", args.batch, ", ", args.seq,
-                  ", ", args.hidden, "] was not launched: ", error_text(queue.error));
+  require(status == Status::kLaunchFailed, "fourier_mix on CUDA: the kernels rejected shape [",
+          args.batch, ", ", args.seq, ", ", args.hidden, "] with status ", int(status));
+  require(!is_missing_architecture(queue.error),
+          "fourier_mix on CUDA: this build of fnet_kernels has no kernels for this device (",
+          error_text(queue.error),
+          "): build it on this machine, or add the device's compute capability to "
+          "TORCH_CUDA_ARCH_LIST");
+  fail("fourier_mix on CUDA: a kernel for shape [", args.batch, ", ", args.seq, ", ", args.hidden,
+       "] was not launched: ", error_text(queue.error));
 }
 
 // Whether all shapes take the general path, for tests and comparisons.
@@ -41,8 +39,8 @@ Plan as_forced(Plan plan) {
 }
 
 void set_cuda_path(std::string path) {
-  STD_TORCH_CHECK(path == "auto" || path == "general",
-                  "set_cuda_path: expected auto or general, got ", path);
+  require(path == "auto" || path == "general", "set_cuda_path: expected auto or general, got ",
+          path);
   general_path_only.store(path == "general", std::memory_order_relaxed);
 }
 
@@ -68,6 +66,7 @@ struct CudaHalves {
 
 struct Cuda {
   static constexpr int64_t kAlignment = 16;
+  static constexpr bool kReadsWideAffine = false;
   struct Scope {
     explicit Scope(const Tensor& x) : guard(x.get_device_index()) {}
     torch::stable::accelerator::DeviceGuard guard;
@@ -137,14 +136,15 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fnet_kernels, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
-  m.impl("cuda_plan", TORCH_BOX(&fnet::binding::cuda_plan));
-  m.impl("set_cuda_path", TORCH_BOX(&fnet::binding::set_cuda_path));
+  m.impl("cuda_plan", TORCH_BOX(&Guarded<&fnet::binding::cuda_plan>::call));
+  m.impl("set_cuda_path", TORCH_BOX(&Guarded<&fnet::binding::set_cuda_path>::call));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CUDA, m) {
   using namespace fnet::binding;
-  m.impl("fourier_mix", TORCH_BOX(&fourier_mix<Cuda>));
-  m.impl("fused_fourier_mix", TORCH_BOX(&fused_fourier_mix<Cuda>));
-  m.impl("fused_fourier_mix_train", TORCH_BOX(&fused_fourier_mix_train<Cuda>));
-  m.impl("fused_fourier_mix_backward", TORCH_BOX(&fused_fourier_mix_backward<Cuda>));
+  m.impl("fourier_mix", TORCH_BOX(&Guarded<&fourier_mix<Cuda>>::call));
+  m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cuda>>::call));
+  m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cuda>>::call));
+  m.impl("fused_fourier_mix_backward",
+         TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cuda>>::call));
 }

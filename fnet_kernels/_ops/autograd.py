@@ -1,15 +1,16 @@
-"""Gradients of the fused operators.
+"""Derivatives of the fused operators.
 
 M(x) = Re(FFT2(x)) is self-adjoint: M^T = M. With u = x + scale * M(x), xhat = (u - mean(u)) * rstd
 and y = xhat * weight + bias, the gradient is
 
     g  = grad_y * weight
-    du = rstd * (g - mean(g) - xhat * mean(g * xhat))
+    du = rstd * P(g),  P(g) = g - mean(g) - xhat * mean(g * xhat)
     dx = du + scale * M(du)
 
-One fused operator computes the first-order gradient. Under `create_graph` the same formula is
+One fused operator computes the first-order gradient; if that is differentiated, the formula is
 composed of differentiable operators. xhat and rstd are differentiable outputs of the training
-operator, so derivatives of every order are exact.
+operator, so derivatives of every order are exact. In forward mode the training operator itself is
+composed.
 """
 
 from __future__ import annotations
@@ -20,86 +21,114 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fnet_kernels._ops.derivatives import Reverse, apply_of, register
 from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import mix, transforms_active
+from fnet_kernels._ops.mixing import mix
 
-_train: Callable[..., tuple[Tensor, ...]] = operators.fused_fourier_mix_train.default
+Triple = tuple[Tensor, Tensor, Tensor]
 
-Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, None, None]
-
-
-def setup_train(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    _, weight, bias, _, ctx.scale = inputs
-    y, normalized, rstd = output
-    rows = y if weight is None and bias is None else normalized
-    need_x, need_weight = ctx.needs_input_grad[:2]
-    # Save only what the required gradients read.
-    ctx.save_for_backward(
-        rows if need_x or need_weight else None,
-        rstd if need_x else None,
-        weight if need_x else None,
-    )
-    ctx.set_materialize_grads(False)
+_fused: Callable[..., Tensor] = operators.fused_fourier_mix.default
+_train: Callable[..., Triple] = operators.fused_fourier_mix_train.default
+_backward: Callable[..., Triple] = operators.fused_fourier_mix_backward.default
 
 
-def train_backward(
-    ctx: Any, grad: Tensor | None, grad_normalized: Tensor | None, grad_rstd: Tensor | None
-) -> Gradients:
-    rows, rstd, weight = ctx.saved_tensors
-    if grad_normalized is not None and grad_normalized.numel() == 0:
-        grad_normalized = None  # without weight and bias this output is empty
-    return _gradients(ctx, (grad, grad_normalized, grad_rstd), rows, rstd, weight)
+class _Train(Reverse):
+    """Reverse mode of `fused_fourier_mix_train`."""
 
-
-def _setup_inference(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, weight, bias, ctx.eps, ctx.scale = inputs
-    ctx.save_for_backward(x, weight, bias)
-
-
-def _inference_backward(ctx: Any, grad: Tensor) -> Gradients:
-    # The inference operator saves no rows, so the backward pass recomputes them.
-    x, weight, bias = ctx.saved_tensors
-    y, rows, rstd = _train(x, weight, bias, ctx.eps, ctx.scale)
-    if weight is None and bias is None:
-        rows = y
-    return _gradients(ctx, (grad, None, None), rows, rstd, weight)
-
-
-def _gradients(
-    ctx: Any,
-    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
-    rows: Tensor | None,
-    rstd: Tensor | None,
-    weight: Tensor | None,
-) -> Gradients:
-    """Gradients with respect to (x, weight, bias), from those of (y, normalized rows, rstd)."""
-    need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
-    grad, grad_rows, grad_rstd = grads
-    first_order = (
-        not (torch.is_grad_enabled() or transforms_active())
-        and grad_rows is None
-        and grad_rstd is None
-    )
-    if need_x and first_order and grad is not None:
-        dx, dweight, dbias = operators.fused_fourier_mix_backward(
-            grad, rows, rstd, weight, ctx.scale, need_weight, need_bias
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        scale: float,
+        below: Callable[..., Triple],
+    ) -> Any:
+        y, rows, rstd = below(_train, x, weight, bias, eps, scale)
+        need_x, need_weight, _ = ctx.needs_input_grad[:3]
+        # Save only what the required gradients read. Not y: what follows may overwrite it.
+        ctx.save_for_backward(
+            rows if need_x or need_weight else None,
+            rstd if need_x else None,
+            weight if need_x else None,
         )
-        return dx, dweight if need_weight else None, dbias if need_bias else None, None, None
-    dx = dweight = dbias = None
-    if grad is not None:
-        if need_weight:
-            assert rows is not None
-            dweight = _sum_rows(compute(grad) * compute(rows)).to(grad.dtype)
-        if need_bias:
-            dbias = _sum_rows(compute(grad)).to(grad.dtype)
-    if need_x:
-        assert rows is not None
-        assert rstd is not None
-        dx = _composed_dx(grad, grad_rows, grad_rstd, rows, rstd, weight, ctx.scale)
-    return dx, dweight, dbias, None, None
+        ctx.set_materialize_grads(False)
+        ctx.scale = scale
+        ctx.weight_dtype = None if weight is None else weight.dtype
+        ctx.bias_dtype = None if bias is None else bias.dtype
+        return y, rows, rstd
+
+    @staticmethod
+    def backward(
+        ctx: Any,
+        grad: Tensor | None,
+        grad_rows: Tensor | None = None,
+        grad_rstd: Tensor | None = None,
+    ) -> tuple[Tensor | None, ...]:
+        rows, rstd, weight = ctx.saved_tensors
+        need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
+        dx: Tensor | None = None
+        dweight: Tensor | None = None
+        dbias: Tensor | None = None
+        if need_x and grad is not None and grad_rows is None and grad_rstd is None:
+            # The operator sums in the dtype of weight or grad, which must hold the bias gradient.
+            fuses_bias = need_bias and ctx.bias_dtype in (ctx.weight_dtype, grad.dtype)
+            dx, sums, bias_sums = _backward(
+                grad, rows, rstd, weight, ctx.scale, need_weight, fuses_bias
+            )
+            dweight = sums if need_weight else None
+            dbias = bias_sums.to(ctx.bias_dtype) if fuses_bias else None
+        elif need_x:
+            dx = _input_gradient(grad, grad_rows, grad_rstd, rows, rstd, weight, ctx.scale)
+        if need_weight and dweight is None and grad is not None:
+            dweight = _weight_gradient(grad, rows, ctx.weight_dtype)
+        if need_bias and dbias is None and grad is not None:
+            dbias = _sum_rows(grad, ctx.bias_dtype)
+        return dx, dweight, dbias, None, None, None
 
 
-def _composed_dx(
+def _composed_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> Triple:
+    """The operator `fused_fourier_mix_train`, composed of differentiable operators."""
+    u = mix(compute(x), scale, True)
+    centred = u - u.mean(-1, keepdim=True)
+    rstd = (centred.square().mean(-1, keepdim=True) + eps).rsqrt()
+    rows = y = centred * rstd
+    if weight is not None:
+        y = y * compute(weight)
+    if bias is not None:
+        y = y + compute(bias)
+    return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def composed_backward(
+    grad: Tensor,
+    rows: Tensor,
+    rstd: Tensor,
+    weight: Tensor | None,
+    scale: float,
+    need_weight: bool,
+    need_bias: bool,
+    mapped_axes: int = 0,
+) -> Triple:
+    """The operator `fused_fourier_mix_backward`, composed of differentiable operators.
+
+    With leading `mapped_axes`, the sums keep them, and `weight` broadcasts against `grad`.
+    """
+    dtype = grad.dtype if weight is None else weight.dtype
+    dx = _input_gradient(grad, None, None, rows, rstd, weight, scale)
+    assert dx is not None
+    nothing = grad.new_empty((1,) * mapped_axes + (0,), dtype=dtype)
+    return (
+        dx,
+        _weight_gradient(grad, rows, dtype, mapped_axes) if need_weight else nothing,
+        _sum_rows(grad, dtype, mapped_axes) if need_bias else nothing,
+    )
+
+
+def _input_gradient(
     grad: Tensor | None,
     grad_rows: Tensor | None,
     grad_rstd: Tensor | None,
@@ -107,18 +136,37 @@ def _composed_dx(
     rstd: Tensor,
     weight: Tensor | None,
     scale: float,
-) -> Tensor:
+) -> Tensor | None:
+    """The gradient of x from those of (y, normalized rows, rstd)."""
     xhat = compute(rows)
-    du = torch.zeros_like(xhat)
-    if grad is not None or grad_rows is not None:
-        g = du if grad_rows is None else compute(grad_rows)
-        if grad is not None:
-            g = g + (compute(grad) if weight is None else compute(grad) * compute(weight))
-        centred = g - g.mean(-1, keepdim=True) - xhat * (g * xhat).mean(-1, keepdim=True)
-        du = rstd.unsqueeze(-1) * centred
+    terms = []
+    if grad is not None:
+        terms.append(compute(grad) if weight is None else compute(grad) * compute(weight))
+    if grad_rows is not None:
+        terms.append(compute(grad_rows))
+    du = None
+    if terms:
+        du = rstd.unsqueeze(-1) * _project(sum(terms[1:], terms[0]), xhat)
     if grad_rstd is not None:  # d rstd / du = -rstd^2 * xhat / hidden
-        du = du - (grad_rstd * rstd.square()).unsqueeze(-1) * xhat / rows.shape[-1]
-    return mix(du, scale, True).to(rows.dtype)
+        term = (grad_rstd * rstd.square()).unsqueeze(-1) * xhat / rows.shape[-1]
+        du = -term if du is None else du - term
+    return None if du is None else mix(du, scale, True).to(rows.dtype)
+
+
+def _project(t: Tensor, xhat: Tensor) -> Tensor:
+    """P(t): each row less its mean and its part along `xhat`."""
+    return t - t.mean(-1, keepdim=True) - xhat * (t * xhat).mean(-1, keepdim=True)
+
+
+def _weight_gradient(
+    grad: Tensor, rows: Tensor, dtype: torch.dtype, mapped_axes: int = 0
+) -> Tensor:
+    return _sum_rows(compute(grad) * compute(rows), dtype, mapped_axes)
+
+
+def _sum_rows(t: Tensor, dtype: torch.dtype, mapped_axes: int = 0) -> Tensor:
+    wide = torch.promote_types(t.dtype, torch.float32)
+    return t.sum(tuple(range(mapped_axes, t.dim() - 1)), dtype=wide).to(dtype)
 
 
 def compute(t: Tensor) -> Tensor:
@@ -126,12 +174,11 @@ def compute(t: Tensor) -> Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32))
 
 
-def _sum_rows(t: Tensor) -> Tensor:
-    return t.sum(tuple(range(t.dim() - 1)))
+def _first(function: Callable[..., Triple]) -> Callable[..., Tensor]:
+    return lambda *args: function(*args)[0]
 
 
-for _name, _backward, _setup in (
-    ("fused_fourier_mix", _inference_backward, _setup_inference),
-    ("fused_fourier_mix_train", train_backward, setup_train),
-):
-    torch.library.register_autograd(f"fnet_kernels::{_name}", _backward, setup_context=_setup)
+_apply_train = apply_of(_Train)
+register(_train, _composed_train, _apply_train)
+register(_fused, _first(_composed_train), _first(_apply_train))
+register(_backward, composed_backward)

@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
+import numbers
+import operator
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 
 from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, REBUILD_CUDA
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
+_STRIDED = torch.strided
+_SINGLE = torch.float32
+_16_BITS = (torch.bfloat16, torch.float16)
 _INFINITY = float("inf")
+# Those of numpy are registered as Real.
+_NUMBERS = (float, int, torch.SymFloat, torch.SymInt, numbers.Real)
 
 
-def check_x(op: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{op}: x must be a torch.Tensor, got {_kind(x)}")
-    if x.layout != torch.strided:
-        raise TypeError(f"{op}: x must be a dense (strided) tensor, got {x.layout}")
-    if x.dtype not in DTYPES:
-        names = ", ".join(str(dtype) for dtype in DTYPES)
-        raise TypeError(f"{op}: x must have one of the dtypes {names}; got {x.dtype}")
+def check_x(op: str, x: Tensor) -> Tensor:
+    """Return `x` after checking it; under autocast in at least float32."""
+    check_dense(op, "x", x)
+    dtype = x.dtype
+    if dtype is not _SINGLE and dtype not in DTYPES:
+        raise TypeError(f"{op}: x must have one of the dtypes {_names()}; got {dtype}")
     if x.dim() < 2:
         raise ValueError(
             f"{op}: x must have at least two axes, [..., seq, hidden]; got shape {tuple(x.shape)}"
         )
-    if x.device.type not in _ACCEPTED_DEVICES:
+    if not x.is_cpu and x.device.type not in _ACCEPTED_DEVICES:
         raise no_kernels(op, x.device)
+    if dtype is not _SINGLE and dtype in _16_BITS and autocasting(x):
+        return x.float()
+    return x
+
+
+def check_dense(op: str, name: str, t: Tensor) -> None:
+    if t.layout is _STRIDED and not t.is_nested:
+        return
+    if t.is_nested:
+        raise TypeError(
+            f"{op}: {name} must be a dense (strided) tensor, got a nested tensor: stack sequences"
+            " of one length with torch.stack, or call this for each sequence of t.unbind()"
+        )
+    raise TypeError(
+        f"{op}: {name} must be a dense (strided) tensor, got {t.layout}: convert it with to_dense()"
+    )
+
+
+def overridden(
+    function: Callable[..., Any], names: tuple[str, ...], given: tuple[Any, ...], **options: Any
+) -> Any:
+    """Answer a call in which an argument that must be a tensor, `given`, is none.
+
+    An object with `__torch_function__` answers itself: this is how `torch.fx` records the call.
+    """
+    if has_torch_function(given):
+        return handle_torch_function(function, given, *given, **options)
+    for name, value in zip(names, given, strict=True):
+        if name == "x" and not isinstance(value, Tensor):
+            expected = "a torch.Tensor"
+        elif value is not None and not isinstance(value, Tensor):
+            expected = "a torch.Tensor or None"
+        else:
+            continue
+        raise TypeError(f"{function.__name__}: {name} must be {expected}, got {_kind(value)}")
+    raise AssertionError("every argument is a tensor")
 
 
 def autocasting(x: Tensor) -> bool:
     """Whether `torch.autocast` is enabled on the device of x."""
-    device = x.device.type
+    device = "cpu" if x.is_cpu else x.device.type  # x.device is slow
     return device != "meta" and torch.is_autocast_enabled(device)  # meta has no autocast
 
 
@@ -42,14 +87,30 @@ def no_kernels(op: str, device: torch.device) -> ValueError:
     )
 
 
-def check_vector(op: str, name: str, vector: Tensor, x: Tensor, cast: bool) -> Tensor:
-    """Return `vector`, a weight or bias, after checking it against x.
+def check_affine(
+    op: str, x: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return `weight` and `bias` as the operators take them: in the dtype of x, or both in float32.
 
-    `cast` converts it to the dtype of x; without it, another dtype is an error.
+    The operators take float32 beside 16-bit x only with a weight, which here are ones if need be.
     """
-    if not isinstance(vector, Tensor):
-        raise TypeError(f"{op}: {name} must be a torch.Tensor or None, got {_kind(vector)}")
-    if vector.dim() != 1 or vector.shape[0] != x.shape[-1]:
+    dtype = x.dtype
+    if weight is not None:
+        weight = _check_vector(op, "weight", weight, x, dtype)
+    if bias is not None:
+        bias = _check_vector(op, "bias", bias, x, dtype)
+    if (weight is None or weight.dtype is dtype) and (bias is None or bias.dtype is dtype):
+        return weight, bias
+    if weight is None:
+        assert bias is not None
+        weight = torch.ones_like(bias)
+    return weight.float(), None if bias is None else bias.float()
+
+
+def _check_vector(op: str, name: str, vector: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `vector`, a weight or bias, in the dtype of x or in float32, after checking it."""
+    check_dense(op, name, vector)
+    if vector.dim() != 1 or vector.size(0) != x.size(-1):
         raise ValueError(
             f"{op}: {name} must have shape ({x.shape[-1]},), the hidden size of x with shape"
             f" {tuple(x.shape)}; got shape {tuple(vector.shape)}"
@@ -58,15 +119,17 @@ def check_vector(op: str, name: str, vector: Tensor, x: Tensor, cast: bool) -> T
         raise ValueError(
             f"{op}: {name} must be on the device of x, {x.device}; got {vector.device}"
         )
-    if vector.dtype == x.dtype:
+    given = vector.dtype
+    if given is dtype or (given is _SINGLE and dtype in _16_BITS):
         return vector
-    if cast and vector.dtype in DTYPES:
-        return vector.to(x.dtype)
-    raise TypeError(f"{op}: {name} must have the dtype of x, {x.dtype}; got {vector.dtype}")
+    if given in DTYPES and autocasting(x):
+        return vector.to(dtype)
+    wide = " or torch.float32" if dtype in _16_BITS else ""
+    raise TypeError(f"{op}: {name} must have the dtype of x, {dtype}{wide}; got {given}")
 
 
 def check_number(op: str, name: str, value: float) -> None:
-    if not isinstance(value, (float, int)) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{op}: {name} must be a Python number, got {_kind(value)}")
 
 
@@ -74,6 +137,25 @@ def check_eps(op: str, eps: float) -> None:
     check_number(op, "eps", eps)
     if not 0.0 <= eps < _INFINITY:  # rejects NaN too
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
+
+
+def check_size(op: str, name: str, value: int, least: int = 1) -> int:
+    """Return `value`, any integer, as an int."""
+    if isinstance(value, (bool, Tensor)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{op}: {name} must be an int, got {_kind(value)}")
+    size = operator.index(value)
+    if size < least:
+        raise ValueError(f"{op}: {name} must be at least {least}, got {size}")
+    return size
+
+
+def check_dtype(op: str, dtype: torch.dtype | None) -> None:
+    if dtype is not None and dtype not in DTYPES:
+        raise TypeError(f"{op}: dtype must be None or one of {_names()}; got {dtype}")
+
+
+def _names() -> str:
+    return ", ".join(str(dtype) for dtype in DTYPES)
 
 
 def _kind(value: object) -> str:

@@ -25,10 +25,8 @@ def _fused_fourier_mix(
 def _fused_fourier_mix_train(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    affine = weight is not None or bias is not None
-    normalized = _like(x) if affine else x.new_empty(0)
     rstd = x.new_empty(x.shape[:-1], dtype=torch.promote_types(x.dtype, torch.float32))
-    return _like(x), normalized, rstd
+    return _like(x), _like(x), rstd
 
 
 def _fused_fourier_mix_backward(
@@ -41,8 +39,9 @@ def _fused_fourier_mix_backward(
     need_bias: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     hidden = grad.shape[-1]
-    dweight = grad.new_empty(hidden if need_weight else 0)
-    dbias = grad.new_empty(hidden if need_bias else 0)
+    dtype = grad.dtype if weight is None else weight.dtype
+    dweight = grad.new_empty(hidden if need_weight else 0, dtype=dtype)
+    dbias = grad.new_empty(hidden if need_bias else 0, dtype=dtype)
     return _like(grad), dweight, dbias
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fnet_kernels._ops.autograd import composed_backward
 from fnet_kernels._ops.load import operators
 
 Dims = tuple[int | None, ...]
@@ -52,20 +53,38 @@ def _fused_fourier_mix(info: Any, in_dims: Dims, *args: Any) -> tuple[Tensor, in
 
 def _fused_fourier_mix_train(
     info: Any, in_dims: Dims, *args: Any
-) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     x, *rest = args
     if in_dims[0] is not None and in_dims[1:3] == (None, None):
-        y, normalized, rstd = operators.fused_fourier_mix_train(_to_front(x, in_dims[0]), *rest)
-        affine = rest[0] is not None or rest[1] is not None
-        return (y, normalized, rstd), (0, 0 if affine else None, 0)
-    return _loop(operators.fused_fourier_mix_train, info.batch_size, in_dims, args), (0, 0, 0)
+        results = operators.fused_fourier_mix_train(_to_front(x, in_dims[0]), *rest)
+    else:
+        results = _loop(operators.fused_fourier_mix_train, info.batch_size, in_dims, args)
+    return results, (0, 0, 0)
 
 
 def _fused_fourier_mix_backward(
-    info: Any, in_dims: Dims, *args: Any
+    info: Any,
+    in_dims: Dims,
+    grad: Tensor,
+    rows: Tensor,
+    rstd: Tensor,
+    weight: Tensor | None,
+    scale: float,
+    need_weight: bool,
+    need_bias: bool,
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    # Weight gradients sum over all leading axes, so each mapped slice needs its own call.
-    return _loop(operators.fused_fourier_mix_backward, info.batch_size, in_dims, args), (0, 0, 0)
+    # The operator sums over all leading axes, so it cannot keep the mapped one.
+    def front(t: Tensor, dim: int | None) -> Tensor:
+        return t.unsqueeze(0) if dim is None else t.movedim(dim, 0)
+
+    grad, rows, rstd = map(front, (grad, rows, rstd), in_dims)
+    if weight is not None and in_dims[3] is not None:
+        weight = weight.movedim(in_dims[3], 0)
+        weight = weight.view(-1, *(1,) * (grad.dim() - 2), weight.shape[-1])
+    results = composed_backward(
+        grad, rows, rstd, weight, scale, need_weight, need_bias, mapped_axes=1
+    )
+    return tuple(t.expand(info.batch_size, *t.shape[1:]) for t in results), (0, 0, 0)
 
 
 torch.library.register_vmap("fnet_kernels::fourier_mix", _fourier_mix)

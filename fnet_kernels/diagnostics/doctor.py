@@ -9,7 +9,7 @@ import argparse
 import importlib
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fnet_kernels.diagnostics.tolerances import OURS
@@ -19,8 +19,8 @@ OLDEST_GPU = (8, 0)
 REPORT = "report this output as a bug"
 #: By device type: pairs of an execution path and a shape that takes it.
 SHAPES = {
-    "cpu": (("kernels", (2, 96, 48)), ("general", (2, 37, 48))),
-    "cuda": (("kernels", (2, 128, 64)), ("general", (2, 37, 48))),
+    "cpu": {"kernels": ((2, 96, 48), (3, 1, 5)), "general": ((2, 37, 48),)},
+    "cuda": {"kernels": ((2, 128, 64),), "general": ((2, 37, 48), (3, 1, 5))},
 }
 
 
@@ -101,7 +101,7 @@ def _devices() -> Iterator[Finding]:
     known = requested in ("auto", *available.split(","))
     yield Finding(
         "cpu",
-        f"kernels for {available}; in use: {used}"
+        f"{platform.machine()}, kernels for {available}; in use: {used}"
         + ("" if known else f"; FNET_CPU_ISA={requested} is not available"),
         None if known else f"set FNET_CPU_ISA to auto or one of {available}, or unset it",
     )
@@ -148,19 +148,20 @@ def _self_checks() -> Iterator[Finding]:
     for device in DEVICES:
         if device == "cuda" and (not torch.cuda.is_available() or _too_old()):
             continue
-        for path, shape in SHAPES[device]:
-            yield _self_check(device, path, shape)
+        for path, shapes in SHAPES[device].items():
+            yield _self_check(device, path, shapes)
 
 
-def _self_check(device: str, path: str, shape: tuple[int, ...]) -> Finding:
+def _self_check(device: str, path: str, shapes: Sequence[tuple[int, ...]]) -> Finding:
     from fnet_kernels import explain
 
     name = f"{path} path" if device == "cpu" else f"{path} path on {device}"
     try:
-        taken = explain(shape, device=device).path
-        if taken != path:
-            return Finding(name, f"{shape} takes the path '{taken}'", REPORT)
-        errors = {dtype: _worst_error(shape, dtype, device) for dtype in OURS}
+        for shape in shapes:
+            taken = explain(shape, device=device).path
+            if taken != path:
+                return Finding(name, f"{shape} takes the path '{taken}'", REPORT)
+        errors = {d: _worst(_worst_error(shape, d, device) for shape in shapes) for d in OURS}
     except RuntimeError as error:  # for example: no kernel image for this GPU
         return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_fix())
     wrong = [dtype for dtype, error in errors.items() if not error <= OURS[dtype]]
@@ -197,12 +198,14 @@ def _worst_error(shape: tuple[int, ...], dtype_name: str, device: str) -> float:
 
     ours = results(functional.fused_fourier_mix, dtype)
     expected = results(reference.fused_fourier_mix, torch.float64)
-    errors = [
+    return _worst(
         float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, expected, strict=True)
-    ]
-    return max(
-        errors, key=lambda error: float("inf") if error != error else error
-    )  # NaN counts as infinite
+    )
+
+
+def _worst(errors: Iterable[float]) -> float:
+    """The largest error; NaN counts as infinite."""
+    return max(errors, key=lambda error: float("inf") if error != error else error)
 
 
 def _transformers() -> Finding:

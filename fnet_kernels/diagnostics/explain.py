@@ -31,8 +31,8 @@ class Explanation:
     #: Factors of seq and hidden, in the order in which the kernels apply them; () on other paths.
     seq_radices: tuple[int, ...]
     hidden_radices: tuple[int, ...]
-    #: On a CPU the instruction set ("avx512", "avx2" or "portable") and the number of threads; on a
-    #: GPU its name and how the kernels divide the work.
+    #: On a CPU the instruction set ("avx512", "avx2", "neon_bf16", "neon" or "portable") and the
+    #: number of threads; on a GPU its name and how the kernels divide the work.
     runs_on: str
     #: Bytes that the call allocates besides its results, without torch.fft's scratch memory.
     workspace_bytes: int

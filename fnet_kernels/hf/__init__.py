@@ -10,16 +10,25 @@ Importing this module does not import `transformers`; calling its functions does
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 from torch import nn
+
+_HINT = (
+    "patch_fnet and unpatch_fnet change the model in place and return a report; keep using the"
+    " model"
+)
 
 
 @dataclass(frozen=True)
 class PatchReport:
-    """What `patch_fnet` or `unpatch_fnet` did. `str()` gives a readable summary."""
+    """What `patch_fnet` or `unpatch_fnet` did. `str()` gives a readable summary.
+
+    A report is not a model. Calling it raises a TypeError, and reading an attribute of a model an
+    AttributeError; both say that the model changed in place.
+    """
 
     #: "patched" or "unpatched".
     action: str
@@ -38,6 +47,14 @@ class PatchReport:
             text += f"\n  skipped {name}: {reason}"
         return text
 
+    if not TYPE_CHECKING:  # type checkers report such uses without these
+
+        def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+            raise TypeError(_HINT)
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(f"PatchReport has no attribute {name!r}: {_HINT}")
+
 
 def patch_fnet(model: nn.Module) -> PatchReport:
     """Make the FNet layers of a `transformers` model run the fused operator, in place.
@@ -47,10 +64,15 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     and the keys of `state_dict` do not change. Patching twice has no further effect. Under
     `torch.autocast` a patched layer runs in float32, like the stock layer.
 
-    Skips a layer, with a warning that names the reason, if the fused operator does not compute the
-    same: if the model uses `use_tpu_fourier_optimizations`; if the layer or a module inside it is
-    replaced, subclassed or has another `forward` (hooks of `accelerate` set one: patch before
-    dispatching); or if a module inside it has forward hooks.
+    Each call of a patched layer looks at the layer's LayerNorm. If that is an ordinary
+    `nn.LayerNorm` on the device of the input, the layer runs `fused_fourier_mix`. If it is another
+    class, a subclass or wrapper, hooked, parametrized, offloaded or sharded, the layer runs
+    `fourier_mix` and calls the LayerNorm.
+
+    Skips a layer, with a warning that names the reason, if the model uses
+    `use_tpu_fourier_optimizations`; if the layer or its transform is replaced, subclassed or has
+    another `forward` (hooks of `accelerate` set one: patch before dispatching); or if the transform
+    has hooks.
 
     Args:
         model: any module that contains FNet layers.
@@ -71,37 +93,24 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 2 FNet layers
     """
-    from fnet_kernels.hf._layer import (
-        FusedFNetFourierTransform,
-        is_fused,
-        unsupported_reason,
-    )
+    from fnet_kernels.hf._layer import fuse, is_fused, why_not_fuse
 
-    changed: list[str] = []
-    unchanged: list[str] = []
-    skipped: dict[str, str] = {}
-    for name, layer in _fnet_layers("patch_fnet", model):
-        if is_fused(layer):
-            unchanged.append(name)
-        elif reason := unsupported_reason(layer):
-            skipped[name] = reason
-        else:
-            layer.__class__ = FusedFNetFourierTransform
-            changed.append(name)
-    if skipped:
-        reasons = "; ".join(sorted(set(skipped.values())))
-        warnings.warn(f"patch_fnet: skipped {len(skipped)} FNet layers: {reasons}", stacklevel=2)
-    return PatchReport("patched", tuple(changed), tuple(unchanged), skipped)
+    layers = _fnet_layers("patch_fnet", model)
+    todo = {name: layer for name, layer in layers.items() if not is_fused(layer)}
+    return _change("patched", layers, todo, why_not_fuse, fuse)
 
 
 def unpatch_fnet(model: nn.Module) -> PatchReport:
     """Undo `patch_fnet`, in place and exactly.
 
+    Skips a layer, with a warning, that another program has changed since: one that is subclassed
+    (`fully_shard` does that) or has another `forward`.
+
     Args:
         model: any module that contains FNet layers, patched or not.
 
     Returns:
-        A report of the changed layers.
+        A report of the changed and the skipped layers.
 
     Raises:
         TypeError: `model` is not a module.
@@ -114,32 +123,42 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 0 FNet layers, 2 already unpatched
     """
-    from fnet_kernels.hf._layer import FNetFourierTransform, is_fused
+    from fnet_kernels.hf._layer import is_fused, restore, why_not_restore
 
-    changed: list[str] = []
-    unchanged: list[str] = []
-    for name, layer in _fnet_layers("unpatch_fnet", model):
-        if is_fused(layer):
-            layer.__class__ = FNetFourierTransform
-            changed.append(name)
-        else:
-            unchanged.append(name)
-    return PatchReport("unpatched", tuple(changed), tuple(unchanged))
+    layers = _fnet_layers("unpatch_fnet", model)
+    todo = {name: layer for name, layer in layers.items() if is_fused(layer)}
+    return _change("unpatched", layers, todo, why_not_restore, restore)
 
 
-def _fnet_layers(function: str, model: nn.Module) -> list[tuple[str, Any]]:
-    from fnet_kernels.hf._layer import FNetFourierTransform
+def _fnet_layers(function: str, model: nn.Module) -> dict[str, nn.Module]:
+    from fnet_kernels.hf._layer import is_fnet_layer
 
     if not isinstance(model, nn.Module):
         raise TypeError(f"{function}: model must be a torch.nn.Module, got {type(model).__name__}")
-    layers = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, FNetFourierTransform)
-    ]
+    layers = {name: module for name, module in model.named_modules() if is_fnet_layer(module)}
     if not layers:
         raise ValueError(
             f"{function}: {type(model).__name__} has no FNet layers (transformers'"
             " FNetFourierTransform)"
         )
     return layers
+
+
+def _change(
+    action: str,
+    layers: Mapping[str, nn.Module],
+    todo: Mapping[str, nn.Module],
+    why_not: Callable[[nn.Module], str | None],
+    change: Callable[[nn.Module], None],
+) -> PatchReport:
+    """Change the layers `todo` of `layers`, except those with a reason against it."""
+    skipped = {name: reason for name, layer in todo.items() if (reason := why_not(layer))}
+    changed = tuple(name for name in todo if name not in skipped)
+    for name in changed:
+        change(todo[name])
+    if skipped:
+        function = action.removesuffix("ed") + "_fnet"
+        reasons = "; ".join(sorted(set(skipped.values())))
+        warnings.warn(f"{function}: skipped {len(skipped)} FNet layers: {reasons}", stacklevel=3)
+    unchanged = tuple(name for name in layers if name not in todo)
+    return PatchReport(action, changed, unchanged, skipped)

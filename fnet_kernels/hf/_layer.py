@@ -6,13 +6,17 @@ Patching changes the class of a layer, not its `forward` attribute. Copies, pick
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.modules.module import _has_any_global_hook
 
 from fnet_kernels._ops.checks import autocasting
-from fnet_kernels.functional import fused_fourier_mix
+from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
 try:
     from transformers.models.fnet.modeling_fnet import (
@@ -25,50 +29,133 @@ except ModuleNotFoundError as error:
         "fnet_kernels.hf needs Hugging Face transformers: run `pip install transformers`"
     ) from error
 
-__all__ = [
-    "FNetFourierTransform",
-    "FusedFNetFourierTransform",
-    "is_fused",
-    "unsupported_reason",
-]
+__all__ = ["fuse", "is_fnet_layer", "is_fused", "restore", "why_not_fuse", "why_not_restore"]
+
+#: Parameters that an operator may read without their module. A DTensor holds a shard only.
+_ORDINARY = (Tensor, nn.Parameter, FakeTensor)
+
+
+class OurFourierTransform(FNetBasicFourierTransform):
+    """`FNetBasicFourierTransform` with `fourier_mix`."""
+
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
+        return (fourier_mix(_as_torch_fft(hidden_states)),)
 
 
 class FusedFNetFourierTransform(FNetFourierTransform):
-    """`FNetFourierTransform` with the fused operator. Its submodules still hold the parameters."""
+    """`FNetFourierTransform` with the fused operator. Its submodules still hold the parameters.
+
+    A program may offload, shard, wrap, replace or hook a submodule at any time, also after
+    patching. So each call looks whether the fused operator does what calling the submodules would.
+    Otherwise it calls them.
+    """
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
-        if autocasting(hidden_states):  # autocast casts the input of torch.fft to float32
-            dtype = torch.promote_types(hidden_states.dtype, torch.float32)
-            hidden_states = hidden_states.to(dtype)
-        norm = self.output.LayerNorm
-        return (fused_fourier_mix(hidden_states, norm.weight, norm.bias, norm.eps),)
+        modules: Mapping[str, Any] = self._modules  # faster than attributes of a module
+        output = modules["output"]
+        if (
+            isinstance(hidden_states, Tensor)
+            and _only_runs_forward(modules["self"], OurFourierTransform)
+            and _only_runs_forward(output, FNetBasicOutput)
+            and _only_runs_forward(norm := output._modules["LayerNorm"], nn.LayerNorm)
+            and not _has_any_global_hook()  # type: ignore[no-untyped-call]
+            and norm.normalized_shape == hidden_states.shape[-1:]
+            and _readable(weight := norm.weight, hidden_states)
+            and _readable(bias := norm.bias, hidden_states)
+        ):
+            x = _as_torch_fft(hidden_states)
+            return (fused_fourier_mix(x, weight, bias, norm.eps),)
+        outputs: tuple[Tensor] = super().forward(hidden_states)  # type: ignore[no-untyped-call]
+        return outputs
 
 
-def is_fused(layer: FNetFourierTransform) -> bool:
-    return type(layer) is FusedFNetFourierTransform
+def _as_torch_fft(x: Tensor) -> Tensor:
+    """`x` as autocast passes it to `torch.fft`: in float32 at least."""
+    if isinstance(x, Tensor) and autocasting(x):
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x  # the proxy of a tensor too, of which torch.fx records the calls
 
 
-def unsupported_reason(layer: FNetFourierTransform) -> str | None:
-    """Why the fused operator cannot replace this layer, or None if it can."""
-    if type(layer) is not FNetFourierTransform:
-        return f"its class is {type(layer).__name__}"
-    if "forward" in vars(layer):
-        return "its forward has been replaced"
-    parts = (
-        ("transform", layer.self, FNetBasicFourierTransform),
-        ("output", layer.output, FNetBasicOutput),
-        ("LayerNorm", layer.output.LayerNorm, nn.LayerNorm),
+def _only_runs_forward(module: nn.Module, expected: type[nn.Module]) -> bool:
+    """Whether calling `module` runs `expected.forward` and, global hooks aside, nothing else."""
+    if type(module) is not expected:
+        return False
+    state = module.__dict__
+    return not (
+        "forward" in state
+        or state["_forward_hooks"]
+        or state["_forward_pre_hooks"]
+        or state["_backward_hooks"]
+        or state["_backward_pre_hooks"]
     )
-    for name, part, expected in parts:
-        if type(part) is not expected:
-            return f"its {name} is {type(part).__name__}"
-        if "forward" in vars(part):
-            return f"the forward of its {name} has been replaced"
-        if part._forward_hooks or part._forward_pre_hooks:
-            return f"its {name} has forward hooks, which would no longer run"
-    transform = layer.self.fourier_transform
-    if not isinstance(transform, partial) or transform.func is not torch.fft.fftn:
+
+
+def _readable(parameter: Tensor | None, x: Tensor) -> bool:
+    """Whether an operator on `x` can take `parameter` as it is."""
+    return parameter is None or (type(parameter) in _ORDINARY and parameter.device == x.device)
+
+
+def is_fnet_layer(module: nn.Module) -> bool:
+    """Whether `module` is an FNet layer of `transformers`, patched or not."""
+    return _derives(type(module), FNetFourierTransform)
+
+
+def is_fused(layer: nn.Module) -> bool:
+    """Whether `layer` is patched."""
+    return _derives(type(layer), FusedFNetFourierTransform)
+
+
+def fuse(layer: Any) -> None:
+    """Patch `layer`."""
+    layer.self.__class__ = OurFourierTransform
+    layer.__class__ = FusedFNetFourierTransform
+
+
+def restore(layer: Any) -> None:
+    """Undo `fuse`."""
+    layer.__class__ = type(layer).__base__
+    if _derives(type(layer.self), OurFourierTransform):  # it may have been replaced since
+        layer.self.__class__ = type(layer.self).__base__
+
+
+def why_not_fuse(layer: Any) -> str | None:
+    """Why the operators cannot replace this layer, or None if they can."""
+    if reason := _altered(layer, FNetFourierTransform):
+        return f"its {reason}"
+    if reason := _altered(layer.self, FNetBasicFourierTransform):
+        return f"its transform's {reason}"
+    function = layer.self.fourier_transform
+    if not isinstance(function, partial) or function.func is not torch.fft.fftn:
         return "it does not use torch.fft.fftn (use_tpu_fourier_optimizations)"
-    if transform.args or transform.keywords != {"dim": (1, 2)}:
-        return f"its transform is {transform}"
+    if function.args or function.keywords != {"dim": (1, 2)}:
+        return f"its transform is {function}"
     return None
+
+
+def why_not_restore(layer: Any) -> str | None:
+    """Why `restore` would leave operators of ours in this layer, or None."""
+    if reason := _altered(layer, FusedFNetFourierTransform):
+        return f"its {reason}"
+    if _derives(type(layer.self), OurFourierTransform) and (
+        reason := _altered(layer.self, OurFourierTransform)
+    ):
+        return f"its transform's {reason}"
+    return None
+
+
+def _altered(module: nn.Module, expected: type[nn.Module]) -> str | None:
+    """How `module` differs from a new `expected`, if in its class or its `forward`."""
+    if _name(type(module)) != _name(expected):
+        return f"class is {type(module).__name__}"
+    if "forward" in vars(module):
+        return "forward has been replaced"
+    return None
+
+
+def _derives(cls: type, base: type) -> bool:
+    return any(_name(ancestor) == _name(base) for ancestor in cls.__mro__)
+
+
+def _name(cls: type) -> tuple[str, str]:
+    """What stays the same when a module is reloaded, which makes each class anew."""
+    return cls.__module__, cls.__qualname__

@@ -1,4 +1,4 @@
-"""The benchmark harness: contestants compute the same thing, and what is missed says so."""
+"""The benchmark harness: results are checked, times are interleaved, missed targets are shown."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from bench import shapes
-from bench.bars import command as bars
-from bench.bars.bar import Bar
-from bench.bars.report import ROOMS, Report
 from bench.contestants import registry as contestants
 from bench.contestants import transforms
 from bench.contestants.streaming import STREAMING
 from bench.measure import machine, memory, timing
+from bench.targets import command as targets
+from bench.targets.report import BOUNDS, TargetReport
+from bench.targets.target import Target
 from fnet_kernels import reference
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing, interleave
@@ -27,7 +27,7 @@ from python_tests.helpers.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
-def settings_come_back() -> Iterator[None]:
+def restore_settings() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -39,11 +39,11 @@ COPY = next(c for c in EAGER if c.name == "copy")
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 12), (1, 7, 10), (3, 6, 9), (2, 5, 7), (1, 1, 2)])
-def test_every_eager_contestant_is_right(shape: shapes.Shape) -> None:
+def test_eager_contestants_are_correct(shape: shapes.Shape) -> None:
     present, absent = timing.ready(EAGER, timing.Problem.random(shape))
     assert {"fftn", "rfft2 + mirror", "fold", "copy"} <= present.keys()
     assert present.keys() | absent.keys() == {c.name for c in EAGER}
-    assert all(absent.values()), "an absence has a reason"
+    assert all(absent.values()), "every absence has a reason"
 
 
 def test_a_wrong_contestant_stops_the_run() -> None:
@@ -55,19 +55,19 @@ def test_a_wrong_contestant_stops_the_run() -> None:
         timing.ready([contestant], timing.Problem.random((2, 8, 12)))
 
 
-def test_an_instruction_set_that_is_not_here_is_absent() -> None:
+def test_a_missing_instruction_set_is_absent() -> None:
     _, absent = timing.ready([contestants.ours("sse9")], timing.Problem.random((1, 4, 4)))
     assert contestants.isas()[0] in absent["ours sse9"]
 
 
-def test_step_gives_the_gradients() -> None:
+def test_step_returns_the_gradients() -> None:
     problem = timing.Problem.random((2, 6, 8))
     grads = problem.step(reference.fused_fourier_mix)()
     for found, expected in zip(problem.step(transforms.folded)(), grads, strict=True):
         torch.testing.assert_close(found, expected)
 
 
-def test_interleave_runs_each_once_a_round() -> None:
+def test_interleave_runs_each_call_once_per_round() -> None:
     log: list[str] = []
     parts: list[float] = []
     times = interleave(
@@ -100,23 +100,23 @@ def test_ratios_are_taken_within_rounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bar", "measured", "kept"),
+    ("target", "measured", "met"),
     [
-        (Bar("at least", 5, True), 5.0, True),
-        (Bar("at least", 5, True), 4.99, False),
-        (Bar("at most", 0.5, False), 0.5, True),
-        (Bar("at most", 0.5, False), 0.51, False),
-        (Bar("at most", 0.5, False), float("nan"), False),
+        (Target("at least", 5, True), 5.0, True),
+        (Target("at least", 5, True), 4.99, False),
+        (Target("at most", 0.5, False), 0.5, True),
+        (Target("at most", 0.5, False), 0.51, False),
+        (Target("at most", 0.5, False), float("nan"), False),
     ],
 )
-def test_a_missed_bar_fails(bar: Bar, measured: float, kept: bool) -> None:
-    verdict = bar.verdict((0.0, measured, 9.0), shape="1x2x3")
-    assert verdict["pass"] is kept
-    assert verdict["shape"] == "1x2x3"
+def test_a_ratio_is_checked_against_its_target(target: Target, measured: float, met: bool) -> None:
+    result = target.check((0.0, measured, 9.0), shape="1x2x3")
+    assert result["met"] is met
+    assert result["shape"] == "1x2x3"
 
 
-def test_the_bars_are_those_of_the_design() -> None:
-    limits = {bar.name: str(bar) for bar in bars.PROMISES}
+def test_the_cpu_targets() -> None:
+    limits = {target.name: str(target) for target in targets.TARGETS}
     assert limits == {
         "forward fp32: formula / ours": ">= 6",
         "forward fp32: best torch / ours": ">= 3",
@@ -129,25 +129,25 @@ def test_the_bars_are_those_of_the_design() -> None:
     }
 
 
-def test_a_missed_bar_shows_the_room_that_the_machine_leaves() -> None:
-    report = Report(bars.PROMISES, ["avx2"])
+def test_a_missed_target_shows_its_bounds() -> None:
+    report = TargetReport(targets.TARGETS, ["avx2"])
     seconds = {"fftn": 12.0, "ours avx2": 4.0, "layer_norm(x + x)": 3.0}
     seconds |= {"copy": 2.0, "streaming copy": 1.5}
     times = {name: Timing((s, s)) for name, s in seconds.items()}
-    report.faster(bars.FORMULA, times, "fftn", "1x2x3")
-    report.faster(bars.STEP, times, "fftn", "1x2x3")
-    beyond, within = report.verdicts
-    assert beyond["room"] == {ROOMS[0]: 8.0, ROOMS[1]: 4.0}
-    assert (beyond["measured"], beyond["pass"], beyond["reachable"]) == (3.0, False, False)
-    assert (within["pass"], within["reachable"]) == (False, True), "4 is as good as the floor"
+    report.check_speedup(targets.FORMULA, times, "fftn", "1x2x3")
+    report.check_speedup(targets.STEP, times, "fftn", "1x2x3")
+    beyond, within = report.results
+    assert beyond["bounds"] == {BOUNDS[0]: 8.0, BOUNDS[1]: 4.0}
+    assert (beyond["measured"], beyond["met"], beyond["reachable"]) == (3.0, False, False)
+    assert (within["met"], within["reachable"]) == (False, True), "4 is exactly the bound"
     text = report.summary()
-    assert "3.00 FAIL, out of reach" in text
+    assert "3.00 MISSED, out of reach" in text
     assert "8.00" in text
-    assert f"not measured: {bars.MEMORY.name}" in text
-    assert not report.kept
+    assert f"not measured: {targets.MEMORY.name}" in text
+    assert not report.all_met
 
 
-def test_who_fails_while_it_is_timed_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_during_timing_is_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter(range(99))
 
     def fails_later(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -160,7 +160,7 @@ def test_who_fails_while_it_is_timed_is_absent(monkeypatch: pytest.MonkeyPatch) 
     problem = timing.Problem.random((2, 8, 12))
     entries, absent = timing.ready([COPY, later, at_once], problem)
     assert absent == {"at once": "no such thing"}
-    times = timing.time_all(entries, problem.forward, 0, least=4, absent=absent)
+    times = timing.time_all(entries, problem.forward, 0, minimum=4, absent=absent)
     assert absent.pop("later") == "out of memory"
     assert {name: len(t.seconds) for name, t in times.items()} == {COPY.name: 4}
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -172,53 +172,53 @@ def fails_now(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_copies_copy_into_memory_that_is_there(threads: int) -> None:
+def test_copies_rotate_through_allocated_memory(threads: int) -> None:
     torch.set_num_threads(threads)
     problem = timing.Problem.random((3, 5, 7))
     copies = [COPY, STREAMING]
     present, absent = timing.ready(copies, problem)
-    assert all("make core" in why or "no streaming stores" in why for why in absent.values())
+    assert all("make core" in why or "no non-temporal stores" in why for why in absent.values())
     for _, function in present.values():
         found = [function(problem.x, problem.weight, problem.bias) for _ in range(17)]
         assert all(torch.equal(y, problem.x) for y in found)
         assert len({y.data_ptr() for y in found}) == 16
 
 
-FASTER = (bars.FORMULA, bars.TORCH, bars.BACKWARD, bars.STEP)
+SPEEDUPS = (targets.FORMULA, targets.TORCH, targets.BACKWARD, targets.STEP)
 
 
-def test_bars_end_to_end(
+def test_targets_end_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     absent = dataclasses.replace(EAGER[-1], name="nobody", make=contestants.ours("sse9").make)
     ratios = {"2x16x24": {"ours a": 0.1, "ours b": 0.6, "formula a": 3.0}}
-    monkeypatch.setattr(bars, "BARS", [(2, 16, 24)])
-    monkeypatch.setattr(bars, "BATCH_ONE", (1, 32, 24))
-    monkeypatch.setattr(bars, "FIELD", [*EAGER, absent])
-    # the real ones would stay with pytest
-    monkeypatch.setattr(bars, "pages", lambda mode: True)
-    monkeypatch.setattr(bars, "huge", lambda: False)
+    monkeypatch.setattr(targets, "TARGET_SHAPES", [(2, 16, 24)])
+    monkeypatch.setattr(targets, "BATCH_ONE", (1, 32, 24))
+    monkeypatch.setattr(targets, "FIELD", [*EAGER, absent])
+    # The real functions would change the whole pytest process.
+    monkeypatch.setattr(targets, "pages", lambda mode: True)
+    monkeypatch.setattr(targets, "huge", lambda: False)
     monkeypatch.setattr(memory, "measure", lambda threads: ratios)
-    words = ["bars.py", "--seconds", "0", "--patience", "0", "--strict", "--out", str(tmp_path)]
+    words = ["targets", "--seconds", "0", "--patience", "0", "--strict", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", words)
-    assert bars.main() == 1, "with --strict: 0.6 of x is over the memory bar"
+    assert targets.main() == 1, "--strict: 0.6 of x misses the memory target"
 
     said = capsys.readouterr().out
     assert "absent: nobody: this CPU runs" in said
-    row = next(line for line in said.splitlines() if line.startswith(bars.MEMORY.name))
-    assert "0.60 FAIL" in row
-    found = json.loads((tmp_path / f"{machine.slug()}-bars.json").read_text())
-    assert {v["bar"] for v in found["bars"]} == {bar.name for bar in bars.PROMISES}
+    row = next(line for line in said.splitlines() if line.startswith(targets.MEMORY.name))
+    assert "0.60 MISSED" in row
+    found = json.loads((tmp_path / f"{machine.slug()}-targets.json").read_text())
+    assert {v["target"] for v in found["targets"]} == {target.name for target in targets.TARGETS}
     assert found["memory"] == ratios
     assert found["machine"]["threads"] == 2
     assert found["machine"]["versions"]["torch"] == torch.__version__
     copy = found["times"]["forward fp32 2x16x24"]["copy"]
     assert 0 < copy["q1_ms"] <= copy["median_ms"] <= copy["q3_ms"]
-    assert copy["rounds"] == 7  # the least, for --seconds 0
+    assert copy["rounds"] == 7  # the minimum, for --seconds 0
     assert found["machine"]["wall_seconds"] >= 0
     assert found["machine"]["huge_pages"] is False
-    for bar in found["bars"]:
-        assert ("room" in bar) == (bar["bar"] in {b.name for b in FASTER}), bar
+    for result in found["targets"]:
+        assert ("bounds" in result) == (result["target"] in {t.name for t in SPEEDUPS}), result
 
 
 MEASURED = """
@@ -232,16 +232,16 @@ def call():
     scratch = torch.ones(16 * MIB, dtype=torch.uint8)
     del scratch
     return torch.ones(8 * MIB, dtype=torch.uint8), torch.ones(4 * MIB, dtype=torch.uint8)
-def hoard():
+def keep():
     kept.append(torch.ones(6 * MIB, dtype=torch.uint8))
     return torch.ones(8 * MIB, dtype=torch.uint8)
 extra(call)
-print(extra(call) / MIB, extra(hoard) / MIB)
+print(extra(call) / MIB, extra(keep) / MIB)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory.py reads /proc")
-def test_extra_memory_is_what_the_result_does_not_hold() -> None:
+def test_extra_memory_excludes_the_result() -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEASURED],
         cwd=ROOT,
@@ -250,9 +250,9 @@ def test_extra_memory_is_what_the_result_does_not_hold() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    transient, hoarded = map(float, done.stdout.split())
-    assert transient == pytest.approx(16 - 12, abs=0.6)  # the peak is 16, and 12 are handed out
-    assert hoarded == pytest.approx(6, abs=0.6)
+    transient, kept = map(float, done.stdout.split())
+    assert transient == pytest.approx(16 - 12, abs=0.6)  # the peak is 16, the result 12
+    assert kept == pytest.approx(6, abs=0.6)
 
 
 def test_slug_is_a_file_name() -> None:
@@ -260,7 +260,7 @@ def test_slug_is_a_file_name() -> None:
     assert any(character.isdigit() for character in machine.slug()) or not Path("/proc").exists()
 
 
-def test_table_refuses_a_ragged_row() -> None:
+def test_table_rejects_a_ragged_row() -> None:
     assert table(["a", "b"], [["long", "1"]]) == "a     b\n-------\nlong  1"
     with pytest.raises(ValueError, match="expected 2 cells, got 1"):
         table(["a", "b"], [["x"]])

@@ -1,4 +1,4 @@
-"""`python -m bench`, on tiny shapes: files, absences, refusals, wrong results."""
+"""`python -m bench` on tiny shapes: files, absences, bad arguments, wrong results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MINE = f"ours {torch.ops.fnet_kernels.cpu_isa()}"
 
 @pytest.fixture(autouse=True)
 def eager_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Compiling takes longer than all that is tested here; two threads wait for a busy core."""
+    """Compiling would take too long. One thread avoids waiting for a busy core."""
     monkeypatch.setattr(study, "CONTESTANTS", EAGER)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -112,30 +112,28 @@ def test_a_wrong_contestant_stops_the_run(
     monkeypatch.setattr(study, "CONTESTANTS", [*EAGER, wrong])
     assert bench(tmp_path) == 1
     assert "a result is wrong: wrong: relative error" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir()), "nothing is reported"
+    assert not list(tmp_path.iterdir()), "no report is written"
 
 
-def test_what_cannot_be_used_is_one_line(
+def test_bad_arguments_give_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert bench(tmp_path, "--device", "cuda") == 2
-    assert capsys.readouterr().err == (
-        "bench: error: --device cuda: torch sees no CUDA device here\n"
-    )
+    assert capsys.readouterr().err == ("bench: error: --device cuda: torch finds no CUDA device\n")
     (tmp_path / "file").touch()
     assert bench(tmp_path / "file") == 2
     assert "--out: " in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         bench(tmp_path, shapes="8x512")
     assert end.value.code == 2
-    assert "'8x512' is no shape" in capsys.readouterr().err
+    assert "'8x512': expected batch x seq x hidden" in capsys.readouterr().err
 
 
 def test_shapes() -> None:
     assert shapes.parse(" 8x512x768,1x7x12,8x512x768") == [(8, 512, 768), (1, 7, 12)]
     for bad in ("", "8x512", "8x0x768", "axbxc", "8x-1x768"):
-        with pytest.raises(ValueError, match="is no shape"):
+        with pytest.raises(ValueError, match="expected batch x seq x hidden"):
             shapes.parse(bad)
     sweep = shapes.equal_tokens(16384)
     assert [seq for _, seq, _ in sweep] == list(shapes.LENGTHS)
@@ -150,7 +148,7 @@ def test_a_missing_library_is_absent_with_its_name(monkeypatch: pytest.MonkeyPat
     assert absent == {"FFTW": "pyfftw is not installed"}
 
 
-def test_matrices_that_do_not_fit_are_absent() -> None:
+def test_too_large_matrices_are_absent() -> None:
     matmul = next(c for c in EAGER if c.name == "matmul fp32")
     with pytest.raises(contestants.Absent, match=r"would take 19\.5 GiB"):
         matmul.build(Setting((1, 51200, 1024)))
@@ -162,43 +160,43 @@ def row(contestant: str, role: str, over_ours: float, rounds: int = 7) -> Row:
     return Row("sublayer", *size, contestant, role, *times)
 
 
-def test_a_shape_that_loses_says_so() -> None:
+def test_slower_shapes_are_marked() -> None:
     rows = [row("ours", "ours", 1.0), row("fftn", "formula", 1.5), row("copy", "floor", 0.2)]
     assert "best other is fftn, 1.50x: ours is faster" in tables(Study(rows))
     rows.append(row("quick", "library", 0.9, rounds=3))
     text = tables(Study(rows))
-    assert "best other is quick, 0.90x: OURS LOSES" in text
+    assert "best other is quick, 0.90x: OURS IS SLOWER" in text
     line = next(line for line in text.splitlines() if line.startswith("quick"))
     assert line.split() == ["quick", "~2", "0.90x!"]
 
 
-def test_one_that_is_slow_runs_once() -> None:
+def test_a_very_slow_contestant_runs_once() -> None:
     problem = timing.Problem.random((1, 4, 4))
     entries, _ = timing.ready([COPY, NO_MIXING], problem)
-    clock = iter([9.0, 9.0, 0.1])  # the first is slow cold and warm, the second is not
+    clock = iter([9.0, 9.0, 0.1])  # the first is slow, cold and warm; the second is fast
 
-    def patient(call: Any) -> float:
+    def fake_seconds(call: Any) -> float:
         call()
         return next(clock, 0.1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timing, "wall_seconds", patient)
-        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, least=3)
+        patch.setattr(timing, "wall_seconds", fake_seconds)
+        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, minimum=3)
     slow, quick = times.values()
-    assert slow == Timing((9.0,)), "longer than the longest: once"
+    assert slow == Timing((9.0,)), "longer than `longest`: one call"
     assert len(quick.seconds) == 3
 
 
-def test_one_that_is_slow_but_not_the_longest_runs_a_few_times() -> None:
+def test_a_slow_contestant_runs_a_few_times() -> None:
     problem = timing.Problem.random((1, 4, 4))
     entries, _ = timing.ready([COPY], problem)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "wall_seconds", lambda call: 2.0)
-        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, least=9)
+        times = timing.time_all(entries, problem.forward, 0, patience=1.0, longest=5.0, minimum=9)
     assert [len(t.seconds) for t in times.values()] == [timing.SELDOM]
 
 
-def test_a_peak_below_nothing_is_written_and_not_drawn(
+def test_a_negative_peak_is_written_but_not_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def peaks(shape: Any, dtype: str, direction: str, names: list[str], threads: int) -> Any:
@@ -211,7 +209,7 @@ def test_a_peak_below_nothing_is_written_and_not_drawn(
     assert (tmp_path / "bench_attention.png").exists()
 
 
-def test_nothing_is_dropped_without_a_word(
+def test_every_absence_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_memory(setting: Setting) -> Any:
@@ -236,26 +234,26 @@ def test_nothing_is_dropped_without_a_word(
     assert layers == {"2x6x8", "1x9x8"}
 
 
-def test_matrix_products_differ_in_every_dtype() -> None:
+def test_matrix_products_compute_in_their_own_dtypes() -> None:
     x = torch.randn(2, 32, 48, dtype=torch.bfloat16)
     one, zero = torch.ones(48, dtype=x.dtype), torch.zeros(48, dtype=x.dtype)
     setting = Setting((2, 32, 48), torch.bfloat16)
     made = [c.build(setting) for c in EAGER if c.role == "matmul"]
     assert [m.dtype for m in made] == [torch.float32, torch.bfloat16]  # type: ignore[attr-defined]
-    wide, narrow = (m(x, one, zero) for m in made)
-    assert not torch.equal(wide, narrow)
+    in_float32, in_bfloat16 = (m(x, one, zero) for m in made)
+    assert not torch.equal(in_float32, in_bfloat16)
 
 
-def test_awkward_shapes_stand_apart() -> None:
+def test_awkward_shapes_have_their_own_tables() -> None:
     assert all(map(shapes.is_awkward, shapes.AWKWARD))
-    assert not any(map(shapes.is_awkward, [*shapes.BARS, *shapes.equal_tokens(16384)]))
+    assert not any(map(shapes.is_awkward, [*shapes.TARGET_SHAPES, *shapes.equal_tokens(16384)]))
     regular = dataclasses.replace(row("ours", "ours", 1.0), shape="8x512x768", batch=8, seq=512)
     text = tables(Study([dataclasses.replace(regular, hidden=768), row("ours", "ours", 1.0)]))
     heads = [line.split() for line in text.splitlines() if line.startswith("sublayer")]
     assert heads == [["sublayer", "8x512x768"], ["sublayer", "1x4x4"]]
 
 
-def test_x_is_never_the_same_memory_twice_in_a_row() -> None:
+def test_calls_rotate_through_the_copies_of_x() -> None:
     seen: list[int] = []
 
     def spy(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -275,7 +273,7 @@ def test_x_is_never_the_same_memory_twice_in_a_row() -> None:
     assert seen[0] != seen[1]
 
 
-def test_backward_alone_gives_the_gradients_of_step() -> None:
+def test_backward_returns_the_gradients_of_step() -> None:
     problem = timing.Problem.random((2, 6, 8))
     attention = contestants.attention_form(Setting((2, 6, 8)))
     backward = problem.backward(attention)
@@ -283,10 +281,10 @@ def test_backward_alone_gives_the_gradients_of_step() -> None:
     grads = backward()
     assert len(grads) == 3 + len(list(attention.parameters()))  # type: ignore[attr-defined]
     torch.testing.assert_close(grads, problem.step(attention)())
-    assert grads[1] is None, "its LayerNorm is its own"
+    assert grads[1] is None, "attention has its own LayerNorm"
 
 
-def test_the_papers_tables_are_those_of_the_paper() -> None:
+def test_the_tables_of_the_paper() -> None:
     lines = [line.split() for line in paper.tables().splitlines()]
     assert ["FNet,", "Base", "11", "8", "12.4x", "9.5x"] in lines
     assert ["self-attention,", "Large", "404", "212", "1.0x", "1.0x"] in lines

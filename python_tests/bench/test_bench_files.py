@@ -1,4 +1,4 @@
-"""What stands beside the benchmarks: the regression gate, the counts, the recording."""
+"""The regression gate, the instruction counts and the recording of results."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bench.regression import gate
 from python_tests.helpers.paths import ROOT
 
 
-def test_the_gate_takes_the_quietest_part_of_the_rounds() -> None:
+def test_the_gate_takes_the_minimum_over_blocks() -> None:
     rival = [1.0] * (gate.BLOCKS * 5)
     noisy = [9.0] * 5 + [1.5] * 5 + [1.6] * 5
-    assert gate.least_ratio(noisy, rival) == 1.5
-    assert gate.least_ratio([2 * t for t in noisy], rival) == 3.0
+    assert gate.min_ratio(noisy, rival) == 1.5
+    assert gate.min_ratio([2 * t for t in noisy], rival) == 3.0
     with pytest.raises(ValueError, match="zip"):
-        gate.least_ratio(noisy, rival[1:])
+        gate.min_ratio(noisy, rival[1:])
 
 
-def test_the_gate_stands_between_noise_and_half_the_speed(tmp_path: Path) -> None:
+def test_the_limit_lies_between_noise_and_half_the_speed(tmp_path: Path) -> None:
     case, file = gate.CASES[0], tmp_path / "reference.json"
     gate.record({("avx2", str(case)): 1.5}, file)
     limit = gate.limit(case, "avx2", file)
@@ -38,13 +38,13 @@ def test_the_gate_stands_between_noise_and_half_the_speed(tmp_path: Path) -> Non
     assert gate.limit(case, "sse9", file) is None
 
 
-def test_twice_as_slow_is_twice_as_slow() -> None:
+def test_twice_as_slow_doubles_the_time() -> None:
     start = time.perf_counter()
     assert gate.twice_as_slow(lambda: time.sleep(0.02) or "result")() == "result"
     assert time.perf_counter() - start >= 0.04
 
 
-def test_the_gate_knows_a_dozen_cases() -> None:
+def test_every_record_has_all_cases() -> None:
     names = {str(case) for case in gate.CASES}
     assert len(names) == 12
     for isa, machines in json.loads(gate.REFERENCE.read_text()).items():
@@ -52,7 +52,7 @@ def test_the_gate_knows_a_dozen_cases() -> None:
             assert entry["ratios"].keys() == names, (isa, name)
 
 
-def test_counts_are_read_in_the_order_of_the_dumps(tmp_path: Path) -> None:
+def test_counts_follow_the_order_of_the_dumps(tmp_path: Path) -> None:
     for number, total in ((10, 3), (2, 2), (1, 1)):
         (tmp_path / f"out.{number}").write_text(f"events: Ir\nsummary: {total}\n")
     (tmp_path / "out").write_text("totals: 99\n")
@@ -68,18 +68,18 @@ def count(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return instructions.main()
 
 
-def test_a_limit_without_valgrind_does_not_pass(
+def test_a_limit_without_valgrind_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(instructions.shutil, "which", lambda name: None)
     known = str(ROOT / "bench" / "results" / "instructions-avx2.json")
-    assert count(monkeypatch) == 0, "nothing was asked for"
-    assert count(monkeypatch, "--against", known, "--most", "2") == 2
-    assert count(monkeypatch, "--against", known, "--most", "2", "--if-available") == 0
+    assert count(monkeypatch) == 0, "no limit was given"
+    assert count(monkeypatch, "--against", known, "--max-growth", "2") == 2
+    assert count(monkeypatch, "--against", known, "--max-growth", "2", "--if-available") == 0
     assert capsys.readouterr().out.count("absent: instruction counts: valgrind") == 3
 
 
-def test_counts_are_held_against_those_of_the_same_compiler(
+def test_counts_are_compared_only_for_the_same_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(instructions, "facts", lambda: {"compiler": "GCC 12"})
@@ -92,10 +92,10 @@ def test_counts_are_held_against_those_of_the_same_compiler(
         ("GCC 13", {"a": 100, "b": 100}, 2),
     ):
         before.write_text(json.dumps({"compiler": compiler, "instructions": counts}))
-        words = ("--against", str(before), "--most", "2")
+        words = ("--against", str(before), "--max-growth", "2")
         assert count(monkeypatch, *words, "--out", str(tmp_path / "now.json")) == status
     assert count(monkeypatch, *words, "--if-available") == 0
-    assert "not held: GCC 13 there, GCC 12 here" in capsys.readouterr().out
+    assert "not compared: built by GCC 12, recorded with GCC 13" in capsys.readouterr().out
     assert json.loads((tmp_path / "now.json").read_text())["compiler"] == "GCC 12"
 
 
@@ -103,25 +103,25 @@ def test_the_compiler_is_read_from_the_extension() -> None:
     assert re.search(r"GCC|clang", instructions.compiler())
 
 
-def test_what_is_recorded_fits_in_half_an_hour(
+def test_recording_fits_in_half_an_hour(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = record.steps()
     assert sum(step.minutes for step in steps) <= 30
-    monkeypatch.setattr(sys, "argv", ["record.py", "--dry-run", "--only", "bars,passes"])
+    monkeypatch.setattr(sys, "argv", ["record.py", "--dry-run", "--only", "targets,passes"])
     assert record.main() == 0
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "bars",
+        "targets",
         "passes",
     ]
-    for step in steps:  # every word is one that the command knows
+    for step in steps:  # the command accepts every argument
         if step.words[:2] == ("-m", "bench"):
             parser = argparse.ArgumentParser()
             command.add_arguments(parser)
             parser.parse_args(step.words[2:])
 
 
-def test_a_step_that_cannot_end_in_time_does_not_begin(
+def test_a_step_that_cannot_end_in_time_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = record.Step("quick", 0.0, ("-c", "raise SystemExit(3)"))
@@ -131,5 +131,5 @@ def test_a_step_that_cannot_end_in_time_does_not_begin(
     assert record.main() == 1
     (file,) = tmp_path.iterdir()
     found = json.loads(file.read_text())["steps"]
-    assert found["long"]["status"].startswith("not begun")
+    assert found["long"]["status"].startswith("skipped")
     assert found["quick"]["status"] == "exit status 3"

@@ -1,4 +1,4 @@
-"""Contestants that exist for CUDA, as far as a CPU can tell; the truth that results are held to."""
+"""Contestants for CUDA, as far as a CPU can test them, and the check of results."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def row(contestant: str, role: str, seq: int, ms: float, over_ours: float) -> Ro
     return Row("sublayer", *size, contestant, role, 5, ms, ms, ms, *(over_ours,) * 3, 0.5, ms)
 
 
-def test_self_attention_by_one_kernel_alone() -> None:
-    """On a CPU torch has a flash kernel, and refuses the others."""
+def test_self_attention_with_a_single_kernel() -> None:
+    """On CPUs torch has a flash kernel and rejects the others."""
     everywhere = [dataclasses.replace(c, devices=("cpu",)) for c in CONTESTANTS]
     kernels = [c for c in everywhere if c.role == "attention"]
     problem = timing.Problem.random((2, 16, 128))
     entries, absent = timing.ready(kernels, problem)
     assert len(entries) == 4
-    times = timing.time_all(entries, problem.forward, 0, least=1, absent=absent)
+    times = timing.time_all(entries, problem.forward, 0, minimum=1, absent=absent)
     assert times.keys() == {"self-attention", "self-attention, flash"}
     assert absent.keys() == {"self-attention, cuDNN", "self-attention, memory-efficient"}
     plain, flash = (entries[name][1] for name in times)
@@ -47,21 +47,21 @@ def test_self_attention_by_one_kernel_alone() -> None:
     torch.testing.assert_close(flash(*inputs), plain(*inputs))
 
 
-def test_our_path_is_chosen_before_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_path_is_set_before_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     build = SimpleNamespace(set_cpu_isa=said.append)
     monkeypatch.setattr(contestants, "operators", build)
     monkeypatch.setattr(contestants, "DEVICES", ("cpu",))
     with pytest.raises(Absent):
         AROUND_CUFFT.build(ON_CUDA)
-    contestants.hold()
-    assert said == ["auto"], "a build that knows no paths is asked for none"
+    contestants.pin()
+    assert said == ["auto"], "a build without CUDA has no path to set"
 
     build.set_cuda_path = said.append
     monkeypatch.setattr(contestants, "DEVICES", ("cpu", "cuda"))
     assert AROUND_CUFFT.build(ON_CUDA) is contestants._fused
     ours = [c for c in (*CONTESTANTS, *LAYERS) if c.role == "ours" or c.name == "layer: ours"]
-    assert len(ours) == 7
+    assert len(ours) == 8
     for contestant in ours:
         said.clear()
         assert contestant.before is not None
@@ -78,7 +78,7 @@ def test_the_path_around_cufft_is_neither_ours_nor_a_rival() -> None:
     assert next(line for line in text.splitlines() if line.startswith("ours, cuFFT")).endswith("x")
 
 
-def test_self_attention_is_drawn_by_its_fastest_kernel(
+def test_plots_show_the_fastest_attention_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -104,7 +104,7 @@ def test_self_attention_is_drawn_by_its_fastest_kernel(
     assert drawn["linear attention"] == [2.0, None]
 
 
-def test_compiled_means_compiled_whole() -> None:
+def test_a_graph_break_is_an_absence() -> None:
     def breaks(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         torch._dynamo.graph_break()
         return transforms.formula(x, weight, bias)
@@ -121,12 +121,14 @@ FOLDS = (transforms.folded, transforms.folded_in_place)
 @pytest.mark.parametrize("fold", FOLDS)
 @pytest.mark.parametrize("shape", [(1, 1, 5), (2, 2, 2), (1, 3, 2), (2, 2, 3), (1, 9, 15)], ids=str)
 def test_the_folds_at_short_and_odd_lengths(shape: tuple[int, int, int], fold: Sublayer) -> None:
-    truth = timing.Truth(timing.Problem.random(shape))
-    truth.check(Contestant("fold", "composition", "", lambda setting: fold), truth.result(fold))
+    expected = timing.Reference(timing.Problem.random(shape))
+    expected.check(
+        Contestant("fold", "composition", "", lambda setting: fold), expected.result(fold)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_gradients_are_held_against_the_truth(dtype: torch.dtype) -> None:
+def test_gradients_are_compared_with_the_reference(dtype: torch.dtype) -> None:
     def no_gradient(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         mixed = transforms.formula(x, weight, bias)
         return (
@@ -138,12 +140,12 @@ def test_gradients_are_held_against_the_truth(dtype: torch.dtype) -> None:
         return Contestant(name, "composition", "", lambda setting: no_gradient)
 
     problem = timing.Problem.random((2, 16, 24), dtype)
-    forward, backward = timing.Truth(problem), timing.Truth(problem, backward=True)
+    forward, backward = timing.Reference(problem), timing.Reference(problem, backward=True)
     assert forward.value.shape == backward.value.shape == (2, 16, 24)
     for function in (*FOLDS, transforms.formula, transforms.half_spectrum):
-        for truth in (forward, backward):
-            truth.check(contestant("right"), truth.result(function))
-    forward.check(contestant("right so far"), forward.result(no_gradient))
+        for expected in (forward, backward):
+            expected.check(contestant("correct"), expected.result(function))
+    forward.check(contestant("correct forward"), forward.result(no_gradient))
     with pytest.raises(ArithmeticError, match="wrong: relative error"):
         backward.check(contestant("wrong"), backward.result(no_gradient))
     nothing = torch.full_like(problem.x, float("nan"))
@@ -151,7 +153,7 @@ def test_gradients_are_held_against_the_truth(dtype: torch.dtype) -> None:
         forward.check(contestant("wrong"), nothing)
 
 
-def test_an_incoming_gradient_is_never_the_same_memory_twice_in_a_row() -> None:
+def test_calls_rotate_through_the_incoming_gradients() -> None:
     seen: list[int] = []
 
     def spy(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

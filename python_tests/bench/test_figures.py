@@ -11,7 +11,7 @@ from bench import figures, readme
 from bench.recorded import Machine
 from python_tests.helpers.paths import ROOT
 
-FILES = sorted(readme.RESULTS.glob("*-bars.json"))
+FILES = sorted(readme.RESULTS.glob("*-targets.json"))
 
 
 def results() -> dict[str, Any]:
@@ -42,29 +42,29 @@ def test_the_readme_is_short() -> None:
     assert next(i for i, line in enumerate(lines, 1) if "x faster" in line) < 25
 
 
-def test_other_results_make_other_figures() -> None:
+def test_figures_follow_the_results() -> None:
     changed = results()
-    for v in changed["bars"]:
-        target = next(t for t in figures.PROMISES if t.name == v["bar"])
+    for v in changed["targets"]:
+        target = next(t for t in figures.TARGETS if t.name == v["target"])
         v["measured"] = 2 * target.limit if target.at_least else target.limit / 2
     now = figures.machine_section(Machine(changed))
-    assert f"All {len(changed['bars'])} targets are met" in now
-    assert "self-attention" not in now, "no sweep, no figure"
-    assert "whole model" not in now, "no models, no figure"
-    shape = changed["bars"][0]["shape"]
-    missed = next(v for v in changed["bars"] if v["bar"] == figures.FORMULA.name)
-    missed |= {"measured": 5.4, "room": {figures.ROOMS[1]: 3.25, figures.ROOMS[0]: 9.0}}
+    assert f"All {len(changed['targets'])} targets are met" in now
+    assert "self-attention" not in now, "without a sweep there is no figure"
+    assert "whole model" not in now, "without models there is no figure"
+    shape = changed["targets"][0]["shape"]
+    missed = next(v for v in changed["targets"] if v["target"] == figures.FORMULA.name)
+    missed |= {"measured": 5.4, "bounds": {figures.BOUNDS[1]: 3.25, figures.BOUNDS[0]: 9.0}}
     now = figures.machine_section(Machine(changed))
-    assert f"1 of {len(changed['bars'])} targets is missed" in now
+    assert f"1 of {len(changed['targets'])} targets is missed" in now
     assert f"| 15 of 16 | 5.40 at {shape}, {missed['isa']} | 3.2 |" in now
     assert "| 5.4x |" in figures.speed(Machine(changed), [])
 
 
 def test_the_markers() -> None:
-    with pytest.raises(ValueError, match="the document needs"):
+    with pytest.raises(ValueError, match="the document must contain"):
         readme.updated("no markers", {"cuda": ""})
     begin, end = readme.marks("cuda")
-    with pytest.raises(ValueError, match="stands before"):
+    with pytest.raises(ValueError, match="comes before"):
         readme.updated(f"{end}\n{begin}", {"cuda": ""})
     text = readme.updated(f"a\n{begin}\nold\n{end}\nb", {"cuda": "new"})
     assert text == f"a\n{begin}\nnew\n{end}\nb"

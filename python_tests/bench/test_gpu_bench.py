@@ -1,4 +1,4 @@
-"""bench/gpu.py on the CPU in the place of a GPU: who may end a part, what the bars compare."""
+"""bench.gpu on the CPU in place of a GPU: required contestants, and what the targets compare."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def device() -> Iterator[Host]:
     threads = torch.get_num_threads()
     yield Host()
     torch.set_num_threads(threads)
-    contestants.hold()
+    contestants.pin()
 
 
 @pytest.fixture
 def report(device: Host, tmp_path: Path) -> Report:
-    return Report(device, tmp_path / "report.json", 600.0, gpu.PROMISES)
+    return Report(device, tmp_path / "report.json", 600.0, gpu.TARGETS)
 
 
 def note(report: Report, what: str, ratio: float) -> None:
-    """As a part of the memory does: a figure, and a bar held at that place."""
+    """Record a figure and check its target, as a part of the memory step does."""
     report.content["memory"][what] = {"case": ratio}
-    report.hold(gpu.MEMORY, (ratio,) * 3, where=what, against="case")
+    report.check(gpu.MEMORY, (ratio,) * 3, where=what, against="case")
 
 
 def rival(name: str, function: Callable[..., Tensor], **more: Any) -> Contestant:
     return Contestant(name, "composition", "", lambda setting: function, **more)
 
 
-def test_the_bars_are_those_of_the_design() -> None:
-    assert {bar.name: str(bar) for bar in gpu.PROMISES} == {
+def test_the_gpu_targets() -> None:
+    assert {target.name: str(target) for target in gpu.TARGETS} == {
         "forward: formula / ours": ">= 10",
         "forward: compiled formula / ours": ">= 6",
         "forward: ours / copy of x": "<= 1.5",
@@ -61,7 +61,7 @@ def test_the_bars_are_those_of_the_design() -> None:
     }
 
 
-def test_every_name_is_one_of_the_list() -> None:
+def test_every_name_is_a_contestant() -> None:
     assert len(gpu.chosen(*gpu.RIVALS)) == len(gpu.RIVALS) == 15
     known = {c.name for c in (*contestants.CONTESTANTS, *LAYERS)}
     assert set(gpu.NEEDED) - known <= {MINE, "ours cuda"}
@@ -83,7 +83,7 @@ def test_a_rival_that_fails_is_absent(report: Report, device: Host) -> None:
     rivals = [rival("fails", fails), rival("later", fails_later), rival("wrong", wrong)]
     field = [*rivals, *gpu.chosen("CuPy", "fftn", "copy", MINE)]
     times = gpu.compare(report, "what", field, SETTING, device)
-    assert list(times) == ["copy", MINE, "fftn"], "those that are needed first"
+    assert list(times) == ["copy", MINE, "fftn"], "required contestants come first"
     assert all(len(t.seconds) == 3 and t.median > 0 for t in times.values())
     absent = report.content["absent"]["what"]
     assert absent.pop("wrong").startswith("wrong: relative error")
@@ -95,7 +95,7 @@ def test_a_rival_that_fails_is_absent(report: Report, device: Host) -> None:
 
 
 @pytest.mark.parametrize("name", ["copy", MINE])
-def test_one_that_is_needed_ends_its_part(name: str, report: Report, device: Host) -> None:
+def test_a_required_contestant_ends_its_part(name: str, report: Report, device: Host) -> None:
     ran: list[str] = []
     last = rival("last", transforms.formula, before=lambda: ran.append("last"))
     broken = replace(last, name=name, make=lambda setting: None, before=None)
@@ -105,7 +105,7 @@ def test_one_that_is_needed_ends_its_part(name: str, report: Report, device: Hos
     )
     assert report.failed
     assert "TypeError" in report.content["not_run"]["what"]
-    assert not ran, "it is measured before the others"
+    assert not ran, "it runs before the others"
 
 
 def test_gradients_and_layers_are_checked(report: Report, device: Host) -> None:
@@ -125,7 +125,7 @@ def test_gradients_and_layers_are_checked(report: Report, device: Host) -> None:
         gpu.compare(report, "layer", [wrong, unmixed], SETTING, device)
 
 
-def test_the_truth_of_attention_is_not_that_of_its_kernel(report: Report, device: Host) -> None:
+def test_the_reference_of_attention_uses_any_kernel(report: Report, device: Host) -> None:
     flash = next(c for c in contestants.CONTESTANTS if c.name == "self-attention, flash")
     function = replace(flash, devices=("cpu",)).build(SETTING)
     twin = gpu.exact(flash, function)
@@ -135,30 +135,30 @@ def test_the_truth_of_attention_is_not_that_of_its_kernel(report: Report, device
     assert kinds == ({torch.float64}, {torch.float32})
 
 
-def test_what_is_held_is_held_while_it_is_captured(report: Report, device: Host) -> None:
-    held: list[str] = []
+def test_before_runs_before_the_capture(report: Report, device: Host) -> None:
+    pinned: list[str] = []
     seen: list[str] = []
 
     def spy(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        seen.append(held[-1])
+        seen.append(pinned[-1])
         return transforms.formula(x, weight, bias)
 
     def unlike(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        assert held[-1] == "b"
+        assert pinned[-1] == "b"
         return transforms.formula(x, weight, bias)
 
     class Captures(Host):
         def seconds(self, calls: Any) -> list[float]:
-            return [1.0 for _ in calls]  # a graph's replay asks nobody
+            return [1.0 for _ in calls]  # a graph replay calls no Python function
 
-    field = [rival("a", spy, before=lambda: held.append("a"))]
-    field.append(rival("b", unlike, before=lambda: held.append("b")))
+    field = [rival("a", spy, before=lambda: pinned.append("a"))]
+    field.append(rival("b", unlike, before=lambda: pinned.append("b")))
     gpu.compare(report, "what", [*field, *gpu.chosen("copy", MINE)], SETTING, Captures())
     assert set(seen) == {"a"}
     assert not report.content["absent"]
 
 
-def test_what_cannot_be_captured_is_timed_outside_of_captures(report: Report, device: Host) -> None:
+def test_a_library_is_timed_without_a_capture(report: Report, device: Host) -> None:
     captured: list[str] = []
 
     class Captures(Host):
@@ -173,27 +173,27 @@ def test_what_cannot_be_captured_is_timed_outside_of_captures(report: Report, de
     assert [c.name for c in contestants.CONTESTANTS if not c.captures] == ["CuPy"]
 
 
-def test_the_faster_copy_counts(
+def test_the_faster_copy_is_the_roofline(
     report: Report, device: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = {MINE: 3.0, "copy": 2.0, "copy by a kernel": 1.0, "fftn": 9.0}
     times = {name: Timing((s, s)) for name, s in seconds.items()}
     monkeypatch.setattr(gpu, "compare", lambda *args: times)
     gpu.forward(report, "what", Setting(gpu.BASE, torch.bfloat16), device)
-    (verdict,) = [v for v in report.content["bars"] if v["bar"] == gpu.ROOFLINE.name]
-    assert (verdict["against"], verdict["measured"]) == ("copy by a kernel", 3.0)
+    (result,) = [r for r in report.content["targets"] if r["target"] == gpu.ROOFLINE.name]
+    assert (result["against"], result["measured"]) == ("copy by a kernel", 3.0)
 
 
-def test_figures_of_parts_join_one_file(device: Host, tmp_path: Path) -> None:
+def test_parts_add_to_one_file(device: Host, tmp_path: Path) -> None:
     path = tmp_path / "rehearsal.json"
-    first = Report(device, path, 600.0, gpu.PROMISES)
+    first = Report(device, path, 600.0, gpu.TARGETS)
     first.part("memory, 2x16x64 bf16", lambda: note(first, "memory, 2x16x64 bf16", 0.7))
-    second = Report(device, path, 600.0, gpu.PROMISES, resume=True)
+    second = Report(device, path, 600.0, gpu.TARGETS, resume=True)
     second.part("memory, 2x16x64 fp32", lambda: note(second, "memory, 2x16x64 fp32", 0.2))
-    third = Report(device, path, 600.0, gpu.PROMISES, resume=True)
+    third = Report(device, path, 600.0, gpu.TARGETS, resume=True)
     third.part("memory, 2x16x64 bf16", lambda: note(third, "memory, 2x16x64 bf16", 0.3))
     found = json.loads(path.read_text())
-    assert {v["where"]: v["measured"] for v in found["bars"]} == {
+    assert {v["where"]: v["measured"] for v in found["targets"]} == {
         "memory, 2x16x64 fp32": 0.2,
         "memory, 2x16x64 bf16": 0.3,
     }
@@ -201,12 +201,12 @@ def test_figures_of_parts_join_one_file(device: Host, tmp_path: Path) -> None:
     assert not found["not_run"]
 
 
-def test_a_part_that_kills_its_process_stands_in_the_file(device: Host, tmp_path: Path) -> None:
+def test_the_file_names_a_part_that_killed_its_process(device: Host, tmp_path: Path) -> None:
     path = tmp_path / "rehearsal.json"
     report = Report(device, path, 600.0)
 
     def dies() -> None:
-        raise KeyboardInterrupt  # as little caught as an abort
+        raise KeyboardInterrupt  # not caught, like an abort
 
     with pytest.raises(KeyboardInterrupt):
         report.part("what", dies)
@@ -216,7 +216,7 @@ def test_a_part_that_kills_its_process_stands_in_the_file(device: Host, tmp_path
     assert json.loads(path.read_text())["not_run"] == {}
 
 
-def test_runs_on_one_kind_of_device_merge(device: Host, tmp_path: Path) -> None:
+def test_only_figures_of_one_device_merge(device: Host, tmp_path: Path) -> None:
     files = []
     for number, dtype in enumerate(("bf16", "fp32")):
         (tmp_path / str(number)).mkdir()
@@ -228,11 +228,11 @@ def test_runs_on_one_kind_of_device_merge(device: Host, tmp_path: Path) -> None:
     other = json.loads(files[1].read_text())
     other["machine"]["torch"] = "1.0"
     files[1].write_text(json.dumps(other))
-    with pytest.raises(ValueError, match=r"do not join: torch is .* and 1\.0"):
+    with pytest.raises(ValueError, match=r"different machines: torch is .* and 1\.0"):
         merge(files, tmp_path)
 
 
-def test_a_ring_is_used_whole(device: Host) -> None:
+def test_every_input_of_a_ring_is_used(device: Host) -> None:
     problem = gpu.ring(SETTING, device)
     assert len(problem.xs) == 4 * device.l2_bytes // problem.x.nbytes == 2
     seen: list[int] = []
@@ -246,14 +246,16 @@ def test_a_ring_is_used_whole(device: Host) -> None:
     assert seen == [x.data_ptr() for x in problem.xs]
     assert len({y.data_ptr() for y in results}) == 2
     grads = gpu.around(problem, spy, backward=True)()
-    assert [g.shape for g in grads] == 2 * [(2, 16, 64), (64,)], "none of bias, which it ignores"
+    assert [g.shape for g in grads] == 2 * [(2, 16, 64), (64,)], (
+        "no gradient for bias, which is ignored"
+    )
 
 
 @pytest.mark.parametrize(
     ("left", "missing"),
     [(0.6, set()), (0.4, {"fold compiled"}), (-0.1, {"fold compiled", "fftn compiled"})],
 )
-def test_there_is_time_to_compile_or_there_is_not(
+def test_rivals_are_compiled_only_with_time_left(
     left: float, missing: set[str], report: Report, device: Host
 ) -> None:
     report.end += report.seconds * (left - 1)
@@ -272,7 +274,7 @@ def test_there_is_time_to_compile_or_there_is_not(
         (gpu.SHAPES[2], {}),
     ],
 )
-def test_bars_hold_at_their_shapes_and_against_the_fastest_attention(
+def test_targets_use_their_shapes_and_the_fastest_attention(
     shape: tuple[int, int, int],
     measured: dict[str, float],
     report: Report,
@@ -286,16 +288,18 @@ def test_bars_hold_at_their_shapes_and_against_the_fastest_attention(
     monkeypatch.setattr(device, "rehearsal", False)
     for dtype in (torch.bfloat16, torch.float32):
         gpu.forward(report, str(dtype), Setting(shape, dtype), device)
-    bars = report.content["bars"]
-    assert {verdict["bar"]: verdict["measured"] for verdict in bars} == measured
-    keys = {"bar", "where", "against", "limit", "measured", "q1", "q3", "pass"}
-    assert all(verdict.keys() == keys for verdict in bars)
-    assert all(verdict["where"].endswith(" bf16") for verdict in bars)
-    assert all(v["against"] == "self-attention, cuDNN" for v in bars if "attention" in v["bar"])
-    assert len(report.unmeasured) == len(gpu.PROMISES) - len(measured)
-    assert report.kept is (not measured), "each shape misses one"
+    results = report.content["targets"]
+    assert {result["target"]: result["measured"] for result in results} == measured
+    keys = {"target", "where", "against", "limit", "measured", "q1", "q3", "met"}
+    assert all(result.keys() == keys for result in results)
+    assert all(result["where"].endswith(" bf16") for result in results)
+    assert all(
+        r["against"] == "self-attention, cuDNN" for r in results if "attention" in r["target"]
+    )
+    assert len(report.unmeasured) == len(gpu.TARGETS) - len(measured)
+    assert report.all_met is (not measured), "each shape misses a target"
     summary = report.summary()
     assert all(f"not measured: {name}" in summary for name in report.unmeasured)
-    assert summary.count("FAIL") == sum(not verdict["pass"] for verdict in bars)
+    assert summary.count("MISSED") == sum(not result["met"] for result in results)
     of_copy = report.content["times"]["torch.float32"]["fftn"]["of_copy"]
     assert of_copy == pytest.approx(1 / 24)

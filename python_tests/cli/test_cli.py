@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import types
@@ -55,7 +56,8 @@ def test_doctor_on_a_working_installation(capsys: pytest.CaptureFixture[str]) ->
     for part in (
         fnet_kernels.__version__,
         torch.__version__,
-        torch.ops.fnet_kernels.cpu_isa(),
+        f"cpu: {platform.machine()}, kernels for {torch.ops.fnet_kernels.cpu_isas()}; "
+        f"in use: {torch.ops.fnet_kernels.cpu_isa()}",
         "kernels path",
         "general path",
         "bfloat16",
@@ -175,6 +177,17 @@ def test_doctor_rejects_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     right = functional.fused_fourier_mix
     monkeypatch.setattr(functional, "fused_fourier_mix", lambda *args: right(*args) * float("nan"))
     assert [f.name for f in doctor.examine() if f.fix] == ["kernels path", "general path"]
+
+
+def test_doctor_checks_a_single_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = functional.fused_fourier_mix
+    monkeypatch.setattr(
+        functional,
+        "fused_fourier_mix",
+        lambda x, *args: right(x, *args) * (1.1 if x.shape[-2] == 1 else 1.0),
+    )
+    broken = [f for f in doctor.examine() if str(f).startswith("[BROKEN]")]
+    assert [f.name for f in broken] == ["kernels path"]
 
 
 def test_commands_are_imported_when_run(monkeypatch: pytest.MonkeyPatch) -> None:

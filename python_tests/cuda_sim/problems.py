@@ -6,18 +6,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from arrays import (
-    EPS,
-    Array,
-    assert_within_bar,
-    epilogue,
-    fetch,
-    load,
-    mixed,
-    normalised,
-    store,
-)
+from arrays import EPS, Array, assert_accurate, epilogue, fetch, load, store
 
+from python_tests.helpers.definition import mix, norm_gradient, normalised
 from tools.cuda_sim import cuda_sim_module
 
 Output = dict[str, Any]
@@ -80,12 +71,7 @@ class Problem:
         assert output["status"] == OK
         assert errors(output) == []
         y = fetch(output["y"], self.dtype, self.shape)
-        assert_within_bar(y, self.exact(), self.exact(np.float32), self.dtype)
-
-
-def norm_gradient(g: Array, xhat: Array, rstd: Array) -> Array:
-    mean_gx = (g * xhat).mean(-1, keepdims=True)
-    return rstd[..., None] * (g - g.mean(-1, keepdims=True) - xhat * mean_gx)
+        assert_accurate(y, self.exact(), self.exact(np.float32), self.dtype)
 
 
 class Backward:
@@ -94,7 +80,7 @@ class Backward:
     def __init__(self, batch: int, seq: int, hidden: int, dtype: str) -> None:
         self.shape, self.dtype, self.scale = (batch, seq, hidden), dtype, 0.75
         self.grad = store(numbers(batch, seq, hidden, seed=2), dtype)
-        self.normalized = store(normalised(numbers(batch, seq, hidden))[0], dtype)
+        self.normalized = store(normalised(numbers(batch, seq, hidden), EPS)[0], dtype)
         self.rstd = np.exp(numbers(batch, seq)).astype(np.float32)
         self.weight = store(1 + 0.1 * numbers(hidden), dtype)
 
@@ -108,15 +94,15 @@ class Backward:
         parts = (self.grad, self.normalized, self.weight)
         dy, xhat, weight = (load(a, self.dtype).astype(precision) for a in parts)
         du = norm_gradient(dy * weight, xhat, self.rstd.astype(precision))
-        dx = du + precision(self.scale) * mixed(du)
+        dx = du + precision(self.scale) * mix(du)
         return {"du": du, "dx": dx, "dweight": (dy * xhat).sum((0, 1)), "dbias": dy.sum((0, 1))}
 
     def check(self, output: Output) -> None:
         assert output["status"] == OK
         assert errors(output) == []
         narrow = self.exact(np.float32)
-        for name, truth in self.exact().items():
+        for name, expected in self.exact().items():
             if name not in output:
                 continue
-            result = fetch(output[name], self.dtype, truth.shape)
-            assert_within_bar(result, truth, narrow[name], self.dtype)
+            result = fetch(output[name], self.dtype, expected.shape)
+            assert_accurate(result, expected, narrow[name], self.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from arrays import Array, assert_within_bar, compute_type, fetch, load, mixed, normalised, store
+from arrays import EPS, Array, assert_accurate, compute_type, fetch, load, store
 from problems import (
     DTYPES,
     HIDDEN,
@@ -14,9 +14,10 @@ from problems import (
     Backward,
     Problem,
     errors,
-    norm_gradient,
     numbers,
 )
+
+from python_tests.helpers.definition import mix, norm_gradient, normalised
 
 # The LayerNorm gradient.
 
@@ -26,7 +27,7 @@ from problems import (
 @pytest.mark.parametrize("whole", [False, True])
 def test_norm_gradient(rows: int, hidden: int, dtype: str, whole: bool) -> None:
     grad = store(numbers(rows, hidden), dtype)
-    xhat = store(normalised(numbers(rows, hidden, seed=1))[0], dtype)
+    xhat = store(normalised(numbers(rows, hidden, seed=1), EPS)[0], dtype)
     weight = store(1 + 0.1 * numbers(hidden), dtype)
     rstd = np.exp(numbers(rows)).astype(compute_type(dtype))
     output = MODULE.norm_grad(
@@ -49,7 +50,7 @@ def test_norm_gradient(rows: int, hidden: int, dtype: str, whole: bool) -> None:
         results, formula(np.float64), formula(np.float32), strict=True
     ):
         # The means and the sums are of larger numbers than what is left: a floor from those.
-        assert_within_bar(result, exact, narrow, dtype)
+        assert_accurate(result, exact, narrow, dtype)
 
 
 def test_norm_gradient_without_sums_and_in_any_order() -> None:
@@ -152,8 +153,8 @@ def test_backward_of_a_forward(dtype: str) -> None:
 
     # The exact gradient from x itself, not from the saved rows, which are rounded.
     x, w, dy = (load(a, dtype) for a in (problem.stored, problem.weight, second.grad))
-    du = norm_gradient(dy * w, *normalised(x + mixed(x)))
-    exact = du + mixed(du)
+    du = norm_gradient(dy * w, *normalised(x + mix(x), EPS))
+    exact = du + mix(du)
     unit = {"float32": 2.0**-24, "bfloat16": 2.0**-9, "float16": 2.0**-12}[dtype]
     dx = fetch(output["dx"], dtype, problem.shape)
     assert np.abs(dx - exact).max() <= 4 * unit * np.abs(exact).max()

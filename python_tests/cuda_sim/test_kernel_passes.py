@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from arrays import Array, assert_within_bar, fetch, load, mixed, store
+from arrays import Array, assert_accurate, fetch, load, store
 from problems import DTYPES, H100, MODULE, OK, errors, numbers
+
+from python_tests.helpers.definition import mix
 
 SHAPES = [(2, 16, 64), (1, 384, 768)]
 
@@ -49,5 +51,5 @@ def test_the_row_pass(shape: tuple[int, int, int], dtype: str) -> None:
     assert errors(output) == []
     assert [launch["kernel"] for launch in output["launches"]] == ["row_fft"]
     narrow = x.astype(np.float32)
-    baseline = narrow + np.float32(0.5) * mixed(narrow)
-    assert_within_bar(fetch(output["y"], dtype, shape), x + 0.5 * mixed(x), baseline, dtype)
+    baseline = narrow + np.float32(0.5) * mix(narrow)
+    assert_accurate(fetch(output["y"], dtype, shape), x + 0.5 * mix(x), baseline, dtype)

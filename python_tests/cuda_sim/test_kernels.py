@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from arrays import EPS, assert_within_bar, compute_type, epilogue, fetch, load, mixed, normalised
+from arrays import EPS, assert_accurate, compute_type, epilogue, fetch, load
 from problems import (
     DTYPES,
     H100,
@@ -27,6 +27,8 @@ from problems import (
     errors,
     numbers,
 )
+
+from python_tests.helpers.definition import mix, normalised
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -51,10 +53,10 @@ def test_training_keeps_the_normalised_rows_and_rstd(dtype: str) -> None:
     output = problem.run(train=True)
     problem.check(output)
     x = load(problem.stored, dtype)
-    rows, rstd = normalised(x + mixed(x))
+    rows, rstd = normalised(x + mix(x), EPS)
     kept = fetch(output["normalized"], dtype, problem.shape)
     narrow = x.astype(np.float32)
-    assert_within_bar(kept, rows, normalised(narrow + mixed(narrow))[0], dtype)
+    assert_accurate(kept, rows, normalised(narrow + mix(narrow), EPS)[0], dtype)
     np.testing.assert_allclose(fetch(output["rstd"], "float32", problem.shape[:2]), rstd, rtol=1e-5)
 
 
@@ -211,4 +213,4 @@ def test_general_path(seq: int, hidden: int, kind: int, dtype: str) -> None:
     if kind == NORM and hidden == 1:
         np.testing.assert_array_equal(fetch(output["y"], dtype, problem.shape), exact)
     else:
-        assert_within_bar(fetch(output["y"], dtype, problem.shape), exact, narrow, dtype)
+        assert_accurate(fetch(output["y"], dtype, problem.shape), exact, narrow, dtype)

@@ -6,10 +6,10 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def the_device_is_well() -> Iterator[None]:
-    """After an illegal access every later call fails: say which test it was, and stop."""
+def check_the_device() -> Iterator[None]:
+    """Stop at the test that caused an illegal access, because every later call would fail."""
     yield
-    from on_device import device  # here, since without a device that import skips
+    from on_device import device  # imported late: it skips the module if there is no device
 
     try:
         device.synchronize()

@@ -1,8 +1,8 @@
-"""The device of these tests, inputs on it, and the lengths that have kernels.
+"""The device of these tests, inputs on it, and the lengths with kernels.
 
-Without a CUDA device, or without our CUDA kernels, whatever imports this is skipped as a whole.
-FNET_GPU_TESTS=require makes that an error; FNET_GPU_TESTS=rehearse runs the tests at small sizes
-on the CPU, so that no mistake in them is left for a machine with a GPU to find.
+A module that imports this file is skipped if there is no CUDA device or no CUDA kernels.
+FNET_GPU_TESTS=require makes that an error. FNET_GPU_TESTS=rehearse runs the tests at small sizes on
+the CPU, to find mistakes in the tests without a GPU.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ ROOT = Path(__file__).parent.parent.parent
 
 MODE = os.environ.get("FNET_GPU_TESTS", "")
 REHEARSAL = MODE == "rehearse"
-#: Nothing that runs the backward pass, which may lose the device.
+#: Skip the backward pass, which may make the device unusable.
 FORWARD_ONLY = os.environ.get("FNET_GPU_FORWARD") == "1"
-assert Path(fnet_kernels.__file__).is_relative_to(ROOT), "the package of another tree is loaded"
+assert Path(fnet_kernels.__file__).is_relative_to(ROOT), (
+    "fnet_kernels is imported from another tree"
+)
 ALL_DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
 def _missing() -> str:
     if not torch.cuda.is_available():
-        return "no CUDA device here"
-    return "" if "cuda" in DEVICES else "this build has no CUDA kernels: FNET_CUDA=1 makes them"
+        return "there is no CUDA device"
+    return "" if "cuda" in DEVICES else "this build has no CUDA kernels: build with FNET_CUDA=1"
 
 
 if not REHEARSAL and _missing():
@@ -68,7 +70,7 @@ def _listed(table: str, pattern: str) -> list[int]:
 
 
 def listed_pairs() -> list[tuple[int, int]]:
-    """(seq, hidden): each length that has a kernel, with a short, a common and a long partner."""
+    """(seq, hidden): each length with a kernel, with a short, a usual and a long other length."""
     seqs = [2 * line for line in _listed("kSeqShapes", r"\{\{(\d+), \d+, \{")]
     hiddens = _listed("kRowShapes", r"\{(\d+), \d+, \{")
     assert {16, 512, 8192} <= set(seqs), seqs

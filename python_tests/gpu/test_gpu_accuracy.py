@@ -1,4 +1,4 @@
-"""Accuracy on the device, by the bars of comparison.py: our kernels and the general path."""
+"""Accuracy on the device, of our kernels and of the general path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gpu_bars import OPS, assert_within_bar, norm_is_defined, norm_magnitude
+from gpu_accuracy import OPS, assert_accurate, norm_is_defined, norm_magnitude
 from on_device import ALL_DTYPES, FORWARD_ONLY, REHEARSAL, inputs, listed_pairs, randn
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from fnet_kernels import explain, fused_fourier_mix, reference
 from fnet_kernels._ops.load import operators
 
 LISTED = listed_pairs()
-#: Primes and odd numbers, and lengths of which only one has a kernel.
+#: Primes and odd numbers, and pairs of which only one length has a kernel.
 GENERAL = [
     (1, 64),
     (2, 5),
@@ -30,7 +30,7 @@ GENERAL = [
     (8191, 64),
     (16, 4095),
 ]
-#: Batches of more sequences than are worked on at a time.
+#: Batches that run in several slices.
 SLICED = [(40, 512, 768), (7, 2048, 1024), (300, 128, 768), (33, 4096, 64)]
 
 if REHEARSAL:
@@ -42,20 +42,20 @@ def batch_of(seq: int, hidden: int) -> int:
 
 
 def check_forward(x: Tensor) -> None:
-    """Transform, residual and LayerNorm."""
+    """Check the transform, with residual and with LayerNorm."""
     for name, (ours, torchs) in OPS.items():
         if x.dtype == torch.float16 and name != "norm":
-            x = x / 16  # these results must fit float16; LayerNorm's always do
+            x = x / 16  # keeps the results in the range of float16; those of LayerNorm always fit
         if not norm_is_defined(name, x):
             continue
-        truth = torchs(x.double())
-        if x.dtype == torch.float64:  # the truth has an error like ours: no bar, a bound
-            error = float((ours(x) - truth).abs().max())
-            assert error < 64 * torch.finfo(x.dtype).eps * float(truth.abs().max()), name
+        expected = torchs(x.double())
+        if x.dtype == torch.float64:  # the expected result has a similar error: use a fixed bound
+            error = float((ours(x) - expected).abs().max())
+            assert error < 64 * torch.finfo(x.dtype).eps * float(expected.abs().max()), name
             continue
         small = name == "norm" and x.shape[-1] <= 64
         magnitude = norm_magnitude(x) if small else 0.0
-        assert_within_bar(ours(x), truth, torchs(x), name, magnitude)
+        assert_accurate(ours(x), expected, torchs(x), name, magnitude)
 
 
 def check_gradients(
@@ -65,7 +65,7 @@ def check_gradients(
     grad: Tensor,
     change: Callable[[Tensor], Tensor] = lambda dx: dx,
 ) -> None:
-    """Of x, weight and bias; `change` is what a mutant does to that of x."""
+    """Check the gradients of x, weight and bias; a mutant passes `change` for that of x."""
     if FORWARD_ONLY:
         return
     dtype = x.dtype
@@ -76,12 +76,14 @@ def check_gradients(
 
     dx, *others = gradients(fused_fourier_mix, dtype)
     ours = (change(dx), *others)
-    truth = gradients(reference.fused_fourier_mix, torch.float64)
+    expected = gradients(reference.fused_fourier_mix, torch.float64)
     baseline = gradients(reference.fused_fourier_mix, torch.promote_types(dtype, torch.float32))
-    for name, mine, true, base in zip(("x", "weight", "bias"), ours, truth, baseline, strict=True):
+    for name, mine, true, base in zip(
+        ("x", "weight", "bias"), ours, expected, baseline, strict=True
+    ):
         if dtype == torch.float32:
-            assert_within_bar(mine, true, base, name)
-        else:  # 16 bits: the rows and du are kept in them, two more roundings of that size
+            assert_accurate(mine, true, base, name)
+        else:  # 16 bits: the stored rows and du add two more roundings
             allowed = 1e-12 if dtype == torch.float64 else 4 * torch.finfo(dtype).eps
             error = (mine.double() - true).abs().nan_to_num(nan=float("inf")).max()
             assert error < allowed * true.abs().max(), name
@@ -91,7 +93,7 @@ def check_gradients(
 @pytest.mark.parametrize(("seq", "hidden"), [*LISTED, *GENERAL])
 def test_lengths(seq: int, hidden: int, dtype: torch.dtype) -> None:
     if dtype == torch.float64 and (seq, hidden) in LISTED and seq * hidden > 1 << 20:
-        pytest.skip("float64 has one path, which shorter lengths show")
+        pytest.skip("float64 has only the general path, which shorter lengths test")
     batch = batch_of(seq, hidden)
     x, weight, bias = inputs(batch, seq, hidden, dtype=dtype)
     check_forward(x)
@@ -99,9 +101,9 @@ def test_lengths(seq: int, hidden: int, dtype: torch.dtype) -> None:
         check_gradients(x, weight, bias, randn(batch, seq, hidden, dtype=dtype))
 
 
-@pytest.mark.skipif(REHEARSAL, reason="a CPU has no such switch")
+@pytest.mark.skipif(REHEARSAL, reason="CPUs have no path switch")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_the_general_path_where_there_are_kernels(dtype: torch.dtype) -> None:
+def test_the_general_path_at_lengths_with_kernels(dtype: torch.dtype) -> None:
     x, weight, bias = inputs(3, 512, 768, dtype=dtype)
     y = fused_fourier_mix(x)
     operators.set_cuda_path("general")
@@ -109,7 +111,7 @@ def test_the_general_path_where_there_are_kernels(dtype: torch.dtype) -> None:
         assert explain(x).path == "general"
         check_forward(x)
         check_gradients(x, weight, bias, randn(3, 512, 768, dtype=dtype))
-        assert dtype != torch.float32 or not torch.equal(y, fused_fourier_mix(x))  # other roundings
+        assert dtype != torch.float32 or not torch.equal(y, fused_fourier_mix(x))
     finally:
         operators.set_cuda_path("auto")
     assert explain(x).path == "kernels"
@@ -136,20 +138,20 @@ def test_small_lengths(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("scale", [0.0, -1.0, (512 * 768) ** -0.5, 3.7])
 def test_scale(scale: float, shape: tuple[int, ...]) -> None:
     x = randn(*shape)
-    truth = reference.fused_fourier_mix(x.double(), scale=scale)
+    expected = reference.fused_fourier_mix(x.double(), scale=scale)
     baseline = reference.fused_fourier_mix(x, scale=scale)
-    assert_within_bar(fused_fourier_mix(x, scale=scale), truth, baseline)
+    assert_accurate(fused_fourier_mix(x, scale=scale), expected, baseline)
 
 
 @pytest.mark.parametrize("given", ["", "weight", "bias"])
-def test_weight_and_bias_are_optional_each(given: str) -> None:
+def test_weight_and_bias_are_optional(given: str) -> None:
     x, weight, bias = inputs(2, 64, 128)
     vectors = (weight if given == "weight" else None, bias if given == "bias" else None)
     wide = [None if v is None else v.double() for v in vectors]
-    truth = reference.fused_fourier_mix(x.double(), *wide)
+    expected = reference.fused_fourier_mix(x.double(), *wide)
     y = fused_fourier_mix(x.requires_grad_(), *vectors)
-    assert_within_bar(y, truth, reference.fused_fourier_mix(x, *vectors))
-    assert_within_bar(fused_fourier_mix(x.detach(), *vectors), truth, y)
+    assert_accurate(y, expected, reference.fused_fourier_mix(x, *vectors))
+    assert_accurate(fused_fourier_mix(x.detach(), *vectors), expected, y)
     leaf = x.detach().double().requires_grad_()
     grad = randn(2, 64, 128)
     (mine,) = torch.autograd.grad(y, x, grad)
@@ -163,7 +165,7 @@ def test_float16_sums_may_exceed_its_range() -> None:
     assert not reference.fourier_mix(x).isfinite().all()
     y = fused_fourier_mix(x)
     assert y.isfinite().all()
-    assert_within_bar(y, reference.fused_fourier_mix(x.double()), None)
+    assert_accurate(y, reference.fused_fourier_mix(x.double()), None)
     check_gradients(x, weight.half(), bias.half(), randn(1, 512, 768, dtype=torch.float16))
 
 
@@ -172,7 +174,7 @@ def test_float16_sums_may_exceed_its_range() -> None:
 def test_float16_gradients_neither_overflow_nor_vanish(
     grad_scale: float, shape: tuple[int, ...]
 ) -> None:
-    # du = g / sigma is far below g, and its transform as far above du.
+    # du = g / sigma is much smaller than g, and its transform much larger than du.
     x, weight, bias = inputs(*shape)
     x, weight, bias = (16 * x).half(), weight.half(), bias.half()
     grad = (grad_scale * randn(*shape)).half()
@@ -182,12 +184,12 @@ def test_float16_gradients_neither_overflow_nor_vanish(
     leaf = x.detach().requires_grad_()
     (mine,) = torch.autograd.grad(fused_fourier_mix(leaf, weight, bias), leaf, grad)
     error = (mine.double() - true).abs().nan_to_num(nan=float("inf")).max()
-    smallest = 2.0**-24  # of float16: dx is rounded to it whatever we do
+    smallest = 2.0**-24  # the smallest float16, to which dx is rounded in any case
     assert error < 4 * torch.finfo(torch.float16).eps * true.abs().max() + smallest
 
 
 def perturbed(y: Tensor) -> Tensor:
-    """One number, by 1e-3 of the largest, or by four roundings where those are coarser."""
+    """Change one number by 1e-3 of the largest, or by four roundings if they are larger."""
     wide = y.double()
     wide[0, 5, 7] += max(1e-3, 4 * torch.finfo(y.dtype).eps) * wide.abs().max()
     return wide.to(y.dtype)
@@ -215,10 +217,10 @@ MUTANTS: dict[str, Callable[[Tensor], Tensor]] = {
 def test_mutants_are_rejected(mutant: str, dtype: torch.dtype) -> None:
     x = randn(2, 32, 64, dtype=dtype)
     for ours, torchs in ((fused_fourier_mix, reference.fused_fourier_mix), OPS["mix"]):
-        truth, baseline = torchs(x.double()), torchs(x)
-        assert_within_bar(ours(x), truth, baseline)
+        expected, baseline = torchs(x.double()), torchs(x)
+        assert_accurate(ours(x), expected, baseline)
         with pytest.raises(AssertionError):
-            assert_within_bar(MUTANTS[mutant](ours(x)), truth, baseline)
+            assert_accurate(MUTANTS[mutant](ours(x)), expected, baseline)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

@@ -1,4 +1,4 @@
-"""Inputs as they come: strides, offsets, expanded, empty, and more than 32 bits can count."""
+"""Inputs with strides and offsets, expanded, empty, not finite, and with over 2^31 elements."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gpu_bars import assert_within_bar, norm_magnitude
+from gpu_accuracy import assert_accurate, norm_magnitude
 from on_device import REHEARSAL, device, inputs, randn, step
 from torch import Tensor
 
 from fnet_kernels import fourier_mix, fused_fourier_mix, reference
 
-#: Of 100,000 numbers; [32, 64] has kernels.
+#: Views of 100,000 numbers; the lengths 32 and 64 have kernels.
 VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "rows apart": lambda t: t.as_strided((3, 32, 64), (3200, 96, 1)),
     "rows apart, unaligned": lambda t: t.as_strided((3, 32, 64), (3200, 65, 1)),
@@ -42,16 +42,16 @@ def test_views(name: str, dtype: torch.dtype) -> None:
     numbers = randn(100_000, dtype=dtype)
     before = numbers.clone()
     x = VIEWS[name](numbers)
-    truth, baseline = reference.fused_fourier_mix(x.double()), reference.fused_fourier_mix(x)
+    expected, baseline = reference.fused_fourier_mix(x.double()), reference.fused_fourier_mix(x)
     y = fused_fourier_mix(x)
     assert y.is_contiguous()
-    if name == "expanded rows":  # M(x) is zero but for row 0, whose rounding the others show
+    if name == "expanded rows":  # M(x) is zero except in row 0, but rounding is not
         allowed = max(1e-4, 2 * torch.finfo(dtype).eps)
-        assert (y - truth).abs().max() < allowed * truth.abs().max()
+        assert (y - expected).abs().max() < allowed * expected.abs().max()
     else:
-        assert_within_bar(y, truth, baseline, name)
+        assert_accurate(y, expected, baseline, name)
     small = x / 16
-    assert_within_bar(
+    assert_accurate(
         fourier_mix(small), reference.fourier_mix(small.double()), reference.fourier_mix(small)
     )
     assert torch.equal(numbers, before)
@@ -59,7 +59,7 @@ def test_views(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["offset by one", "every other column", "transposed"])
-def test_gradients_that_come_as_views(name: str, dtype: torch.dtype) -> None:
+def test_gradients_as_views(name: str, dtype: torch.dtype) -> None:
     x, weight, bias = inputs(3, 32, 64, dtype=dtype)
     grad = VIEWS[name](randn(100_000, dtype=dtype))
     for mine, copied in zip(
@@ -90,8 +90,8 @@ def test_weight_and_bias_as_views(dtype: torch.dtype) -> None:
     ):
         y = fused_fourier_mix(x, weight, bias)
         wide = (x.double(), weight.double(), bias.double())
-        truth = reference.fused_fourier_mix(*wide)
-        assert_within_bar(y, truth, reference.fused_fourier_mix(x, weight, bias))
+        expected = reference.fused_fourier_mix(*wide)
+        assert_accurate(y, expected, reference.fused_fourier_mix(x, weight, bias))
 
 
 @pytest.mark.parametrize("shape", [(0, 16, 64), (2, 0, 64), (2, 16, 0), (0, 5, 7)], ids=str)
@@ -105,7 +105,7 @@ def test_empty(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 64), (3, 37, 41)], ids=str)
-def test_what_is_not_finite_stays_in_its_sequence(shape: tuple[int, ...]) -> None:
+def test_non_finite_values_stay_in_their_sequence(shape: tuple[int, ...]) -> None:
     x = randn(*shape)
     clean = fused_fourier_mix(x)
     for special in (float("nan"), float("inf")):
@@ -123,12 +123,12 @@ def test_more_sequences_than_a_launch_grid_has(seq: int, hidden: int) -> None:
     x, weight, bias = inputs(batch, seq, hidden)
     grad = randn(batch, seq, hidden)
     y, dx, *_ = step(x, weight, bias, grad)
-    if hidden >= 16:  # rows of a few numbers may have next to no variance, which magnifies rounding
+    if hidden >= 16:  # shorter rows may have little variance, which amplifies rounding
         true_y, true_dx, *_ = _reference_step(x, weight, bias, grad, torch.float64)
         baseline = reference.fused_fourier_mix(x, weight, bias)
-        assert_within_bar(y, true_y, baseline, "y", norm_magnitude(x))
+        assert_accurate(y, true_y, baseline, "y", norm_magnitude(x))
         assert (dx - true_dx).abs().max() < 1e-4 * true_dx.abs().max()
-    assert_within_bar(fourier_mix(x), reference.fourier_mix(x.double()), reference.fourier_mix(x))
+    assert_accurate(fourier_mix(x), reference.fourier_mix(x.double()), reference.fourier_mix(x))
 
 
 def _reference_step(
@@ -142,9 +142,9 @@ def _reference_step(
 def test_more_than_2_to_the_31_elements() -> None:
     batch, seq, hidden = (40, 16, 64) if REHEARSAL else (5500, 512, 768)
     elements = batch * seq * hidden
-    need = 14 * elements  # x, y, rows, grad, dx of two bytes each, and room to make and check them
+    need = 14 * elements  # x, y, rows, grad and dx of two bytes each, and temporary tensors
     if device.free_bytes() < need:
-        pytest.skip(f"{need >> 30} GiB of free memory are wanted")
+        pytest.skip(f"needs {need >> 30} GiB of free memory")
     x, weight, bias = inputs(1, seq, hidden, dtype=torch.bfloat16)
     x, grad = (
         torch.empty(batch, seq, hidden, dtype=torch.bfloat16, device=device.type).normal_()
@@ -155,9 +155,9 @@ def test_more_than_2_to_the_31_elements() -> None:
     for i in [0, 1, last] if REHEARSAL else [0, 2729, 2730, 2731, 5460, 5461, 5462, last]:
         one = (x[i : i + 1], weight, bias, grad[i : i + 1])
         true_y, true_dx, *_ = _reference_step(*one, torch.float64)
-        assert_within_bar(y[i : i + 1], true_y, None, f"sequence {i}")
+        assert_accurate(y[i : i + 1], true_y, None, f"sequence {i}")
         error = (dx[i : i + 1].double() - true_dx).abs().nan_to_num(nan=float("inf")).max()
         assert error < 4 * torch.finfo(x.dtype).eps * true_dx.abs().max(), f"sequence {i}"
     true_bias = sum(part.double().sum((0, 1)) for part in grad.split(100))
     assert isinstance(true_bias, Tensor)
-    assert_within_bar(dbias, true_bias, None, "bias")
+    assert_accurate(dbias, true_bias, None, "bias")

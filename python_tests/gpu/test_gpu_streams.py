@@ -1,4 +1,4 @@
-"""Order and memory: streams, graphs, devices, memory that runs out, the same bits each time."""
+"""Streams, graphs, devices, out-of-memory errors, and bitwise reproducibility."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fnet_kernels import fused_fourier_mix, reference
 
-#: Our kernels, more than one slice of a batch, and the general path.
+#: Our kernels, a batch with several slices, and the general path.
 SHAPES = [(2, 512, 768), (40, 256, 1024), (2, 509, 96)]
 DTYPES = [torch.float32, torch.bfloat16]
 if REHEARSAL:
@@ -25,7 +25,7 @@ def assert_same_bits(found: list[Tensor], expected: list[Tensor]) -> None:
 
 
 def poison() -> None:
-    """Leave freed memory full of NaN, in blocks of many sizes."""
+    """Fill freed memory blocks of several sizes with NaN."""
     for size in (1 << 12, 1 << 15, 1 << 18) if REHEARSAL else (1 << 12, 1 << 16, 1 << 20, 1 << 24):
         torch.full((size,), float("nan"), device=device.type)
 
@@ -74,7 +74,7 @@ assert torch.equal(y, fused_fourier_mix(*args))
 
 
 def test_a_graph_captures_the_first_call_of_a_process() -> None:
-    """Nothing is planned, allocated or configured that a capture forbids."""
+    """The first call does nothing that a capture forbids, such as allocating memory."""
     done = subprocess.run(
         [sys.executable, "-c", FIRST_CALL], cwd=ROOT, capture_output=True, text=True
     )
@@ -98,7 +98,7 @@ def test_graph_replays_forward_and_backward(shape: tuple[int, ...], dtype: torch
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_same_bits_each_time(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_results_are_reproducible_to_the_bit(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     args = (*inputs(*shape, dtype=dtype), randn(*shape, dtype=dtype))
     first = step(*args)
     plain = fused_fourier_mix(*args[:3])
@@ -108,8 +108,8 @@ def test_the_same_bits_each_time(shape: tuple[int, ...], dtype: torch.dtype) -> 
         assert torch.equal(fused_fourier_mix(*args[:3]), plain)
 
 
-@pytest.mark.skipif(REHEARSAL or torch.cuda.device_count() < 2, reason="there are no two devices")
-def test_the_device_of_x_is_used_not_the_present_one() -> None:
+@pytest.mark.skipif(REHEARSAL or torch.cuda.device_count() < 2, reason="needs two devices")
+def test_the_device_of_x_is_used_not_the_current_one() -> None:
     args = (*inputs(2, 512, 768), randn(2, 512, 768))
     expected = step(*args)
     found = step(*(t.to("cuda:1") for t in args))
@@ -119,11 +119,11 @@ def test_the_device_of_x_is_used_not_the_present_one() -> None:
         torch.testing.assert_close(mine.to("cuda:0"), other)
 
 
-def test_memory_that_runs_out_is_said_and_survived() -> None:
+def test_out_of_memory_is_an_error_and_later_calls_work() -> None:
     x = randn(64, 512, 768)  # 100 MB
-    words = None if REHEARSAL else "memory"  # torch's stable ABI drops the allocator's own message
+    words = None if REHEARSAL else "memory"  # torch's stable ABI drops the message of the allocator
     with device.memory_short(), pytest.raises(RuntimeError, match=words):
         fused_fourier_mix(x)
     y = fused_fourier_mix(x[:1])
-    truth = reference.fused_fourier_mix(x[:1])
-    assert (y - truth).abs().max() < 1e-4 * truth.abs().max()
+    expected = reference.fused_fourier_mix(x[:1])
+    assert (y - expected).abs().max() < 1e-4 * expected.abs().max()

@@ -1,4 +1,4 @@
-"""How the operators on the device compose with torch."""
+"""The operators on the device together with autograd, torch.compile, autocast and modules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
 import fnet_kernels as fk
-from bench.contestants.registry import CONTESTANTS, best_of_ours, hold
+from bench.contestants.registry import CONTESTANTS, best_of_ours, pin
 from bench.measure.timing import Problem, prepared, ready, time_all
 from fnet_kernels import reference
 
@@ -21,8 +21,8 @@ if REHEARSAL:
 DTYPES = ALL_DTYPES[:1] if REHEARSAL else ALL_DTYPES
 
 
-def relative_error(mine: Tensor, true: Tensor) -> float:
-    return float((mine.double() - true.double()).abs().max() / true.double().abs().max())
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    return float((actual.double() - expected.double()).abs().max() / expected.double().abs().max())
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -67,8 +67,8 @@ def test_compile(dynamic: bool) -> None:
     for seq in (16, 32, 37) if dynamic else (16,):
         args = [t.requires_grad_() for t in inputs(2, seq, 64)]
         mine = torch.autograd.grad(compiled(*args), args)
-        truth = torch.autograd.grad(reference.fused_fourier_mix(*args).sin().sum(), args)
-        for a, b in zip(mine, truth, strict=True):
+        expected = torch.autograd.grad(reference.fused_fourier_mix(*args).sin().sum(), args)
+        for a, b in zip(mine, expected, strict=True):
             assert relative_error(a, b) < 1e-5
 
 
@@ -78,11 +78,27 @@ def test_autocast(dtype: torch.dtype) -> None:
     with torch.autocast(device.type, dtype):
         assert fk.fused_fourier_mix(*args).dtype == torch.float32
         y = fk.fused_fourier_mix(args[0].to(dtype), *args[1:])
-    assert y.dtype == dtype, "that of x"
+    assert y.dtype == torch.float32, "that of the formula"
     mine = torch.autograd.grad(y.float().sin().sum(), args)
-    truth = torch.autograd.grad(reference.fused_fourier_mix(*args).sin().sum(), args)
-    for a, b in zip(mine, truth, strict=True):
+    expected = torch.autograd.grad(reference.fused_fourier_mix(*args).sin().sum(), args)
+    for a, b in zip(mine, expected, strict=True):
         assert a.dtype == torch.float32
+        assert relative_error(a, b) < 2e-2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_float32_parameters_with_16_bit_x(dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(2, 16, 64)
+    x = x.to(dtype)
+    y = fk.fused_fourier_mix(x, weight, bias)
+    assert y.dtype == dtype
+    truth = fk.fused_fourier_mix(x.float(), weight, bias).to(dtype)
+    assert relative_error(y, truth) < 1e-2
+    args = [t.requires_grad_() for t in (x, weight, bias)]
+    mine = torch.autograd.grad(fk.fused_fourier_mix(*args).float().sin().sum(), args)
+    theirs = torch.autograd.grad(reference.fused_fourier_mix(*args).float().sin().sum(), args)
+    for arg, a, b in zip(args, mine, theirs, strict=True):
+        assert a.dtype == arg.dtype
         assert relative_error(a, b) < 2e-2
 
 
@@ -97,20 +113,20 @@ def test_module_and_encoder_move_to_the_device() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_our_kernels_are_what_runs(shape: tuple[int, ...]) -> None:
+def test_our_kernels_run(shape: tuple[int, ...]) -> None:
     args = (*inputs(*shape), randn(*shape))
     names = device.kernels(lambda: step(*args), 1)
     assert any("fnet" in name for name in names), names
 
 
-def test_a_tensor_elsewhere_is_refused() -> None:
+def test_a_tensor_on_another_device_is_rejected() -> None:
     x = randn(2, 16, 64)
     with pytest.raises((TypeError, ValueError), match="weight"):
         fk.fused_fourier_mix(x, torch.ones(64, device="meta"))
 
 
-def test_the_benchmark_finds_its_contestants_here() -> None:
-    """Their results are right, and ours takes the path that its name says."""
+def test_the_contestants_of_the_benchmark_run() -> None:
+    """Their results are correct, and ours takes the path in its name."""
     field = [c for c in CONTESTANTS if device.type in c.devices and "compiled" not in c.name]
     problem = Problem.random((2, 512, 64), torch.bfloat16, device.type)
     needed = {best_of_ours(device.type), "fftn", "fold", "copy", "self-attention"}
@@ -122,9 +138,9 @@ def test_the_benchmark_finds_its_contestants_here() -> None:
         for name, (contestant, _) in entries.items():
             prepared(contestant, None)()
             paths[name] = fk.explain(problem.x).path
-        times = time_all(entries, problem.forward, 0, least=1, device=device.type, absent=absent)
+        times = time_all(entries, problem.forward, 0, minimum=1, device=device.type, absent=absent)
     finally:
-        hold()
+        pin()
     assert needed <= times.keys(), absent
     assert REHEARSAL or paths["ours cuda"] == "kernels"
     assert REHEARSAL or paths["ours, cuFFT path"] == "general"

@@ -1,12 +1,12 @@
-"""The bars of accuracy, against more precision (exact.py): twice the error of torch.fft.
+"""Accuracy on the CPU: at most twice the error of torch.fft, measured with more precision.
 
-float32, float64: the root mean square error is at most twice that of `torch.fft` in that dtype on
-the same input, and so is the largest error of a sequence, in the root mean square over sequences.
-(The largest of all is a matter of chance, torch's as well as ours: at most twice torch's, or four
-units in the last place of the largest number.)
-16 bits: the largest error is at most twice that of rounding the exact result to that dtype, and
-each element is rounded once: off by half a unit in its own last place at most, beside twice the
-error of `torch.fft` in float32.
+float32, float64: the root mean square error is at most twice that of `torch.fft` in the same dtype
+on the same input. So is the largest error per sequence, as a root mean square over sequences. The
+largest error of all varies by chance, for torch as well: it is at most twice torch's, or four units
+in the last place of the largest number.
+16 bits: the largest error is at most twice that of rounding the exact result to the dtype. Each
+element is rounded once: its error is at most half a unit in its last place, plus twice the error of
+`torch.fft` in float32.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from python_tests.helpers.tolerances import LEAST_ULPS, OUTLIER_ULPS
+from python_tests.helpers.tolerances import MIN_ULPS, OUTLIER_ULPS
 
-Truth = Tensor | np.ndarray
+Exact = Tensor | np.ndarray
 Measure = Callable[[Tensor], float]
 
 
-def float64(t: Truth) -> Tensor:
+def float64(t: Exact) -> Tensor:
     return torch.from_numpy(t.astype(np.float64)) if isinstance(t, np.ndarray) else t.double()
 
 
-def difference(result: Tensor, truth: Truth) -> Tensor:
-    """In float64, of numbers that may have more precision."""
+def difference(result: Tensor, exact: Exact) -> Tensor:
+    """`result` - `exact` in float64, computed in the precision of `exact`."""
     wide = result.detach().double()
-    return float64(wide.numpy() - truth if isinstance(truth, np.ndarray) else wide - truth)
+    return float64(wide.numpy() - exact if isinstance(exact, np.ndarray) else wide - exact)
 
 
 def root_mean_square(t: Tensor) -> float:
@@ -43,75 +43,77 @@ def largest(t: Tensor) -> float:
 
 
 def largest_of_a_sequence(t: Tensor) -> float:
-    """The root mean square over sequences of the largest in [seq, hidden]."""
+    """The root mean square over sequences of the largest absolute value in [seq, hidden]."""
     return root_mean_square(t.abs().amax((-2, -1)))
 
 
 def half_ulps(exact: Tensor, dtype: torch.dtype) -> Tensor:
-    """The most that rounding to `dtype` may change each element."""
+    """The largest possible error of rounding each element to `dtype`."""
     limits = torch.finfo(dtype)
     _, exponent = torch.frexp(exact)
     ulps = torch.exp2(exponent - 1.0) * limits.eps
     return ulps.clamp_min(limits.smallest_normal * limits.eps) / 2
 
 
-def judge(bars: list[tuple[Measure, float]], truth: Truth, dtype: torch.dtype) -> Measure:
-    """For results in `dtype`: the worst ratio of what is measured of their error to a bar."""
+def worst_ratio(limits: list[tuple[Measure, float]], exact: Exact, dtype: torch.dtype) -> Measure:
+    """Return a function that gives the worst ratio of a measured error of a result to its limit."""
 
     def ratio(result: Tensor) -> float:
         assert result.dtype == dtype
-        error = difference(result, truth)
-        ratios = [measure(error) / most for measure, most in bars]
+        error = difference(result, exact)
+        ratios = [measure(error) / limit for measure, limit in limits]
         return max(ratios) if all(map(isfinite, ratios)) else inf
 
     return ratio
 
 
-def bar(truth: Truth, baseline: Tensor, dtype: torch.dtype) -> Measure:
-    """For results in `dtype`: their error over what is allowed, at its worst.
+def error_ratio(exact: Exact, baseline: Tensor, dtype: torch.dtype) -> Measure:
+    """Return a function that gives the error of a result in `dtype` over the allowed error.
 
-    `baseline` is what torch gives in that dtype, or in float32 for 16 bits.
+    `baseline` is torch's result in that dtype, or in float32 for 16 bits.
     """
-    assert truth.any(), "a comparison with zeros proves nothing"
+    assert exact.any(), "a comparison with zeros proves nothing"
     assert baseline.dtype == torch.promote_types(dtype, torch.float32)
-    exact, torchs = float64(truth), difference(baseline, truth)
+    wide, torchs = float64(exact), difference(baseline, exact)
     ulp = torch.finfo(baseline.dtype).eps
-    assert largest(torchs) < 1e5 * ulp * largest(exact), "baseline and truth are not of one thing"
+    assert largest(torchs) < 1e5 * ulp * largest(wide), "baseline and exact result do not match"
 
-    def allowed(measure: Measure, ulps: float = LEAST_ULPS) -> float:
-        return 2 * max(measure(torchs), ulps * ulp * measure(exact))
+    def allowed(measure: Measure, ulps: float = MIN_ULPS) -> float:
+        return 2 * max(measure(torchs), ulps * ulp * measure(wide))
 
     if dtype.itemsize == 2:
-        at_each = half_ulps(exact, dtype) + allowed(largest)
-        rounding = 2 * largest(exact.to(dtype).double() - exact) + allowed(largest)
-        return judge([(lambda e: largest(e / at_each), 1), (largest, rounding)], truth, dtype)
-    bars = [
+        elementwise = half_ulps(wide, dtype) + allowed(largest)
+        rounding = 2 * largest(wide.to(dtype).double() - wide) + allowed(largest)
+        return worst_ratio(
+            [(lambda e: largest(e / elementwise), 1), (largest, rounding)], exact, dtype
+        )
+    limits = [
         (root_mean_square, allowed(root_mean_square)),
         (largest, allowed(largest, OUTLIER_ULPS)),
     ]
-    if exact.ndim > 2:
-        bars += [(largest_of_a_sequence, allowed(largest_of_a_sequence))]
-    return judge(bars, truth, dtype)
+    if wide.ndim > 2:
+        limits += [(largest_of_a_sequence, allowed(largest_of_a_sequence))]
+    return worst_ratio(limits, exact, dtype)
 
 
-def bar_of_gradient(truth: Truth, baseline: Tensor, dtype: torch.dtype) -> Measure:
-    """As bar(), for what follows from normalised rows and a gradient of the same dtype.
+def gradient_error_ratio(exact: Exact, baseline: Tensor, dtype: torch.dtype) -> Measure:
+    """Like `error_ratio`, for gradients from normalised rows and a gradient in the same dtype.
 
-    With 16 bits these are two more roundings: a root mean square error of the square root of 3
-    times that of rounding the result. At most twice that, and nowhere above the dtype's eps times
-    the largest number.
+    With 16 bits these inputs add two roundings: the root mean square error is sqrt(3) times that of
+    rounding the result. At most twice that is allowed, and for no element more than the dtype's eps
+    times the largest value.
     """
     if dtype.itemsize > 2:
-        return bar(truth, baseline, dtype)
-    assert truth.any(), "a comparison with zeros proves nothing"
-    exact = float64(truth)
-    rounding = root_mean_square(exact.to(dtype).double() - exact)
-    most = torch.finfo(dtype).eps * largest(exact)
-    return judge([(root_mean_square, 2 * rounding), (largest, most)], truth, dtype)
+        return error_ratio(exact, baseline, dtype)
+    assert exact.any(), "a comparison with zeros proves nothing"
+    wide = float64(exact)
+    rounding = root_mean_square(wide.to(dtype).double() - wide)
+    limit = torch.finfo(dtype).eps * largest(wide)
+    return worst_ratio([(root_mean_square, 2 * rounding), (largest, limit)], exact, dtype)
 
 
-def assert_within_bar(result: Tensor, truth: Truth, baseline: Tensor, what: str = "") -> None:
-    """`result` meets the bar of its dtype."""
-    assert result.shape == truth.shape, f"{what}: shape {tuple(result.shape)}"
-    found = bar(truth, baseline, result.dtype)(result)
-    assert found <= 1, f"{what}: {found:.2f} times the error that the bar allows"
+def assert_accurate(result: Tensor, exact: Exact, baseline: Tensor, what: str = "") -> None:
+    """The error of `result` is within the limits of its dtype."""
+    assert result.shape == exact.shape, f"{what}: shape {tuple(result.shape)}"
+    ratio = error_ratio(exact, baseline, result.dtype)(result)
+    assert ratio <= 1, f"{what}: {ratio:.2f} times the allowed error"

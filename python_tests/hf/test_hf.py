@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 import subprocess
 import sys
@@ -12,62 +13,20 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import nn
 
 from fnet_kernels import hf
-from python_tests.helpers.close import relative_error
+from python_tests.helpers.fnet_models import (
+    LABELS,
+    MODELS,
+    FusedCalls,
+    agree,
+    batch,
+    build,
+    results,
+)
 
 transformers = pytest.importorskip("transformers")
-
-BATCH, SEQ, VOCABULARY = 2, 16, 100
-LABELS = torch.randint(4, VOCABULARY, (BATCH, SEQ))
-CLASSES = torch.tensor([0, 1])
-#: Every FNet class of transformers, with the labels of its loss.
-MODELS: dict[str, dict[str, Tensor]] = {
-    "FNetModel": {},
-    "FNetForPreTraining": {"labels": LABELS, "next_sentence_label": CLASSES},
-    "FNetForMaskedLM": {"labels": LABELS},
-    "FNetForNextSentencePrediction": {"labels": CLASSES},
-    "FNetForSequenceClassification": {"labels": CLASSES},
-    "FNetForMultipleChoice": {"labels": CLASSES},
-    "FNetForTokenClassification": {"labels": LABELS % 2},
-    "FNetForQuestionAnswering": {"start_positions": CLASSES, "end_positions": CLASSES + 3},
-}
-
-
-def build(name: str = "FNetModel", **config: Any) -> Any:
-    torch.manual_seed(0)
-    defaults = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 24,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "max_position_embeddings": 64,
-        "tpu_short_seq_length": SEQ,
-        "layer_norm_eps": 0.1,  # large enough for the tests to notice
-        "initializer_range": 0.3,  # with 0.02 all tokens have nearly the same result
-    }
-    return getattr(transformers, name)(transformers.FNetConfig(**{**defaults, **config})).eval()
-
-
-def batch(name: str = "FNetModel") -> dict[str, Tensor]:
-    shape = (BATCH, 3, SEQ) if "MultipleChoice" in name else (BATCH, SEQ)
-    generator = torch.Generator().manual_seed(1)
-    return {"input_ids": torch.randint(4, VOCABULARY, shape, generator=generator)}
-
-
-def results(model: nn.Module, **kwargs: Any) -> list[Tensor]:
-    """All tensors that the model returns."""
-    values = model(**kwargs).to_tuple()
-    return [t for v in values for t in (v if isinstance(v, tuple) else (v,)) if t is not None]
-
-
-def agree(ours: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
-    assert len(ours) == len(expected) > 0
-    for a, b in zip(ours, expected, strict=True):
-        assert a.dtype == b.dtype or tolerance > 1e-3
-        assert relative_error(a, b) <= tolerance
 
 
 def test_the_comparison_rejects_differences() -> None:
@@ -88,16 +47,6 @@ def test_the_comparison_rejects_differences() -> None:
         layer.fourier.output.LayerNorm.eps = 1e-12
     with pytest.raises(AssertionError):
         agree(results(model, **batch()), expected, 1e-5)
-
-
-class FusedCalls(TorchDispatchMode):
-    """Counts the fused forward operators."""
-
-    count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func.namespace == "fnet_kernels" and "backward" not in func._opname
-        return func(*args, **(kwargs or {}))
 
 
 def test_all_classes_are_tested() -> None:
@@ -257,24 +206,40 @@ def test_tpu_optimized_layers_are_skipped() -> None:
 
 
 def test_layers_that_compute_something_else_are_skipped() -> None:
-    model = build(num_hidden_layers=7)
+    model = build(num_hidden_layers=6)
     layers = [layer.fourier for layer in model.encoder.layer]
     layers[0].forward = lambda hidden_states: (hidden_states,)
-    layers[1].output.LayerNorm = nn.Identity()
-    layers[2].self.fourier_transform.keywords["dim"] = (1,)
-    layers[3].output.forward = lambda fourier_output, input_tensor: input_tensor
-    layers[4].self = nn.Identity()
-    layers[5].output.LayerNorm.register_forward_hook(lambda module, args, output: 2 * output)
-    with pytest.warns(UserWarning, match="skipped 6 FNet layers"):
+    layers[1].self.fourier_transform.keywords["dim"] = (1,)
+    layers[2].self = nn.Identity()
+    layers[3].self.forward = lambda hidden_states: (hidden_states,)
+    layers[4].__class__ = type("Variant", (type(layers[4]),), {})
+    with pytest.warns(UserWarning, match="patch_fnet: skipped 5 FNet layers"):
         report = hf.patch_fnet(model)
-    assert report.changed == ("encoder.layer.6.fourier",)
+    assert report.changed == ("encoder.layer.5.fourier",)
     reasons = list(report.skipped.values())
-    assert "its forward has been replaced" in reasons[0]
-    assert "LayerNorm is Identity" in reasons[1]
-    assert "dim" in reasons[2]
-    assert "forward of its output has been replaced" in reasons[3]
-    assert "transform is Identity" in reasons[4]
-    assert "LayerNorm has forward hooks" in reasons[5]
+    assert reasons[0] == "its forward has been replaced"
+    assert "dim=(1,)" in reasons[1]
+    assert reasons[2] == "its transform's class is Identity"
+    assert reasons[3] == "its transform's forward has been replaced"
+    assert reasons[4] == "its class is Variant"
+
+
+def test_unpatch_skips_what_another_program_has_changed_since() -> None:
+    model = build(num_hidden_layers=4)
+    hf.patch_fnet(model)
+    layers = [layer.fourier for layer in model.encoder.layer]
+    layers[0].forward = layers[0].forward  # what accelerate wraps is the patched forward
+    layers[1].__class__ = type("FSDPLayer", (type(layers[1]),), {})
+    layers[2].self.forward = layers[2].self.forward
+    with pytest.warns(UserWarning, match="unpatch_fnet: skipped 3 FNet layers"):
+        report = hf.unpatch_fnet(model)
+    assert report.changed == ("encoder.layer.3.fourier",)
+    assert list(report.skipped.values()) == [
+        "its forward has been replaced",
+        "its class is FSDPLayer",
+        "its transform's forward has been replaced",
+    ]
+    assert len(hf.patch_fnet(model).unchanged) == 3
 
 
 def test_autocast_keeps_the_residual_stream() -> None:
@@ -304,6 +269,33 @@ def test_a_model_without_fnet_layers_is_an_error() -> None:
             function(bert)
         with pytest.raises(TypeError, match="got str"):
             function("google/fnet-base")  # type: ignore[arg-type]
+
+
+def test_a_report_is_no_model_and_says_so() -> None:
+    model = build()
+    for change in (hf.patch_fnet, hf.unpatch_fnet):
+        report = change(model)
+        hint = "patch_fnet and unpatch_fnet change the model in place and return a report"
+        with pytest.raises(TypeError, match=hint):
+            report(**batch())  # type: ignore[operator]
+        with pytest.raises(AttributeError, match=f"no attribute 'eval': {hint}"):
+            report.eval()  # type: ignore[attr-defined]
+        assert not hasattr(report, "parameters")
+        assert copy.deepcopy(report) == pickle.loads(pickle.dumps(report)) == report
+
+
+def test_layers_are_known_after_their_module_is_reloaded() -> None:
+    from fnet_kernels.hf import _layer
+
+    model = build()
+    expected = results(model, **batch())
+    hf.patch_fnet(model)
+    importlib.reload(_layer)
+    importlib.reload(hf)
+    assert len(hf.patch_fnet(model).unchanged) == 2
+    assert len(hf.unpatch_fnet(model).changed) == 2
+    assert all(map(torch.equal, results(model, **batch()), expected))
+    assert len(hf.patch_fnet(model).changed) == 2
 
 
 def test_patching_does_not_warn() -> None:

@@ -96,6 +96,14 @@ BROKEN_TORCH = """
 open("torch.py", "w").write("raise ImportError('libtorch is not here')")
 """
 
+#: setup.py as far as its decisions go, on another processor.
+SETUP = """
+import platform, sys
+platform.machine = lambda: {machine!r}
+from build_backend.fnet_checks import name_processor
+name_processor()
+"""
+
 
 @pytest.mark.parametrize(
     ("world", "variables", "says"),
@@ -196,6 +204,22 @@ def test_a_path_with_spaces(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "fnet_kernels" / "lib" / KERNELS).exists()
+
+
+@needs_compiler
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
+def test_a_processor_without_kernels_of_its_own_is_named(machine: str, project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP.format(machine=machine)],
+        cwd=project,
+        env={**os.environ, "FNET_CUDA": "0"},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    named = [line for line in done.stdout.splitlines() if "portable" in line]
+    line = "fnet_kernels: portable C++ kernels: none are specific to riscv64"
+    assert named == [line] * (machine == "riscv64")
 
 
 @needs_compiler

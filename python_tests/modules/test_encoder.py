@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, leaky_relu, relu
 
 import fnet_kernels as fk
 from fnet_kernels import reference
@@ -51,9 +53,48 @@ def test_dropout_is_on_the_feed_forward_only() -> None:
 
 def test_initial_values() -> None:
     layer = fk.FNetEncoderLayer(64, 256)
-    for dense in (layer.dense_in, layer.dense_out):
-        assert 0.018 < dense.weight.std().item() < 0.022
-        assert not dense.bias.any()
+    for normal in (layer.dense_in.weight, layer.dense_in.bias, layer.dense_out.weight):
+        assert 0.016 < normal.std().item() < 0.024
+    assert not layer.dense_out.bias.any()
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [
+        ("gelu", gelu),
+        ("relu", relu),
+        (torch.tanh, torch.tanh),
+        (nn.LeakyReLU(0.3), lambda t: leaky_relu(t, 0.3)),
+    ],
+)
+def test_activation_is_a_name_a_function_or_a_module(activation: Any, function: Any) -> None:
+    layer = fk.FNetEncoderLayer(16, 32, activation=activation, dropout=0.0, dtype=torch.float64)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(2, 9, 16, dtype=torch.float64)
+    h = layer.mixing(x)
+    expected = layer.norm(h + layer.dense_out(function(layer.dense_in(h))))
+    assert_close(layer(x), expected)
+    standard = fk.FNetEncoderLayer(16, 32, dropout=0.0, dtype=torch.float64)
+    standard.load_state_dict(layer.state_dict())
+    assert not torch.allclose(standard(x), expected)
+    assert standard.activation.approximate == "tanh"
+
+
+def test_layers_have_an_activation_of_their_own() -> None:
+    encoder = fk.FNetEncoder(2, 16, 32, activation=nn.PReLU(32))
+    first, second = (layer.activation.weight for layer in encoder)
+    assert first is not second
+    assert len(list(encoder.parameters())) == 2 * 9
+
+
+def test_bad_activations_are_errors() -> None:
+    for bad in ("swish", "GELU"):
+        with pytest.raises(ValueError, match=f"'gelu_tanh', 'gelu', 'relu' or a .*got '{bad}'"):
+            fk.FNetEncoderLayer(16, 32, activation=bad)
+    for bad in (None, 3, nn.ReLU):
+        with pytest.raises(TypeError, match=r"activation must be a name, .*got "):
+            fk.FNetEncoderLayer(16, 32, activation=bad)
 
 
 def test_encoder_applies_its_layers_in_order() -> None:

@@ -64,9 +64,10 @@ def test_another_hidden_size_is_an_error(settings: dict[str, bool]) -> None:
 
 
 def test_repr_shows_the_settings() -> None:
-    assert repr(fk.FourierMix(0.5)) == "FourierMix(scale=0.5)"
+    assert repr(fk.FourierMix(0.5)) == "FourierMix(scale=0.5, norm=backward)"
     assert repr(fk.FusedFourierMix(12, 1e-5, bias=False)) == (
-        "FusedFourierMix(12, eps=1e-05, elementwise_affine=True, bias=False, scale=1.0)"
+        "FusedFourierMix(12, eps=1e-05, elementwise_affine=True, bias=False, scale=1.0,"
+        " norm=backward)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Accuracy by the bars of comparison.py: all lengths up to 64 squared, and those models use."""
+"""Accuracy by the limits of comparison.py: all lengths up to 64, and those that models use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.functional import layer_norm
 from fnet_kernels import fourier_mix, fused_fourier_mix, reference
 from fnet_kernels._ops.load import operators
 from python_tests.helpers import exact
-from python_tests.helpers.comparison import assert_within_bar, bar, bar_of_gradient
+from python_tests.helpers.comparison import assert_accurate, error_ratio, gradient_error_ratio
 
 Isas = Callable[[], Iterator[str]]
 Arguments = tuple[Tensor, Tensor, Tensor, float]
@@ -80,10 +80,10 @@ def in_use() -> Iterator[str]:
 
 
 def worst(batch: int, seq: int, hidden: int, dtype: torch.dtype, isas: Isas) -> tuple[float, str]:
-    """The worst ratio of error and bar over operators and instruction sets, and where it is."""
+    """The worst ratio of an error to its limit over operators and instruction sets, and where."""
     args = arguments(batch, seq, hidden, dtype)
-    truth, baseline = exact.forward(*args), torchs(*args)
-    ratios = {op: bar(truth[op], baseline[op], dtype) for op in truth}
+    expected, baseline = exact.forward(*args), torchs(*args)
+    ratios = {op: error_ratio(expected[op], baseline[op], dtype) for op in expected}
     return max(
         (ratios[op](result), f"{op} of {seq}x{hidden} on {isa}")
         for isa in isas()
@@ -136,42 +136,47 @@ def gradients(function: Callable[..., Tensor], args: Arguments, grad: Tensor) ->
 def test_gradients(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -> None:
     *tensors, eps = args = arguments(3, seq, hidden, dtype)
     grad = torch.randn(3, seq, hidden, dtype=torch.float64).to(dtype)
-    truth = exact.gradients(args[0], args[1], eps, grad)
+    expected = exact.gradients(args[0], args[1], eps, grad)
     baseline = gradients(reference.fused_fourier_mix, (*wide(*tensors), eps), *wide(grad))
-    bars = {name: bar_of_gradient(truth[name], baseline[name], dtype) for name in ("x", "weight")}
-    bars["bias"] = bar(truth["bias"], baseline["bias"], dtype)  # a plain sum
+    ratios = {
+        name: gradient_error_ratio(expected[name], baseline[name], dtype)
+        for name in ("x", "weight")
+    }
+    ratios["bias"] = error_ratio(expected["bias"], baseline["bias"], dtype)  # a plain sum
     for isa in each_isa():
         for name, result in gradients(fused_fourier_mix, args, grad).items():
-            assert bars[name](result) <= 1, f"{name} on {isa}"
+            assert ratios[name](result) <= 1, f"{name} on {isa}"
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, (48 * 96) ** -0.5, 3.7])
 def test_scale(scale: float) -> None:
     x = torch.randn(2, 48, 96)
-    truth = reference.fused_fourier_mix(x.double(), scale=scale)
+    expected = reference.fused_fourier_mix(x.double(), scale=scale)
     baseline = reference.fused_fourier_mix(x, scale=scale)
-    assert_within_bar(fused_fourier_mix(x, scale=scale), truth, baseline)
+    assert_accurate(fused_fourier_mix(x, scale=scale), expected, baseline)
 
 
 def test_an_offset_costs_no_accuracy() -> None:
     x = torch.randn(2, 64, 96) + 1000
-    truth, baseline = reference.fused_fourier_mix(x.double()), reference.fused_fourier_mix(x)
-    assert_within_bar(fused_fourier_mix(x), truth, baseline)
+    expected, baseline = reference.fused_fourier_mix(x.double()), reference.fused_fourier_mix(x)
+    assert_accurate(fused_fourier_mix(x), expected, baseline)
 
 
 def test_eps_of_rows_without_variance() -> None:
     x = torch.full((1, 4, 8), 0.25)
     x[0, 0] = torch.linspace(0, 1, 8)
-    truth = reference.fused_fourier_mix(x.double(), eps=1.0)
-    assert_within_bar(fused_fourier_mix(x, eps=1.0), truth, reference.fused_fourier_mix(x, eps=1.0))
+    expected = reference.fused_fourier_mix(x.double(), eps=1.0)
+    assert_accurate(
+        fused_fourier_mix(x, eps=1.0), expected, reference.fused_fourier_mix(x, eps=1.0)
+    )
 
 
 def test_float16_sums_may_exceed_its_range() -> None:
     x = torch.full((1, 512, 768), 1.0) + torch.randn(1, 512, 768) / 8  # the DC term is 393,216
     x = x.to(torch.float16)
     assert not reference.fourier_mix(x).isfinite().all()
-    truth, baseline = (reference.fused_fourier_mix(wide) for wide in (x.double(), x.float()))
-    assert_within_bar(fused_fourier_mix(x), truth, baseline)
+    expected, baseline = (reference.fused_fourier_mix(wide) for wide in (x.double(), x.float()))
+    assert_accurate(fused_fourier_mix(x), expected, baseline)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -1,4 +1,4 @@
-"""The choice of an instruction set; test_accuracy.py holds each to the same bars."""
+"""The choice of an instruction set. test_accuracy.py tests the accuracy of each."""
 
 from __future__ import annotations
 

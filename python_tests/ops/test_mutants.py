@@ -12,12 +12,11 @@ from torch import Tensor
 from fnet_kernels import fused_fourier_mix, reference
 from python_tests.helpers import close, exact
 from python_tests.helpers.comparison import (
-    bar,
-    bar_of_gradient,
+    error_ratio,
+    gradient_error_ratio,
     largest_of_a_sequence,
     root_mean_square,
 )
-from python_tests.helpers.tolerances import ROUNDINGS
 
 Mutant = Callable[[Tensor], Tensor]
 Accepts = Callable[[Tensor], bool]
@@ -68,15 +67,19 @@ def comparisons(dtype: torch.dtype) -> dict[str, tuple[Tensor, Accepts]]:
     def add(name: str, result: Tensor, ratio: Callable[[Tensor], float]) -> None:
         found[name] = (result, lambda y: ratio(y) <= 1)
 
-    truth, baseline = exact.forward(*args), torchs(*args)
+    expected, baseline = exact.forward(*args), torchs(*args)
     for op, result in ours(*args).items():
-        add(op, result, bar(truth[op], baseline[op], dtype))
-    truth = exact.gradients(args[0], args[1], eps, grad)
+        add(op, result, error_ratio(expected[op], baseline[op], dtype))
+    expected = exact.gradients(args[0], args[1], eps, grad)
     baseline = gradients(reference.fused_fourier_mix, (*wide(*tensors), eps), *wide(grad))
     for name, result in gradients(fused_fourier_mix, args, grad).items():
-        add(f"gradient of {name}", result, bar_of_gradient(truth[name], baseline[name], dtype))
+        add(
+            f"gradient of {name}",
+            result,
+            gradient_error_ratio(expected[name], baseline[name], dtype),
+        )
     right = torch.from_numpy(exact.forward(*args)["norm"].astype(float))
-    tolerance = ROUNDINGS[dtype]
+    tolerance = close.tolerance(dtype)
     add("close", right.to(dtype), lambda y: close.relative_error(y, right) / tolerance)
     return found
 
@@ -91,48 +94,48 @@ def test_every_comparison_rejects_every_mutant(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_twice_the_error_of_torch_is_the_bar(dtype: torch.dtype) -> None:
-    truth = torch.randn(64, 8, 8, dtype=torch.float64).to(dtype)
+def test_twice_the_error_of_torch_is_the_limit(dtype: torch.dtype) -> None:
+    expected = torch.randn(64, 8, 8, dtype=torch.float64).to(dtype)
     error = torch.randn(64, 8, 8).to(dtype) * 64 * torch.finfo(dtype).eps
-    ratio = bar(truth, truth + error, dtype)
-    assert 0.9 < ratio(truth + 1.9 * error) < 1
-    assert ratio(truth + 2.1 * error) > 1  # a little wrong everywhere
+    ratio = error_ratio(expected, expected + error, dtype)
+    assert 0.9 < ratio(expected + 1.9 * error) < 1
+    assert ratio(expected + 2.1 * error) > 1  # a little wrong everywhere
     place = error.clone()
     place[:, 3, 5] = 2.2 * error.abs().amax((1, 2))
     assert root_mean_square(place) < 1.5 * root_mean_square(error)
-    assert ratio(truth + place) > 1  # at one place of every sequence
+    assert ratio(expected + place) > 1  # at one place of every sequence
     outlier = error.clone()
     outlier[7, 3, 5] = 2.2 * error.abs().max()
     assert largest_of_a_sequence(outlier) < 1.5 * largest_of_a_sequence(error)
-    assert ratio(truth + outlier) > 1  # at one place of all
+    assert ratio(expected + outlier) > 1  # at one place of all
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_one_rounding_is_the_bar_of_16_bits(dtype: torch.dtype) -> None:
-    truth = torch.randn(4, 8, 8, dtype=torch.float64)
-    ratio = bar(truth, truth.float(), dtype)
-    rounded = truth.to(dtype)
+def test_one_rounding_is_the_limit_of_16_bits(dtype: torch.dtype) -> None:
+    expected = torch.randn(4, 8, 8, dtype=torch.float64)
+    ratio = error_ratio(expected, expected.float(), dtype)
+    rounded = expected.to(dtype)
     assert 0.9 < ratio(rounded) < 1
     ulp_less = torch.nextafter(rounded, torch.zeros_like(rounded))
-    truncated = torch.where(rounded.double().abs() > truth.abs(), ulp_less, rounded)
+    truncated = torch.where(rounded.double().abs() > expected.abs(), ulp_less, rounded)
     assert ratio(truncated) > 1
     smallest = rounded.abs() == rounded.abs().min()
     assert ratio(torch.where(smallest, ulp_less, rounded)) > 1  # one element, by one ulp
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_three_roundings_are_the_bar_of_gradients_of_16_bits(dtype: torch.dtype) -> None:
-    truth = torch.randn(4, 32, 48, dtype=torch.float64)
-    ratio = bar_of_gradient(truth, truth.float(), dtype)
-    rounding = (truth.to(dtype).double() - truth).flatten()
-    independent = sum(rounding[torch.randperm(len(rounding))].view_as(truth) for _ in range(4))
-    assert ratio((truth + independent / 2).to(dtype)) < 1  # 4 / 4 + 1: the square root of 2
-    assert ratio((truth + independent).to(dtype)) > 1  # of 5
+def test_three_roundings_are_the_limit_of_gradients_of_16_bits(dtype: torch.dtype) -> None:
+    expected = torch.randn(4, 32, 48, dtype=torch.float64)
+    ratio = gradient_error_ratio(expected, expected.float(), dtype)
+    rounding = (expected.to(dtype).double() - expected).flatten()
+    independent = sum(rounding[torch.randperm(len(rounding))].view_as(expected) for _ in range(4))
+    assert ratio((expected + independent / 2).to(dtype)) < 1  # 4 / 4 + 1: the square root of 2
+    assert ratio((expected + independent).to(dtype)) > 1  # of 5
 
 
 def test_a_comparison_with_zeros_is_refused() -> None:
     zeros = torch.zeros(2, 3, 4)
-    for compare in (bar, bar_of_gradient):
+    for compare in (error_ratio, gradient_error_ratio):
         with pytest.raises(AssertionError, match="proves nothing"):
             compare(zeros, zeros, torch.float32)
     with pytest.raises(AssertionError, match="proves nothing"):
@@ -143,5 +146,5 @@ def test_a_comparison_with_zeros_is_refused() -> None:
 
 def test_a_truth_of_something_else_is_refused() -> None:
     x = torch.randn(2, 3, 4)
-    with pytest.raises(AssertionError, match="not of one thing"):
-        bar(1.1 * x.double(), x, torch.float32)
+    with pytest.raises(AssertionError, match="do not match"):
+        error_ratio(1.1 * x.double(), x, torch.float32)

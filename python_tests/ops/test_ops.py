@@ -122,7 +122,16 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
         TypeError,
         ["weight", "torch.float32", "got torch.float64"],
     ),
-    (lambda: fk.fused_fourier_mix(X.half(), bias=W), TypeError, ["bias", "got torch.float32"]),
+    (
+        lambda: fk.fused_fourier_mix(X.half(), bias=W.bfloat16()),
+        TypeError,
+        ["bias", "dtype of x, torch.float16 or torch.float32; got torch.bfloat16"],
+    ),
+    (
+        lambda: fk.fused_fourier_mix(X.double(), W),
+        TypeError,
+        ["weight", "dtype of x, torch.float64; got torch.float32"],
+    ),
     (
         lambda: fk.fused_fourier_mix(X, W.to("meta")),
         ValueError,
@@ -152,6 +161,10 @@ def test_the_operators_check_their_arguments() -> None:
         OPS.fused_fourier_mix(X, W[:3], None, 1e-5, 1.0)
     with pytest.raises(RuntimeError, match="bias of the dtype of x, Float, got Double"):
         OPS.fused_fourier_mix(X, None, W.double(), 1e-5, 1.0)
+    with pytest.raises(RuntimeError, match="bias of the dtype of weight, Float, got Half"):
+        OPS.fused_fourier_mix(X.half(), W, W.half(), 1e-5, 1.0)
+    with pytest.raises(RuntimeError, match="bias of the dtype of x, Half, got Float"):
+        OPS.fused_fourier_mix(X.half(), None, W, 1e-5, 1.0)
     with pytest.raises(RuntimeError, match="a non-negative eps, got -1"):
         OPS.fused_fourier_mix(X, None, None, -1.0, 1.0)
 
@@ -189,6 +202,22 @@ def test_fake_results_have_the_dtypes_of_real_ones(dtype: torch.dtype) -> None:
     _, rows, rstd = OPS.fused_fourier_mix_train(x, weight, bias, 1e-5, 0.5)
     args = (x, rows, rstd, weight, 0.5, True, True)
     opcheck(OPS.fused_fourier_mix_backward.default, args, test_utils="test_faketensor")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_fake_results_with_float32_parameters(dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(2, 6, 10)
+    x = x.to(dtype)
+    for op in (OPS.fused_fourier_mix.default, OPS.fused_fourier_mix_train.default):
+        opcheck(op, (x, weight, bias, 1e-5, 0.5), test_utils="test_faketensor")
+    _, rows, rstd = OPS.fused_fourier_mix_train(x, weight, bias, 1e-5, 0.5)
+    args = (x, rows, rstd, weight, 0.5, True, True)
+    opcheck(OPS.fused_fourier_mix_backward.default, args, test_utils="test_faketensor")
+    assert [t.dtype for t in OPS.fused_fourier_mix_backward(*args)] == [
+        dtype,
+        torch.float32,
+        torch.float32,
+    ]
 
 
 @pytest.mark.parametrize("need_weight", [False, True])
@@ -233,14 +262,15 @@ def test_export_with_a_dynamic_length() -> None:
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
-def test_autocast_follows_x(dtype: torch.dtype, compiled: bool) -> None:
+def test_autocast_runs_in_float32(dtype: torch.dtype, compiled: bool) -> None:
     torch.compiler.reset()
     run = torch.compile(both, fullgraph=True, backend="aot_eager") if compiled else both
     x, weight, bias = inputs(2, 8, 12)
     with torch.autocast("cpu", torch.bfloat16):
         y = run(x.to(dtype), weight, bias)
-    assert y.dtype == dtype
-    assert torch.equal(y, both(*(t.to(dtype) for t in (x, weight, bias))))
+    wide = torch.promote_types(dtype, torch.float32)
+    assert y.dtype == wide
+    assert torch.equal(y, both(x.to(dtype).to(wide), weight.to(wide), bias.to(wide)))
 
 
 def test_autocast_hides_no_error() -> None:

@@ -1,4 +1,4 @@
-"""`make gpu-check` as far as it goes without a GPU: rehearsals on the CPU, and its own logic."""
+"""`make gpu-check` without a GPU: rehearsals on the CPU, and its own logic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from python_tests.helpers.paths import ROOT
 from tools import gpu_bundle, gpu_check, gpu_smoke, gpu_steps
 from tools.gpu_step import ABSENT, FAIL, PASS, SKIPPED, Check, Part, Step
 
-#: step/part: failure. One that crashes, one that hangs, one that prints too much.
+#: Failures by step/part: a crash, a hang and a flood of output.
 INJECTED = {"smoke/general": "crash", "test/streams": "hang", "profile/32x512x768": "flood"}
 
 
@@ -38,19 +38,19 @@ def rehearse(out: Path, *options: str) -> tuple[subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The whole of it with its three failures, the hanging part cut to ten seconds."""
+    """A full rehearsal with the three failures. The hang is stopped after ten seconds."""
     out = tmp_path_factory.mktemp("rehearsal")
     injected = [f"{place}={failure}" for place, failure in INJECTED.items()]
     done, found = rehearse(out, "--hang-limit", "10", "--inject", *injected)
     return done, found, out
 
 
-def test_three_failures_cost_nothing_but_themselves(rehearsed: Any) -> None:
+def test_failures_do_not_affect_other_parts(rehearsed: Any) -> None:
     done, found, out = rehearsed
     assert done.returncode == 1
     results = {f"{r['step']}/{r['part']}": r for r in found["results"]}
     failed = {place for place, r in results.items() if r["verdict"] not in (PASS, ABSENT)}
-    assert failed == {"smoke/general", "test/streams"}, "a flood alone is no failure"
+    assert failed == {"smoke/general", "test/streams"}, "a flood of output is no failure"
     assert results["smoke/general"]["remark"] == "exit status -6"
     assert results["test/streams"]["remark"] == "stopped after 10 s"
     assert results["test/streams"]["status"] is None
@@ -59,10 +59,10 @@ def test_three_failures_cost_nothing_but_themselves(rehearsed: Any) -> None:
     with tarfile.open(out / "logs.tar.gz") as tar:
         sizes = {member.name: member.size for member in tar.getmembers()}
     assert len(sizes) == len(results) - sum(r["verdict"] == ABSENT for r in results.values())
-    assert 400_000 < sizes["profile-32x512x768.log"] < 600_000, "both ends of a flood"
+    assert 400_000 < sizes["profile-32x512x768.log"] < 600_000, "the start and the end of the flood"
 
 
-def test_what_comes_back_is_small(rehearsed: Any) -> None:
+def test_the_output_is_small(rehearsed: Any) -> None:
     done, _, out = rehearsed
     assert len([path for path in out.rglob("*") if path.is_file()]) <= 8
     heading = "== summary of a rehearsal: its figures mean nothing"
@@ -73,8 +73,8 @@ def test_what_comes_back_is_small(rehearsed: Any) -> None:
 def test_the_rehearsal_measures_everything(rehearsed: Any) -> None:
     _, _, out = rehearsed
     figures = json.loads((out / "rehearsal.json").read_text())
-    assert {bar["bar"] for bar in figures["bars"]} == {bar.name for bar in gpu.PROMISES}
-    assert len(figures["bars"]) == len({(b["bar"], b["where"]) for b in figures["bars"]})
+    assert {r["target"] for r in figures["targets"]} == {target.name for target in gpu.TARGETS}
+    assert len(figures["targets"]) == len({(r["target"], r["where"]) for r in figures["targets"]})
     assert not figures["not_run"]
     for dtype in ("bf16", "fp32"):
         what = f"forward, 2x16x64 {dtype}"
@@ -93,7 +93,7 @@ def test_the_rehearsal_measures_everything(rehearsed: Any) -> None:
     assert variants["variants"].keys() == {"as built"}
 
 
-def test_chosen_parts_alone(tmp_path: Path) -> None:
+def test_only_the_chosen_parts_run(tmp_path: Path) -> None:
     done, found = rehearse(tmp_path, "--only", "smoke", "--part", "forward")
     assert done.returncode == 0, done.stdout
     assert [(r["step"], r["part"]) for r in found["results"]] == [
@@ -103,10 +103,10 @@ def test_chosen_parts_alone(tmp_path: Path) -> None:
     log = next((ROOT / "build" / "gpu-check" / "logs").glob("smoke-forward.log")).read_text()
     for dtype in ("float32", "bfloat16", "float16"):
         assert f"forward 3x16x64 {dtype}: y" in log
-    assert log.rstrip().endswith("right")
+    assert log.rstrip().endswith("correct")
 
 
-def test_the_parts_of_the_benchmark_are_its_own() -> None:
+def test_the_parts_are_those_of_the_benchmark() -> None:
     assert ["first times", *gpu_steps.BENCH_PARTS] == list(gpu.PARTS), "in the same order"
     names = list(gpu_steps.BENCH_PARTS)
     backward = [i for i, name in enumerate(names) if name.startswith("step")]
@@ -127,26 +127,26 @@ def python(name: str, code: str, limit: float = 20, **more: Any) -> Part:
     return Part(name, [sys.executable, "-c", code], limit, **more)
 
 
-def test_parts_survive_each_other(check: Check) -> None:
+def test_parts_are_independent(check: Check) -> None:
     parts = [
         python("wrong", "undefined"),
         Part("nowhere", ["/no/such/program"], 5),
         python("child", "import subprocess; subprocess.run(['sleep', '60'])", 1),
         python("found", "raise SystemExit(9)", status=9),
         Part("tool", None, 0, remark="there is no tool"),
-        python("good", "print('well')"),
+        python("good", "print('done')"),
     ]
     results = check.run_step(Step("step", 60, lambda check: parts), 60)
     assert [r.verdict for r in results] == [FAIL, FAIL, FAIL, PASS, ABSENT, PASS]
     assert results[0].remark == "exit status 1"
     assert results[1].remark.startswith("FileNotFoundError")
     assert results[2].remark == "stopped after 1 s"
-    assert results[2].seconds < 20, "what it started ends with it"
+    assert results[2].seconds < 20, "its child process is killed too"
     assert "NameError" in check.log("step", "wrong").read_text()
-    assert check.log("step", "good").read_text().endswith("well\n")
+    assert check.log("step", "good").read_text().endswith("done\n")
 
 
-def test_a_step_that_cannot_say_its_parts_is_a_failure(check: Check) -> None:
+def test_an_error_while_making_the_parts_is_a_failure(check: Check) -> None:
     def raises(check: Check) -> list[Part]:
         raise OSError("no such thing")
 
@@ -154,11 +154,11 @@ def test_a_step_that_cannot_say_its_parts_is_a_failure(check: Check) -> None:
     assert (result.verdict, result.remark) == (FAIL, "OSError: no such thing")
 
 
-def test_time_that_is_over_skips_what_is_left(check: Check) -> None:
+def test_parts_after_the_limit_are_skipped(check: Check) -> None:
     parts = [python("long", "import time; time.sleep(60)", 50), python("late", "")]
     results = check.run_step(Step("step", 2, lambda check: parts), 60)
     assert [r.verdict for r in results] == [FAIL, SKIPPED]
-    assert results[1].remark == "the step's time is over"
+    assert results[1].remark == "no time left for the step"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_time_that_is_over_skips_what_is_left(check: Check) -> None:
         ("", False),
     ],
 )
-def test_a_backward_pass_that_fails_is_not_run_again(code: str, off: bool, check: Check) -> None:
+def test_a_crashed_backward_pass_is_not_run_again(code: str, off: bool, check: Check) -> None:
     smoke = python("backward", code, 2, backward=True)
     check.run_step(Step("smoke", 9, lambda check: [smoke]), 9)
     parts = [python("forward", ""), python("step", "", backward=True)]
@@ -182,7 +182,7 @@ def test_a_backward_pass_that_fails_is_not_run_again(code: str, off: bool, check
     assert [r.verdict for r in results] == [PASS, SKIPPED if off else PASS]
 
 
-def test_a_later_call_keeps_what_an_earlier_one_found(check: Check) -> None:
+def test_a_later_call_keeps_earlier_results(check: Check) -> None:
     step = Step("smoke", 9, lambda check: [python("forward", "print('said')")])
     check.run_step(step, 9)
     gpu_check.keep(check)
@@ -200,7 +200,7 @@ def test_a_later_call_keeps_what_an_earlier_one_found(check: Check) -> None:
         assert set(tar.getnames()) == {"smoke-forward.log", "bench-forward.log"}
 
 
-def test_a_file_that_was_not_written_is_a_failure(check: Check, tmp_path: Path) -> None:
+def test_a_missing_output_file_is_a_failure(check: Check, tmp_path: Path) -> None:
     file = tmp_path / "profile.ncu-rep"
     result = check.run_part("profile", python("none", "", creates=file), 9)
     assert (result.verdict, result.remark) == (FAIL, "profile.ncu-rep was not written")
@@ -208,8 +208,8 @@ def test_a_file_that_was_not_written_is_a_failure(check: Check, tmp_path: Path) 
     assert check.run_part("profile", python("one", code, creates=file), 9).verdict == PASS
 
 
-def test_pytest_takes_the_modules_of_the_tree(tmp_path: Path) -> None:
-    """The tree lies below a root with its own pyproject.toml, which must not decide."""
+def test_pytest_imports_from_the_tree(tmp_path: Path) -> None:
+    """The tree is inside a root with its own pyproject.toml, which pytest must not use."""
     root, tree = tmp_path, tmp_path / "build" / "tree"
     (root / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
     for folder in (root, tree):
@@ -229,7 +229,7 @@ def test_pytest_takes_the_modules_of_the_tree(tmp_path: Path) -> None:
 def test_the_smoke_test_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    right = gpu_smoke.measured
+    correct = gpu_smoke.measured
     shape, dtype = (2, 16, 64), torch.float32
     assert gpu_smoke.check("backward", shape, dtype, "cpu")
     for wrong in (
@@ -244,13 +244,13 @@ def test_the_smoke_test_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
                 "measured",
                 lambda *a, wrong=wrong, result=result: {
                     name: wrong(value) if name == result else value
-                    for name, value in right(*a).items()
+                    for name, value in correct(*a).items()
                 },
             )
             assert not gpu_smoke.check("backward", shape, dtype, "cpu")
 
 
-def test_a_test_that_hangs_ends_its_process(
+def test_a_hanging_test_ends_its_process(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu_steps, "TEST_LIMIT", 1)
@@ -288,7 +288,7 @@ def test_the_copy_follows_the_tree_and_keeps_times(
     assert (tree / "setup.py").read_text() == "other"
 
 
-def test_tools_are_found_or_said_to_be_absent(
+def test_missing_tools_are_absent(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "cuda"
@@ -298,7 +298,7 @@ def test_tools_are_found_or_said_to_be_absent(
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CUDA_HOME", str(home))
     if not Path("/usr/local/cuda/bin/compute-sanitizer").exists():
-        (part,) = gpu_steps.sanitize(check)  # found, but not executable: not to be used
+        (part,) = gpu_steps.sanitize(check)  # found, but not executable
         assert check.run_part("sanitize", part, 9).verdict == ABSENT
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
@@ -310,14 +310,12 @@ def test_tools_are_found_or_said_to_be_absent(
     said = check.log("sanitize", "racecheck").read_text()
     assert "--racecheck-detect-level error" in said
     assert "--error-exitcode 9" in said
-    tool.write_text("#!/bin/sh\nexit 0\n")  # finds nothing, not even the unwritten x
+    tool.write_text("#!/bin/sh\nexit 0\n")  # finds nothing, not even the uninitialised x
     results = check.run_step(Step("sanitize", 60, lambda check: parts), 60)
     assert [r.part for r in results if r.verdict == FAIL] == ["initcheck control"]
 
 
-def test_a_bundle_is_loaded_in_place_of_a_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_replaces_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, bundle = tmp_path / "gpu" / "tree", tmp_path / "bundle"
     (tree / "fnet_kernels").mkdir(parents=True)
     (tree / "fnet_kernels" / "__init__.py").write_text("")
@@ -343,7 +341,7 @@ def test_a_bundle_is_loaded_in_place_of_a_build(
     folder = parts[1].cwd
     assert folder is not None
     assert (folder / "fnet_kernels" / "lib" / "libfnet_kernels_cuda.so").read_text() == "other"
-    # What `-m` finds first is the variant's package, though the tree is on PYTHONPATH.
+    # `python -m` finds the package of the variant first, although the tree is on PYTHONPATH.
     which = [sys.executable, "-m", "fnet_kernels.which"]
     for place in (tree, folder):
         text = "import fnet_kernels; print(fnet_kernels.__file__)"
@@ -354,11 +352,11 @@ def test_a_bundle_is_loaded_in_place_of_a_build(
 
 
 @pytest.mark.parametrize("name", gpu_bundle.VARIANTS)
-def test_variants_change_what_stands_in_the_source(name: str) -> None:
+def test_variants_apply_to_the_source(name: str) -> None:
     variant = gpu_bundle.VARIANTS[name]
     source = (ROOT / "csrc" / variant.file).read_text()
     assert gpu_bundle.edited(variant, source) != source
     stems = {path.stem for path in (ROOT / "csrc").rglob("*.cu")}
     assert set(variant.objects) <= stems
-    with pytest.raises(ValueError, match="stands 0 times"):
+    with pytest.raises(ValueError, match="occurs 0 times"):
         gpu_bundle.edited(variant, source.replace(variant.old, ""))

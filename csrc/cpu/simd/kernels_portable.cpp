@@ -1,4 +1,6 @@
-// Sixteen-byte registers, which every 64-bit machine has: SSE2 on x86, NEON on Arm.
+// Sixteen-byte registers by the compiler's vectors alone: SSE2 on x86-64, and what any processor
+// without kernels of its own has. On aarch64 kernels_neon.cpp takes its place.
+#if !defined(__aarch64__)
 #define FNET_ISA portable
 #define FNET_WIDTH32 4
 #define FNET_WIDTH64 2
@@ -10,3 +12,4 @@ const Kernels& portable_kernels() {
   return table;
 }
 }  // namespace fnet
+#endif

@@ -1,8 +1,9 @@
 // Between tensors and lanes: load and store W elements of storage type T as Lanes<Compute<T>, W>.
 //
-// The few intrinsics go by FNET_WIDTH32, the floats in a register of this instruction set (8: AVX2
-// with F16C, 16: AVX-512), because a target pragma does not define the compiler's own macros
-// everywhere.
+// The few intrinsics of x86 go by FNET_WIDTH32, the floats in a register of this instruction set
+// (8: AVX2 with F16C, 16: AVX-512), because a target pragma does not define the compiler's own
+// macros everywhere. Every aarch64 processor converts float16; kernels_neon_bf16.cpp defines
+// FNET_BFCVT for those that convert to bfloat16 as well.
 #pragma once
 
 #include "core/dtype.h"
@@ -10,6 +11,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace fnet::FNET_ISA {
@@ -26,6 +29,8 @@ inline constexpr bool kHardwareHalf =
     W == 16 || W == 8;
 #elif FNET_WIDTH32 >= 8
     W == 8;
+#elif defined(__aarch64__)
+    W == 4;
 #else
     false;
 #endif
@@ -65,6 +70,13 @@ FNET_FN Lanes<float, W> load(const Float16* p) {
   if constexpr (W == 8)
     return {(typename Lanes<float, W>::Vector)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p))};
 #endif
+#if defined(__aarch64__)
+  if constexpr (W == 4) {
+    float16x4_t half;
+    memcpy(&half, p, sizeof(half));
+    return {vcvt_f32_f16(half)};
+  }
+#endif
   float lane[W];
   for (int i = 0; i < W; ++i) lane[i] = load_scalar(p[i]);
   return Lanes<float, W>::load(lane);
@@ -75,6 +87,13 @@ template <class T, int W, class R>
 FNET_FN auto stored(Lanes<R, W> a) {
   using U = typename IntVector<uint32_t, W>::type;
   if constexpr (std::is_same_v<T, BFloat16>) {
+#if defined(FNET_BFCVT)  // GCC's intrinsic needs a later architecture than FEAT_BF16 alone
+    if constexpr (W == 4) {
+      typename IntVector<uint16_t, W>::type bits;
+      asm("bfcvtn %0.4h, %1.4s" : "=w"(bits) : "w"(a.v));
+      return bits;
+    }
+#endif
     // A NaN survives: those that come from 16-bit inputs or from arithmetic have a lower half of
     // zeros (see with_short_nan), so that rounding does not carry into the exponent.
     U u;
@@ -98,8 +117,12 @@ FNET_FN auto stored(Lanes<R, W> a) {
 #if FNET_WIDTH32 >= 8
     if constexpr (W == 8) return _mm256_cvtps_ph((__m256)a.v, _MM_FROUND_TO_NEAREST_INT);
 #endif
+#if defined(__aarch64__)
+    if constexpr (W == 4)
+      return (typename IntVector<uint16_t, W>::type)vcvt_f16_f32((float32x4_t)a.v);
+#endif
     if constexpr (!kHardwareHalf<W>) {
-      typename IntVector<uint16_t, W>::type bits;
+      typename IntVector<uint16_t, W>::type bits{};
       Float16 one;
       for (int i = 0; i < W; ++i) store_scalar(one, a.v[i]), bits[i] = one.bits;
       return bits;
@@ -118,6 +141,7 @@ FNET_FN void store(T* p, Lanes<Compute<T>, W> a) {
 
 // A non-temporal store, for an output that the caches cannot hold anyway: it reads no line first
 // and evicts nothing useful. p is aligned to the vector; call end_streaming() before anyone reads.
+// Plain where there is no such store (streams_output is false there).
 template <int W, class T>
 FNET_FN void stream(T* p, Lanes<Compute<T>, W> a) {
   const auto bits = stored<T>(a);

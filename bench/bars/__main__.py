@@ -1,8 +1,0 @@
-"""`python -m bench.bars`."""
-
-import sys
-
-from bench.bars.command import main
-
-if __name__ == "__main__":
-    sys.exit(main())

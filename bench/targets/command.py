@@ -1,0 +1,221 @@
+"""Measure the CPU targets of this project: `python -m bench.targets` (see docs/benchmarks.md).
+
+Runs in one process, in interleaved rounds, and takes medians and quartiles. Every call uses another
+copy of x. Prints its progress, then a table of targets, measured ratios and whether they are met.
+Writes everything to <cpu>-targets.json in build/bench, or with --keep in bench/results.
+
+The targets apply to two cores that share a last-level cache. On a shared machine two threads may
+get one core, or cores on different chiplets. Before and after each comparison we measure the
+arithmetic throughput of two threads and the core-to-core latency. The comparison waits or repeats
+until both are good, for at most --patience seconds in total.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from bench.contestants.registry import CONTESTANTS, Contestant, isas, ours
+from bench.contestants.setting import Setting
+from bench.contestants.streaming import STREAMING
+from bench.folders import add_out
+from bench.measure import machine, memory
+from bench.measure.pages import huge, pages
+from bench.measure.timing import Entries, Problem, ready, time_all
+from bench.shapes import BATCH_ONE, TARGET_SHAPES, Shape, label
+from bench.targets.report import TargetReport
+from bench.targets.target import Target
+from bench.targets.values import (
+    BACKWARD,
+    BF16,
+    FLOOR,
+    FORMULA,
+    MEMORY,
+    STEP,
+    TARGETS,
+    THREADS,
+    TORCH,
+)
+from fnet_kernels._timing import Timing
+
+ROLES = ("ours", "formula", "composition", "floor")  # the targets compare only these
+FIELD = [*(c for c in CONTESTANTS if c.role in ROLES), STREAMING]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long one comparison takes: at least `seconds`, and at least `rounds` rounds."""
+
+    seconds: float
+    rounds: int
+
+    def time(self, entries: Entries, wrap: Any, absent: dict[str, str]) -> dict[str, Timing]:
+        """Interleaved times. A contestant that fails is added to `absent`."""
+        return time_all(entries, wrap, self.seconds, minimum=self.rounds, absent=absent)
+
+
+def pinned(isas: list[str]) -> list[Contestant]:
+    """Our operator, pinned to each of the instruction sets."""
+    return [ours(isa) for isa in isas]
+
+
+def forward(report: TargetReport, shape: Shape, budget: Budget, suffix: str = "") -> None:
+    """Compare our forward pass with every contestant and check three targets."""
+    problem = Problem.cold(Setting(shape))
+    entries, absent = ready(FIELD, problem)
+    what, where = f"forward fp32 {label(shape)}{suffix}", label(shape) + suffix
+    times = report.take(what, partial(budget.time, entries, problem.forward, absent))
+    report.absent |= absent
+    report.check_speedup(FORMULA, times, "fftn", where)
+    rivals = [n for n, (c, _) in entries.items() if c.role in ("formula", "composition")]
+    if rivals := [name for name in rivals if name in times]:
+        best = min(rivals, key=lambda name: times[name].median)
+        report.check_speedup(TORCH, times, best, where, against=best)
+    floor = times.get("layer_norm(x + x)")
+    for isa in report.isas:
+        if floor and f"ours {isa}" in times:
+            report.check(FLOOR, isa, where, times[f"ours {isa}"].over(floor))
+
+
+def gradients(
+    report: TargetReport, shape: Shape, budget: Budget, target: Target, direction: str
+) -> None:
+    """Compare the backward pass, alone or after forward, with autograd through eager torch.
+
+    The copy moves one x: its bound is that of one read and one write.
+    """
+    names = ("fftn", "rfft2 + mirror", "layer_norm(x + x)", "copy", "streaming copy")
+    problem = Problem.cold(Setting(shape))
+    rivals = [c for c in FIELD if c.name in names]
+    entries, absent = ready(pinned(list(report.isas)) + rivals, problem, backward=True)
+    what = f"{target.name.partition(':')[0]} fp32 {label(shape)}"
+    wrap = problem.calls(direction)
+    times = report.take(what, partial(budget.time, entries, wrap, absent))
+    report.absent |= absent
+    report.check_speedup(target, times, "fftn", label(shape))
+
+
+def bfloat16(report: TargetReport, shape: Shape, budget: Budget) -> None:
+    """Compare our forward pass in bfloat16 with that in float32."""
+    calls: dict[str, Any] = {}
+    for dtype, name in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
+        problem = Problem.cold(Setting(shape, dtype))
+        present, absent = ready(pinned(list(report.isas)), problem)
+        report.absent |= absent
+        for key, (contestant, function) in present.items():
+            calls[f"{key} {name}"] = (contestant, problem.forward(function))
+    what = f"forward bf16 {label(shape)}"
+    times = report.take(what, partial(budget.time, calls, lambda call: call, report.absent))
+    for isa in report.isas:
+        bf16, fp32 = times.get(f"ours {isa} bf16"), times.get(f"ours {isa} fp32")
+        if bf16 and fp32:
+            report.check(BF16, isa, label(shape), bf16.over(fp32))
+
+
+def threads(report: TargetReport, budget: Budget) -> None:
+    """Time one long sequence, which two threads can only share by dividing it."""
+    problem = Problem.cold(Setting(BATCH_ONE))
+    present, absent = ready(pinned(list(report.isas)), problem)
+    report.absent |= absent
+    busy = torch.zeros(1 << 20)
+
+    def prepare(contestant: Contestant, count: int) -> None:
+        assert contestant.before is not None
+        contestant.before()
+        torch.set_num_threads(count)
+        busy.add_(1)  # creates the thread team outside the timed call
+
+    entries: Entries = {}
+    for name, (c, function) in present.items():
+        for count in (1, 2):
+            limited = replace(c, before=partial(prepare, c, count))
+            entries[f"{name}, {count} thread{'s'[: count - 1]}"] = (limited, function)
+    what = f"forward fp32 {label(BATCH_ONE)}, one thread or two"
+    times = report.take(what, partial(budget.time, entries, problem.forward, report.absent))
+    torch.set_num_threads(2)
+    for isa in report.isas:
+        one, two = times.get(f"ours {isa}, 1 thread"), times.get(f"ours {isa}, 2 threads")
+        if one and two:
+            report.check(THREADS, isa, label(BATCH_ONE), one.over(two))
+
+
+def peak_memory(report: TargetReport, isa: str) -> dict[str, Any] | str:
+    """Measure extra memory in a child process (memory.py) and check the worst case per shape."""
+    found = memory.measure(torch.get_num_threads())
+    if isinstance(found, str):
+        report.absent["peak memory"] = found
+        return found
+    for shape, cases in found.items():
+        mine = {case[5:]: ratio for case, ratio in cases.items() if case.startswith("ours ")}
+        worst = max(mine, key=lambda case: mine[case])
+        about = {"shape": shape, "isa": isa, "against": worst}
+        report.results.append(MEMORY.check((mine[worst],) * 3, **about))
+    return found
+
+
+def main() -> int:
+    """Measure everything. Returns 1 with --strict if a target is missed or was not measured."""
+    start = time.monotonic()
+    parser = argparse.ArgumentParser(prog="python -m bench.targets", description=__doc__)
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="minimum time per comparison (default 2)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="minimum number of rounds (default 7)"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=40.0, help="seconds to wait for two cores (default 40)"
+    )
+    parser.add_argument("--shapes", type=int, default=len(TARGET_SHAPES), help="number of shapes")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
+    add_out(parser)
+    args = parser.parse_args()
+
+    huge_pages = huge()  # before the first tensor
+    torch.set_num_threads(2)
+    facts = machine.describe() | {"huge_pages": huge_pages}
+    print(json.dumps(facts, indent=2))
+    if (facts["load_at_start"] or [0])[0] > 0.5:
+        print("NOTE: this machine is busy; do not keep these figures")
+    wanted = [isa for isa in dict.fromkeys((isas()[0], "avx2")) if isa in isas()]
+    report = TargetReport(TARGETS, wanted, args.patience)
+    budget, half = (Budget(seconds, args.rounds) for seconds in (args.seconds, args.seconds / 2))
+    shapes = TARGET_SHAPES[: args.shapes]
+    for shape in shapes:
+        forward(report, shape, budget)
+        gradients(report, shape, budget, BACKWARD, "backward")
+        gradients(report, shape, budget, STEP, "both")
+        bfloat16(report, shape, half)
+    threads(report, budget)
+    torch.ops.fnet_kernels.set_cpu_isa("auto")
+    print("\npeak memory, in a child process", flush=True)
+    memory_ratios = peak_memory(report, isas()[0])
+    if pages("reused"):  # last, because malloc keeps this setting
+        for shape in shapes:
+            forward(report, shape, half, " (reused pages)")
+    else:
+        report.absent["reused pages"] = "this C library has no mallopt"
+    facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - start)}
+
+    for name, reason in report.absent.items():
+        print(f"absent: {name}: {reason}")
+    print(f"\n{report.summary()}")
+    for what in report.cores:
+        if not report.undisturbed(what):
+            print(f"NOTE: not on two cores that share a cache: {what}, {report.ran_on(what)}")
+    path = args.out / f"{machine.slug()}-targets.json"
+    about = {c.name: {"role": c.role, "about": c.about} for c in FIELD}
+    report.write(path, machine=facts, contestants=about, memory=memory_ratios)
+    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
+    return int(args.strict and not report.all_met)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""The targets on a CPU with two cores.
+
+defines: TARGETS, and each target by name
+"""
+
+from __future__ import annotations
+
+from bench.targets.target import Target
+
+FORMULA = Target("forward fp32: formula / ours", 6.0, True)
+TORCH = Target("forward fp32: best torch / ours", 3.0, True)
+FLOOR = Target("forward fp32: ours / layer_norm(x + x)", 3.0, False)
+BACKWARD = Target("backward alone: formula / ours", 4.0, True)
+STEP = Target("forward + backward: formula / ours", 4.0, True)
+BF16 = Target("forward: ours bf16 / ours fp32", 1.3, False)
+THREADS = Target("batch 1: one thread / two threads", 1.6, True)
+MEMORY = Target("extra memory / x in fp32", 0.5, False)
+TARGETS = [FORMULA, TORCH, FLOOR, BACKWARD, STEP, BF16, MEMORY, THREADS]

@@ -1,0 +1,2 @@
+// pybind11.h holds these conversions.
+#pragma once

@@ -1,0 +1,125 @@
+"""Differentiation of operators at the dispatcher, in both modes and under every transform.
+
+`torch.library.register_autograd` drops tangents and refuses `torch.func`. A kernel for the dispatch
+key Autograd sees both: transforms, compiled graphs and exported programs reach it as they reach
+torch's own operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import Function, forward_ad
+
+Kernel = Callable[..., Any]
+
+# Its kernels live as long as it does.
+_library = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
+
+
+def transforms_active() -> bool:
+    """Whether a `torch.func` transform or forward-mode differentiation is known to be active.
+
+    A graph of `torch.compile(backend="eager")` enters a forward-mode level without Python knowing.
+    """
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def unpack_dual(t: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return the primal of `t` and its tangent or None."""
+    return (None, None) if t is None else torch._VF._unpack_dual(t, level=0)
+
+
+def make_dual(primal: Tensor, tangent: Tensor | None) -> Tensor:
+    """Attach a tangent to `primal`; the inverse of `unpack_dual`."""
+    if tangent is None:
+        return primal
+    dual: Tensor = torch._VF._make_dual(primal, tangent, level=0)
+    return dual
+
+
+class TangentsError(Exception):
+    """An `autograd.Function` met an input with a tangent."""
+
+
+class Reverse(Function):
+    """Reverse mode of an operator.
+
+    `forward(ctx, *args, below)` takes the operator's arguments and `below`, which calls an operator
+    below autograd: `below(op, *args)`.
+    """
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> NoReturn:
+        raise TangentsError
+
+
+class _Constant(Reverse):
+    """No gradient is required: runs the operator and reports tangents."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Kernel, *args: Any) -> Any:
+        *rest, below = args
+        return below(op, *rest)
+
+
+def apply_of(function: type[Reverse]) -> Kernel:
+    """Return `function.apply` for use in a kernel."""
+    # Function.apply prepares for torch.func, whose interpreter has already called the kernel.
+    apply: Kernel = super(Function, function).apply  # type: ignore[misc]
+    return apply
+
+
+_apply_constant = apply_of(_Constant)
+
+
+def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> None:
+    """Register the derivatives of an operator.
+
+    Args:
+        op: the operator.
+        composed: computes the same from differentiable operators. It runs if an argument has a
+            tangent, and without `apply` also if a gradient is required.
+        apply: that of a `Reverse`; runs if a gradient is required.
+    """
+
+    def kernel(keyset: Any, *args: Any) -> Any:
+        nested = torch._C._are_functorch_transforms_active()
+        if (nested or forward_ad._current_level >= 0) and _any_tangents(args):
+            return composed(*args)
+        differentiates = torch.is_grad_enabled() and torch._C._any_requires_grad(*args)
+        if differentiates and apply is None:
+            return composed(*args)
+        reverse = apply if differentiates and apply is not None else partial(_apply_constant, op)
+        try:
+            if not nested:
+                below = partial(_below, keyset)
+                return reverse(*args, below)
+            if not differentiates:
+                return _below(keyset, op, *args)
+            with enable_single_level_autograd_function():
+                return reverse(*args, partial(_below_nested, keyset))
+        except TangentsError:
+            return composed(*args)
+
+    _library.impl(op.name(), kernel, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
+
+
+def _any_tangents(args: tuple[Any, ...]) -> bool:
+    return any(isinstance(arg, Tensor) and unpack_dual(arg)[1] is not None for arg in args)
+
+
+def _below(keyset: Any, op: Any, *args: Any) -> Any:
+    with torch._C._AutoDispatchBelowAutograd():
+        return op.redispatch(keyset & torch._C._after_autograd_keyset, *args)
+
+
+def _below_nested(keyset: Any, op: Any, *args: Any) -> Any:
+    # An autograd.Function disables both modes; they belong to the outer transforms too.
+    with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+        return _below(keyset, op, *args)

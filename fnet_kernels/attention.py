@@ -1,0 +1,250 @@
+"""`FourierAttention`: Fourier mixing with the call signature of `torch.nn.MultiheadAttention`."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Proxy
+
+from fnet_kernels._ops.checks import check_number
+from fnet_kernels.functional import fourier_mix
+
+_NAME = "FourierAttention"
+_NO_MASK = (
+    "every output of a Fourier transform depends on every position; leave the mask out, and pad"
+    " or trim to the length that the model was trained on"
+)
+
+
+class FourierAttention(nn.Module):
+    """Takes the place of a self-attention module: `scale * Re(FFT2(x))`, without parameters.
+
+    This is the bare transform. The layer around it adds the residual and the LayerNorm, as it does
+    for `torch.nn.MultiheadAttention`, whose signature and attributes this module has. It works as
+    `self_attn` of `torch.nn.TransformerEncoderLayer`, in training and in evaluation.
+
+    A Fourier transform has no heads, projections or attention weights, so `num_heads`, `dropout`,
+    `bias`, `device` and `dtype` change nothing.
+
+    Args:
+        embed_dim: hidden size, the length of the last axis.
+        num_heads: kept as an attribute; divides `embed_dim`.
+        dropout: kept as an attribute.
+        bias: ignored.
+        add_bias_kv: must be False.
+        add_zero_attn: must be False.
+        kdim: None or `embed_dim`.
+        vdim: None or `embed_dim`.
+        batch_first: whether the input is `[batch, seq, hidden]`; if not, `[seq, batch, hidden]`.
+        device: ignored.
+        dtype: ignored.
+        scale: multiplies the unnormalised transform.
+
+    Raises:
+        TypeError: `embed_dim` or `num_heads` is not an int, or `scale` is not a number.
+        ValueError: `embed_dim` or `num_heads` is not positive, `num_heads` does not divide
+            `embed_dim`, or another argument asks for what a transform lacks.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from fnet_kernels import FourierAttention
+    >>> layer = nn.TransformerEncoderLayer(d_model=64, nhead=4, batch_first=True)
+    >>> layer.self_attn = FourierAttention(64, batch_first=True)
+    >>> encoder = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
+    >>> encoder(torch.randn(2, 128, 64)).shape
+    torch.Size([2, 128, 64])
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        for name, size in (("embed_dim", embed_dim), ("num_heads", num_heads)):
+            if not isinstance(size, int) or isinstance(size, bool):
+                raise TypeError(f"{_NAME}: {name} must be an int, got {type(size).__name__}")
+            if size <= 0:
+                raise ValueError(f"{_NAME}: {name} must be positive, got {size}")
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"{_NAME}: num_heads must divide embed_dim, {embed_dim}; got {num_heads}"
+            )
+        for name, flag in (("add_bias_kv", add_bias_kv), ("add_zero_attn", add_zero_attn)):
+            if flag:
+                raise ValueError(f"{_NAME}: {name} must be False, got {flag}")
+        for name, dim in (("kdim", kdim), ("vdim", vdim)):
+            if dim not in (None, embed_dim):
+                raise ValueError(f"{_NAME}: {name} must be None or embed_dim, got {dim}")
+        check_number(_NAME, "scale", scale)
+        self.embed_dim = self.kdim = self.vdim = embed_dim
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.dropout = dropout
+        self.batch_first = batch_first
+        self.scale = scale
+        self.add_zero_attn = False
+        self._qkv_same_embed_dim = True
+        # Without in_proj_bias, nn.TransformerEncoderLayer calls this module instead of its fused
+        # attention.
+        self.in_proj_weight = self.in_proj_bias = self.bias_k = self.bias_v = None
+        self.out_proj = _NoProjection()
+
+    def forward(
+        self,
+        query: Tensor | None = None,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+        *,
+        attention_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        hidden_states: Tensor | None = None,
+        **others: object,
+    ) -> tuple[Tensor, None]:
+        """Transform `query`. Every output depends on every position, so nothing can be masked.
+
+        Args:
+            query: `[batch, seq, hidden]` or `[seq, batch, hidden]`, see `batch_first`, or
+                `[seq, hidden]`; dtypes as in `fourier_mix`.
+            key: None or `query` itself. A view of the same elements counts as `query`, except
+                under `torch.compile`.
+            value: likewise.
+            key_padding_mask: None or a mask of zeros (False), which masks nothing.
+            need_weights: ignored; there are no attention weights to return.
+            attn_mask: None or a mask of zeros (False), which masks nothing.
+            average_attn_weights: ignored.
+            is_causal: must be False.
+            attention_mask: as in Hugging Face transformers: None; integers or booleans without
+                zeros; or floats that are all 0 or all 1.
+            mask: likewise.
+            hidden_states: another name of `query`.
+            others: other arguments of attention modules; each must be None or False.
+
+        Returns:
+            The transform, with the shape and dtype of `query`, and None for the attention weights.
+
+        Raises:
+            TypeError: an argument has the wrong type, or one of `others` is set.
+            ValueError: a shape is wrong, `key` or `value` is not `query`, or a mask would mask
+                something (under `torch.compile`, a RuntimeError at run time).
+        """
+        x = _one_of(query, hidden_states)
+        if not isinstance(x, Proxy):  # of which torch.fx records the calls
+            self._check_query(x)
+        for name, other in (("key", key), ("value", value)):
+            if other is not None and other is not x:
+                _check_same(name, other, x)
+        if is_causal:
+            raise ValueError(f"{_NAME}: is_causal must be False: {_NO_MASK}")
+        for name, given in others.items():
+            if given is not None and given is not False:
+                raise TypeError(
+                    f"{_NAME}: {name} must be None or False, because a Fourier transform has no"
+                    f" use for it; got {given!r}"
+                )
+        for name, zeros in (("key_padding_mask", key_padding_mask), ("attn_mask", attn_mask)):
+            if zeros is not None:
+                _refuse(name, _tensor(name, zeros).any())
+        for name, kept in (("attention_mask", attention_mask), ("mask", mask)):
+            if kept is not None:
+                _refuse(name, _drops_any(_tensor(name, kept)))
+        if self.batch_first:
+            return fourier_mix(x, scale=self.scale), None
+        # Swaps seq and batch of [seq, batch, hidden], and nothing of [seq, hidden].
+        return fourier_mix(x.transpose(0, -2), scale=self.scale).transpose(0, -2), None
+
+    def _check_query(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{_NAME}: query must be a torch.Tensor, got {_kind(x)}")
+        if x.is_nested:
+            raise TypeError(f"{_NAME}: query must be a dense tensor, got a nested tensor")
+        if x.dim() not in (2, 3) or x.shape[-1] != self.embed_dim:
+            axes = "batch, seq" if self.batch_first else "seq, batch"
+            raise ValueError(
+                f"{_NAME}: query must have shape [{axes}, {self.embed_dim}] or"
+                f" [seq, {self.embed_dim}]; got {tuple(x.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        return f"{self.embed_dim}, batch_first={self.batch_first}, scale={self.scale}"
+
+
+class _NoProjection:
+    """The `out_proj` of a transform, which has none.
+
+    An `nn.TransformerEncoder` that was built with attention looks at `out_proj.weight` before it
+    converts a padded batch to a nested tensor. `__torch_function__` makes it decide against that.
+    """
+
+    @property
+    def weight(self) -> _NoProjection:
+        return self
+
+    bias = weight
+
+    @classmethod
+    def __torch_function__(cls, *args: object, **kwargs: object) -> NoReturn:
+        raise TypeError(f"{_NAME} has no projections")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{_NAME} has no projections, so no {name!r} of one")
+
+
+def _one_of(query: Tensor | None, hidden_states: Tensor | None) -> Tensor:
+    if (query is None) == (hidden_states is None):
+        raise TypeError(f"{_NAME}: expected one of query and hidden_states")
+    return hidden_states if query is None else query  # type: ignore[return-value]
+
+
+def _check_same(name: str, other: Tensor, query: Tensor) -> None:
+    traced = torch.compiler.is_compiling() or isinstance(query, Proxy)  # without memory to compare
+    if isinstance(other, Tensor) and not traced and other.is_set_to(query):
+        return
+    kind = f"one of shape {tuple(other.shape)}" if isinstance(other, Tensor) else _kind(other)
+    raise ValueError(
+        f"{_NAME}: {name} must be the same tensor as query, because a Fourier transform mixes one"
+        f" sequence with itself; got {kind} (pass a mask by its name)"
+    )
+
+
+def _tensor(name: str, mask: Tensor) -> Tensor:
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"{_NAME}: {name} must be a torch.Tensor or None, got {_kind(mask)}")
+    return mask
+
+
+def _drops_any(mask: Tensor) -> Tensor:
+    """Whether a mask of transformers drops a position: 1 keeps it, and so does adding 0."""
+    drops = (mask != 1).any()
+    return drops & mask.any() if mask.is_floating_point() else drops
+
+
+def _refuse(name: str, masks: Tensor) -> None:
+    """Raise an error if the 0-dimensional `masks` is true."""
+    message = f"{_NAME}: {name} must not mask anything: {_NO_MASK}"
+    if torch.compiler.is_compiling():  # a graph cannot branch on a value
+        torch._assert_async(~masks, message)
+    elif not masks.is_meta and masks:
+        raise ValueError(message)
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,30 @@
+"""The operators and the LayerNorm gradient by their definitions, in NumPy.
+
+Every function computes in the precision of its arguments. This file does not import torch, because
+the tests of the CUDA simulator run without it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+Array = np.ndarray
+
+
+def mix(x: Array) -> Array:
+    """Re(FFT2(x)) over the last two axes."""
+    return scipy.fft.fft2(x).real
+
+
+def normalised(u: Array, eps: float) -> tuple[Array, Array]:
+    """Rows of `u` with mean 0 and variance 1, and rstd = 1 / sqrt(variance + eps) of each row."""
+    centred = u - u.mean(-1, keepdims=True)
+    rstd = 1 / np.sqrt(np.square(centred).mean(-1, keepdims=True) + eps)
+    return centred * rstd, rstd[..., 0]
+
+
+def norm_gradient(g: Array, rows: Array, rstd: Array) -> Array:
+    """Gradient of `normalised` with respect to u, for the gradient `g` of its rows."""
+    along = (g * rows).mean(-1, keepdims=True)
+    return rstd[..., None] * (g - g.mean(-1, keepdims=True) - rows * along)

@@ -1,0 +1,97 @@
+"""Child process of test_out_of_memory.py: every allocation of every case fails once.
+
+Prints one line of JSON per case: how many allocations it has, what each failure raised, whether the
+next call was right, and how much resident memory many failures left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import fnet_kernels
+from fnet_kernels import reference
+
+library = ctypes.CDLL(sys.argv[1])
+
+
+def resident_kib() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(function(x).pow(3).sum(), x)[0]
+
+
+def cases() -> Iterator[tuple[str, Callable[[Tensor], Tensor], Callable[[int], Tensor]]]:
+    """Name, call, and an input of a length that the k-th call is the first to use."""
+
+    def kernels(k: int) -> Tensor:
+        return torch.randn(2, 2 * (k + 2), 3 * (k + 2))
+
+    def step(x: Tensor) -> Tensor:
+        return gradient(fnet_kernels.fused_fourier_mix, x)
+
+    yield "mix", fnet_kernels.fourier_mix, kernels
+    yield "fused", fnet_kernels.fused_fourier_mix, kernels
+    yield "strided", fnet_kernels.fourier_mix, lambda k: kernels(k).mT
+    yield "bfloat16", fnet_kernels.fused_fourier_mix, lambda k: kernels(k).bfloat16()
+    yield "general path", fnet_kernels.fourier_mix, lambda k: torch.randn(2, 17 * (k + 1), 19)
+    yield "step", step, kernels
+
+
+def right(name: str, y: Tensor, x: Tensor) -> bool:
+    double = x.detach().double()
+    if name == "step":
+        expected = gradient(reference.fused_fourier_mix, double)
+    elif name in ("fused", "bfloat16"):
+        expected = reference.fused_fourier_mix(double)
+    else:
+        expected = reference.fourier_mix(double)
+    return torch.allclose(y.double(), expected, rtol=0.02, atol=0.02 * expected.abs().max().item())
+
+
+def run(name: str, call: Callable[[Tensor], Tensor], make: Callable[[int], Tensor]) -> None:
+    inputs = map(make, itertools.count(2))  # every call has a length of its own
+    call(make(1))  # imports and thread pools, which are not ours
+    x = next(inputs)
+    library.fail_at(ctypes.c_long(-1))
+    call(x)
+    count = library.stop_counting()
+    raised, good = [], []
+    for k in range(count):
+        x = next(inputs)
+        library.fail_at(ctypes.c_long(k))
+        try:
+            call(x)
+            message = ""
+        except (RuntimeError, MemoryError) as error:
+            message = f"{type(error).__name__}: {error}"
+        if library.stop_counting() > k:  # a length may need fewer allocations than the first
+            raised.append(message)
+        good.append(right(name, call(x), x))
+    large = make(50)
+    call(large)
+    before = resident_kib()
+    for _ in range(200):
+        library.fail_at(ctypes.c_long(0))
+        with contextlib.suppress(RuntimeError, MemoryError):
+            call(large)
+        library.stop_counting()
+    left = resident_kib() - before
+    print(json.dumps({"case": name, "count": count, "raised": raised, "good": good, "left": left}))
+
+
+torch.set_num_threads(1)
+for case in cases():
+    run(*case)

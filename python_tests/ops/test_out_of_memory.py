@@ -1,0 +1,113 @@
+"""Lack of memory is told in torch's words, so that programs that look for them try a smaller batch.
+
+Every allocation of an op fails once, in a process of its own; and no message has a path in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import fnet_kernels
+from python_tests.helpers.paths import ROOT
+
+WORDS = "DefaultCPUAllocator: can't allocate memory"
+ops = torch.ops.fnet_kernels
+
+
+def x_of(seq: int, hidden: int) -> torch.Tensor:
+    """An input that costs nothing and whose result would take terabytes."""
+    return torch.ones(1).expand(2**41 // (seq * hidden), seq, hidden)
+
+
+@pytest.mark.parametrize("lengths", [(64, 64), (64, 67)], ids=["kernels", "general path"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        fnet_kernels.fourier_mix,
+        fnet_kernels.fused_fourier_mix,
+        lambda x: ops.fused_fourier_mix_train(x, None, None, 1e-5, 1.0),
+        lambda x: fnet_kernels.fourier_mix(x.mT),
+    ],
+    ids=["mix", "fused", "train", "strided"],
+)
+def test_too_large_a_result_is_out_of_memory(
+    call: Callable[[torch.Tensor], Any], lengths: tuple[int, int]
+) -> None:
+    with pytest.raises(RuntimeError) as stock:
+        torch.nn.functional.layer_norm(x_of(*lengths), (lengths[1],))
+    assert WORDS in str(stock.value), "stock torch's words have changed"
+    with pytest.raises(RuntimeError) as ours:
+        call(x_of(*lengths))
+    assert WORDS in ours.value.args[0]
+    assert len(ours.value.args) == 1
+
+
+x = torch.zeros(2, 4, 8)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ops.fourier_mix(x[0, 0], 1.0, False),
+        lambda: ops.fourier_mix(x.long(), 1.0, False),
+        lambda: ops.fused_fourier_mix(x, x[0, 0, :3], None, 1e-5, 1.0),
+        lambda: ops.fused_fourier_mix(x, None, None, -1.0, 1.0),
+        lambda: ops.fused_fourier_mix_train(x, None, x[0], 1e-5, 1.0),
+        lambda: ops.fused_fourier_mix_backward(x, x, x[..., 0].double(), None, 1.0, True, True),
+        lambda: ops.fused_fourier_mix_backward(x, x[0], x[..., 0], None, 1.0, True, True),
+        lambda: ops.cpu_plan(1, 2, 3, torch.int32),
+        lambda: ops.set_cpu_isa("mmx"),
+    ],
+)
+def test_no_message_has_a_path_of_the_build(call: Callable[[], Any]) -> None:
+    with pytest.raises(RuntimeError) as error:
+        call()
+    message = str(error.value)
+    assert "expected" in message
+    assert not any(mark in message for mark in ("csrc", ".h:", ".cpp", str(ROOT))), message
+
+
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    compiler = os.environ.get("CXX") or shutil.which("c++")
+    if compiler is None or not Path("/proc/self/status").exists():
+        pytest.skip("needs a C++ compiler and /proc")
+    library = tmp_path_factory.mktemp("preload") / "failing_alloc.so"
+    helpers = ROOT / "python_tests/helpers"
+    source = str(helpers / "failing_alloc.cpp")
+    options = ("-std=c++17", "-shared", "-fPIC", "-O1")
+    subprocess.run([compiler, *options, source, "-o", str(library)], check=True)
+    child = subprocess.run(
+        [sys.executable, str(helpers / "failing_alloc.py"), str(library)],
+        env={**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert child.returncode == 0, child.stderr
+    rows = [json.loads(line) for line in child.stdout.splitlines()]
+    return {row["case"]: row for row in rows}
+
+
+@pytest.mark.parametrize("case", ["mix", "fused", "strided", "bfloat16", "general path", "step"])
+def test_every_allocation_may_fail(failures: dict[str, dict[str, Any]], case: str) -> None:
+    found = failures[case]
+    assert found["count"] >= 2, "the preloaded library counts nothing"
+    for k, message in enumerate(found["raised"]):
+        # torch's own code around an op lets std::bad_alloc of a few bytes through.
+        known = WORDS in message or message == "MemoryError: std::bad_alloc"
+        assert known, f"allocation {k}: {message or 'nothing was raised'}"
+    assert len(found["raised"]) > found["count"] / 2
+    assert any(WORDS in message for message in found["raised"])
+    assert all(found["good"]), "the call after a failed one must be right"
+    assert found["left"] < 4096, f"{found['left']} KiB are left of 200 failed calls"

@@ -1,0 +1,82 @@
+"""SASS, the machine code of CUDA kernels: reads cuobjdump's listings and counts loads in flight.
+
+defines: listings, parse, loads_in_flight
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+#: The instructions of each kernel by (architecture, mangled name).
+Listings = dict[tuple[str, str], list[str]]
+
+
+def listings(objects: Sequence[str]) -> Listings:
+    """Disassemble the kernels of object files.
+
+    A listing does not tell how often instructions run: row_grad runs half of its own twice, and no
+    kernel runs all of its epilogues.
+
+    Raises:
+        SystemExit: cuobjdump is not installed.
+    """
+    packages = Path(sysconfig.get_path("purelib"), "nvidia").glob("cu[0-9]*/bin/cuobjdump")
+    tool = shutil.which("cuobjdump") or next(map(str, sorted(packages)), None)
+    if tool is None:
+        raise SystemExit("there is no cuobjdump: pip install nvidia-cuda-cuobjdump and -nvdisasm")
+    path = f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}"  # cuobjdump runs nvdisasm
+    found: Listings = {}
+    for file in objects:
+        output = subprocess.run(
+            [tool, "-sass", file],
+            env={**os.environ, "PATH": path},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        found |= parse(output.stdout)
+    return found
+
+
+def parse(text: str) -> Listings:
+    """Parse the output of `cuobjdump -sass`."""
+    found: Listings = {}
+    architecture, listing = "", []
+    for line in text.splitlines():
+        if match := re.match(r"\s*code for sm_(\d+)", line):
+            architecture = match[1]
+        elif match := re.match(r"\s*Function : (\S+)", line):
+            listing = found[architecture, match[1]] = []
+        elif match := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s*([^;]*);", line):
+            listing.append(match[1].strip())
+    return found
+
+
+def loads_in_flight(listing: Sequence[str]) -> float:
+    """Loads of dx that a thread of seq_grad issues before it waits for the first of them.
+
+    This is the mean length of the bursts of loads between stores. Only the direct columns count:
+    they end at the acquire load that waits for the next tile.
+
+    Raises:
+        SystemExit: no burst was found, so the code of seq_grad has changed.
+    """
+    bursts, length = [], 0
+    for line in listing:
+        opcode = line.split()[1] if line.startswith("@") else line.split()[0]
+        if opcode.startswith("LD.") and "STRONG" in opcode:
+            break
+        if opcode.startswith("LDG") and "CONSTANT" not in opcode:
+            length += 1
+        elif opcode.startswith("STG") and length:
+            bursts.append(length)
+            length = 0
+    if not bursts:
+        raise SystemExit("seq_grad has no loads before its acquire load: its code has changed")
+    return round(sum(bursts) / len(bursts), 2)
