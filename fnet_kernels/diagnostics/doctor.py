@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fnet_kernels.diagnostics.tolerances import OURS
 
 OLDEST_TORCH = (2, 11)
+OLDEST_GPU = (8, 0)
 REPORT = "report this output as a bug"
 #: By device type: pairs of an execution path and a shape that takes it.
 SHAPES = {
@@ -93,7 +94,7 @@ def _extension() -> Finding:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, REBUILD_CUDA, operators
+    from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, operators
 
     available, used = operators.cpu_isas(), operators.cpu_isa()
     requested = os.environ.get("FNET_CPU_ISA") or used  # empty means unset
@@ -104,19 +105,38 @@ def _devices() -> Iterator[Finding]:
         + ("" if known else f"; FNET_CPU_ISA={requested} is not available"),
         None if known else f"set FNET_CPU_ISA to auto or one of {available}, or unset it",
     )
-    reason = CUDA_UNAVAILABLE_REASON
     if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        capability = "{}.{}".format(*torch.cuda.get_device_capability())
-        gpu = f"{name}, compute capability {capability}, CUDA {torch.version.cuda}"
-        broken = "do not load" in reason  # a build without CUDA kernels is not a failure
-        yield Finding(
-            "cuda", f"{gpu}; {reason}" if reason else gpu, REBUILD_CUDA if broken else None
-        )
+        yield _gpu(CUDA_UNAVAILABLE_REASON)
     elif torch.version.cuda:
-        yield Finding("cuda", f"no GPU found; {reason or 'the CUDA kernels load'}")
+        yield Finding("cuda", f"no GPU found; {CUDA_UNAVAILABLE_REASON or 'the CUDA kernels load'}")
     else:
-        yield Finding("cuda", reason)
+        yield Finding("cuda", CUDA_UNAVAILABLE_REASON)
+
+
+def _gpu(reason: str) -> Finding:
+    """The GPU of this machine, and `reason` if the CUDA kernels are unavailable."""
+    import torch
+
+    from fnet_kernels._ops.load import REBUILD_CUDA
+
+    name = torch.cuda.get_device_name()
+    capability = "{}.{}".format(*torch.cuda.get_device_capability())
+    gpu = f"{name}, compute capability {capability}, CUDA {torch.version.cuda}"
+    if _too_old():
+        oldest = "{}.{}".format(*OLDEST_GPU)
+        return Finding("cuda", f"{gpu}; the CUDA kernels need compute capability {oldest} or newer")
+    if "do not load" in reason:
+        return Finding("cuda", f"{gpu}; {reason}", REBUILD_CUDA)
+    if reason:  # a build without CUDA kernels is not a failure
+        reason = f"; {reason}: `FNET_CUDA=1 pip install .` builds them or says what prevents it"
+    return Finding("cuda", gpu + reason)
+
+
+def _too_old() -> bool:
+    """Whether the GPU is older than all that the CUDA kernels are compiled for."""
+    import torch
+
+    return torch.cuda.get_device_capability() < OLDEST_GPU
 
 
 def _self_checks() -> Iterator[Finding]:
@@ -126,7 +146,7 @@ def _self_checks() -> Iterator[Finding]:
     from fnet_kernels._ops.load import DEVICES
 
     for device in DEVICES:
-        if device == "cuda" and not torch.cuda.is_available():
+        if device == "cuda" and (not torch.cuda.is_available() or _too_old()):
             continue
         for path, shapes in SHAPES[device].items():
             yield _self_check(device, path, shapes)

@@ -13,6 +13,7 @@ import torch
 
 import fnet_kernels
 from fnet_kernels import cli, functional
+from fnet_kernels._ops import load
 from fnet_kernels.diagnostics import doctor
 
 ROOT = Path(fnet_kernels.__file__).parents[1]
@@ -105,6 +106,41 @@ def test_doctor_names_an_unknown_instruction_set(monkeypatch: pytest.MonkeyPatch
     (broken,) = (f for f in doctor.examine() if f.fix)
     assert "FNET_CPU_ISA=avx1024" in broken.detail
     assert "auto" in str(broken.fix)
+
+
+@pytest.mark.parametrize(
+    ("capability", "reason", "says", "fix"),
+    [
+        ((7, 5), "", "; the CUDA kernels need compute capability 8.0 or newer", None),
+        (
+            (9, 0),
+            "this build has no CUDA kernels",
+            "; this build has no CUDA kernels: `FNET_",
+            None,
+        ),
+        ((9, 0), "the CUDA kernels of this build do not load (x)", "do not load (x)", "nvcc"),
+        ((9, 0), "", "Card, compute capability 9.0, CUDA None", None),
+    ],
+)
+def test_doctor_describes_the_gpu(
+    capability: tuple[int, int],
+    reason: str,
+    says: str,
+    fix: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(load, "CUDA_UNAVAILABLE_REASON", reason)
+    devices = ("cpu",) if reason or capability == (9, 0) else ("cpu", "cuda")
+    monkeypatch.setattr(load, "DEVICES", devices)
+    findings = list(doctor.examine())
+    (cuda,) = (finding for finding in findings if finding.name == "cuda")
+    assert says in cuda.detail
+    assert (fix is None) == (cuda.fix is None)
+    assert fix is None or fix in str(cuda.fix)
+    assert not [finding for finding in findings if finding.fix and finding is not cuda]
 
 
 def test_a_closed_pipe_is_not_an_error() -> None:
