@@ -50,3 +50,9 @@ def test_imports_stay_in_their_layer(path: Path) -> None:
         rooms = ("hf", "diagnostics", "demo", "cli", "functional", "modules", "encoder")
         above = tuple(f"fnet_kernels.{room}" for room in rooms)
         assert not [name for name in found if name.startswith(above)]
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Test folders are no packages, so pytest imports their files by name alone."""
+    names = [path.name for path in (ROOT / "python_tests").glob("*/*.py")]
+    assert sorted(set(names) - {"__init__.py"}) == sorted(n for n in names if n != "__init__.py")
