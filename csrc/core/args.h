@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include "core/dtype.h"
 
@@ -35,6 +36,7 @@ enum class Reason : int32_t {
   kSeqAndHidden,
   kDType,
   kSharedMemory,  // the device has less shared memory than a block needs
+  kSizes,         // negative, or more elements than has_valid_sizes allows
   kForced,        // the caller requested it
 };
 
@@ -48,6 +50,7 @@ constexpr const char* name_of(Reason reason) {
     case Reason::kSeqAndHidden: return "seq and hidden";
     case Reason::kDType: return "dtype";
     case Reason::kSharedMemory: return "shared memory";
+    case Reason::kSizes: return "sizes";
     case Reason::kForced: break;
   }
   return "forced";
@@ -80,6 +83,17 @@ struct MixArgs {
 
   DType affine_dtype() const { return wide_affine ? compute_dtype(dtype) : dtype; }
 };
+
+// Whether no size is negative and byte counts of [batch, seq, hidden] fit into int64_t, with room
+// for the workspace. Empty axes count as 1.
+constexpr bool has_valid_sizes(const MixArgs& args) {
+  int64_t left = int64_t(1) << 56;
+  for (const int64_t size : {args.batch, args.seq, args.hidden}) {
+    if (size < 0 || size > left) return false;
+    if (size > 0) left /= size;
+  }
+  return true;
+}
 
 // LayerNorm's gradient for rows [rows, hidden], as the backward pass of the mixing reads it:
 //   dweight = sum_rows grad * normalized;  dbias = sum_rows grad;  du, or du / rstd without rstd.

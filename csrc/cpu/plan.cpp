@@ -8,6 +8,7 @@ namespace fnet {
 namespace {
 
 Reason reason_of(const MixArgs& args) {
+  if (!has_valid_sizes(args)) return Reason::kSizes;
   const bool seq = has_factors(args.seq), hidden = has_factors(args.hidden);
   if (seq) return hidden ? Reason::kNone : Reason::kHidden;
   return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
@@ -26,11 +27,12 @@ bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes)
 }  // namespace
 
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
-  CpuPlan plan;
+  CpuPlan plan{};
   plan.reason = reason_of(args);
   plan.path = plan.reason == Reason::kNone ? Path::kKernels : Path::kGeneral;
   plan.kernels = &kernels;
   plan.slots = slots;
+  if (plan.reason == Reason::kSizes) return plan;
   const SpectrumLayout spectrum{args.seq, args.hidden, kernels.width(args.dtype)};
   plan.spectrum_bytes = align_workspace(spectrum.size() * compute_size(args.dtype));
   plan.private_spectra = has_private_spectra(args, slots, plan.spectrum_bytes);

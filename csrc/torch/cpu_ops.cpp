@@ -96,6 +96,9 @@ MixArgs shape_of(const char* op, int64_t batch, int64_t seq, int64_t hidden, Sca
   MixArgs args;
   args.batch = batch, args.seq = seq, args.hidden = hidden;
   args.dtype = dtype_of(op, type);
+  require(has_valid_sizes(args), op,
+          ": expected sizes that are not negative, of at most 2^56 elements, got [", batch, ", ",
+          seq, ", ", hidden, "]");
   return args;
 }
 

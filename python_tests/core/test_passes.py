@@ -70,3 +70,25 @@ def test_the_plan_has_path_and_reason(shape: tuple[int, int], reason: str) -> No
     assert workspace > 0
     assert sequences == 2
     assert core.plan(3, 2048, 768, "float32", 2)[-1] == 1  # all slots share each sequence
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (-1, 4, 4),
+        (1, -4, 4),
+        (2**62, 2**62, 8),
+        (1, 2**40, 2**40),
+        (0, 2**63 - 1, 2),
+        (1, 2**61, 4),
+        (2**63 - 1, 1, 1),
+    ],
+)
+def test_hostile_sizes_get_a_reason(sizes: tuple[int, int, int]) -> None:
+    path, why, workspace, _ = core.plan(*sizes, "float32", 2)
+    assert (path, why, workspace) == ("general", "sizes", 0)
+
+
+def test_empty_axes_are_no_error() -> None:
+    for sizes in ((0, 4, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)):
+        assert core.plan(*sizes, "float32", 2)[1] != "sizes"

@@ -66,6 +66,8 @@ x = torch.zeros(2, 4, 8)
         lambda: ops.fused_fourier_mix_backward(x, x, x[..., 0].double(), None, 1.0, True, True),
         lambda: ops.fused_fourier_mix_backward(x, x[0], x[..., 0], None, 1.0, True, True),
         lambda: ops.cpu_plan(1, 2, 3, torch.int32),
+        lambda: ops.cpu_plan(2**62, 2**62, 8, torch.float32),
+        lambda: ops.workspace_bytes(1, -4, 4, torch.float32),
         lambda: ops.set_cpu_isa("mmx"),
     ],
 )
