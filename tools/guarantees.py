@@ -1,0 +1,203 @@
+"""docs/promises.md: what the library guarantees, how that is tested, and the last figures.
+
+`python -m tools.guarantees` measures the figures on this machine and rewrites the table; it takes
+about a minute. Counts come from the tests themselves, so a removed test shows.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import fnet_kernels
+from bench.folders import RESULTS
+from fnet_kernels import reference
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "promises.md"
+BEGIN = "<!-- promises: begin; made by tools/guarantees.py, do not edit -->"
+END = "<!-- promises: end -->"
+
+SHAPES = [(3, 1, 5), (2, 96, 48), (4, 512, 768), (1, 2048, 64), (2, 197, 768), (8, 77, 100)]
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """One row: a sentence, the tests that keep it, and what returns the figures.
+
+    Without a function, the figure is the number of tests.
+    """
+
+    sentence: str
+    tests: tuple[str, ...]
+    measure: Callable[[], str] | None = None
+
+    def figures(self) -> str:
+        return self.measure() if self.measure else collected(*self.tests)
+
+
+def collected(*paths: str) -> str:
+    """`85 tests`: how many pytest collects in these files or folders."""
+    tests = [f"python_tests/{path}" for path in paths]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *tests]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = re.search(r"(\d+)(?:/\d+)? tests? collected", done.stdout)
+    assert found is not None, done.stdout[-300:]
+    return f"{found[1]} test{'s' if found[1] != '1' else ''}"
+
+
+def accuracy() -> str:
+    """Largest error over the largest value, forward and gradient, by dtype."""
+    worst: dict[torch.dtype, float] = {}
+    for shape in SHAPES:
+        generator = torch.Generator().manual_seed(0)
+        wide = torch.randn(shape, dtype=torch.float64, generator=generator)
+        grad = torch.randn(shape, dtype=torch.float64, generator=generator)
+        for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+            pair = []
+            for module, to in ((fnet_kernels, dtype), (reference, torch.float64)):
+                x = wide.to(dtype).to(to).requires_grad_()
+                y = module.fused_fourier_mix(x, eps=1e-5)
+                pair.append((y.detach(), *torch.autograd.grad(y, x, grad.to(dtype).to(to))))
+            for ours, right in zip(*pair, strict=True):
+                error = float((ours.double() - right).abs().max() / right.abs().max())
+                worst[dtype] = max(worst.get(dtype, 0.0), error)
+    parts = [f"{str(dtype).removeprefix('torch.')} {error:.0e}" for dtype, error in worst.items()]
+    return f"largest error over the largest value: {', '.join(parts)}"
+
+
+def memory() -> str:
+    """The most that an op of ours needs beside its results, over the bytes of x in float32."""
+    found = [
+        value
+        for file in RESULTS.glob("*-targets.json")
+        for cases in json.loads(file.read_text())["memory"].values()
+        for case, value in cases.items()
+        if case.startswith("ours")
+    ]
+    return f"at most {max(found):.2f} of x in {len(found)} recorded cases"
+
+
+def failed_allocations() -> str:
+    """How many allocations the test made fail, one after the other."""
+    helpers = ROOT / "python_tests" / "helpers"
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "failing_alloc.so"
+        source = str(helpers / "failing_alloc.cpp")
+        options = ("-std=c++17", "-shared", "-fPIC", "-O1")
+        subprocess.run(["c++", *options, source, "-o", str(library)], check=True)
+        command = ["env", f"LD_PRELOAD={library}", f"PYTHONPATH={ROOT}", sys.executable]
+        command += [str(helpers / "failing_alloc.py"), str(library)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return f"{sum(len(row['raised']) for row in rows)} allocations in {len(rows)} kinds of calls"
+
+
+GUARANTEES = [
+    Guarantee(
+        "Results and gradients are as exact as those of `torch.fft`: at most twice its error.",
+        ("ops/test_accuracy.py",),
+        accuracy,
+    ),
+    Guarantee(
+        "Results are the same to the bit on any number of threads and in every run.",
+        ("ops/test_determinism.py",),
+    ),
+    Guarantee(
+        "Calls with random shapes, layouts, dtypes, threads and modes agree with float64.",
+        ("ops/test_fuzz.py",),
+        lambda: "300 calls in CI; `make fuzz` tries others for ten minutes",
+    ),
+    Guarantee(
+        "Extra memory is at most half of x in float32.",
+        ("bench/test_bench_files.py", "ops/test_workspace.py"),
+        memory,
+    ),
+    Guarantee(
+        "Bad input is refused with the name of the argument, what was expected and what came.",
+        ("ops/test_inputs.py", "field/test_field_arguments.py"),
+    ),
+    Guarantee(
+        "Derivatives of every order and mode are right, eager, compiled and exported.",
+        ("ops/test_autograd.py", "field/test_field_derivatives.py", "field/test_field_export.py"),
+    ),
+    Guarantee(
+        "Lack of memory raises torch's own words at every allocation; the next call is right.",
+        ("ops/test_out_of_memory.py",),
+        failed_allocations,
+    ),
+    Guarantee(
+        "Ctrl-C in a call leaves a usable process.",
+        ("ops/test_interrupt.py",),
+    ),
+    Guarantee(
+        "What is kept between calls is bounded, and `clear_caches` frees it.",
+        ("ops/test_clear_caches.py",),
+    ),
+    Guarantee(
+        "A patched transformers model agrees with the stock one in all eight classes.",
+        ("hf/test_hf.py", "field/test_field_hf_norm.py", "field/test_field_hf_training.py"),
+    ),
+    Guarantee(
+        "ONNX export runs in onnxruntime with equal results.",
+        ("onnx_export/test_onnx_export.py",),
+    ),
+    Guarantee(
+        "Sharded batches need no communication, forward or backward.",
+        ("distributed/test_dtensor.py",),
+    ),
+    Guarantee(
+        "A clone without a build, a wrong library and a wrong instruction set are named.",
+        (
+            "install/test_clone.py",
+            "install/test_packaging.py",
+            "ops/test_isa.py",
+            "cli/test_cli.py",
+        ),
+    ),
+    Guarantee(
+        "The library opens no connection, starts no process and unpickles nothing.",
+        ("install/test_security.py",),
+    ),
+]
+
+#: Kept by other commands than pytest; CI runs them all.
+OTHERS = """
+CI also runs `make sanitize` (the core and the CUDA kernels under AddressSanitizer and
+UndefinedBehaviorSanitizer), `make thread-check` (eight threads in the core at once under
+ThreadSanitizer) and `make arm-check` (the core's tests on an emulated Arm processor).
+"""
+
+
+def table() -> str:
+    """The generated part of the page."""
+    rows = ["| guarantee | tests | last figures |", "| --- | --- | --- |"]
+    for row in GUARANTEES:
+        tests = ", ".join(f"`{name}`" for name in row.tests)
+        print(row.sentence, flush=True)
+        rows.append(f"| {row.sentence} | {tests} | {row.figures()} |")
+    today = datetime.date.today().isoformat()
+    machine = f"{platform.machine()}, {torch.ops.fnet_kernels.cpu_isa()} kernels"
+    return "\n".join([*rows, "", f"Figures of {today}, {machine}, torch {torch.__version__}."])
+
+
+def main() -> None:
+    """Measure and rewrite the page."""
+    head, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    PAGE.write_text(f"{head}{BEGIN}\n{table()}\n{OTHERS}{END}{tail}")
+    print(f"written: {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
