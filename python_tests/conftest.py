@@ -19,7 +19,9 @@ def stable_symbols() -> set[str]:
     """The symbols of torch's stable C ABI as of 2.11."""
     torch_paths = [f"-I{path}" for path in include_paths()]
     target = ["-DTORCH_TARGET_VERSION=0x020B000000000000", "-DUSE_CUDA"]
-    return declared("torch/csrc/stable/c/shim.h", *target, *torch_paths)
+    headers = ("stable/c/shim.h", "inductor/aoti_torch/generated/c_shim_aten.h")  # of stable/ops.h
+    found = (declared(f"torch/csrc/{header}", *target, *torch_paths) for header in headers)
+    return set().union(*found)
 
 
 @pytest.fixture
