@@ -25,8 +25,8 @@ from fnet_kernels import reference
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "promises.md"
-BEGIN = "<!-- promises: begin; made by tools/guarantees.py, do not edit -->"
-END = "<!-- promises: end -->"
+BEGIN = "<!-- guarantees: begin; made by tools/guarantees.py, do not edit -->"
+END = "<!-- guarantees: end -->"
 
 SHAPES = [(3, 1, 5), (2, 96, 48), (4, 512, 768), (1, 2048, 64), (2, 197, 768), (8, 77, 100)]
 
@@ -183,7 +183,7 @@ def table() -> str:
     """The generated part of the page."""
     rows = ["| guarantee | tests | last figures |", "| --- | --- | --- |"]
     for row in GUARANTEES:
-        tests = ", ".join(f"`{name}`" for name in row.tests)
+        tests = ", ".join(f"`python_tests/{name}`" for name in row.tests)
         print(row.sentence, flush=True)
         rows.append(f"| {row.sentence} | {tests} | {row.figures()} |")
     today = datetime.date.today().isoformat()
