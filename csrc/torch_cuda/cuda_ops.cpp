@@ -136,8 +136,9 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fnet_kernels, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
-  m.impl("cuda_plan", TORCH_BOX(&Guarded<&fnet::binding::cuda_plan>::call));
-  m.impl("set_cuda_path", TORCH_BOX(&Guarded<&fnet::binding::set_cuda_path>::call));
+  using namespace fnet::binding;
+  m.impl("cuda_plan", TORCH_BOX(&Guarded<&cuda_plan>::call));
+  m.impl("set_cuda_path", TORCH_BOX(&Guarded<&set_cuda_path>::call));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CUDA, m) {
