@@ -24,10 +24,15 @@ from threading import Thread
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "install-check"
-TOOLS = FOLDER / "tools" / "bin"
+TOOLS = ("build", "uv", "poetry", "pdm")
 PIPS = ("23.0", "24.0", "25.0", "26.0")
 #: What an environment needs to build and run; `python -m build` and uv fetch the first two.
 WHEELS = ("setuptools<82", "ninja", "numpy")
+
+
+def tool(name: str, program: str | None = None) -> Path:
+    """A program of a tool's environment, by default the tool itself."""
+    return FOLDER / "tools" / name / "bin" / (program or name)
 
 
 class Failed(Exception):
@@ -127,7 +132,7 @@ def check_pip_prefix(place: Place) -> None:
 def check_build(place: Place) -> None:
     """`python -m build`: the sdist without torch, and the wheel from it."""
     place.make_env()
-    place.run(TOOLS / "python", "-m", "build", ".", cwd=place.source)
+    place.run(tool("build", "python"), "-m", "build", ".", cwd=place.source)
     (wheel,) = (place.source / "dist").glob("*.whl")
     place.run(place.python, "-m", "pip", "install", wheel)
     place.doctor()
@@ -135,22 +140,22 @@ def check_build(place: Place) -> None:
 
 def check_uv_lock(place: Place) -> None:
     """From the metadata alone; the extras come from PyPI."""
-    out = place.run(TOOLS / "uv", "lock", cwd=place.source, UV_DEFAULT_INDEX=PYPI)
+    out = place.run(tool("uv"), "lock", cwd=place.source, UV_DEFAULT_INDEX=PYPI)
     if "Build" in out:
         raise Failed(f"uv lock builds:\n{out}")
 
 
 def check_uv_pip(place: Place) -> None:
-    place.run(TOOLS / "uv", "venv", "--python", sys.executable, "env")
-    place.run(TOOLS / "uv", "pip", "install", "torch", *WHEELS)
-    place.run(TOOLS / "uv", "pip", "install", "--no-build-isolation", ".", cwd=place.source)
+    place.run(tool("uv"), "venv", "--python", sys.executable, "env")
+    place.run(tool("uv"), "pip", "install", "torch", *WHEELS)
+    place.run(tool("uv"), "pip", "install", "--no-build-isolation", ".", cwd=place.source)
     place.doctor()
 
 
 def check_uv_pip_isolated(place: Place) -> None:
     """uv fetches a torch for the build."""
-    place.run(TOOLS / "uv", "venv", "--python", sys.executable, "env")
-    place.run(TOOLS / "uv", "pip", "install", place.source, cwd=place.folder)
+    place.run(tool("uv"), "venv", "--python", sys.executable, "env")
+    place.run(tool("uv"), "pip", "install", place.source, cwd=place.folder)
     place.doctor()
 
 
@@ -161,7 +166,7 @@ def check_uv_sync(place: Place) -> None:
         "[tool.uv]\nno-build-isolation-package = ['fnet_kernels']\n"
         "[tool.uv.sources]\nfnet_kernels = { path = '../source' }\n",
     )
-    sync = partial(place.run, TOOLS / "uv", "sync", "--python", sys.executable, cwd=project)
+    sync = partial(place.run, tool("uv"), "sync", "--python", sys.executable, cwd=project)
     sync()
     library = next(project.glob(".venv/lib/python*/site-packages/fnet_kernels/lib/*.so"))
     place.doctor(project / ".venv" / "bin" / "python")
@@ -186,7 +191,7 @@ def check_poetry(place: Place) -> None:
         "POETRY_VIRTUALENVS_IN_PROJECT": "true",
         "POETRY_CACHE_DIR": str(place.folder / "cache"),
     }
-    place.run(TOOLS / "poetry", "install", "-n", cwd=project, VIRTUAL_ENV="", **environment)
+    place.run(tool("poetry"), "install", "-n", cwd=project, VIRTUAL_ENV="", **environment)
     place.doctor(project / ".venv" / "bin" / "python")
 
 
@@ -197,10 +202,8 @@ def check_pdm(place: Place) -> None:
         f"[[tool.pdm.source]]\nname = 'pypi'\nurl = '{place.index}'\n",
     )
     environment = {"PDM_CACHE_DIR": str(place.folder / "cache"), "PDM_CHECK_UPDATE": "0"}
-    place.run(
-        TOOLS / "pdm", "use", "-f", sys.executable, cwd=project, VIRTUAL_ENV="", **environment
-    )
-    place.run(TOOLS / "pdm", "install", cwd=project, VIRTUAL_ENV="", **environment)
+    place.run(tool("pdm"), "use", "-f", sys.executable, cwd=project, VIRTUAL_ENV="", **environment)
+    place.run(tool("pdm"), "install", cwd=project, VIRTUAL_ENV="", **environment)
     place.doctor(project / ".venv" / "bin" / "python")
 
 
@@ -254,10 +257,17 @@ class Index(SimpleHTTPRequestHandler):
         """Print nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """Ignores installers that close a connection early."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing."""
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The URL of an index with the files in `folder`, one folder for each project."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Index, directory=str(folder)))
+    server = Server(("127.0.0.1", 0), partial(Index, directory=str(folder)))
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/"
@@ -279,10 +289,11 @@ def fill_index(torch: str, folder: Path) -> None:
 def prepare(torch: str) -> Path:
     """The tools, the index and an environment with torch, once. Returns the index's folder."""
     index = FOLDER / f"index-{torch}"
-    if not TOOLS.exists():
-        subprocess.run([sys.executable, "-m", "venv", FOLDER / "tools"], check=True)
-        pip = [str(TOOLS / "python"), "-m", "pip", "install", "-qq"]
-        subprocess.run([*pip, "build", "uv", "poetry", "pdm"], check=True)
+    for name in TOOLS:  # apart, since their dependencies differ
+        if not tool(name, "python").exists():
+            subprocess.run([sys.executable, "-m", "venv", FOLDER / "tools" / name], check=True)
+            pip = [str(tool(name, "python")), "-m", "pip", "install", "-qq"]
+            subprocess.run([*pip, name], check=True)
     if not (index / "simple").exists():
         fill_index(torch, index)
         subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER / "torch"], check=True)
