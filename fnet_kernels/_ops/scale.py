@@ -6,11 +6,13 @@ import sys
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from fnet_kernels._norm import Norm, norm_factor
 from fnet_kernels._ops.checks import check_number
 
 _MAX = sys.float_info.max
+_PLAIN = (int, float)
 _SYMBOLIC = (torch.SymFloat, torch.SymInt)
 
 
@@ -27,6 +29,8 @@ def check_scale(op: str, scale: float) -> bool:
 
 def total_scale(op: str, x: Tensor, scale: float, norm: Norm) -> tuple[float, bool]:
     """Return `scale` times the factor of `norm`, and whether the product is symbolic."""
+    if type(scale) in _PLAIN and scale == 1 and norm == "backward" and not is_compiling():
+        return scale, False  # the usual call, without its checks
     symbolic = check_scale(op, scale)
     if norm == "backward":
         return scale, symbolic
@@ -46,7 +50,7 @@ def is_symbolic(value: float) -> bool:
     operator.
     """
     # Dynamo shows a symbolic number as a float, torch.jit.trace as a tensor.
-    if not (torch.compiler.is_compiling() or isinstance(value, _SYMBOLIC)):
+    if not (is_compiling() or isinstance(value, _SYMBOLIC)):
         return isinstance(value, Tensor)
     # Looked up in the call, because importing this module imports sympy.
     return not torch.fx.experimental.symbolic_shapes.has_static_value(value)
