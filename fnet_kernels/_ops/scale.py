@@ -29,7 +29,7 @@ def check_scale(op: str, scale: float) -> bool:
 
 def total_scale(op: str, x: Tensor, scale: float, norm: Norm) -> tuple[float, bool]:
     """Return `scale` times the factor of `norm`, and whether the product is symbolic."""
-    if type(scale) in _PLAIN and scale == 1 and norm == "backward" and not is_compiling():
+    if not is_compiling() and type(scale) in _PLAIN and scale == 1 and norm == "backward":
         return scale, False  # the usual call, without its checks
     symbolic = check_scale(op, scale)
     if norm == "backward":
