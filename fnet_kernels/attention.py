@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from fnet_kernels._ops.checks import check_number
+from fnet_kernels._ops.checks import kind
+from fnet_kernels._ops.scale import check_scale, constant_scale
 from fnet_kernels.functional import fourier_mix
 
 _NAME = "FourierAttention"
@@ -45,7 +46,7 @@ class FourierAttention(nn.Module):
     Raises:
         TypeError: `embed_dim` or `num_heads` is not an int, or `scale` is not a number.
         ValueError: `embed_dim` or `num_heads` is not positive, `num_heads` does not divide
-            `embed_dim`, or another argument asks for what a transform lacks.
+            `embed_dim`, `scale` is not finite, or another argument asks for what a transform lacks.
 
     >>> import torch
     >>> from torch import nn
@@ -89,13 +90,13 @@ class FourierAttention(nn.Module):
         for name, dim in (("kdim", kdim), ("vdim", vdim)):
             if dim not in (None, embed_dim):
                 raise ValueError(f"{_NAME}: {name} must be None or embed_dim, got {dim}")
-        check_number(_NAME, "scale", scale)
+        check_scale(_NAME, scale)
         self.embed_dim = self.kdim = self.vdim = embed_dim
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
         self.dropout = dropout
         self.batch_first = batch_first
-        self.scale = scale
+        self.scale = constant_scale(scale)
         self.add_zero_attn = False
         self._qkv_same_embed_dim = True
         # Without in_proj_bias, nn.TransformerEncoderLayer calls this module instead of its fused
@@ -173,7 +174,7 @@ class FourierAttention(nn.Module):
 
     def _check_query(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
-            raise TypeError(f"{_NAME}: query must be a torch.Tensor, got {_kind(x)}")
+            raise TypeError(f"{_NAME}: query must be a torch.Tensor, got {kind(x)}")
         if x.is_nested:
             raise TypeError(f"{_NAME}: query must be a dense tensor, got a nested tensor")
         if x.dim() not in (2, 3) or x.shape[-1] != self.embed_dim:
@@ -184,7 +185,7 @@ class FourierAttention(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        return f"{self.embed_dim}, batch_first={self.batch_first}, scale={self.scale}"
+        return f"{self.embed_dim}, batch_first={self.batch_first}, scale={float(self.scale)}"
 
 
 class _NoProjection:
@@ -218,16 +219,16 @@ def _check_same(name: str, other: Tensor, query: Tensor) -> None:
     traced = torch.compiler.is_compiling() or isinstance(query, Proxy)  # without memory to compare
     if isinstance(other, Tensor) and not traced and other.is_set_to(query):
         return
-    kind = f"one of shape {tuple(other.shape)}" if isinstance(other, Tensor) else _kind(other)
+    got = f"one of shape {tuple(other.shape)}" if isinstance(other, Tensor) else kind(other)
     raise ValueError(
         f"{_NAME}: {name} must be the same tensor as query, because a Fourier transform mixes one"
-        f" sequence with itself; got {kind} (pass a mask by its name)"
+        f" sequence with itself; got {got} (pass a mask by its name)"
     )
 
 
 def _tensor(name: str, mask: Tensor) -> Tensor:
     if not isinstance(mask, Tensor):
-        raise TypeError(f"{_NAME}: {name} must be a torch.Tensor or None, got {_kind(mask)}")
+        raise TypeError(f"{_NAME}: {name} must be a torch.Tensor or None, got {kind(mask)}")
     return mask
 
 
@@ -244,7 +245,3 @@ def _refuse(name: str, masks: Tensor) -> None:
         torch._assert_async(~masks, message)
     elif not masks.is_meta and masks:
         raise ValueError(message)
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import platform
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,15 +90,10 @@ def memory() -> str:
 
 def failed_allocations() -> str:
     """How many allocations the test made fail, one after the other."""
-    helpers = ROOT / "python_tests" / "helpers"
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "failing_alloc.so"
-        source = str(helpers / "failing_alloc.cpp")
-        options = ("-std=c++17", "-shared", "-fPIC", "-O1")
-        subprocess.run(["c++", *options, source, "-o", str(library)], check=True)
-        command = ["env", f"LD_PRELOAD={library}", f"PYTHONPATH={ROOT}", sys.executable]
-        command += [str(helpers / "failing_alloc.py"), str(library)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    program = ROOT / "python_tests" / "helpers" / "failing_alloc.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return f"{sum(len(row['raised']) for row in rows)} allocations in {len(rows)} kinds of calls"
 

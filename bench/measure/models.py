@@ -54,13 +54,12 @@ def compare(
         on_round=on_round,
         failed=absent,
     )
-    about = {"size": size, "task": task, "batch": batch, "seq": seq}
-    rows = [about | row for row in rows_of(times)]
+    about: dict[str, Any] = {"size": size, "task": task, "batch": batch, "seq": seq}
+    rows: Rows = [about | row for row in rows_of(times)]
     if device == "cuda":
-        for contestant, call in calls.items():
-            for row in rows:
-                if (row["model"], row["dtype"]) == _key(contestant):
-                    row["peak_mib"] = cuda.peak(call) / 2**20
+        named = {_key(contestant): call for contestant, call in calls.items()}
+        for row in rows:
+            row["peak_mib"] = cuda.peak(named[row["model"], row["dtype"]]) / 2**20
     calls.clear()
     gc.collect()  # the child processes that measure memory need the space
     return rows, absent

@@ -7,7 +7,6 @@
 #include <complex>
 #include <memory>
 #include <new>
-#include <thread>
 
 #include "cpu/api.h"
 #include "cpu/caches.h"
@@ -19,6 +18,7 @@
 #include "fft/dft.h"
 #include "fft/mirror.h"
 #include "testing/core_lanes.h"
+#include "testing/thread_parallel.h"
 
 namespace py = pybind11;
 using namespace fnet;
@@ -96,15 +96,6 @@ class Guarded {
   size_t size_, skew_;
   std::unique_ptr<unsigned char, Delete> bytes_;
 };
-
-Parallel threads(int slots) {
-  return Parallel(slots, [](int count, Parallel::Body body, void* context) {
-    std::vector<std::thread> pool;
-    for (int slot = 1; slot < count; ++slot) pool.emplace_back(body, context, slot);
-    body(context, 0);
-    for (std::thread& thread : pool) thread.join();
-  });
-}
 
 DType dtype_of(const std::string& name) {
   if (name == "float64") return DType::kFloat64;

@@ -9,21 +9,13 @@
 #include <vector>
 
 #include "cpu/api.h"
+#include "testing/thread_parallel.h"
 
 namespace {
 
 using namespace fnet;
 
 constexpr int kThreads = 8;
-
-Parallel threads(int slots) {
-  return Parallel(slots, [](int count, Parallel::Body body, void* context) {
-    std::vector<std::thread> pool;
-    for (int slot = 1; slot < count; ++slot) pool.emplace_back(body, context, slot);
-    body(context, 0);
-    for (std::thread& thread : pool) thread.join();
-  });
-}
 
 struct Shape {
   int64_t batch, seq, hidden;

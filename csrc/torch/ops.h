@@ -117,7 +117,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   check_scale(op, scale);
   grad = contiguous(grad, B::kAlignment);
   normalized = contiguous(normalized, B::kAlignment);
-  rstd = torch::stable::contiguous(rstd);
+  rstd = contiguous(rstd, 1);
   const Rows in(op, grad);
   const DType dtype = dtype_of(op, type);
   require(sizes_of(normalized) == sizes_of(grad) &&

@@ -69,7 +69,7 @@ def overridden(
             expected = "a torch.Tensor or None"
         else:
             continue
-        raise TypeError(f"{function.__name__}: {name} must be {expected}, got {_kind(value)}")
+        raise TypeError(f"{function.__name__}: {name} must be {expected}, got {kind(value)}")
     raise AssertionError("every argument is a tensor")
 
 
@@ -130,7 +130,7 @@ def _check_vector(op: str, name: str, vector: Tensor, x: Tensor, dtype: torch.dt
 
 def check_number(op: str, name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
-        raise TypeError(f"{op}: {name} must be a Python number, got {_kind(value)}")
+        raise TypeError(f"{op}: {name} must be a Python number, got {kind(value)}")
 
 
 def check_eps(op: str, eps: float) -> None:
@@ -142,7 +142,7 @@ def check_eps(op: str, eps: float) -> None:
 def check_size(op: str, name: str, value: int, least: int = 1) -> int:
     """Return `value`, any integer, as an int."""
     if isinstance(value, (bool, Tensor)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{op}: {name} must be an int, got {_kind(value)}")
+        raise TypeError(f"{op}: {name} must be an int, got {kind(value)}")
     size = operator.index(value)
     if size < least:
         raise ValueError(f"{op}: {name} must be at least {least}, got {size}")
@@ -158,5 +158,5 @@ def _names() -> str:
     return ", ".join(str(dtype) for dtype in DTYPES)
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
     return "None" if value is None else type(value).__name__

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import _has_any_global_hook
 
-from fnet_kernels._ops.checks import autocasting
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
 try:
@@ -39,7 +38,7 @@ class OurFourierTransform(FNetBasicFourierTransform):
     """`FNetBasicFourierTransform` with `fourier_mix`."""
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
-        return (fourier_mix(_as_torch_fft(hidden_states)),)
+        return (fourier_mix(hidden_states),)
 
 
 class FusedFNetFourierTransform(FNetFourierTransform):
@@ -63,17 +62,9 @@ class FusedFNetFourierTransform(FNetFourierTransform):
             and _readable(weight := norm.weight, hidden_states)
             and _readable(bias := norm.bias, hidden_states)
         ):
-            x = _as_torch_fft(hidden_states)
-            return (fused_fourier_mix(x, weight, bias, norm.eps),)
+            return (fused_fourier_mix(hidden_states, weight, bias, norm.eps),)
         outputs: tuple[Tensor] = super().forward(hidden_states)  # type: ignore[no-untyped-call]
         return outputs
-
-
-def _as_torch_fft(x: Tensor) -> Tensor:
-    """`x` as autocast passes it to `torch.fft`: in float32 at least."""
-    if isinstance(x, Tensor) and autocasting(x):
-        return x.to(torch.promote_types(x.dtype, torch.float32))
-    return x  # the proxy of a tensor too, of which torch.fx records the calls
 
 
 def _only_runs_forward(module: nn.Module, expected: type[nn.Module]) -> bool:

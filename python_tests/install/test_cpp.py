@@ -42,6 +42,14 @@ def model() -> nn.Module:
     return nn.Sequential(FNetEncoderLayer(64, 128), FourierMix()).eval()
 
 
+@pytest.fixture
+def traced(model: nn.Module, tmp_path: Path) -> Path:
+    file = tmp_path / "model.pt"
+    with torch.no_grad():
+        torch.jit.trace(model, example()).save(file)
+    return file
+
+
 @torch.no_grad()
 def expected(model: nn.Module) -> Tensor:
     result: Tensor = model(example())
@@ -72,13 +80,8 @@ def test_the_libraries_need_nothing_of_python(name: str) -> None:
     assert not [symbol for symbol in needed if symbol.startswith(("Py", "_Py"))]
 
 
-def test_a_traced_model_gives_the_same_bits(
-    program: Path, model: nn.Module, tmp_path: Path
-) -> None:
-    file = tmp_path / "model.pt"
-    with torch.no_grad():
-        torch.jit.trace(model, example()).save(file)
-    assert torch.equal(serve(program, file), expected(model))
+def test_a_traced_model_gives_the_same_bits(program: Path, model: nn.Module, traced: Path) -> None:
+    assert torch.equal(serve(program, traced), expected(model))
 
 
 class Scripted(nn.Module):
@@ -93,14 +96,9 @@ def test_a_scripted_model_gives_the_same_bits(program: Path, tmp_path: Path) -> 
     assert torch.equal(serve(program, file), expected(Scripted()))
 
 
-def test_without_the_library_the_operators_are_unknown(
-    program: Path, model: nn.Module, tmp_path: Path
-) -> None:
-    file = tmp_path / "model.pt"
-    with torch.no_grad():
-        torch.jit.trace(model, example()).save(file)
+def test_without_the_library_the_operators_are_unknown(program: Path, traced: Path) -> None:
     with pytest.raises(AssertionError, match="Unknown builtin op: fnet_kernels::fused_fourier_mix"):
-        serve(program, file, library=Path("libdl.so.2"))
+        serve(program, traced, library=Path("libdl.so.2"))
 
 
 @pytest.mark.skipif("FNET_SLOW_TESTS" not in os.environ, reason="compiles for a minute")

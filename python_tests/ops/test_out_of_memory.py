@@ -19,6 +19,7 @@ import torch
 
 import fnet_kernels
 from python_tests.helpers.paths import ROOT
+from python_tests.helpers.symbols import COMPILER
 
 WORDS = "DefaultCPUAllocator: can't allocate memory"
 ops = torch.ops.fnet_kernels
@@ -80,18 +81,12 @@ def test_no_message_has_a_path_of_the_build(call: Callable[[], Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    compiler = os.environ.get("CXX") or shutil.which("c++")
-    if compiler is None or not Path("/proc/self/status").exists():
+def failures() -> dict[str, dict[str, Any]]:
+    if shutil.which(COMPILER[-1]) is None or not Path("/proc/self/status").exists():
         pytest.skip("needs a C++ compiler and /proc")
-    library = tmp_path_factory.mktemp("preload") / "failing_alloc.so"
-    helpers = ROOT / "python_tests/helpers"
-    source = str(helpers / "failing_alloc.cpp")
-    options = ("-std=c++17", "-shared", "-fPIC", "-O1")
-    subprocess.run([compiler, *options, source, "-o", str(library)], check=True)
     child = subprocess.run(
-        [sys.executable, str(helpers / "failing_alloc.py"), str(library)],
-        env={**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)},
+        [sys.executable, str(ROOT / "python_tests/helpers/failing_alloc.py")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
