@@ -1,21 +1,26 @@
-"""The FNet encoder: post-norm layers of Fourier mixing and a feed-forward network."""
+"""The FNet encoder: post-norm layers of token mixing and a feed-forward network."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from fnet_kernels._norm import Norm, check_norm
-from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size
-from fnet_kernels._ops.scale import check_scale
+from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size, kind
 from fnet_kernels._sizes import LAYER_NORM_EPS
-from fnet_kernels.modules import FusedFourierMix
+from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer
+from fnet_kernels.mixers.attention import SelfAttention
+from fnet_kernels.mixers.gain import Gain
+from fnet_kernels.mixers.registry import create_mixer, mixer_factory
 
 Activation = str | Callable[[Tensor], Tensor]
+Mixer = str | nn.Module
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu_tanh": partial(nn.GELU, approximate="tanh"),
     "gelu": nn.GELU,
@@ -27,54 +32,93 @@ def _check(
     owner: str,
     hidden_size: int,
     intermediate_size: int,
+    mixer: Mixer,
     dropout: float,
     eps: float,
-    scale: float,
-    norm: Norm,
     dtype: torch.dtype | None,
 ) -> None:
     check_size(owner, "hidden_size", hidden_size)
     check_size(owner, "intermediate_size", intermediate_size)
+    if isinstance(mixer, str):
+        mixer_factory(owner, "mixer", mixer)
+    elif not isinstance(mixer, nn.Module):
+        raise TypeError(f"{owner}: mixer must be a name or a torch.nn.Module, got {kind(mixer)}")
     check_number(owner, "dropout", dropout)
     if not 0.0 <= dropout <= 1.0:
         raise ValueError(f"{owner}: dropout must be from 0 to 1, got {dropout}")
     check_eps(owner, eps)
-    check_scale(owner, scale)
-    check_norm(owner, norm)
     check_dtype(owner, dtype)
+
+
+class _FeedForward(nn.Module):
+    """The first dense layer and its activation."""
+
+    def __init__(self, dense: nn.Linear, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.dense = dense
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.dense(x))
+
+
+class _Output(nn.Module):
+    """The second dense layer, dropout, residual and LayerNorm."""
+
+    def __init__(self, dense: nn.Linear, dropout: float, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.dense = dense
+        self.dropout = nn.Dropout(dropout)
+        self.LayerNorm = norm
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        y: Tensor = self.LayerNorm(residual + self.dropout(self.dense(x)))
+        return y
 
 
 class FNetEncoderLayer(nn.Module):
     """One encoder layer of FNet (figure 1 of the paper, arXiv 2105.03824):
 
-        h = LayerNorm(x + Re(FFT2(x)))
+        h = LayerNorm(x + mixer(x))
         y = LayerNorm(h + Dropout(Dense(GELU(Dense(h)))))
+
+    With the mixer "fourier", the first line is `fused_fourier_mix`, as long as its modules are what
+    this class made: a replaced, wrapped, hooked or sharded one is called instead.
 
     GELU is the tanh approximation, see `activation`. Dropout acts on the feed-forward network only,
     not on the mixing. As in the authors' code (`f_net/layers.py`), the dense weights and the bias
     of the first dense layer start from a normal distribution with standard deviation 0.02, and the
     bias of the second at zero. transformers starts both biases at zero.
 
+    Parameters have the names of transformers' `FNetLayer`: `fourier.output.LayerNorm`,
+    `intermediate.dense`, `output.dense` and `output.LayerNorm`; those of a learned mixer are below
+    `fourier.self`. With `SelfAttention` they have BERT's names, below `attention`.
+
     Args:
         hidden_size: length of the last axis.
         intermediate_size: width of the feed-forward network; the paper uses `4 * hidden_size`.
+        mixer: a name of `fnet_kernels.mixers.list_mixers()`, or a module that maps
+            `[..., seq, hidden_size]` to the same shape, for example `FourierMix(norm="ortho")`.
+        seq_len: longest sequence; required by mixers whose parameters depend on it.
+        gain: magnitude of a mixer given by name, see `create_mixer`.
+        mixer_args: further arguments of a mixer given by name.
         dropout: dropout probability for the output of the feed-forward network.
         activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
         eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, where
             `torch.nn.LayerNorm` has 1e-5.
-        scale: multiplies the transform; 1 in the paper.
-        norm: of the transform, as in `torch.fft`; `"backward"`, the default, in the paper.
         device: device of the parameters.
         dtype: dtype of the parameters and, except under autocast, of the input.
 
     Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
-    autocast.
+    autocast. `key_mask`, `[..., seq]`, is true or 1 for the tokens that attention sees; other
+    mixers ignore it.
 
     Raises:
-        TypeError: a size is not an integer, `dropout`, `eps` or `scale` not a number, `activation`
-            neither a name nor callable, or `dtype` not supported.
-        ValueError: a size is less than 1, `dropout` outside 0 to 1, `eps` negative, `eps` or
-            `scale` not finite, `norm` none of the three, or `activation` another name.
+        TypeError: a size is not an integer, `mixer` neither a name nor a module, `dropout` or `eps`
+            not a number, `activation` neither a name nor callable, `dtype` not supported, or the
+            mixer has no such argument.
+        ValueError: a size is less than 1, `mixer` or `activation` an unknown name, `dropout`
+            outside 0 to 1, `eps` negative or not finite, or the mixer refuses a value.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoderLayer
@@ -88,53 +132,79 @@ class FNetEncoderLayer(nn.Module):
         hidden_size: int,
         intermediate_size: int,
         *,
+        mixer: Mixer = "fourier",
+        seq_len: int | None = None,
+        gain: Gain = "paper",
+        mixer_args: Mapping[str, Any] | None = None,
         dropout: float = 0.1,
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
-        scale: float = 1.0,
-        norm: Norm = "backward",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _check("FNetEncoderLayer", hidden_size, intermediate_size, dropout, eps, scale, norm, dtype)
-        self.mixing = FusedFourierMix(
-            hidden_size, eps, scale=scale, norm=norm, device=device, dtype=dtype
-        )
-        self.dense_in = nn.Linear(hidden_size, intermediate_size, device=device, dtype=dtype)
-        self.activation = _function(activation)
-        self.dense_out = nn.Linear(intermediate_size, hidden_size, device=device, dtype=dtype)
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(hidden_size, eps, device=device, dtype=dtype)
-        self.reset_parameters()
+        name = type(self).__name__
+        _check(name, hidden_size, intermediate_size, mixer, dropout, eps, dtype)
+        self.hidden_size = hidden_size
+        function = _function(activation)
+        with nullcontext() if device is None else torch.device(device):
+            if isinstance(mixer, str):
+                mixer = create_mixer(mixer, hidden_size, seq_len, gain=gain, **(mixer_args or {}))
+            norm = nn.LayerNorm(hidden_size, eps)
+            if isinstance(mixer, SelfAttention):
+                self.attention = AttentionSublayer(mixer, norm)
+            else:
+                self.fourier = MixingSublayer(mixer, norm)
+            self.intermediate = _FeedForward(nn.Linear(hidden_size, intermediate_size), function)
+            self.output = _Output(
+                nn.Linear(intermediate_size, hidden_size),
+                dropout,
+                nn.LayerNorm(hidden_size, eps),
+            )
+        self.to(dtype=dtype)
+        self._reset_dense()
 
-    def reset_parameters(self) -> None:
+    def _reset_dense(self) -> None:
         """Initialise as the authors: dense weights and the first bias from N(0, 0.02^2)."""
-        self.mixing.reset_parameters()
-        self.norm.reset_parameters()
-        for normal in (self.dense_in.weight, self.dense_in.bias, self.dense_out.weight):
+        first, second = self.intermediate.dense, self.output.dense
+        for normal in (first.weight, first.bias, second.weight):
             nn.init.normal_(normal, std=0.02)
-        nn.init.zeros_(self.dense_out.bias)
+        nn.init.zeros_(second.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h: Tensor = self.mixing(x)
-        y: Tensor = self.norm(h + self.dropout(self.dense_out(self.activation(self.dense_in(h)))))
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        if isinstance(x, Tensor) and not x.is_nested and x.dim() and x.size(-1) != self.hidden_size:
+            raise ValueError(
+                f"FNetEncoderLayer: x must have hidden size {self.hidden_size} as its last axis;"
+                f" got shape {tuple(x.shape)}"
+            )
+        attends = "attention" in self._modules
+        h: Tensor = self.attention(x, key_mask) if attends else self.fourier(x)
+        y: Tensor = self.output(self.intermediate(h), h)
         return y
 
 
-class FNetEncoder(nn.Sequential):
+class FNetEncoder(nn.Module):
     """A stack of `num_layers` layers. See `FNetEncoderLayer` for all other arguments.
 
-    FNet-Base is `FNetEncoder(12, 768, 3072)`, FNet-Large `FNetEncoder(24, 1024, 4096)`.
+    FNet-Base is `FNetEncoder(12, 768, 3072)`, FNet-Large `FNetEncoder(24, 1024, 4096)`. The keys of
+    its state dict are those of the encoder in transformers' `FNetModel`, `layer.0.fourier...`.
 
     A slice, for example `encoder[:6]`, is an `nn.Sequential` of the same layers, with shared
     parameters. Without layers it returns its input.
 
+    Args:
+        num_layers: number of layers.
+        mixer: a name or a module, which every layer copies; or a sequence with one of these for
+            each layer, for example `["fourier"] * 10 + ["attention"] * 2`.
+        gradient_checkpointing: in training, keep the input of each layer and compute the rest again
+            in the backward pass. An attribute too, which may change at any time.
+
     Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
-    autocast.
+    autocast. `key_mask` as in `FNetEncoderLayer`.
 
     Raises:
-        TypeError, ValueError: as in `FNetEncoderLayer`; `num_layers` is not an integer or negative.
+        TypeError, ValueError: as in `FNetEncoderLayer`; `num_layers` is not an integer or negative,
+            or a sequence `mixer` has another length.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoder
@@ -149,37 +219,74 @@ class FNetEncoder(nn.Sequential):
         hidden_size: int,
         intermediate_size: int,
         *,
+        mixer: Mixer | Sequence[Mixer] = "fourier",
+        seq_len: int | None = None,
+        gain: Gain = "paper",
+        mixer_args: Mapping[str, Any] | None = None,
         dropout: float = 0.1,
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
-        scale: float = 1.0,
-        norm: Norm = "backward",
+        gradient_checkpointing: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        super().__init__()
         count = check_size("FNetEncoder", "num_layers", num_layers, least=0)
-        _check("FNetEncoder", hidden_size, intermediate_size, dropout, eps, scale, norm, dtype)
-        super().__init__(
-            *(
-                FNetEncoderLayer(
-                    hidden_size,
-                    intermediate_size,
-                    dropout=dropout,
-                    activation=copy.deepcopy(activation),  # a module's parameters are not shared
-                    eps=eps,
-                    scale=scale,
-                    norm=norm,
-                    device=device,
-                    dtype=dtype,
-                )
-                for _ in range(count)
+        mixers = _each(mixer, count)
+        for of_a_layer in mixers or ["fourier"]:
+            _check("FNetEncoder", hidden_size, intermediate_size, of_a_layer, dropout, eps, dtype)
+        self.gradient_checkpointing = gradient_checkpointing
+        self.layer = nn.ModuleList(
+            FNetEncoderLayer(
+                hidden_size,
+                intermediate_size,
+                mixer=of_a_layer,
+                seq_len=seq_len,
+                gain=gain,
+                mixer_args=mixer_args,
+                dropout=dropout,
+                activation=copy.deepcopy(activation),  # a module's parameters are not shared
+                eps=eps,
+                device=device,
+                dtype=dtype,
             )
+            for of_a_layer in mixers
         )
 
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        for layer in self.layer:
+            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+                x = checkpoint(layer, x, key_mask, use_reentrant=False)
+            else:
+                x = layer(x, key_mask)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(self.layer)
+
+    @overload
+    def __getitem__(self, index: int) -> FNetEncoderLayer: ...
+    @overload
+    def __getitem__(self, index: slice) -> nn.Sequential: ...
     def __getitem__(self, index: slice | int) -> nn.Module:
         """Return one layer, or a `Sequential` of the layers of a slice."""
-        layers = list(self)
+        layers = list(self.layer)
         return nn.Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
+
+
+def _each(mixer: Mixer | Sequence[Mixer], count: int) -> list[Mixer]:
+    """The mixer of each layer."""
+    if isinstance(mixer, (str, nn.Module)) or not isinstance(mixer, Sequence):
+        return [copy.deepcopy(mixer) for _ in range(count)]
+    if len(mixer) != count:
+        raise ValueError(
+            f"FNetEncoder: mixer must be one mixer or a sequence of num_layers={count} mixers; got"
+            f" {len(mixer)}"
+        )
+    return list(mixer)
 
 
 def _function(activation: Activation) -> Callable[[Tensor], Tensor]:

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn.modules.module import _has_any_global_hook
 
+from fnet_kernels._fusible import fusible_norm, only_runs_forward
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
 try:
@@ -30,9 +29,6 @@ except ModuleNotFoundError as error:
 
 __all__ = ["fuse", "is_fnet_layer", "is_fused", "restore", "why_not_fuse", "why_not_restore"]
 
-#: Parameters that an operator may read without their module. A DTensor holds a shard only.
-_ORDINARY = (Tensor, nn.Parameter, FakeTensor)
-
 
 class OurFourierTransform(FNetBasicFourierTransform):
     """`FNetBasicFourierTransform` with `fourier_mix`."""
@@ -42,48 +38,19 @@ class OurFourierTransform(FNetBasicFourierTransform):
 
 
 class FusedFNetFourierTransform(FNetFourierTransform):
-    """`FNetFourierTransform` with the fused operator. Its submodules still hold the parameters.
-
-    A program may offload, shard, wrap, replace or hook a submodule at any time, also after
-    patching. So each call looks whether the fused operator does what calling the submodules would.
-    Otherwise it calls them.
-    """
+    """`FNetFourierTransform` with the fused operator. Its submodules still hold the parameters."""
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
         modules: Mapping[str, Any] = self._modules  # faster than attributes of a module
         output = modules["output"]
         if (
-            isinstance(hidden_states, Tensor)
-            and _only_runs_forward(modules["self"], OurFourierTransform)
-            and _only_runs_forward(output, FNetBasicOutput)
-            and _only_runs_forward(norm := output._modules["LayerNorm"], nn.LayerNorm)
-            and not _has_any_global_hook()  # type: ignore[no-untyped-call]
-            and norm.normalized_shape == hidden_states.shape[-1:]
-            and _readable(weight := norm.weight, hidden_states)
-            and _readable(bias := norm.bias, hidden_states)
+            only_runs_forward(modules["self"], OurFourierTransform)
+            and only_runs_forward(output, FNetBasicOutput)
+            and fusible_norm(norm := output._modules["LayerNorm"], hidden_states)
         ):
-            return (fused_fourier_mix(hidden_states, weight, bias, norm.eps),)
+            return (fused_fourier_mix(hidden_states, norm.weight, norm.bias, norm.eps),)
         outputs: tuple[Tensor] = super().forward(hidden_states)  # type: ignore[no-untyped-call]
         return outputs
-
-
-def _only_runs_forward(module: nn.Module, expected: type[nn.Module]) -> bool:
-    """Whether calling `module` runs `expected.forward` and, global hooks aside, nothing else."""
-    if type(module) is not expected:
-        return False
-    state = module.__dict__
-    return not (
-        "forward" in state
-        or state["_forward_hooks"]
-        or state["_forward_pre_hooks"]
-        or state["_backward_hooks"]
-        or state["_backward_pre_hooks"]
-    )
-
-
-def _readable(parameter: Tensor | None, x: Tensor) -> bool:
-    """Whether an operator on `x` can take `parameter` as it is."""
-    return parameter is None or (type(parameter) in _ORDINARY and parameter.device == x.device)
 
 
 def is_fnet_layer(module: nn.Module) -> bool:

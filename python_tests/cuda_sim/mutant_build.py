@@ -33,51 +33,66 @@ template <> int launch_row_grad(const RowGradArgs<Float16>&, int, void*) { retur
 """
 
 
-def compiled(folder: Path, edits: Iterable[tuple[str, str, str]]) -> Path:
-    """Build fnet_cuda_test in `folder` from an edited copy, for float32 and a few lengths only.
+#: Sources by unit of compilation. A kernel is one, so that a mutant compiles little.
+KERNELS = ("seq_fft", "row_fft", "row_grad", "seq_grad")
+SIMULATOR = sorted(path.name for path in (ROOT / "csrc/cuda_sim").glob("*.cpp"))
+REST = [
+    "cuda/mix.cpp",
+    "cuda/plan.cpp",
+    *(f"cuda_sim/{name}" for name in SIMULATOR),
+    "testing/cuda_test.cpp",
+]
+UNITS = {name: f'#include "cuda/instantiations/{name}_f32.cu"\n' for name in KERNELS}
+UNITS["rest"] = ABSENT + "".join(f'#include "{part}"\n' for part in REST)
 
-    An edit is (file below csrc, text that occurs in it once, its replacement). The module has the
-    name of the folder, because Python loads only one extension module per name.
+
+def original(folder: Path) -> Path:
+    """Compile every unit of the unchanged sources, for float32 and a few lengths only."""
+    for name in UNITS:
+        _compile(name, ROOT / "csrc", folder)
+    return folder
+
+
+def mutant(folder: Path, edits: Iterable[tuple[str, str, str]], unchanged: Path) -> Path:
+    """Link fnet_cuda_test from an edited copy of the sources and the objects of `original`.
+
+    An edit is (file below csrc, text that occurs in it once, its replacement).
     """
-    import pybind11
-
     source = folder / "csrc"
     shutil.copytree(ROOT / "csrc", source)
-    define = "PYBIND11_MODULE({}, m)"
-    driver = (
-        "testing/cuda_test.cpp",
-        define.format("fnet_cuda_test"),
-        define.format(folder.name),
-    )
-    for name, old, new in [driver, *edits]:
+    edited = set()
+    for name, old, new in edits:
         file = source / name
         text = file.read_text()
         assert text.count(old) == 1, f"{name} contains {text.count(old)} times: {old}"
         file.write_text(text.replace(old, new))
-    unity = folder / "unity.cpp"
-    kernels = ("seq_fft", "row_fft", "row_grad", "seq_grad")
-    parts = [f"cuda/instantiations/{kernel}_f32.cu" for kernel in kernels] + [
-        "cuda/mix.cpp",
-        "cuda/plan.cpp",
-    ]
-    parts += sorted(f"cuda_sim/{p.name}" for p in (source / "cuda_sim").glob("*.cpp"))
-    unity.write_text(
-        ABSENT + "".join(f'#include "{part}"\n' for part in [*parts, "testing/cuda_test.cpp"])
-    )
-    library = folder / f"{folder.name}.so"
-    defines = ["-DFNET_CUDA_SIM", "-DFNET_FEW_LENGTHS"]
-    includes = [source, pybind11.get_include(), sysconfig.get_path("include")]
-    subprocess.run(
-        ["c++", "-std=c++20", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", *defines]
-        + [f"-I{path}" for path in includes]
-        + ["-o", library, unity],
-        check=True,
-    )
+        edited.add(str(ROOT / "csrc" / name))
+    objects = []
+    for name in UNITS:
+        changed = edited & set((unchanged / f"{name}.d").read_text().split())
+        if changed:
+            _compile(name, source, folder)
+        objects.append((folder if changed else unchanged) / f"{name}.o")
+    library = folder / "fnet_cuda_test.so"
+    subprocess.run(["c++", "-shared", "-o", library, *objects], check=True)
     return library
 
 
+def _compile(unit: str, source: Path, folder: Path) -> None:
+    import pybind11
+
+    file = folder / f"{unit}.cpp"
+    file.write_text(UNITS[unit])
+    options = ["-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-MMD", "-c"]
+    defines = ["-DFNET_CUDA_SIM", "-DFNET_FEW_LENGTHS"]
+    paths = (source, pybind11.get_include(), sysconfig.get_path("include"))
+    includes = [f"-I{path}" for path in paths]
+    output = ["-o", file.with_suffix(".o")]
+    subprocess.run(["c++", *options, *defines, *includes, file, *output], check=True)
+
+
 def loaded(library: Path) -> ModuleType:
-    """Import a module built by `compiled`."""
+    """Import a mutant. Python loads an extension module once for each file."""
     spec = importlib.util.spec_from_file_location(library.stem, library)
     assert spec is not None
     assert spec.loader is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mutant_build import compiled, loaded
+from mutant_build import loaded, mutant, original
 from problems import Backward, Problem
 
 #: The problems that a mutant runs, forward and backward. It has no kernel for the sums.
@@ -97,8 +97,13 @@ MUTANTS: dict[str, list[Edit]] = {
 def mutants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Path]]]:
     """All mutants by name, compiled in the background on all cores."""
     folder = tmp_path_factory.mktemp("mutants")
+    (folder / "original").mkdir()
+    unchanged = original(folder / "original")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(compiled, folder / name, MUTANTS[name]) for name in MUTANTS}
+        yield {
+            name: pool.submit(mutant, folder / name, edits, unchanged)
+            for name, edits in MUTANTS.items()
+        }
         pool.shutdown(cancel_futures=True)
 
 

@@ -27,7 +27,7 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from fnet_kernels import FNetEncoder, FusedFourierMix, fourier_mix, fused_fourier_mix
+from fnet_kernels import FNetEncoder, FourierMix, FusedFourierMix, fourier_mix, fused_fourier_mix
 from python_tests.distributed.ranks import SIZE
 from python_tests.helpers.close import assert_close
 
@@ -355,7 +355,7 @@ def compiled() -> None:
 
 def encoder() -> FNetEncoder:
     torch.manual_seed(1)
-    model = FNetEncoder(2, HIDDEN, 16, dropout=0.0, scale=0.1)
+    model = FNetEncoder(2, HIDDEN, 16, mixer=FourierMix(0.1), dropout=0.0)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     return model
@@ -400,7 +400,7 @@ def an_encoder_of_dtensors() -> None:
 def tensor_parallel_dense_layers() -> None:
     model = encoder()
     for layer in model:
-        plan = {"dense_in": ColwiseParallel(), "dense_out": RowwiseParallel()}
+        plan = {"intermediate.dense": ColwiseParallel(), "output.dense": RowwiseParallel()}
         parallelize_module(layer, mesh(SIZE), plan)
     x = torch.randn(BATCH, SEQ, HIDDEN)
     assert_trains_alike(model, encoder(), x, x)
@@ -430,7 +430,7 @@ def fully_sharded_and_tensor_parallel() -> None:
     square = mesh(2, 2)
     model = encoder()
     for layer in model:
-        plan = {"dense_in": ColwiseParallel(), "dense_out": RowwiseParallel()}
+        plan = {"intermediate.dense": ColwiseParallel(), "output.dense": RowwiseParallel()}
         parallelize_module(layer, square["inner"], plan)
         fully_shard(layer, mesh=square["outer"])
     x = torch.randn(BATCH, SEQ, HIDDEN)

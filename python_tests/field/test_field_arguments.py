@@ -44,8 +44,8 @@ def test_norm_is_that_of_torch_fft(norm: Any) -> None:
 
 def test_the_encoder_passes_norm_on() -> None:
     x = torch.randn(2, 9, 16)
-    encoder = fk.FNetEncoder(2, 16, 32, norm="ortho").eval()
-    same = fk.FNetEncoder(2, 16, 32, scale=(9 * 16) ** -0.5).eval()
+    encoder = fk.FNetEncoder(2, 16, 32, mixer=fk.FourierMix(norm="ortho")).eval()
+    same = fk.FNetEncoder(2, 16, 32, mixer=fk.FourierMix((9 * 16) ** -0.5)).eval()
     same.load_state_dict(encoder.state_dict())
     assert_close(encoder(x), same(x))
     assert relative_error(encoder(x), fk.FNetEncoder(2, 16, 32).eval()(x)) > 1e-3
@@ -294,7 +294,7 @@ def test_one_parameter_in_float32_and_one_in_16_bits() -> None:
 def test_norms_in_float32_inside_a_bfloat16_model() -> None:
     encoder = fk.FNetEncoder(2, 16, 32, dropout=0.0).bfloat16()
     for layer in encoder:
-        layer.mixing.float()
+        layer.fourier.float()
     x = torch.randn(2, 8, 16).bfloat16()
     torch.compiler.reset()
     compiled = torch.compile(encoder, fullgraph=True, backend="aot_eager")
@@ -302,7 +302,7 @@ def test_norms_in_float32_inside_a_bfloat16_model() -> None:
         encoder.zero_grad()
         run(x).float().square().sum().backward()
         for layer in encoder:
-            for parameter in layer.mixing.parameters():
+            for parameter in layer.fourier.parameters():
                 assert parameter.grad is not None
                 assert parameter.grad.dtype == torch.float32
                 assert parameter.grad.isfinite().all()
@@ -340,7 +340,9 @@ BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.fused_fourier_mix(X, norm=""), ValueError, ["fused_fourier_mix: norm", "got ''"]),
     (lambda: fk.FourierMix(norm="Ortho"), ValueError, ["FourierMix: norm", "got 'Ortho'"]),
     (lambda: fk.FusedFourierMix(4, norm=True), ValueError, ["FusedFourierMix: norm", "got True"]),
-    (lambda: fk.FNetEncoder(1, 4, 8, norm="x"), ValueError, ["norm", "got 'x'"]),
+    (lambda: fk.FNetEncoder(1, 4, 8, mixer="x"), ValueError, ["mixer", "'fourier'", "got 'x'"]),
+    (lambda: fk.FNetEncoder(2, 4, 8, mixer=["fourier"]), ValueError, ["num_layers=2", "got 1"]),
+    (lambda: fk.FNetEncoderLayer(4, 8, mixer=3), TypeError, ["mixer", "name or a", "got int"]),
     (lambda: reference.fourier_mix(X, norm="x"), ValueError, ["fourier_mix: norm", "got 'x'"]),
     (lambda: reference.fused_fourier_mix(X, norm="x"), ValueError, ["norm", "got 'x'"]),
     (lambda: fk.fourier_mix(X, scale=float("nan")), ValueError, ["scale", "finite", "got nan"]),

@@ -13,9 +13,10 @@ from python_tests.helpers.close import assert_close
 
 
 def definition(layer: fk.FNetEncoderLayer, x: Tensor) -> Tensor:
-    h = reference.fused_fourier_mix(x, layer.mixing.weight, layer.mixing.bias, layer.mixing.eps)
-    ff = layer.dense_out(gelu(layer.dense_in(h), approximate="tanh"))
-    return layer.norm(h + ff)
+    norm = layer.fourier.output.LayerNorm
+    h = reference.fused_fourier_mix(x, norm.weight, norm.bias, norm.eps)
+    ff = layer.output.dense(gelu(layer.intermediate.dense(h), approximate="tanh"))
+    return layer.output.LayerNorm(h + ff)
 
 
 def test_layer_matches_its_definition() -> None:
@@ -24,7 +25,7 @@ def test_layer_matches_its_definition() -> None:
         nn.init.normal_(parameter)
     x = torch.randn(2, 9, 16, dtype=torch.float64)
     assert_close(layer(x), definition(layer, x), factor=100)
-    assert layer.mixing.eps == layer.norm.eps == 1e-12
+    assert layer.fourier.output.LayerNorm.eps == layer.output.LayerNorm.eps == 1e-12
 
 
 def test_layer_matches_transformers() -> None:
@@ -35,10 +36,8 @@ def test_layer_matches_transformers() -> None:
     for parameter in theirs.parameters():
         nn.init.normal_(parameter)
     layer = fk.FNetEncoderLayer(16, 32).eval()
-    layer.mixing.load_state_dict(theirs.fourier.output.LayerNorm.state_dict())
-    layer.dense_in.load_state_dict(theirs.intermediate.dense.state_dict())
-    layer.dense_out.load_state_dict(theirs.output.dense.state_dict())
-    layer.norm.load_state_dict(theirs.output.LayerNorm.state_dict())
+    layer.load_state_dict(theirs.state_dict())
+    assert list(layer.state_dict()) == list(theirs.state_dict())
     x = torch.randn(2, 9, 16)
     assert_close(layer(x), theirs(x)[0], factor=10)
 
@@ -47,15 +46,19 @@ def test_dropout_is_on_the_feed_forward_only() -> None:
     layer = fk.FNetEncoderLayer(16, 32, dropout=1.0)
     x = torch.randn(2, 9, 16)
     # Dropping the whole feed-forward network leaves only the mixing.
-    assert torch.equal(layer(x), layer.norm(layer.mixing(x)))
-    assert not torch.equal(layer.eval()(x), layer.norm(layer.mixing(x)))
+    assert torch.equal(layer(x), layer.output.LayerNorm(layer.fourier(x)))
+    assert not torch.equal(layer.eval()(x), layer.output.LayerNorm(layer.fourier(x)))
 
 
 def test_initial_values() -> None:
     layer = fk.FNetEncoderLayer(64, 256)
-    for normal in (layer.dense_in.weight, layer.dense_in.bias, layer.dense_out.weight):
+    for normal in (
+        layer.intermediate.dense.weight,
+        layer.intermediate.dense.bias,
+        layer.output.dense.weight,
+    ):
         assert 0.016 < normal.std().item() < 0.024
-    assert not layer.dense_out.bias.any()
+    assert not layer.output.dense.bias.any()
 
 
 @pytest.mark.parametrize(
@@ -72,18 +75,18 @@ def test_activation_is_a_name_a_function_or_a_module(activation: Any, function: 
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
     x = torch.randn(2, 9, 16, dtype=torch.float64)
-    h = layer.mixing(x)
-    expected = layer.norm(h + layer.dense_out(function(layer.dense_in(h))))
+    h = layer.fourier(x)
+    expected = layer.output(function(layer.intermediate.dense(h)), h)
     assert_close(layer(x), expected)
     standard = fk.FNetEncoderLayer(16, 32, dropout=0.0, dtype=torch.float64)
     standard.load_state_dict(layer.state_dict())
     assert not torch.allclose(standard(x), expected)
-    assert standard.activation.approximate == "tanh"
+    assert standard.intermediate.activation.approximate == "tanh"
 
 
 def test_layers_have_an_activation_of_their_own() -> None:
     encoder = fk.FNetEncoder(2, 16, 32, activation=nn.PReLU(32))
-    first, second = (layer.activation.weight for layer in encoder)
+    first, second = (layer.intermediate.activation.weight for layer in encoder)
     assert first is not second
     assert len(list(encoder.parameters())) == 2 * 9
 
@@ -98,12 +101,14 @@ def test_bad_activations_are_errors() -> None:
 
 
 def test_encoder_applies_its_layers_in_order() -> None:
-    encoder = fk.FNetEncoder(3, 16, 32, dropout=0.5, eps=1e-6, scale=0.1, dtype=torch.float64)
+    encoder = fk.FNetEncoder(
+        3, 16, 32, mixer=fk.FourierMix(0.1), dropout=0.5, eps=1e-6, dtype=torch.float64
+    )
     assert len(encoder) == 3
     for layer in encoder:
         assert isinstance(layer, fk.FNetEncoderLayer)
-        assert (layer.mixing.eps, layer.norm.eps) == (1e-6, 1e-6)
-        assert (layer.mixing.scale, layer.dropout.p) == (0.1, 0.5)
+        assert layer.fourier.output.LayerNorm.eps == layer.output.LayerNorm.eps == 1e-6
+        assert (layer.fourier.self.scale, layer.output.dropout.p) == (0.1, 0.5)
     x = torch.randn(2, 9, 16, dtype=torch.float64)
     encoder.eval()
     assert torch.equal(encoder(x), encoder[2](encoder[1](encoder[0](x))))

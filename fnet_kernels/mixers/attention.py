@@ -1,0 +1,109 @@
+"""Self-attention as a mixer, for comparisons and for hybrids of the two."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from fnet_kernels._ops.checks import check_number, check_size
+from fnet_kernels.mixers.gain import Gain
+from fnet_kernels.mixers.registry import register_mixer
+
+_HEAD_SIZE = 64  # of BERT
+
+
+@register_mixer("attention")
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with BERT's parameter names.
+
+    `self.query`, `self.key`, `self.value` and `output.dense` are linear maps with bias; weights and
+    biases start from N(0, 0.02^2), as in FNet's code (`f_net/layers.py`).
+
+    Args:
+        hidden_size: length of the last axis.
+        seq_len: ignored; attention takes any length.
+        gain: must be `"paper"`: the output is learned.
+        num_attention_heads: None for one head per 64 channels, as in BERT, at least one.
+        dropout: dropout probability of the attention weights.
+
+    Shape: input and output are `[..., seq, hidden_size]`. `key_mask`, `[..., seq]`, is true or 1
+    for the tokens that are attended to.
+
+    Raises:
+        TypeError: a size is not an integer or `dropout` not a number.
+        ValueError: a size is less than 1, the heads do not divide `hidden_size`, `dropout` is
+            outside 0 to 1, or `gain` is a number.
+
+    >>> import torch
+    >>> from fnet_kernels.mixers import SelfAttention
+    >>> SelfAttention(64, num_attention_heads=4)(torch.randn(2, 128, 64)).shape
+    torch.Size([2, 128, 64])
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        seq_len: int | None = None,
+        *,
+        gain: Gain = "paper",
+        num_attention_heads: int | None = None,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        hidden_size = check_size("attention", "hidden_size", hidden_size)
+        if gain != "paper":
+            raise ValueError(
+                f"attention: gain must be 'paper', got {gain!r}: the output is learned"
+            )
+        if num_attention_heads is None:
+            num_attention_heads = max(1, hidden_size // _HEAD_SIZE)
+        heads = check_size("attention", "num_attention_heads", num_attention_heads)
+        if hidden_size % heads:
+            raise ValueError(
+                f"attention: num_attention_heads must divide hidden_size={hidden_size}, got {heads}"
+            )
+        check_number("attention", "dropout", dropout)
+        if not 0.0 <= dropout <= 1.0:
+            raise ValueError(f"attention: dropout must be from 0 to 1, got {dropout}")
+        self.self = _Heads(hidden_size, heads, dropout)
+        self.output = nn.ModuleDict({"dense": nn.Linear(hidden_size, hidden_size)})
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights and biases from N(0, 0.02^2)."""
+        for parameter in (*self.self.parameters(), *self.output["dense"].parameters()):
+            nn.init.normal_(parameter, std=0.02)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        y: Tensor = self.output["dense"](self.self(x, key_mask))
+        return y
+
+
+class _Heads(nn.Module):
+    """All of attention but the projection of its output."""
+
+    def __init__(self, hidden_size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
+        q, k, v = (
+            project(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+            for project in (self.query, self.key, self.value)
+        )
+        y = scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            # [..., 1, 1, seq]: the same for every head and query.
+            attn_mask=None if key_mask is None else key_mask.bool()[..., None, None, :],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return y.transpose(-3, -2).flatten(-2)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, dropout={self.dropout}"

@@ -1,0 +1,132 @@
+"""The registry of mixers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import nn
+
+from fnet_kernels._ops.checks import check_size, kind
+from fnet_kernels.mixers.gain import Gain, check_gain
+
+Factory = Callable[..., nn.Module]
+_AnyFactory = TypeVar("_AnyFactory", bound=Factory)
+
+_factories: dict[str, Factory] = {}
+
+
+def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
+    """Decorate a module class, or a function that returns a module, to make it a mixer.
+
+    It is called as `factory(hidden_size, seq_len, gain=gain, **mixer_args)`. Its module maps
+    `[..., seq, hidden_size]` to the same shape and dtype. `seq_len` is the longest sequence, or
+    None.
+
+    Args:
+        name: what `create_mixer` and `FNetEncoderLayer(mixer=...)` call it.
+
+    Raises:
+        TypeError: `name` is not a string, or what is decorated is not callable.
+        ValueError: `name` is empty or taken.
+
+    >>> import torch
+    >>> from fnet_kernels.mixers import create_mixer, register_mixer
+    >>> @register_mixer("reversed")
+    ... class Reversed(torch.nn.Module):
+    ...     def __init__(self, hidden_size, seq_len=None, *, gain="paper"):
+    ...         super().__init__()
+    ...
+    ...     def forward(self, x):
+    ...         return x.flip(-2)
+    >>> create_mixer("reversed", hidden_size=2)(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"register_mixer: name must be a str, got {kind(name)}")
+    if not name or name in _factories:
+        reason = f"one that is not taken, got {name!r}" if name else "not empty"
+        raise ValueError(f"register_mixer: name must be {reason}")
+
+    def register(factory: _AnyFactory) -> _AnyFactory:
+        if not callable(factory):
+            raise TypeError(f"register_mixer: {name!r} must be callable, got {kind(factory)}")
+        _factories[name] = factory
+        return factory
+
+    return register
+
+
+def list_mixers() -> list[str]:
+    """Return the names of all mixers, sorted.
+
+    >>> from fnet_kernels.mixers import list_mixers
+    >>> "fourier" in list_mixers()
+    True
+    """
+    return sorted(_factories)
+
+
+def create_mixer(
+    name: str,
+    hidden_size: int,
+    seq_len: int | None = None,
+    *,
+    gain: Gain = "paper",
+    **mixer_args: Any,
+) -> nn.Module:
+    """Make a mixer.
+
+    Args:
+        name: one of `list_mixers()`.
+        hidden_size: length of the last axis.
+        seq_len: longest sequence; required by mixers whose parameters depend on it.
+        gain: `"paper"` for the magnitude of the publication, or a number that multiplies the
+            mixer's orthonormal form. Compare mixers at one number.
+        mixer_args: further arguments of the mixer.
+
+    Returns:
+        A module that maps `[..., seq, hidden_size]` to the same shape and dtype.
+
+    Raises:
+        TypeError: an argument has the wrong type, or the mixer has no such argument.
+        ValueError: no mixer has this name, a size is less than 1, `gain` is another string or not
+            finite, or the mixer refuses a value.
+
+    >>> from fnet_kernels.mixers import create_mixer
+    >>> create_mixer("fourier", hidden_size=768)
+    FourierMix(scale=1.0, norm=backward)
+    """
+    factory = mixer_factory("create_mixer", "name", name)
+    check_size("create_mixer", "hidden_size", hidden_size)
+    if seq_len is not None:
+        check_size("create_mixer", "seq_len", seq_len)
+    check_gain("create_mixer", gain)
+    _check_arguments(name, factory, mixer_args)
+    mixer = factory(hidden_size, seq_len, gain=gain, **mixer_args)
+    if not isinstance(mixer, nn.Module):
+        raise TypeError(f"create_mixer: {name!r} must make a torch.nn.Module, got {kind(mixer)}")
+    return mixer
+
+
+def mixer_factory(owner: str, argument: str, name: str) -> Factory:
+    """Return what is registered as `name`, which is an argument of `owner`."""
+    if not isinstance(name, str):
+        raise TypeError(f"{owner}: {argument} must be a str, got {kind(name)}")
+    if name not in _factories:
+        known = ", ".join(map(repr, list_mixers()))
+        raise ValueError(f"{owner}: {argument} must be one of {known}; got {name!r}")
+    return _factories[name]
+
+
+def _check_arguments(name: str, factory: Factory, given: dict[str, Any]) -> None:
+    parameters = inspect.signature(factory).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    own = [p.name for p in parameters if p.name not in ("hidden_size", "seq_len", "gain")]
+    for argument in given:
+        if argument not in own:
+            takes = f"takes {', '.join(own)}" if own else "takes none"
+            raise TypeError(f"create_mixer: {name!r} has no argument {argument!r}; it {takes}")
