@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
+from fnet_kernels._norm import Norm, check_norm
 from fnet_kernels._ops.checks import kind
 from fnet_kernels._ops.scale import check_scale, constant_scale
 from fnet_kernels.functional import fourier_mix
@@ -41,12 +42,14 @@ class FourierAttention(nn.Module):
         batch_first: whether the input is `[batch, seq, hidden]`; if not, `[seq, batch, hidden]`.
         device: ignored.
         dtype: ignored.
-        scale: multiplies the unnormalised transform.
+        scale: multiplies the transform.
+        norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`.
 
     Raises:
         TypeError: `embed_dim` or `num_heads` is not an int, or `scale` is not a number.
         ValueError: `embed_dim` or `num_heads` is not positive, `num_heads` does not divide
-            `embed_dim`, `scale` is not finite, or another argument asks for what a transform lacks.
+            `embed_dim`, `scale` is not finite, `norm` is none of the three, or another argument
+            asks for what a transform lacks.
 
     >>> import torch
     >>> from torch import nn
@@ -73,6 +76,7 @@ class FourierAttention(nn.Module):
         dtype: torch.dtype | None = None,
         *,
         scale: float = 1.0,
+        norm: Norm = "backward",
     ) -> None:
         super().__init__()
         for name, size in (("embed_dim", embed_dim), ("num_heads", num_heads)):
@@ -91,12 +95,14 @@ class FourierAttention(nn.Module):
             if dim not in (None, embed_dim):
                 raise ValueError(f"{_NAME}: {name} must be None or embed_dim, got {dim}")
         check_scale(_NAME, scale)
+        check_norm(_NAME, norm)
         self.embed_dim = self.kdim = self.vdim = embed_dim
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
         self.dropout = dropout
         self.batch_first = batch_first
         self.scale = constant_scale(scale)
+        self.norm = norm
         self.add_zero_attn = False
         self._qkv_same_embed_dim = True
         # Without in_proj_bias, nn.TransformerEncoderLayer calls this module instead of its fused
@@ -168,9 +174,10 @@ class FourierAttention(nn.Module):
             if kept is not None:
                 _refuse(name, _drops_any(_tensor(name, kept)))
         if self.batch_first:
-            return fourier_mix(x, scale=self.scale), None
+            return fourier_mix(x, scale=self.scale, norm=self.norm), None
         # Swaps seq and batch of [seq, batch, hidden], and nothing of [seq, hidden].
-        return fourier_mix(x.transpose(0, -2), scale=self.scale).transpose(0, -2), None
+        y = fourier_mix(x.transpose(0, -2), scale=self.scale, norm=self.norm)
+        return y.transpose(0, -2), None
 
     def _check_query(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
@@ -185,7 +192,10 @@ class FourierAttention(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        return f"{self.embed_dim}, batch_first={self.batch_first}, scale={float(self.scale)}"
+        return (
+            f"{self.embed_dim}, batch_first={self.batch_first}, scale={float(self.scale)},"
+            f" norm={self.norm}"
+        )
 
 
 class _NoProjection:

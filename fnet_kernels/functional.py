@@ -10,10 +10,11 @@ from torch.nn.functional import layer_norm
 
 # These imports register gradients, shardings, decompositions, fake kernels and vmap rules.
 from fnet_kernels._norm import Norm
-from fnet_kernels._ops import autograd, dtensor, exporters, fake, vmap  # noqa: F401
+from fnet_kernels._ops import autocast, autograd, dtensor, exporters, fake, vmap  # noqa: F401
 from fnet_kernels._ops.checks import check_affine, check_eps, check_x, overridden
 from fnet_kernels._ops.derivatives import transforms_active
 from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.out_of_memory import in_torchs_class
 from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
@@ -68,8 +69,11 @@ def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
         return (scale * fourier_mix(autograd.compute(x))).to(x.dtype)
     if _differentiable(x.requires_grad):
         return _mix(x, scale)
-    with torch._C._AutoDispatchBelowAutograd():
-        return _mix(x, scale)
+    try:
+        with torch._C._AutoDispatchBelowAutograd():
+            return _mix(x, scale)
+    except RuntimeError as error:
+        raise in_torchs_class(error) from None
 
 
 def fused_fourier_mix(
@@ -142,8 +146,11 @@ def fused_fourier_mix(
         return _composed(x, weight, bias, eps, scale)
     if _differentiable(needs_grad):
         return _fused(x, weight, bias, eps, scale)
-    with torch._C._AutoDispatchBelowAutograd():
-        return _fused(x, weight, bias, eps, scale)
+    try:
+        with torch._C._AutoDispatchBelowAutograd():
+            return _fused(x, weight, bias, eps, scale)
+    except RuntimeError as error:
+        raise in_torchs_class(error) from None
 
 
 def _composed(

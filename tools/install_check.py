@@ -24,7 +24,8 @@ from threading import Thread
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "install-check"
-TOOLS = ("build", "uv", "poetry", "pdm")
+#: Requirements by command. pdm comes with the dependencies that it was released with.
+TOOLS = {"build": "build", "uv": "uv", "poetry": "poetry", "pdm": "pdm[locked]"}
 PIPS = ("23.0", "24.0", "25.0", "26.0")
 #: What an environment needs to build and run; `python -m build` and uv fetch the first two.
 WHEELS = ("setuptools<82", "ninja", "numpy")
@@ -289,11 +290,11 @@ def fill_index(torch: str, folder: Path) -> None:
 def prepare(torch: str) -> Path:
     """The tools, the index and an environment with torch, once. Returns the index's folder."""
     index = FOLDER / f"index-{torch}"
-    for name in TOOLS:  # apart, since their dependencies differ
+    for name, requirement in TOOLS.items():  # apart, since their dependencies differ
         if not tool(name, "python").exists():
             subprocess.run([sys.executable, "-m", "venv", FOLDER / "tools" / name], check=True)
             pip = [str(tool(name, "python")), "-m", "pip", "install", "-qq"]
-            subprocess.run([*pip, name], check=True)
+            subprocess.run([*pip, requirement], check=True)
     if not (index / "simple").exists():
         fill_index(torch, index)
         subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER / "torch"], check=True)

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import Function, forward_ad
 
+from fnet_kernels._ops.out_of_memory import in_torchs_class
+
 Kernel = Callable[..., Any]
 
 # Its kernels live as long as it does.
@@ -115,8 +117,11 @@ def _any_tangents(args: tuple[Any, ...]) -> bool:
 
 
 def _below(keyset: Any, op: Any, *args: Any) -> Any:
-    with torch._C._AutoDispatchBelowAutograd():
-        return op.redispatch(keyset & torch._C._after_autograd_keyset, *args)
+    try:
+        with torch._C._AutoDispatchBelowAutograd():
+            return op.redispatch(keyset & torch._C._after_autograd_keyset, *args)
+    except RuntimeError as error:
+        raise in_torchs_class(error) from None
 
 
 def _below_nested(keyset: Any, op: Any, *args: Any) -> Any:

@@ -316,8 +316,19 @@ def test_scale_dtype_and_copies(x: Tensor) -> None:
     stream.seek(0)
     for twin in (copy.deepcopy(attention), torch.load(stream, weights_only=False)):
         assert torch.equal(twin(x)[0], attention(x)[0])
-    assert repr(attention) == "FourierAttention(24, batch_first=True, scale=0.5)"
+    assert repr(attention) == "FourierAttention(24, batch_first=True, scale=0.5, norm=backward)"
     with pytest.raises(TypeError, match="FourierAttention has no projections"):
         nn.functional.linear(x, attention.out_proj.weight)
     with pytest.raises(AttributeError, match="FourierAttention has no projections"):
         nn.init.xavier_uniform_(attention.out_proj.weight)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_norm_is_that_of_torch_fft(x: Tensor, batch_first: bool) -> None:
+    x = x if batch_first else x.transpose(0, 1)
+    scaled = FourierAttention(HIDDEN, batch_first=batch_first, scale=2.0, norm="ortho")
+    plain = FourierAttention(HIDDEN, batch_first=batch_first)
+    assert_close(scaled(x)[0], 2.0 * (SEQ * HIDDEN) ** -0.5 * plain(x)[0])
+    assert "scale=2.0, norm=ortho" in repr(scaled)
+    with pytest.raises(ValueError, match=r"FourierAttention: norm must be one of .* got 'x'"):
+        FourierAttention(HIDDEN, norm="x")  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 import fnet_kernels as fk
+from fnet_kernels import reference
 from python_tests.helpers.close import assert_close
 
 LOW = [torch.bfloat16, torch.float16]
@@ -108,3 +109,30 @@ def test_an_encoder_under_autocast_keeps_the_residual_stream_in_float32() -> Non
         y = encoder(x)
     assert y.dtype == torch.float32
     assert (y - encoder(x)).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_the_operators_themselves_run_in_float32(low: torch.dtype) -> None:
+    x, weight = (1e4 * torch.randn(2, 8, 12)).to(low), torch.randn(12).to(low)
+    exact = reference.fourier_mix(x.float())
+    assert exact.abs().max() > torch.finfo(torch.float16).max
+    ops = torch.ops.fnet_kernels
+    with torch.autocast("cpu", low):
+        y = ops.fourier_mix(x)
+        assert y.dtype == torch.float32
+        assert_close(y, exact)
+        assert ops.fourier_mix(x.double()).dtype == torch.float64
+        assert_close(
+            ops.fused_fourier_mix(x, weight, None, 1e-5, 1.0),
+            reference.fused_fourier_mix(x.float(), weight.float(), eps=1e-5),
+        )
+        trained = x.clone().requires_grad_()
+        rows = ops.fused_fourier_mix_train(trained, weight, None, 1e-5, 1.0)
+        assert {t.dtype for t in rows} == {torch.float32}
+        rows[0].sum().backward()
+        torch.compiler.reset()
+        compiled = torch.compile(ops.fourier_mix, fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(x), y)
+    assert trained.grad is not None
+    assert trained.grad.dtype == low
+    assert ops.fourier_mix(x).dtype == low

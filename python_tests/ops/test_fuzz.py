@@ -17,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.library import opcheck
 
 import fnet_kernels
 from fnet_kernels import reference
@@ -82,7 +83,14 @@ class Call:
     threads: int
     isa: str
     mode: str
+    autocast: torch.dtype | None
     seed: int
+
+    @property
+    def answered(self) -> torch.dtype:
+        """The dtype of the result: under autocast at least float32."""
+        wide = self.autocast is not None
+        return torch.promote_types(self.dtype, torch.float32) if wide else self.dtype
 
 
 CALLS = st.builds(
@@ -100,6 +108,7 @@ CALLS = st.builds(
     threads=st.integers(1, 4),
     isa=st.sampled_from(operators.cpu_isas().split(",")),
     mode=st.sampled_from(["gradients", "no_grad", "inference_mode"]),
+    autocast=st.sampled_from([None, None, torch.bfloat16, torch.float16]),
     seed=st.integers(0, 1000),
 )
 
@@ -110,7 +119,8 @@ def settings_of(call: Call) -> Iterator[None]:
     try:
         torch.set_num_threads(call.threads)
         operators.set_cpu_isa(call.isa)
-        yield
+        with torch.autocast("cpu", call.autocast, enabled=call.autocast is not None):
+            yield
     finally:
         operators.set_cpu_isa(isa)
         torch.set_num_threads(threads)
@@ -169,14 +179,14 @@ def check(call: Call, module: object = fnet_kernels) -> None:
     stock = run(call, reference, detached(inputs, wide))
     assert all(map(torch.equal, detached(inputs, call.dtype), kept)), "an input was written"
     noise = rounding_noise(call, inputs)
-    for ours, right, torchs in zip(found, exact, stock, strict=True):
+    for i, (ours, right, torchs) in enumerate(zip(found, exact, stock, strict=True)):
         assert ours.shape == right.shape
-        assert ours.dtype == call.dtype
+        assert ours.dtype == (call.dtype if i else call.answered)
         error = float((ours.double() - right).abs().max())
         largest = float(right.abs().max())
         allowed = 8 * max(float((torchs.double() - right).abs().max()), noise)
         allowed += 8 * tolerance(call.dtype) * largest
-        if call.dtype.itemsize == 2 and ours is not found[0]:
+        if call.dtype.itemsize == 2 and i:
             # Gradients of 16 bits start from rows that are rounded to 16 bits.
             allowed += 8 * tolerance(call.dtype) * max(float(t.abs().max()) for t in exact)
         assert error <= allowed, f"{error:.1e}, allowed {allowed:.1e}"
@@ -205,6 +215,35 @@ def test_random_calls(call: Call) -> None:
         check(call)
 
 
+@settings(
+    max_examples=10**6 if SECONDS else 12,
+    deadline=None,
+    derandomize=not SECONDS,
+    suppress_health_check=list(HealthCheck),
+)
+@given(CALLS)
+def test_opcheck_of_random_calls(call: Call) -> None:
+    """Schemas, fake kernels and derivatives of all operators, as torch checks them."""
+    if SECONDS and time.monotonic() > END:
+        return
+    x, *rest = inputs_of(call)
+    affine = iter(rest)
+    weight = next(affine) if call.fused and call.weight else None
+    bias = next(affine) if call.fused and call.bias else None
+    for tensor in (x, weight, bias):
+        if tensor is not None and call.mode == "gradients":
+            tensor.requires_grad_()
+    arguments = (x, weight, bias, call.eps, call.scale)
+    y, rows, rstd = operators.fused_fourier_mix_train(*arguments)
+    grad = torch.ones_like(y)
+    backward = (grad, rows.detach(), rstd.detach(), weight, call.scale, call.weight, call.bias)
+    with settings_of(call):
+        opcheck(operators.fourier_mix.default, (x, call.scale))
+        opcheck(operators.fused_fourier_mix.default, arguments)
+        opcheck(operators.fused_fourier_mix_train.default, arguments)
+        opcheck(operators.fused_fourier_mix_backward.default, backward)
+
+
 class OneElementIsWrong:
     """The library, but for one element of each result."""
 
@@ -216,8 +255,8 @@ class OneElementIsWrong:
 
 def test_a_wrong_element_is_found() -> None:
     call = Call(
-        (2,), 12, 20, torch.float32, contiguous, False, False, False, 1.0, 1e-5, 1, "portable",
-        "no_grad", 0,
+        (2,), 12, 20, torch.float32, contiguous, False, False, False, 1.0, 1e-5, 1,
+        operators.cpu_isa(), "no_grad", None, 0,
     )  # fmt: skip
     check(call)
     with pytest.raises(AssertionError, match="allowed"):

@@ -18,6 +18,8 @@ import pytest
 import torch
 
 import fnet_kernels
+from fnet_kernels import functional
+from fnet_kernels._ops import derivatives
 from python_tests.helpers.paths import ROOT
 from python_tests.helpers.symbols import COMPILER
 
@@ -78,6 +80,41 @@ def test_no_message_has_a_path_of_the_build(call: Callable[[], Any]) -> None:
     message = str(error.value)
     assert "expected" in message
     assert not any(mark in message for mark in ("csrc", ".h:", ".cpp", str(ROOT))), message
+
+
+CUDA_WORDS = "CUDA out of memory. Tried to allocate 20.00 MiB."
+
+
+@pytest.mark.parametrize(
+    ("fails_with", "expected"),
+    [
+        (RuntimeError(CUDA_WORDS), torch.OutOfMemoryError),
+        (RuntimeError("another"), RuntimeError),
+        (NotImplementedError(CUDA_WORDS), NotImplementedError),
+    ],
+)
+def test_out_of_memory_on_cuda_has_torchs_class(
+    monkeypatch: pytest.MonkeyPatch, fails_with: Exception, expected: type[Exception]
+) -> None:
+    """The kernels of CUDA raise a RuntimeError; a stand-in raises it here."""
+
+    def fail(*args: Any) -> Any:
+        raise fails_with
+
+    class Failing:
+        redispatch = staticmethod(fail)
+
+    monkeypatch.setattr(functional, "_mix", fail)
+    monkeypatch.setattr(functional, "_fused", fail)
+    keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+    for call in (
+        lambda: fnet_kernels.fourier_mix(x),
+        lambda: fnet_kernels.fused_fourier_mix(x),
+        lambda: derivatives._below(keys, Failing, x),
+    ):
+        with pytest.raises(RuntimeError, match=str(fails_with)) as error:
+            call()
+        assert type(error.value) is expected
 
 
 @pytest.fixture(scope="module")

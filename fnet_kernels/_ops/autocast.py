@@ -1,0 +1,40 @@
+"""Autocast of the operators: in float32, as torch's own `fft` and `layer_norm`.
+
+The public functions cast before they check their arguments. This rule is for direct calls of
+`torch.ops.fnet_kernels`, and for graphs that contain them.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fnet_kernels._ops.load import operators
+
+_16_BITS = (torch.bfloat16, torch.float16)
+
+# Its kernels live as long as it does. Those of torch.library.register_autocast take 60 us a call.
+_library = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
+
+
+def _register(op: Any, key: str) -> None:
+    keys = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
+    below = partial(torch._C._ExcludeDispatchKeyGuard, keys)
+
+    def kernel(*args: Any) -> Any:
+        with below():
+            return op(*map(_cast, args))
+
+    _library.impl(op.name(), kernel, key)  # type: ignore[no-untyped-call]
+
+
+def _cast(arg: Any) -> Any:
+    return arg.float() if isinstance(arg, Tensor) and arg.dtype in _16_BITS else arg
+
+
+for _op in (operators.fourier_mix, operators.fused_fourier_mix, operators.fused_fourier_mix_train):
+    for _key in ("AutocastCPU", "AutocastCUDA"):
+        _register(_op.default, _key)
