@@ -203,7 +203,9 @@ def check_pdm(place: Place) -> None:
         f"[[tool.pdm.source]]\nname = 'pypi'\nurl = '{place.index}'\n",
     )
     environment = {"PDM_CACHE_DIR": str(place.folder / "cache"), "PDM_CHECK_UPDATE": "0"}
-    place.run(tool("pdm"), "use", "-f", sys.executable, cwd=project, VIRTUAL_ENV="", **environment)
+    # pdm would install into the environment of an interpreter that has one.
+    base = Path(sys.base_prefix) / "bin" / "python3"
+    place.run(tool("pdm"), "use", "-f", base, cwd=project, VIRTUAL_ENV="", **environment)
     place.run(tool("pdm"), "install", cwd=project, VIRTUAL_ENV="", **environment)
     place.doctor(project / ".venv" / "bin" / "python")
 
