@@ -120,7 +120,7 @@ GUARANTEES = [
     ),
     Guarantee(
         "Bad input is refused with the name of the argument, what was expected and what came.",
-        ("ops/test_inputs.py", "field/test_field_arguments.py"),
+        ("ops/test_inputs.py", "field/test_field_arguments.py", "field/test_field_tensors.py"),
     ),
     Guarantee(
         "Derivatives of every order and mode are right, eager, compiled and exported.",
