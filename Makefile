@@ -51,7 +51,8 @@ test: install $(if $(CORE_TESTS),core) ## every test
 	  $(PY) -m pytest python_tests $(ARGS)
 
 fuzz: install ## random calls against float64 for ten minutes, others each time
-	FNET_FUZZ_SECONDS=$(or $(SECONDS),600) $(RUN) -m pytest -q python_tests/ops/test_fuzz.py $(ARGS)
+	FNET_FUZZ_SECONDS=$(or $(SECONDS),600) \
+	  $(RUN) -m pytest -q -o faulthandler_timeout=0 python_tests/ops/test_fuzz.py $(ARGS)
 
 core-test: core ## build the torch-free core with CMake and test it alone
 	PYTHONPATH=build/cmake/release $(PY) -m pytest --noconftest python_tests/core $(ARGS)

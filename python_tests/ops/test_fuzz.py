@@ -24,7 +24,6 @@ from fnet_kernels import reference
 from python_tests.helpers.close import tolerance
 
 SECONDS = float(os.environ.get("FNET_FUZZ_SECONDS", "0"))
-END = time.monotonic() + SECONDS
 operators = torch.ops.fnet_kernels
 
 #: Few elements, many kinds of lengths: tiny, smooth, prime, a multiple of no vector.
@@ -203,29 +202,42 @@ def rounding_noise(call: Call, inputs: list[Tensor]) -> float:
     return tolerance(torch.promote_types(call.dtype, torch.float32)) * max(1.0, rstd)
 
 
-@settings(
-    max_examples=10**6 if SECONDS else 300,
-    deadline=None,
-    derandomize=not SECONDS,
-    suppress_health_check=list(HealthCheck),
-)
-@given(CALLS)
-def test_random_calls(call: Call) -> None:
-    if not SECONDS or time.monotonic() < END:
-        check(call)
+def repeat(test: Callable[[], None], seconds: float) -> None:
+    """Run a test once, and again until `seconds` have passed."""
+    end = time.monotonic() + seconds
+    test()
+    while time.monotonic() < end:
+        test()
 
 
-@settings(
-    max_examples=10**6 if SECONDS else 12,
-    deadline=None,
-    derandomize=not SECONDS,
-    suppress_health_check=list(HealthCheck),
-)
-@given(CALLS)
-def test_opcheck_of_random_calls(call: Call) -> None:
+def examples(count: int) -> Callable[[Callable[[Call], None]], Callable[[], None]]:
+    """A test of `count` random calls: the same ones in CI, others each time for `make fuzz`."""
+
+    def decorate(test: Callable[[Call], None]) -> Callable[[], None]:
+        options = settings(
+            max_examples=count,
+            deadline=None,
+            derandomize=not SECONDS,
+            suppress_health_check=list(HealthCheck),
+        )
+        found: Callable[[], None] = options(given(CALLS)(test))
+        return found
+
+    return decorate
+
+
+@examples(300)
+def random_calls(call: Call) -> None:
+    check(call)
+
+
+def test_random_calls() -> None:
+    repeat(random_calls, 0.8 * SECONDS)
+
+
+@examples(12)
+def checked_by_torch(call: Call) -> None:
     """Schemas, fake kernels and derivatives of all operators, as torch checks them."""
-    if SECONDS and time.monotonic() > END:
-        return
     x, *rest = inputs_of(call)
     affine = iter(rest)
     weight = next(affine) if call.fused and call.weight else None
@@ -242,6 +254,10 @@ def test_opcheck_of_random_calls(call: Call) -> None:
         opcheck(operators.fused_fourier_mix.default, arguments)
         opcheck(operators.fused_fourier_mix_train.default, arguments)
         opcheck(operators.fused_fourier_mix_backward.default, backward)
+
+
+def test_opcheck_of_random_calls() -> None:
+    repeat(checked_by_torch, 0.2 * SECONDS)
 
 
 class OneElementIsWrong:
