@@ -91,8 +91,9 @@ def _compile(unit: str, source: Path, folder: Path) -> None:
 
 
 def loaded(library: Path) -> ModuleType:
-    """Import a mutant. Python loads an extension module once for each file."""
-    spec = importlib.util.spec_from_file_location(library.stem, library)
+    """Import a mutant, under the name of its folder: pybind11 keeps one module for each name."""
+    name = f"{library.parent.name}.{library.stem}"
+    spec = importlib.util.spec_from_file_location(name, library)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

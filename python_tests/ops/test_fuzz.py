@@ -74,7 +74,7 @@ class Call:
     hidden: int
     dtype: torch.dtype
     layout: Callable[[Tensor], Tensor]
-    fused: bool
+    op: str
     weight: bool
     bias: bool
     scale: float
@@ -84,6 +84,10 @@ class Call:
     mode: str
     seed: int
 
+    @property
+    def fused(self) -> bool:
+        return self.op == "fused_fourier_mix"
+
 
 CALLS = st.builds(
     Call,
@@ -92,7 +96,7 @@ CALLS = st.builds(
     hidden=LENGTH,
     dtype=st.sampled_from(DTYPES),
     layout=st.sampled_from(LAYOUTS),
-    fused=st.booleans(),
+    op=st.sampled_from(["fourier_mix", "hartley_mix", "fused_fourier_mix"]),
     weight=st.booleans(),
     bias=st.booleans(),
     scale=st.sampled_from([1.0, -0.5, 0.01]),
@@ -135,7 +139,7 @@ def run(call: Call, module: object, inputs: list[Tensor]) -> list[Tensor]:
 
     def result() -> Tensor:
         if not call.fused:
-            return module.fourier_mix(x, scale=call.scale)  # type: ignore[attr-defined]
+            return getattr(module, call.op)(x, scale=call.scale)
         affine = iter(rest)
         weight = next(affine) if call.weight else None
         bias = next(affine) if call.bias else None
@@ -216,8 +220,8 @@ class OneElementIsWrong:
 
 def test_a_wrong_element_is_found() -> None:
     call = Call(
-        (2,), 12, 20, torch.float32, contiguous, False, False, False, 1.0, 1e-5, 1, "portable",
-        "no_grad", 0,
+        (2,), 12, 20, torch.float32, contiguous, "fourier_mix", False, False, 1.0, 1e-5, 1,
+        "portable", "no_grad", 0,
     )  # fmt: skip
     check(call)
     with pytest.raises(AssertionError, match="allowed"):
