@@ -68,12 +68,13 @@ void spectrum_rows_kernel(GeneralTask<T> task, const Complex<Compute<T>>* spectr
   const T* x = task.row(i);
   const R s = task.scale_of(i);
   T* y = task.y + i * d;
+  constexpr Part part;
 
   const auto u = [&](int64_t l) {
     const Complex<R>* at = l < half ? left + l : right + (d - l);
     Complex<R> z{load_global(&at->re), R(0)};
     if constexpr (!Part::kEven) z.im = l < half ? load_global(&at->im) : -load_global(&at->im);
-    const R mixed = Part{}(z) * task.scale;
+    const R mixed = part(z) * task.scale;
     return task.epilogue == Epilogue::kMix ? mixed : load_scalar(load_global(x + l)) * s + mixed;
   };
   const auto each = [&](const auto& body) {

@@ -11,12 +11,13 @@ template <int W, class T, class Part>
 void rows_from_spectrum(const RowOutput<T>& out, const Complex<Compute<T>>* F, Part part,
                         Compute<T> scale, int64_t k, Compute<T>* r, Compute<T>* u) {
   const int64_t d = out.hidden, columns = half_length(d), minus_k = mirror(k, out.seq);
-  const auto mix = [&](int64_t n, int64_t minus_n) FNET_INLINE_LAMBDA {
-    const Complex<Compute<T>>*row = F + n * columns, *mirror_row = F + minus_n * columns;
+  const auto fill = [&](int64_t n, int64_t minus_n) FNET_INLINE_LAMBDA {
+    const Complex<Compute<T>>* row = F + n * columns;
+    const Complex<Compute<T>>* mirror_row = F + minus_n * columns;
     for (int64_t l = 0; l < columns; ++l) r[l] = part(row[l]) * scale;
     for (int64_t l = columns; l < d; ++l) r[l] = part(conj(mirror_row[d - l])) * scale;
   };
-  mix(k, minus_k);
+  fill(k, minus_k);
   if constexpr (Part::kEven) {
     finish_rows<W>(out, k, 1, MixedRows<Compute<T>>{r, 0}, u);
   } else {
@@ -26,7 +27,7 @@ void rows_from_spectrum(const RowOutput<T>& out, const Complex<Compute<T>>* F, P
     };
     finish(k);
     if (minus_k == k) return;
-    mix(minus_k, k);
+    fill(minus_k, k);
     finish(minus_k);
   }
 }
