@@ -19,6 +19,7 @@ __all__ = [
     "explain",
     "fourier_mix",
     "fused_fourier_mix",
+    "hartley_mix",
     "hf",
     "reference",
 ]
@@ -29,7 +30,7 @@ try:
     from fnet_kernels.caches import clear_caches
     from fnet_kernels.diagnostics.explain import explain
     from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer
-    from fnet_kernels.functional import fourier_mix, fused_fourier_mix
+    from fnet_kernels.functional import fourier_mix, fused_fourier_mix, hartley_mix
     from fnet_kernels.modules import FourierMix, FusedFourierMix
 except (ImportError, OSError) as error:  # OSError: a shared library of torch is missing
     # Importing the package must succeed, so that `python -m fnet_kernels doctor` can name the fix.

@@ -19,7 +19,8 @@ from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
 # Looked up once, because looking up an overload by name costs as much as all argument checks.
-_mix: Callable[..., Tensor] = operators.fourier_mix.default
+_fourier: Callable[..., Tensor] = operators.fourier_mix.default
+_hartley: Callable[..., Tensor] = operators.hartley_mix.default
 _fused: Callable[..., Tensor] = operators.fused_fourier_mix.default
 _OPTIONAL = (Tensor, type(None))
 
@@ -63,15 +64,56 @@ def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
     """
     if not isinstance(x, Tensor):
         return overridden(fourier_mix, ("x",), (x,), scale=scale, norm=norm)
-    x = check_x("fourier_mix", x)
-    scale, symbolic = total_scale("fourier_mix", x, scale, norm)
+    return _transform("fourier_mix", _fourier, x, scale, norm)
+
+
+def hartley_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+    """Mix tokens: `scale * (Re(FFT2(x)) - Im(FFT2(x)))`, a Hartley transform of the last two axes.
+
+    The kernel `cas(t) = cos(t) + sin(t)` of `t = 2 pi (k n / seq + l m / hidden)` replaces the
+    exponential of the DFT (Bracewell, "Discrete Hartley transform", JOSA 73(12), 1983). Unlike
+    `fourier_mix`, it keeps all of `x`: applied twice, it is `seq * hidden` times the identity, and
+    with `norm="ortho"` its own inverse. It is also its own adjoint, so gradients of every order
+    apply the same operator. `torch.fft` computes half of the spectrum, and one pass makes the
+    result of it, a few sequences at a time.
+
+    Args:
+        x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
+            bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
+            `x` gives an empty result.
+        scale: as in `fourier_mix`.
+        norm: as in `fourier_mix`.
+
+    Returns:
+        A contiguous tensor with the shape and dtype of `x`; under `torch.autocast` in float32 for
+        16-bit `x`, as from `torch.fft`. A non-finite element of `x` makes its own `[seq, hidden]`
+        matrix non-finite. Other matrices are unaffected.
+
+    Raises:
+        TypeError: `x` is not a dense tensor of one of these dtypes, or `scale` is not a number.
+        ValueError: `x` has fewer than two axes, `scale` is not finite, `norm` is none of the three,
+            or this build has no kernels for the device of `x`.
+
+    >>> import torch
+    >>> from fnet_kernels import hartley_mix
+    >>> hartley_mix(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[ 6.0000, -2.3660, -0.6340]])
+    """
+    if not isinstance(x, Tensor):
+        return overridden(hartley_mix, ("x",), (x,), scale=scale, norm=norm)
+    return _transform("hartley_mix", _hartley, x, scale, norm)
+
+
+def _transform(name: str, op: Callable[..., Tensor], x: Tensor, scale: float, norm: Norm) -> Tensor:
+    x = check_x(name, x)
+    scale, symbolic = total_scale(name, x, scale, norm)
     if symbolic:
-        return (scale * fourier_mix(autograd.compute(x))).to(x.dtype)
+        return (scale * _transform(name, op, autograd.compute(x), 1, "backward")).to(x.dtype)
     if _differentiable(x.requires_grad):
-        return _mix(x, scale)
+        return op(x, scale)
     try:
         with torch._C._AutoDispatchBelowAutograd():
-            return _mix(x, scale)
+            return op(x, scale)
     except RuntimeError as error:
         raise in_torchs_class(error) from None
 

@@ -19,10 +19,10 @@ def _compute(t: Tensor) -> Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32))
 
 
-def _mix(op: str, x: Tensor, norm: Norm) -> Tensor:
+def _spectrum(op: str, x: Tensor, norm: Norm) -> Tensor:
     check_norm(op, norm)
     # torch.fft rejects axes of length 0.
-    return torch.fft.fft2(x, norm=norm).real if x.numel() else torch.zeros_like(x)
+    return torch.fft.fft2(x, norm=norm) if x.numel() else torch.complex(x, x)
 
 
 def fourier_mix(x: Tensor, *, scale: float = 1.0, norm: Norm = "backward") -> Tensor:
@@ -44,7 +44,29 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0, norm: Norm = "backward") -> Te
     tensor([[10., -2.],
             [-4.,  0.]])
     """
-    return (scale * _mix("fourier_mix", _compute(x), norm)).to(x.dtype)
+    return (scale * _spectrum("fourier_mix", _compute(x), norm).real).to(x.dtype)
+
+
+def hartley_mix(x: Tensor, *, scale: float = 1.0, norm: Norm = "backward") -> Tensor:
+    """`scale * (Re(FFT2(x)) - Im(FFT2(x)))` over the last two axes, as `torch.fft` computes it.
+
+    Args:
+        x: `[..., seq, hidden]`, any floating dtype.
+        scale: multiplies the transform.
+        norm: as in `torch.fft.fft2`.
+
+    Returns:
+        A tensor with the shape and dtype of `x`.
+
+    Raises:
+        ValueError: `norm` is not one of the three.
+
+    >>> import torch
+    >>> hartley_mix(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[ 6.0000, -2.3660, -0.6340]])
+    """
+    spectrum = _spectrum("hartley_mix", _compute(x), norm)
+    return (scale * (spectrum.real - spectrum.imag)).to(x.dtype)
 
 
 def fused_fourier_mix(
@@ -79,7 +101,7 @@ def fused_fourier_mix(
     """
     u = _compute(x)
     y = layer_norm(
-        u + scale * _mix("fused_fourier_mix", u, norm),
+        u + scale * _spectrum("fused_fourier_mix", u, norm).real,
         x.shape[-1:],
         None if weight is None else weight.to(u.dtype),
         None if bias is None else bias.to(u.dtype),

@@ -144,7 +144,7 @@ def audit() -> dict[str, Figures]:
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for 'sm_(\d+)'")
 MANGLED = re.compile(
     r"\S*?\d(?P<name>[a-z_]+)_kernelI(?P<type>f|d|NS_8BFloat16E|NS_7Float16E)"
-    r"(?:Li(?P<number>\d+)E)?"
+    r"(?:Li(?P<number>\d+)E)?(?:NS_\d+(?P<part>[A-Z][a-z]+)PartE)?"
 )
 TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float16E": "float16"}
 
@@ -180,6 +180,8 @@ def compiled(toolkit: fnet_nvcc.Toolkit) -> dict[str, dict[str, Figures]]:
                 parts.append(lines)
             elif match["number"]:
                 parts.append(f"{match['number']} wide")
+            elif match["part"]:
+                parts.append(match["part"])
             figures: Figures = {"threads": threads, "shared": shared}
             if elements:
                 listing = listings.get((architecture, compiling[1]))

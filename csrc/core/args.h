@@ -1,7 +1,7 @@
 // The structs that the binding passes to the kernels, and the Status that they return. The kernels
 // do not depend on torch; the caller owns all tensors and workspaces.
 //
-//   y = epilogue(s x + scale * M(s x)),  M(x) = Re(FFT2(x)) over [seq, hidden], s = row_scale or 1
+//   y = epilogue(s x + scale * M(s x)),  M = transform over [seq, hidden], s = row_scale or 1
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 #include <initializer_list>
 
 #include "core/dtype.h"
+#include "core/transform.h"
 
 namespace fnet {
 
@@ -37,6 +38,7 @@ enum class Reason : int32_t {
   kDType,
   kSharedMemory,  // the device has less shared memory than a block needs
   kSizes,         // negative, or more elements than has_valid_sizes allows
+  kTransform,     // no kernels for this transform
   kForced,        // the caller requested it
 };
 
@@ -51,6 +53,7 @@ constexpr const char* name_of(Reason reason) {
     case Reason::kDType: return "dtype";
     case Reason::kSharedMemory: return "shared memory";
     case Reason::kSizes: return "sizes";
+    case Reason::kTransform: return "transform";
     case Reason::kForced: break;
   }
   return "forced";
@@ -68,6 +71,7 @@ struct MixArgs {
   int64_t x_batch_stride = 0, x_row_stride = 0;
   // Optional [batch, seq] in the compute type: x stands for row_scale * x. mix_cuda rejects it.
   const void* row_scale = nullptr;
+  Transform transform = Transform::kFourier;
   double scale = 1;
 
   Epilogue epilogue = Epilogue::kMix;

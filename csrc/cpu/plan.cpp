@@ -9,6 +9,7 @@ namespace {
 
 Reason reason_of(const MixArgs& args) {
   if (!has_valid_sizes(args)) return Reason::kSizes;
+  if (args.transform != Transform::kFourier) return Reason::kTransform;
   const bool seq = has_factors(args.seq), hidden = has_factors(args.hidden);
   if (seq) return hidden ? Reason::kNone : Reason::kHidden;
   return hidden ? Reason::kSeq : Reason::kSeqAndHidden;

@@ -55,9 +55,9 @@ void widen_rows_kernel(GeneralTask<T> task, Compute<T>* wide) {
     store_global(wide + i * task.hidden + l, load_scalar(load_global(x + l)) * s);
 }
 
-// Computes y from the one-sided spectrum [batch, seq, hidden / 2 + 1] of row_scale * x. One block
-// per row.
-template <class T>
+// Computes y from the one-sided spectrum F [batch, seq, hidden / 2 + 1] of row_scale * x:
+// F[n, l] = conj(F[-n, hidden - l]). One block per row.
+template <class T, class Part>
 FNET_KERNEL_BOUNDS(kThreads, 1)
 void spectrum_rows_kernel(GeneralTask<T> task, const Complex<Compute<T>>* spectrum) {
   using R = Compute<T>;
@@ -68,10 +68,13 @@ void spectrum_rows_kernel(GeneralTask<T> task, const Complex<Compute<T>>* spectr
   const T* x = task.row(i);
   const R s = task.scale_of(i);
   T* y = task.y + i * d;
+  constexpr Part part;
 
   const auto u = [&](int64_t l) {
     const Complex<R>* at = l < half ? left + l : right + (d - l);
-    const R mixed = load_global(&at->re) * task.scale;
+    Complex<R> z{load_global(&at->re), R(0)};
+    if constexpr (!Part::kEven) z.im = l < half ? load_global(&at->im) : -load_global(&at->im);
+    const R mixed = part(z) * task.scale;
     return task.epilogue == Epilogue::kMix ? mixed : load_scalar(load_global(x + l)) * s + mixed;
   };
   const auto each = [&](const auto& body) {
@@ -118,13 +121,15 @@ int launch_widen_rows(const MixArgs& args, void* wide, void* stream) {
 
 template <class T>
 int launch_spectrum_rows(const MixArgs& args, const void* spectrum, void* stream) {
-  return launch<spectrum_rows_kernel<T>>({.name = "spectrum_rows",
-                                          .grid = dim3(unsigned(args.batch * args.seq)),
-                                          .block = dim3(kThreads),
-                                          .shared_bytes = kThreads / kWarp * sizeof(Compute<T>),
-                                          .stream = stream},
-                                         GeneralTask<T>(args),
-                                         static_cast<const Complex<Compute<T>>*>(spectrum));
+  return visit_part(args.transform, [&]<class Part>(Part) {
+    return launch<spectrum_rows_kernel<T, Part>>(
+        {.name = "spectrum_rows",
+         .grid = dim3(unsigned(args.batch * args.seq)),
+         .block = dim3(kThreads),
+         .shared_bytes = kThreads / kWarp * sizeof(Compute<T>),
+         .stream = stream},
+        GeneralTask<T>(args), static_cast<const Complex<Compute<T>>*>(spectrum));
+  });
 }
 
 template int launch_widen_rows<float>(const MixArgs&, void*, void*);

@@ -133,6 +133,10 @@ Plan plan_with(const MixArgs& args, const CudaDevice& device, const F& fill) {
     plan.reason = Reason::kDType;
     return plan;
   }
+  if (args.transform != Transform::kFourier) {
+    plan.reason = Reason::kTransform;
+    return plan;
+  }
   // Shapes depend only on the size of the storage type.
   const auto make = [&](auto t) {
     choose_path<decltype(t)>(args, device, plan);

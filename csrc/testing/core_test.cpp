@@ -123,11 +123,13 @@ MixArgs mix_args(const py::array& x, const std::string& dtype, double scale) {
 
 // x is [batch, seq, hidden] with any batch and row strides; arrays have the storage type of
 // `dtype`. epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the second half of
-// the general path runs. Returns (y, normalized, rstd).
+// the general path runs. transform: 0 Fourier, 1 Hartley. Returns (y, normalized, rstd).
 py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale, double eps,
               std::optional<py::array> weight, std::optional<py::array> bias,
-              std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots) {
+              std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots,
+              int transform) {
   MixArgs args = mix_args(x, dtype, scale);
+  args.transform = Transform(transform);
   args.epilogue = Epilogue(epilogue);
   args.eps = eps;
   args.weight = data_or_null(weight), args.bias = data_or_null(bias);
@@ -323,7 +325,7 @@ PYBIND11_MODULE(fnet_core_test, m) {
   m.def("mix", &mix, py::arg("x"), py::arg("dtype") = "float32", py::arg("epilogue") = 0,
         py::arg("scale") = 1.0, py::arg("eps") = 1e-12, py::arg("weight") = py::none(),
         py::arg("bias") = py::none(), py::arg("row_scale") = py::none(),
-        py::arg("spectrum") = py::none(), py::arg("slots") = 1);
+        py::arg("spectrum") = py::none(), py::arg("slots") = 1, py::arg("transform") = 0);
   m.def("seq_pass32", &seq_pass<float>);
   m.def("seq_pass64", &seq_pass<double>);
   m.def("row_pass32", &row_pass<float>);

@@ -118,13 +118,16 @@ py::dict row_pass(py::array x, const std::string& dtype, double scale, py::array
   return problem.results(session, row_pass_cuda(problem.args, plan, 0, packed, {}));
 }
 
-// Runs the halves of the general path, from the one-sided spectrum of row_scale x.
+// Runs the second half of the general path, from the one-sided spectrum of row_scale x. transform:
+// 0 Fourier, 1 Hartley.
 py::dict mix_from_spectrum(py::array x, int64_t hidden, const std::string& dtype, int epilogue,
                            double scale, double eps, Array weight, Array bias, Array row_scale,
-                           bool train, bool in_place, py::array spectrum, uint64_t seed) {
+                           bool train, bool in_place, py::array spectrum, int transform,
+                           uint64_t seed) {
   Session session(seed);
-  const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
-                        train, in_place);
+  Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale, train,
+                  in_place);
+  problem.args.transform = Transform(transform);
   const void* one_sided = cuda_sim::input(session, "spectrum", spectrum);
   return problem.results(session, mix_from_spectrum_cuda(problem.args, one_sided, {}));
 }
@@ -279,7 +282,7 @@ PYBIND11_MODULE(fnet_cuda_test, m) {
   m.def("row_pass", &row_pass, "x"_a, "dtype"_a, "scale"_a, "spectrum"_a, "device"_a, "seed"_a);
   m.def("mix_from_spectrum", &mix_from_spectrum, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a,
         "scale"_a, "eps"_a, "weight"_a, "bias"_a, "row_scale"_a, "train"_a, "in_place"_a,
-        "spectrum"_a, "seed"_a);
+        "spectrum"_a, "transform"_a, "seed"_a);
   m.def("widen_rows", &widen_rows, "x"_a, "hidden"_a, "dtype"_a, "row_scale"_a, "seed"_a);
   m.def("norm_grad", &norm_grad, "grad"_a, "normalized"_a, "dtype"_a, "weight"_a, "rstd"_a,
         "sums"_a, "seed"_a);

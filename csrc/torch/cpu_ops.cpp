@@ -142,6 +142,7 @@ void clear_caches() {
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
   using namespace fnet::binding;
   m.impl("fourier_mix", TORCH_BOX(&Guarded<&fourier_mix<Cpu>>::call));
+  m.impl("hartley_mix", TORCH_BOX(&Guarded<&hartley_mix<Cpu>>::call));
   m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cpu>>::call));
   m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cpu>>::call));
   m.impl("fused_fourier_mix_backward", TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cpu>>::call));

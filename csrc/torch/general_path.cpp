@@ -27,9 +27,9 @@ Tensor rfft2_pairs(const Tensor& x) {
     return call_rfft2(x);
   } catch (const std::exception&) {
     fail(
-        "fnet_kernels: torch.fft.rfft2 failed for shape [", x.size(0), ", ", x.size(1), ", ",
-        x.size(2),
-        "], which fnet_kernels has no kernels for. Either memory is exhausted or torch has no "
+        "fnet_kernels: torch.fft.rfft2, which replaces missing kernels, failed for shape [",
+        x.size(0), ", ", x.size(1), ", ", x.size(2),
+        "]. Either memory is exhausted or torch has no "
         "working FFT library (MKL or pocketfft on a CPU, cuFFT on CUDA); test torch.fft.rfft2 with "
         "a small tensor. ",
         torch_message());

@@ -24,17 +24,29 @@ concept Backend =
     };
 
 template <Backend B>
-Tensor fourier_mix(Tensor x, double scale, bool residual) {
-  const char* op = "fourier_mix";
+Tensor run_mix(const char* op, const Tensor& x, double scale, Transform transform,
+               Epilogue epilogue) {
   const typename B::Scope scope(x);
   const Rows in(op, x, B::kAlignment);
   check_scale(op, scale);
   const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
   MixArgs args = mix_args(in, dtype_of(op, x.scalar_type()), scale);
-  args.epilogue = residual ? Epilogue::kResidual : Epilogue::kMix;
+  args.transform = transform;
+  args.epilogue = epilogue;
   args.y = y.mutable_data_ptr();
   if (!is_empty(args)) B::mix(args, x);
   return y;
+}
+
+template <Backend B>
+Tensor fourier_mix(Tensor x, double scale, bool residual) {
+  return run_mix<B>("fourier_mix", x, scale, Transform::kFourier,
+                    residual ? Epilogue::kResidual : Epilogue::kMix);
+}
+
+template <Backend B>
+Tensor hartley_mix(Tensor x, double scale) {
+  return run_mix<B>("hartley_mix", x, scale, Transform::kHartley, Epilogue::kMix);
 }
 
 struct NormOutputs {

@@ -4,6 +4,8 @@
 STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   // (residual ? x : 0) + scale * Re(FFT2(x)) over the last two dims.
   m.def("fourier_mix(Tensor x, float scale=1.0, bool residual=False) -> Tensor");
+  // scale * (Re(FFT2(x)) - Im(FFT2(x))) over the last two dims.
+  m.def("hartley_mix(Tensor x, float scale=1.0) -> Tensor");
   // LayerNorm(x + scale * Re(FFT2(x))) * weight + bias; weight and bias have one dtype: that of x,
   // or with 16-bit x and a weight float32.
   m.def(

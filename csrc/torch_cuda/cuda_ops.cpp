@@ -144,6 +144,7 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CUDA, m) {
   using namespace fnet::binding;
   m.impl("fourier_mix", TORCH_BOX(&Guarded<&fourier_mix<Cuda>>::call));
+  m.impl("hartley_mix", TORCH_BOX(&Guarded<&hartley_mix<Cuda>>::call));
   m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cuda>>::call));
   m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cuda>>::call));
   m.impl("fused_fourier_mix_backward",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.mixing import TRANSFORMS
 
 _16_BITS = (torch.bfloat16, torch.float16)
 
@@ -35,6 +36,7 @@ def _cast(arg: Any) -> Any:
     return arg.float() if isinstance(arg, Tensor) and arg.dtype in _16_BITS else arg
 
 
-for _op in (operators.fourier_mix, operators.fused_fourier_mix, operators.fused_fourier_mix_train):
+_FUSED = (operators.fused_fourier_mix.default, operators.fused_fourier_mix_train.default)
+for _op in (*TRANSFORMS, *_FUSED):
     for _key in ("AutocastCPU", "AutocastCUDA"):
-        _register(_op.default, _key)
+        _register(_op, _key)

@@ -1,11 +1,11 @@
 """The operators composed of ATen operators, for exporters that do not know ours.
 
-With C + iS the DFT matrix, Re(FFT2(x)) = C x C - S x S. Matrix products run on every ONNX runtime
-and take any length, also one that the graph learns at run time. The DFT operator of ONNX does
-neither: few runtimes have it, and onnxruntime loses four digits at lengths like 768.
+With C - iS the DFT matrix, Re(FFT2(x)) = C x C - S x S and -Im(FFT2(x)) = C x S + S x C. Matrix
+products run on every ONNX runtime and take any length, also one that the graph learns at run time.
+The DFT operator of ONNX does neither: few runtimes have it, and onnxruntime loses four digits at
+lengths like 768.
 
-The result at (-s, k) and at (s, -k) is C x C + S x S, at (-s, -k) it is C x C - S x S. One quarter
-of the products therefore gives all of it.
+Rows -k of S are rows k with the other sign, so one quarter of the products gives all of the result.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from fnet_kernels._ops.load import operators
 
 def fourier_mix(x: Tensor, scale: float = 1.0, residual: bool = False) -> Tensor:
     return _mix(compute(x), scale, residual).to(x.dtype)
+
+
+def hartley_mix(x: Tensor, scale: float = 1.0) -> Tensor:
+    return _transform(compute(x), scale, hartley=True).to(x.dtype)
 
 
 def fused_fourier_mix(
@@ -51,18 +55,27 @@ def _norm(
 
 
 def _mix(x: Tensor, scale: float, residual: bool) -> Tensor:
+    mixed = _transform(x, scale, hartley=False)
+    return x + mixed if residual else mixed
+
+
+def _transform(x: Tensor, scale: float, hartley: bool) -> Tensor:
+    """Re(FFT2(x)), or Re(FFT2(x)) - Im(FFT2(x)), times `scale`."""
     if 0 in x.shape:
         return torch.zeros_like(x)
     seq, hidden = x.shape[-2:]
     cos_seq, sin_seq = _dft(seq, x)
     cos_hidden, sin_hidden = _dft(hidden, x)
-    even = cos_seq @ (x @ cos_hidden.T)
-    odd = sin_seq @ (x @ sin_hidden.T)
+    cos, sin = x @ cos_hidden.T, x @ sin_hidden.T
+    even, odd = cos_seq @ cos, sin_seq @ sin
     less, more = even - odd, even + odd
-    above = _mirrored(less, more, hidden, -1)
-    below = _mirrored(more, less, hidden, -1)
-    mixed = _mirrored(above, below, seq, -2).reshape(x.shape) * _number(scale, x)
-    return x + mixed if residual else mixed
+    above, below = (less, more), (more, less)  # at (s, k) and (s, -k); at (-s, k) and (-s, -k)
+    if hartley:
+        left, right = sin_seq @ cos, cos_seq @ sin
+        plus, minus = left + right, left - right
+        above, below = (less + plus, more + minus), (more - minus, less - plus)
+    first, second = (_mirrored(*halves, hidden, -1) for halves in (above, below))
+    return _mirrored(first, second, seq, -2).reshape(x.shape) * _number(scale, x)
 
 
 def _dft(length: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,6 +104,7 @@ def _number(value: float, like: Tensor) -> Tensor | float:
 
 DECOMPOSITIONS: dict[OperatorBase, Callable[..., Any]] = {
     operators.fourier_mix.default: fourier_mix,
+    operators.hartley_mix.default: hartley_mix,
     operators.fused_fourier_mix.default: fused_fourier_mix,
     operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.mixing import TRANSFORMS
 from fnet_kernels._ops.on_import import after_import
 
 #: What one axis of the mesh may hold: the placements of the results, then of the tensor arguments.
@@ -45,7 +46,7 @@ def _register() -> None:
         ]
         return list(dict.fromkeys([*map(Shard, leading), *own]))
 
-    def fourier_mix(x: Any, *_: Any, **__: Any) -> Choices:
+    def transform(x: Any, *_: Any, **__: Any) -> Choices:
         return [[p, p] for p in (replicated, *sums, *of_leading_axes(x))]
 
     def fused_fourier_mix(x: Any, weight: Any, bias: Any, *_: Any, **__: Any) -> Choices:
@@ -79,7 +80,7 @@ def _register() -> None:
         )
 
     rules: dict[Any, Callable[..., Choices]] = {
-        operators.fourier_mix.default: fourier_mix,
+        **dict.fromkeys(TRANSFORMS, transform),
         operators.fused_fourier_mix.default: fused_fourier_mix,
         operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
         operators.fused_fourier_mix_backward.default: fused_fourier_mix_backward,

@@ -10,13 +10,14 @@ from torch import Tensor
 from torch._ops import OperatorBase
 
 from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.mixing import TRANSFORMS
 
 
 def _like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _fourier_mix(x: Tensor, scale: float = 1.0, residual: bool = False) -> Tensor:
+def _transform(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return _like(x)
 
 
@@ -50,7 +51,7 @@ def _fused_fourier_mix_backward(
 
 
 FAKES: dict[OperatorBase, Callable[..., Any]] = {
-    operators.fourier_mix.default: _fourier_mix,
+    **dict.fromkeys(TRANSFORMS, _transform),
     operators.fused_fourier_mix.default: _fused_fourier_mix,
     operators.fused_fourier_mix_train.default: _fused_fourier_mix_train,
     operators.fused_fourier_mix_backward.default: _fused_fourier_mix_backward,

@@ -1,12 +1,13 @@
-"""Derivatives of the operator `fourier_mix`.
+"""Derivatives of the transforms, the operators `fourier_mix` and `hartley_mix`.
 
-Mixing, M(x) = Re(FFT2(x)), is linear and self-adjoint (M^T = M), so its gradient and its forward
-derivative are mixing too.
+M(x) = Re(FFT2(x)) and M(x) = Re(FFT2(x)) - Im(FFT2(x)) are linear and self-adjoint (M^T = M), so
+the gradient and the forward derivative of each are itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -14,25 +15,31 @@ from torch import Tensor
 from fnet_kernels._ops.derivatives import Reverse, apply_of, make_dual, register, unpack_dual
 from fnet_kernels._ops.load import operators
 
-mix: Callable[..., Tensor] = operators.fourier_mix.default
+Transform = Callable[..., Tensor]
+
+mix: Transform = operators.fourier_mix.default
+#: The operators of x and constants that are linear and self-adjoint in x.
+TRANSFORMS: tuple[Any, ...] = (mix, operators.hartley_mix.default)
 
 
-def _composed(x: Tensor, scale: float = 1.0, residual: bool = False) -> Tensor:
+def _composed(op: Transform, x: Tensor, *constants: Any) -> Tensor:
     primal, tangent = unpack_dual(x)
-    y = mix(primal, scale, residual)
-    return make_dual(y, None if tangent is None else mix(tangent, scale, residual))
+    y = op(primal, *constants)
+    return make_dual(y, None if tangent is None else op(tangent, *constants))
 
 
-class _Mix(Reverse):
+class _SelfAdjoint(Reverse):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
-        *ctx.rest, below = rest
-        y: Tensor = below(mix, x, *ctx.rest)
+    def forward(ctx: Any, op: Transform, x: Tensor, *rest: Any) -> Tensor:
+        *ctx.constants, below = rest
+        ctx.op = op
+        y: Tensor = below(op, x, *ctx.constants)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return mix(grad, *ctx.rest), *(None,) * (len(ctx.rest) + 1)
+        return None, ctx.op(grad, *ctx.constants), *(None,) * (len(ctx.constants) + 1)
 
 
-register(mix, _composed, apply_of(_Mix))
+for _op in TRANSFORMS:
+    register(_op, partial(_composed, _op), partial(apply_of(_SelfAdjoint), _op))

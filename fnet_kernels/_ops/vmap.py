@@ -5,6 +5,7 @@ A mapped axis of x becomes a leading axis of one call. A mapped weight or bias n
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from fnet_kernels._ops.autograd import composed_backward
 from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.mixing import TRANSFORMS
 
 Dims = tuple[int | None, ...]
 
@@ -37,11 +39,11 @@ def _loop(op: Any, size: int, in_dims: Dims, args: tuple[Any, ...]) -> tuple[Ten
     return tuple(torch.stack(same)[:size] for same in zip(*results, strict=True))
 
 
-def _fourier_mix(
-    info: Any, in_dims: Dims, x: Tensor, scale: float = 1.0, residual: bool = False
+def _transform(
+    op: Any, info: Any, in_dims: Dims, x: Tensor, *rest: Any, **named: Any
 ) -> tuple[Tensor, int]:
     assert in_dims[0] is not None
-    return operators.fourier_mix(_to_front(x, in_dims[0]), scale, residual), 0
+    return op(_to_front(x, in_dims[0]), *rest, **named), 0
 
 
 def _fused_fourier_mix(info: Any, in_dims: Dims, *args: Any) -> tuple[Tensor, int]:
@@ -87,7 +89,8 @@ def _fused_fourier_mix_backward(
     return tuple(t.expand(info.batch_size, *t.shape[1:]) for t in results), (0, 0, 0)
 
 
-torch.library.register_vmap("fnet_kernels::fourier_mix", _fourier_mix)
+for _op in TRANSFORMS:
+    torch.library.register_vmap(_op, partial(_transform, _op))
 torch.library.register_vmap("fnet_kernels::fused_fourier_mix", _fused_fourier_mix)
 torch.library.register_vmap("fnet_kernels::fused_fourier_mix_train", _fused_fourier_mix_train)
 torch.library.register_vmap("fnet_kernels::fused_fourier_mix_backward", _fused_fourier_mix_backward)

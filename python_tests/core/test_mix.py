@@ -43,6 +43,10 @@ def transform(x: np.ndarray) -> np.ndarray:
     return np.fft.fft2(x.astype(np.float64)).real
 
 
+def hartley(x: np.ndarray) -> np.ndarray:
+    return transform(x) - np.fft.fft2(x.astype(np.float64)).imag
+
+
 def normalised(u: np.ndarray, eps: float) -> np.ndarray:
     return (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + eps)
 
@@ -125,6 +129,26 @@ def test_unsupported_lengths_and_the_general_path() -> None:
     assert_close(core.mix(x, epilogue=1, spectrum=spectrum, slots=2)[0], x + transform(x), 1e-5)
 
 
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 17, 19), (3, 2, 1)], ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-13)])
+def test_hartley_takes_the_general_path(
+    shape: tuple[int, ...], dtype: str, tolerance: float
+) -> None:
+    x = numbers(*shape).astype(dtype)
+    with pytest.raises(ValueError, match="unsupported length"):
+        core.mix(x, dtype, transform=1)
+    spectrum = np.ascontiguousarray(np.fft.rfft2(x))
+    options = {"spectrum": spectrum.astype(f"complex{2 * int(dtype[5:])}"), "transform": 1}
+    first = core.mix(x, dtype, scale=-0.5, **options)[0]
+    assert_close(first, -0.5 * hartley(x), tolerance)
+    assert_close(core.mix(x, dtype, epilogue=1, **options)[0], x + hartley(x), tolerance)
+    rows = core.mix(x, dtype, epilogue=2, eps=0.5, **options)[1]
+    assert np.abs(rows - normalised(x + hartley(x), 0.5)).max() <= tolerance * 3
+    for slots in (2, 3):
+        again = core.mix(x, dtype, scale=-0.5, slots=slots, **options)[0]
+        assert again.tobytes() == first.tobytes()
+
+
 @pytest.fixture
 def stream_bytes() -> Iterator[Callable[[int], None]]:
     yield core.set_stream_bytes
@@ -145,6 +169,16 @@ def test_streamed_outputs(
     streamed = core.mix(x, dtype, epilogue, slots=2)
     for i in range(3 if epilogue == 2 else 1):
         assert streamed[i].tobytes() == plain[i].tobytes()
+
+
+@pytest.mark.parametrize("hidden", [96, 98])
+def test_streamed_outputs_of_hartley(hidden: int, stream_bytes: Callable[[int], None]) -> None:
+    x = numbers(3, 65, hidden).astype(np.float32)
+    options = {"spectrum": np.fft.rfft2(x).astype(np.complex64), "transform": 1}
+    stream_bytes(x.nbytes + 1)
+    plain = core.mix(x, **options)[0]
+    stream_bytes(x.nbytes)
+    assert core.mix(x, slots=2, **options)[0].tobytes() == plain.tobytes()
 
 
 def test_the_last_level_cache_sets_the_streaming_limit(stream_bytes: Callable[[int], None]) -> None:

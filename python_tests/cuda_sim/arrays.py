@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from python_tests.helpers.definition import Array, mix, normalised
+from python_tests.helpers.definition import Array, hartley, mix, normalised
 from python_tests.helpers.tolerances import allowed_error
 from tools.cuda_sim import STORAGE, store
 
@@ -28,9 +28,15 @@ def fetch(raw: Array, dtype: str, shape: tuple[int, ...]) -> Array:
     return load(np.asarray(raw).view(STORAGE[dtype]).reshape(shape), dtype)
 
 
-def epilogue(kind: int, x: Array, scale: float, weight: Array, bias: Array) -> Array:
-    """The operator by kind: 0 mixing, 1 with residual, 2 with residual and LayerNorm."""
-    m = x.dtype.type(scale) * mix(x)
+#: The transforms by number.
+TRANSFORMS = (mix, hartley)
+
+
+def epilogue(
+    kind: int, x: Array, scale: float, weight: Array, bias: Array, transform: int = 0
+) -> Array:
+    """The operator by kind: 0 the transform, 1 with residual, 2 with residual and LayerNorm."""
+    m = x.dtype.type(scale) * TRANSFORMS[transform](x)
     if kind == 0:
         return m
     return x + m if kind == 1 else normalised(x + m, EPS)[0] * weight + bias

@@ -19,8 +19,6 @@ namespace fnet {
 template <class T> int launch_norm_grad(const NormGradArgs&, void*, void*) { return -1; }
 template <class T>
 int launch_add_chunks(const Compute<T>*, int64_t, int64_t, T*, T*, void*) { return -1; }
-template <class T> int launch_widen_rows(const MixArgs&, void*, void*) { return -1; }
-template <class T> int launch_spectrum_rows(const MixArgs&, const void*, void*) { return -1; }
 template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, int, void*) { return -1; }
 template <> int launch_row_fft(const RowFftArgs<BFloat16>&, int, void*) { return -1; }
 template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, int, void*) { return -1; }
@@ -43,6 +41,7 @@ REST = [
     "testing/cuda_test.cpp",
 ]
 UNITS = {name: f'#include "cuda/instantiations/{name}_f32.cu"\n' for name in KERNELS}
+UNITS["general_path"] = '#include "cuda/general_path.cu"\n'
 UNITS["rest"] = ABSENT + "".join(f'#include "{part}"\n' for part in REST)
 
 
@@ -92,8 +91,9 @@ def _compile(unit: str, source: Path, folder: Path) -> None:
 
 
 def loaded(library: Path) -> ModuleType:
-    """Import a mutant. Python loads an extension module once for each file."""
-    spec = importlib.util.spec_from_file_location(library.stem, library)
+    """Import a mutant, under the name of its folder: pybind11 keeps one module for each name."""
+    name = f"{library.parent.name}.{library.stem}"
+    spec = importlib.util.spec_from_file_location(name, library)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -6,13 +6,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from arrays import EPS, Array, assert_accurate, epilogue, fetch, load, store
+from arrays import EPS, Array, assert_accurate, compute_type, epilogue, fetch, load, store
 
 from python_tests.helpers.definition import mix, norm_gradient, normalised
 from tools.cuda_sim import cuda_sim_module
 
 Output = dict[str, Any]
 MIX, RESIDUAL, NORM = 0, 1, 2
+FOURIER, HARTLEY = 0, 1
 OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED, IN_PLACE = 0, 1, 2, 3, 5
 UNSUPPORTED_ROW_SCALE = 6
 DTYPES = ("float32", "bfloat16", "float16")
@@ -72,6 +73,44 @@ class Problem:
         assert errors(output) == []
         y = fetch(output["y"], self.dtype, self.shape)
         assert_accurate(y, self.exact(), self.exact(np.float32), self.dtype)
+
+
+class General(Problem):
+    """The second half of the general path, from the spectrum of row_scale * x."""
+
+    def __init__(
+        self, batch: int, seq: int, hidden: int, dtype: str, kind: int = NORM, transform: int = 0
+    ) -> None:
+        super().__init__(batch, seq, hidden, dtype, kind)
+        self.transform = transform
+        self.row_scale = np.exp(numbers(batch, seq)).astype(compute_type(dtype))
+        self.x = load(self.stored, dtype) * self.row_scale[..., None]
+        self.padded = np.zeros((batch, seq, hidden + 3), self.stored.dtype)
+        self.padded[..., :hidden] = self.stored
+
+    def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
+        """Run the kernel. Options are arguments of fnet_cuda_test.mix_from_spectrum."""
+        spectrum = np.ascontiguousarray(np.fft.rfft2(self.x))
+        settings = {"transform": self.transform, "in_place": False, "seed": 1}
+        return module.mix_from_spectrum(
+            self.padded,
+            self.shape[-1],
+            self.dtype,
+            self.kind,
+            self.scale,
+            EPS,
+            self.weight,
+            self.bias,
+            self.row_scale,
+            self.kind == NORM,
+            spectrum=spectrum.astype(np.complex128 if self.dtype == "float64" else np.complex64),
+            **settings | options,
+        )
+
+    def exact(self, precision: type = np.float64) -> Array:
+        parts = (load(a, self.dtype).astype(precision) for a in (self.weight, self.bias))
+        x = self.x.astype(precision)
+        return epilogue(self.kind, x, self.scale, *parts, self.transform)
 
 
 class Backward:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mutant_build import loaded, mutant, original
-from problems import Backward, Problem
+from problems import FOURIER, HARTLEY, MIX, Backward, General, Problem
 
 #: The problems that a mutant runs, forward and backward. It has no kernel for the sums.
 RUNS = ((Problem, {}), (Backward, {"sums": False}))
@@ -90,6 +90,8 @@ MUTANTS: dict[str, list[Edit]] = {
     "flag_not_cleared": [
         ("cuda/row_grad.h", "    store_global(args.flags + i, 0);", "    (void)i;")
     ],
+    "general_mirror": [("cuda/general_path.cu", "right + (d - l)", "right + (d - l - 1)")],
+    "general_conjugate": [("cuda/general_path.cu", ": -load_global", ": load_global")],
 }
 
 
@@ -154,3 +156,16 @@ def test_a_tile_that_reads_unordered_edges_is_caught(
     module = loaded(mutants[name].result())
     output = Backward(1, 16, 768, "float32").run(module, sums=False)
     assert kind in {error["kind"] for error in output["launches"][1]["errors"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "transforms"),
+    [("general_mirror", [FOURIER, HARTLEY]), ("general_conjugate", [HARTLEY])],
+)
+def test_a_wrong_second_half_of_the_spectrum_is_caught(
+    mutants: dict[str, Future[Path]], name: str, transforms: list[int]
+) -> None:
+    module = loaded(mutants[name].result())
+    for transform in (FOURIER, HARTLEY):
+        problem = General(2, 7, 13, "float32", MIX, transform)
+        assert caught(problem, module, {}) == (transform in transforms)

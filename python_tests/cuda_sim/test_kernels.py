@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from arrays import EPS, assert_accurate, compute_type, epilogue, fetch, load
+from arrays import EPS, assert_accurate, compute_type, fetch, load
 from problems import (
     DTYPES,
+    FOURIER,
     H100,
+    HARTLEY,
     HIDDEN,
     IN_PLACE,
     MISALIGNED,
@@ -23,9 +25,9 @@ from problems import (
     UNSUPPORTED_LENGTH,
     UNSUPPORTED_ROW_SCALE,
     Backward,
+    General,
     Problem,
     errors,
-    numbers,
 )
 
 from python_tests.helpers.definition import mix, normalised
@@ -174,43 +176,38 @@ def test_unsupported_arguments_are_rejected() -> None:
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "float64"])
-@pytest.mark.parametrize("kind", [MIX, RESIDUAL, NORM])
-@pytest.mark.parametrize(("seq", "hidden"), [(7, 13), (1, 5), (6, 1), (10, 300)])
-def test_general_path(seq: int, hidden: int, kind: int, dtype: str) -> None:
-    problem = Problem(3, seq, hidden, dtype, kind)
-    pitch = hidden + 3
-    padded = np.zeros((3, seq, pitch), problem.stored.dtype)
-    padded[..., :hidden] = problem.stored
-    row_scale = np.exp(numbers(3, seq)).astype(compute_type(dtype))
-    wide = MODULE.widen_rows(padded, hidden, dtype, row_scale, 0)
+def test_general_path_widens_rows(dtype: str) -> None:
+    problem = General(3, 7, 13, dtype)
+    wide = MODULE.widen_rows(problem.padded, 13, dtype, problem.row_scale, 0)
     assert errors(wide) == []
-    x = load(problem.stored, dtype) * row_scale[..., None]
     widened = wide["wide"].view(compute_type(dtype)).reshape(problem.shape)
-    np.testing.assert_allclose(widened, x, rtol=1e-6)
+    np.testing.assert_allclose(widened, problem.x, rtol=1e-6)
 
-    spectrum = np.ascontiguousarray(np.fft.rfft2(x))
-    spectrum = spectrum.astype(np.complex128 if dtype == "float64" else np.complex64)
-    output = MODULE.mix_from_spectrum(
-        padded,
-        hidden,
-        dtype,
-        kind,
-        problem.scale,
-        EPS,
-        problem.weight,
-        problem.bias,
-        row_scale,
-        kind == NORM,
-        False,
-        spectrum,
-        1,
-    )
-    assert output["status"] == OK
-    assert errors(output) == []
-    weight, bias = load(problem.weight, dtype), load(problem.bias, dtype)
-    exact = epilogue(kind, x, problem.scale, weight, bias)
-    narrow = epilogue(kind, x.astype(np.float32), problem.scale, weight, bias)
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "float64"])
+@pytest.mark.parametrize("kind", [MIX, RESIDUAL, NORM])
+@pytest.mark.parametrize("transform", [FOURIER, HARTLEY])
+@pytest.mark.parametrize(("seq", "hidden"), [(7, 13), (1, 5), (6, 1), (2, 2), (10, 300)])
+def test_general_path(seq: int, hidden: int, transform: int, kind: int, dtype: str) -> None:
+    problem = General(3, seq, hidden, dtype, kind, transform)
+    output = problem.run()
     if kind == NORM and hidden == 1:
-        np.testing.assert_array_equal(fetch(output["y"], dtype, problem.shape), exact)
+        assert output["status"] == OK
+        assert errors(output) == []
+        np.testing.assert_array_equal(fetch(output["y"], dtype, problem.shape), problem.exact())
     else:
-        assert_accurate(fetch(output["y"], dtype, problem.shape), exact, narrow, dtype)
+        problem.check(output)
+
+
+@pytest.mark.parametrize("transform", [FOURIER, HARTLEY])
+def test_general_path_in_place(transform: int) -> None:
+    problem = General(2, 7, 13, "float32", MIX, transform)
+    problem.padded = problem.stored
+    problem.check(problem.run(in_place=True))
+
+
+def test_the_transforms_differ() -> None:
+    for transform in (FOURIER, HARTLEY):
+        problem = General(3, 7, 13, "float32", MIX, transform)
+        with pytest.raises(AssertionError, match="error"):
+            problem.check(problem.run(transform=1 - transform))

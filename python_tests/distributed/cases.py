@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,14 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from fnet_kernels import FNetEncoder, FourierMix, FusedFourierMix, fourier_mix, fused_fourier_mix
+from fnet_kernels import (
+    FNetEncoder,
+    FourierMix,
+    FusedFourierMix,
+    fourier_mix,
+    fused_fourier_mix,
+    hartley_mix,
+)
 from python_tests.distributed.ranks import SIZE
 from python_tests.helpers.close import assert_close
 
@@ -100,14 +108,14 @@ COUPLED = [(Shard(2),), (Shard(3),), (Shard(0), Shard(2)), (Shard(3), Shard(2))]
 
 @case
 def leading_axes_are_mixed_in_place() -> None:
-    for placements in LEADING:
+    for mix, placements in itertools.product((fourier_mix, hartley_mix), LEADING):
         x = example()
-        truth = fourier_mix(x, scale=0.3)
+        truth = mix(x, scale=0.3)
         grad = torch.randn_like(truth)
         truth.backward(grad)
         shards, grad_shards = placed(x, *placements), placed(grad, *placements)
         with CommDebugMode() as mode:
-            result = fourier_mix(shards, scale=0.3)
+            result = mix(shards, scale=0.3)
             result.backward(grad_shards)
         assert communicated(mode) == 0, placements
         assert result.placements == shards.grad.placements == placements
@@ -197,6 +205,11 @@ def a_partial_sum_stays_open_through_the_transform() -> None:
         assert result.placements == residual.placements == (Partial(kind),)
         assert_close(whole(result), fourier_mix(truth, scale=0.3))
         assert_close(whole(residual), truth + fourier_mix(truth, scale=0.3))
+        with CommDebugMode() as mode:
+            result = hartley_mix(summands, scale=0.3)
+        assert communicated(mode) == 0
+        assert result.placements == (Partial(kind),)
+        assert_close(whole(result), hartley_mix(truth, scale=0.3))
 
 
 @case

@@ -22,12 +22,18 @@ def formula_mix(x: Tensor) -> Tensor:
     return torch.fft.fftn(x, dim=(-2, -1)).real
 
 
+def formula_hartley(x: Tensor) -> Tensor:
+    spectrum = torch.fft.fftn(x, dim=(-2, -1))
+    return spectrum.real - spectrum.imag
+
+
 def formula_fused(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     return layer_norm(x + formula_mix(x), x.shape[-1:], weight, bias, 1e-12)
 
 
 PAIRS: list[tuple[Callable[..., Tensor], Callable[..., Tensor]]] = [
     (fk.fourier_mix, formula_mix),
+    (fk.hartley_mix, formula_hartley),
     (fk.fused_fourier_mix, formula_fused),
 ]
 

@@ -52,6 +52,8 @@ PAIRS: dict[str, tuple[Function, Function]] = {
         formula,
     ),
     "raw mix": (lambda x: OPS.fourier_mix(x, 1.0, False), reference.fourier_mix),
+    "hartley": (fnet_kernels.hartley_mix, reference.hartley_mix),
+    "raw hartley": (lambda x: OPS.hartley_mix(x, 1.0), reference.hartley_mix),
     "raw fused": (
         lambda x: OPS.fused_fourier_mix(x, W, B, 1e-3, 1.0),
         lambda x: formula(x, W, B),
@@ -105,7 +107,7 @@ def test_eager(derivative: str, pair: str) -> None:
 COMPILED = ("jvp", "grad", "vmap(grad)", "jacrev", "jacfwd(grad)", "dual")
 
 
-@pytest.mark.parametrize("pair", ["mix", "fused", "raw fused"])
+@pytest.mark.parametrize("pair", ["mix", "hartley", "fused", "raw fused"])
 @pytest.mark.parametrize("derivative", COMPILED)
 def test_inside_a_compiled_function(derivative: str, pair: str) -> None:
     ours, right = PAIRS[pair]

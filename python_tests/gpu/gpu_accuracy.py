@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fnet_kernels import fourier_mix, fused_fourier_mix, reference
+from fnet_kernels import fourier_mix, fused_fourier_mix, hartley_mix, reference
 from fnet_kernels._ops.load import operators
 from python_tests.helpers.tolerances import allowed_error
 
@@ -28,6 +28,7 @@ OPS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = 
     "mix": (fourier_mix, reference.fourier_mix),
     "residual": (residual, reference_residual),
     "norm": (fused_fourier_mix, reference.fused_fourier_mix),
+    "hartley": (hartley_mix, reference.hartley_mix),
 }
 
 

@@ -34,6 +34,7 @@ def test_opcheck(shape: tuple[int, ...], affine: bool, dtype: torch.dtype) -> No
     # The default tolerances are too tight for gradients in 16 bits.
     loose = {"rtol": 1e-2, "atol": 1e-2} if dtype.itemsize == 2 else {}
     opcheck(OPS.fourier_mix.default, (x, 0.5, True), **loose)
+    opcheck(OPS.hartley_mix.default, (x, 0.5), **loose)
     opcheck(OPS.fused_fourier_mix.default, (x, *vectors, 1e-5, 0.5), **loose)
     opcheck(OPS.fused_fourier_mix_train.default, (x, *vectors, 1e-5, 0.5), **loose)
 

@@ -17,6 +17,12 @@ def mix(x: Array) -> Array:
     return scipy.fft.fft2(x).real
 
 
+def hartley(x: Array) -> Array:
+    """Re(FFT2(x)) - Im(FFT2(x)) over the last two axes."""
+    spectrum = scipy.fft.fft2(x)
+    return spectrum.real - spectrum.imag
+
+
 def normalised(u: Array, eps: float) -> tuple[Array, Array]:
     """Rows of `u` with mean 0 and variance 1, and rstd = 1 / sqrt(variance + eps) of each row."""
     centred = u - u.mean(-1, keepdims=True)

@@ -10,7 +10,7 @@ import scipy.fft
 from numpy import ndarray
 from torch import Tensor, float64
 
-from python_tests.helpers.definition import mix, norm_gradient, normalised
+from python_tests.helpers.definition import hartley, mix, norm_gradient, normalised
 
 #: Whether SciPy's FFT has more precision than float64 on this machine.
 EXTENDED = (
@@ -25,11 +25,16 @@ def widened(t: Tensor) -> ndarray:
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> dict[str, ndarray]:
-    """By operator: mixing, mixing with residual, and the LayerNorm of that."""
+    """By operator: mixing, mixing with residual, the LayerNorm of that, the Hartley transform."""
     u = widened(x)
     m = mix(u)
     rows, _ = normalised(u + m, eps)
-    return {"mix": m, "residual": u + m, "norm": rows * widened(weight) + widened(bias)}
+    return {
+        "mix": m,
+        "residual": u + m,
+        "norm": rows * widened(weight) + widened(bias),
+        "hartley": hartley(u),
+    }
 
 
 def gradients(x: Tensor, weight: Tensor, eps: float, grad: Tensor) -> dict[str, ndarray]:

@@ -78,6 +78,7 @@ class InUse(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mixed = fourier_mix(x.transpose(-1, -2), scale=0.1).transpose(-1, -2)
+        mixed = mixed + fnet_kernels.hartley_mix(x, scale=0.1)
         return fnet_kernels.fused_fourier_mix(mixed + x, self.weight, eps=1e-5, scale=-0.3).relu()
 
 
@@ -286,6 +287,7 @@ def test_the_decompositions_are_the_operators(shape: tuple[int, ...], dtype: tor
     for op, args in (
         (operators.fourier_mix.default, (x, 0.3, True)),
         (operators.fourier_mix.default, (x,)),
+        (operators.hartley_mix.default, (x, 0.3)),
         (operators.fused_fourier_mix.default, (x, weight, bias, 0.1, 0.3)),
         (operators.fused_fourier_mix_train.default, (x, None, bias, 0.1, 0.3)),
     ):

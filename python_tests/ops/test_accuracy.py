@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from fnet_kernels import fourier_mix, fused_fourier_mix, reference
+from fnet_kernels import fourier_mix, fused_fourier_mix, hartley_mix, reference
 from fnet_kernels._ops.load import operators
 from python_tests.helpers import exact
 from python_tests.helpers.comparison import assert_accurate, error_ratio, gradient_error_ratio
@@ -60,6 +60,7 @@ def ours(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> dict[str, Tenso
         "mix": fourier_mix(x),
         "residual": operators.fourier_mix(x, 1.0, True),
         "norm": fused_fourier_mix(x, weight, bias, eps),
+        "hartley": hartley_mix(x),
     }
 
 
@@ -72,7 +73,7 @@ def torchs(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> dict[str, Ten
     x, weight, bias = wide(x, weight, bias)
     m = reference.fourier_mix(x)
     norm = layer_norm(x + m, weight.shape, weight, bias, eps)
-    return {"mix": m, "residual": x + m, "norm": norm}
+    return {"mix": m, "residual": x + m, "norm": norm, "hartley": reference.hartley_mix(x)}
 
 
 def in_use() -> Iterator[str]:

@@ -74,7 +74,7 @@ class Call:
     hidden: int
     dtype: torch.dtype
     layout: Callable[[Tensor], Tensor]
-    fused: bool
+    op: str
     weight: bool
     bias: bool
     scale: float
@@ -91,6 +91,10 @@ class Call:
         wide = self.autocast is not None
         return torch.promote_types(self.dtype, torch.float32) if wide else self.dtype
 
+    @property
+    def fused(self) -> bool:
+        return self.op == "fused_fourier_mix"
+
 
 CALLS = st.builds(
     Call,
@@ -99,7 +103,7 @@ CALLS = st.builds(
     hidden=LENGTH,
     dtype=st.sampled_from(DTYPES),
     layout=st.sampled_from(LAYOUTS),
-    fused=st.booleans(),
+    op=st.sampled_from(["fourier_mix", "hartley_mix", "fused_fourier_mix"]),
     weight=st.booleans(),
     bias=st.booleans(),
     scale=st.sampled_from([1.0, -0.5, 0.01]),
@@ -144,7 +148,7 @@ def run(call: Call, module: object, inputs: list[Tensor]) -> list[Tensor]:
 
     def result() -> Tensor:
         if not call.fused:
-            return module.fourier_mix(x, scale=call.scale)  # type: ignore[attr-defined]
+            return getattr(module, call.op)(x, scale=call.scale)
         affine = iter(rest)
         weight = next(affine) if call.weight else None
         bias = next(affine) if call.bias else None
@@ -251,6 +255,7 @@ def checked_by_torch(call: Call) -> None:
     backward = (grad, rows.detach(), rstd.detach(), weight, call.scale, call.weight, call.bias)
     with settings_of(call):
         opcheck(operators.fourier_mix.default, (x, call.scale))
+        opcheck(operators.hartley_mix.default, (x, call.scale))
         opcheck(operators.fused_fourier_mix.default, arguments)
         opcheck(operators.fused_fourier_mix_train.default, arguments)
         opcheck(operators.fused_fourier_mix_backward.default, backward)
@@ -271,7 +276,7 @@ class OneElementIsWrong:
 
 def test_a_wrong_element_is_found() -> None:
     call = Call(
-        (2,), 12, 20, torch.float32, contiguous, False, False, False, 1.0, 1e-5, 1,
+        (2,), 12, 20, torch.float32, contiguous, "fourier_mix", False, False, 1.0, 1e-5, 1,
         operators.cpu_isa(), "no_grad", None, 0,
     )  # fmt: skip
     check(call)

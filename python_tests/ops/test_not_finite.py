@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fnet_kernels import explain, fourier_mix, fused_fourier_mix
+from fnet_kernels import explain, fourier_mix, fused_fourier_mix, hartley_mix
 from fnet_kernels._ops.load import operators
 
 Isas = Callable[[], Iterator[str]]
@@ -49,6 +49,7 @@ def assert_contract(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -
     for _ in each_isa():
         assert_contained(fourier_mix, x)
         assert_contained(lambda x: operators.fourier_mix(x, 1.0, True), x)
+        assert_contained(hartley_mix, x)
         assert_contained(lambda x: fused_fourier_mix(x, eps=1e-3), x)
         assert_contained(lambda x: gradient(x, grad), x)
         assert_contained(lambda grad: gradient(x, grad), grad)

@@ -104,7 +104,7 @@ def test_out_of_memory_on_cuda_has_torchs_class(
     class Failing:
         redispatch = staticmethod(fail)
 
-    monkeypatch.setattr(functional, "_mix", fail)
+    monkeypatch.setattr(functional, "_fourier", fail)
     monkeypatch.setattr(functional, "_fused", fail)
     keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
     for call in (

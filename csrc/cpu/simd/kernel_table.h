@@ -128,8 +128,10 @@ inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, 
     using R = Compute<T>;
     const Complex<R>* F =
         static_cast<const Complex<R>*>(spectrum) + b * args.seq * half_length(args.hidden);
-    for (int64_t k = begin; k < end; ++k)
-      row_from_spectrum<kWidth<R>>(out, F, R(args.scale), k, s.rows.row(0), s.u);
+    visit_part(args.transform, [&](auto part) {
+      for (int64_t k = begin; k < end; ++k)
+        rows_from_spectrum<kWidth<R>>(out, F, part, R(args.scale), k, s.rows.row(0), s.u);
+    });
   });
 }
 
