@@ -201,7 +201,9 @@ class FNetConfig:
         layers, attention = self.num_hidden_layers, self.num_attention_layers
         chosen = {
             "bottom": range(attention),
-            "middle": [i for i in range(layers) if layers - attention <= 2 * i < layers + attention],
+            "middle": [
+                i for i in range(layers) if layers - attention <= 2 * i < layers + attention
+            ],
             "mixed": range(0, layers, layers // attention) if attention else (),
             "top": range(layers - attention, layers),
         }[self.attention_layout]
