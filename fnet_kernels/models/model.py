@@ -127,11 +127,12 @@ class FNetModel(FNetPreTrained):
         config: sizes and choices.
 
     Shape: `input_ids`, `token_type_ids`, `position_ids` and `attention_mask` are `[..., seq]`,
-    `inputs_embeds` `[..., seq, hidden_size]`; a length at most `max_position_embeddings`. The
-    result is a `FNetModelOutput`, `hidden_states` are None unless `output_hidden_states` is true.
+    `inputs_embeds` `[..., seq, hidden_size]`; seq is at most `max_position_embeddings`. A call
+    returns an `FNetModelOutput`; its `hidden_states` are empty unless `output_hidden_states` is
+    true.
 
     Raises:
-        TypeError: `config` is none, or a keyword of a call is unknown.
+        TypeError: `config` is not an `FNetConfig`, or a keyword of a call is unknown.
         ValueError: a call has neither or both of `input_ids` and `inputs_embeds`, a mask or types
             of another shape, or more tokens than `max_position_embeddings`.
 
@@ -181,7 +182,7 @@ class FNetModel(FNetPreTrained):
         states = [x] if output_hidden_states else None
         x = self.encoder(x, attention_mask, hidden_states=states)
         pooled = self.pooler(x, attention_mask)
-        return FNetModelOutput(x, pooled, None if states is None else tuple(states))
+        return FNetModelOutput(x, pooled, tuple(states or ()))
 
 
 class _Pooler(nn.Module):

@@ -1,7 +1,7 @@
 """What the models return: tuples with names, of which `Trainer`, pytrees and export know.
 
-A loss comes first, and is None without labels. `hidden_states` are None, or the output of the
-embeddings and of each layer.
+A loss comes first, and is None without labels. `hidden_states` are the output of the embeddings and
+of each layer with `output_hidden_states`, otherwise empty: `Trainer` cannot gather None.
 
 defines: FNetModelOutput, FNetOutput, FNetPreTrainingOutput, FNetQuestionAnsweringOutput
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from torch import Tensor
 
-HiddenStates: TypeAlias = tuple[Tensor, ...] | None
+HiddenStates: TypeAlias = tuple[Tensor, ...]
 
 
 class FNetModelOutput(NamedTuple):
@@ -20,13 +20,13 @@ class FNetModelOutput(NamedTuple):
     last_hidden_state: Tensor
     #: `[..., hidden_size]`, between -1 and 1.
     pooler_output: Tensor
-    hidden_states: HiddenStates = None
+    hidden_states: HiddenStates = ()
 
 
 class FNetOutput(NamedTuple):
     loss: Tensor | None
     logits: Tensor
-    hidden_states: HiddenStates = None
+    hidden_states: HiddenStates = ()
 
 
 class FNetPreTrainingOutput(NamedTuple):
@@ -35,7 +35,7 @@ class FNetPreTrainingOutput(NamedTuple):
     prediction_logits: Tensor
     #: Of next sentence prediction, `[..., 2]`.
     seq_relationship_logits: Tensor
-    hidden_states: HiddenStates = None
+    hidden_states: HiddenStates = ()
 
 
 class FNetQuestionAnsweringOutput(NamedTuple):
@@ -44,4 +44,4 @@ class FNetQuestionAnsweringOutput(NamedTuple):
     start_logits: Tensor
     #: `[..., seq]`.
     end_logits: Tensor
-    hidden_states: HiddenStates = None
+    hidden_states: HiddenStates = ()

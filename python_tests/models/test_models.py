@@ -13,6 +13,7 @@ from fnet_kernels.models import FNetConfig
 from python_tests.helpers.close import relative_error
 from python_tests.helpers.fnet_models import CLASSES, MODELS, FusedCalls, agree, batch, build
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCE = 1e-5
 OF_TOKENS = ("FNetForMaskedLM", "FNetForTokenClassification", "FNetForQuestionAnswering")
 
