@@ -21,7 +21,7 @@ from fnet_kernels.mixers.registry import create_mixer, mixer_factory
 
 Activation = str | Callable[[Tensor], Tensor]
 Mixer = str | nn.Module
-_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu_tanh": partial(nn.GELU, approximate="tanh"),
     "gelu": nn.GELU,
     "relu": nn.ReLU,
@@ -106,6 +106,7 @@ class FNetEncoderLayer(nn.Module):
         activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
         eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, where
             `torch.nn.LayerNorm` has 1e-5.
+        initializer_range: standard deviation of the initial dense weights.
         device: device of the parameters.
         dtype: dtype of the parameters and, except under autocast, of the input.
 
@@ -139,12 +140,14 @@ class FNetEncoderLayer(nn.Module):
         dropout: float = 0.1,
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
+        initializer_range: float = 0.02,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
         _check(name, hidden_size, intermediate_size, mixer, dropout, eps, dtype)
+        check_number(name, "initializer_range", initializer_range)
         self.hidden_size = hidden_size
         function = _function(activation)
         with nullcontext() if device is None else torch.device(device):
@@ -162,13 +165,13 @@ class FNetEncoderLayer(nn.Module):
                 nn.LayerNorm(hidden_size, eps),
             )
         self.to(dtype=dtype)
-        self._reset_dense()
+        self._reset_dense(initializer_range)
 
-    def _reset_dense(self) -> None:
-        """Initialise as the authors: dense weights and the first bias from N(0, 0.02^2)."""
+    def _reset_dense(self, std: float) -> None:
+        """Initialise as the authors: dense weights and the first bias from N(0, std^2)."""
         first, second = self.intermediate.dense, self.output.dense
         for normal in (first.weight, first.bias, second.weight):
-            nn.init.normal_(normal, std=0.02)
+            nn.init.normal_(normal, std=std)
         nn.init.zeros_(second.bias)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
@@ -200,7 +203,8 @@ class FNetEncoder(nn.Module):
             in the backward pass. An attribute too, which may change at any time.
 
     Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
-    autocast. `key_mask` as in `FNetEncoderLayer`.
+    autocast. `key_mask` as in `FNetEncoderLayer`. The output of each layer is appended to
+    `hidden_states`, if that is a list.
 
     Raises:
         TypeError, ValueError: as in `FNetEncoderLayer`; `num_layers` is not an integer or negative,
@@ -226,6 +230,7 @@ class FNetEncoder(nn.Module):
         dropout: float = 0.1,
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
+        initializer_range: float = 0.02,
         gradient_checkpointing: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -247,18 +252,27 @@ class FNetEncoder(nn.Module):
                 dropout=dropout,
                 activation=copy.deepcopy(activation),  # a module's parameters are not shared
                 eps=eps,
+                initializer_range=initializer_range,
                 device=device,
                 dtype=dtype,
             )
             for of_a_layer in mixers
         )
 
-    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        key_mask: Tensor | None = None,
+        *,
+        hidden_states: list[Tensor] | None = None,
+    ) -> Tensor:
         for layer in self.layer:
             if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
                 x = checkpoint(layer, x, key_mask, use_reentrant=False)
             else:
                 x = layer(x, key_mask)
+            if hidden_states is not None:
+                hidden_states.append(x)
         return x
 
     def __len__(self) -> int:
@@ -291,12 +305,12 @@ def _each(mixer: Mixer | Sequence[Mixer], count: int) -> list[Mixer]:
 
 def _function(activation: Activation) -> Callable[[Tensor], Tensor]:
     if isinstance(activation, str):
-        if activation not in _ACTIVATIONS:
-            names = ", ".join(map(repr, _ACTIVATIONS))
+        if activation not in ACTIVATIONS:
+            names = ", ".join(map(repr, ACTIVATIONS))
             raise ValueError(
                 f"FNetEncoderLayer: activation must be {names} or a callable; got {activation!r}"
             )
-        return _ACTIVATIONS[activation]()
+        return ACTIVATIONS[activation]()
     if not callable(activation) or isinstance(activation, type):  # nn.ReLU() is one, nn.ReLU not
         raise TypeError(
             f"FNetEncoderLayer: activation must be a name, a function or a module; got {activation}"

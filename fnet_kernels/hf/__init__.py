@@ -12,7 +12,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from torch import nn
 
@@ -93,6 +94,7 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 2 FNet layers
     """
+    _transformers()
     from fnet_kernels.hf._layer import fuse, is_fused, why_not_fuse
 
     layers = _fnet_layers("patch_fnet", model)
@@ -123,11 +125,93 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
     >>> print(hf.unpatch_fnet(model))
     unpatched 0 FNet layers, 2 already unpatched
     """
+    _transformers()
     from fnet_kernels.hf._layer import is_fused, restore, why_not_restore
 
     layers = _fnet_layers("unpatch_fnet", model)
     todo = {name: layer for name, layer in layers.items() if is_fused(layer)}
     return _change("unpatched", layers, todo, why_not_restore, restore)
+
+
+def register() -> None:
+    """Make the Auto classes of `transformers` know the models that `fnet_kernels` saves.
+
+    Checkpoints of `model_type: "fnet_kernels"`, which have another mixer than the paper's Fourier
+    transform or a hybrid of two, then load with `AutoModel.from_pretrained`, as subclasses of
+    transformers' own FNet classes: Trainer, pipelines, peft and `push_to_hub` work with them. Their
+    encoder layers are `fnet_kernels.FNetEncoderLayer`, with the fused operator if the mixer is
+    "fourier". The `attention_mask` reaches attention layers, and pooling by the mean.
+
+    Mixers start as `create_mixer` makes them, all other parameters as in transformers. The field
+    `chunk_size_feed_forward` of the config has no effect. Calling this again has no further effect.
+
+    Raises:
+        ImportError: `transformers` is not installed.
+
+    >>> from fnet_kernels import hf
+    >>> from transformers import AutoConfig, AutoModelForMaskedLM
+    >>> hf.register()
+    >>> config = AutoConfig.for_model("fnet_kernels", num_attention_layers=1, num_hidden_layers=2)
+    >>> type(AutoModelForMaskedLM.from_config(config)).__name__
+    'FNetMixerForMaskedLM'
+    """
+    transformers = _transformers()
+    from fnet_kernels.hf._mixer_models import AUTO_CLASSES, FNetMixerConfig
+
+    model_type = FNetMixerConfig.model_type
+    transformers.AutoConfig.register(model_type, FNetMixerConfig, exist_ok=True)
+    for suffix, model in AUTO_CLASSES.items():
+        auto = getattr(transformers, f"AutoModel{suffix}")
+        auto.register(FNetMixerConfig, model, exist_ok=True)
+    transformers.AutoTokenizer.register(
+        FNetMixerConfig, tokenizer_class=transformers.FNetTokenizer, exist_ok=True
+    )
+
+
+def kernel_mapping() -> dict[str, dict[str, Any]]:
+    """Return a mapping by which `kernels.kernelize` makes FNet layers run the fused operator.
+
+    It also gives transformers' `FNetFourierTransform` a name that `kernelize` looks for. The layers
+    that `patch_fnet` skips are left alone.
+
+    Returns:
+        An argument for `kernels.use_kernel_mapping` or `kernels.register_kernel_mapping`, with an
+        entry for each of the devices cpu and cuda.
+
+    Raises:
+        ImportError: `kernels` or `transformers` is not installed.
+
+    Usage:
+
+        from kernels import Mode, kernelize, use_kernel_mapping
+        with use_kernel_mapping(hf.kernel_mapping()):
+            kernelize(model, mode=Mode.TRAINING | Mode.TORCH_COMPILE, device="cpu")
+    """
+    _transformers()
+    try:
+        from kernels import replace_kernel_forward_from_hub
+    except ModuleNotFoundError as error:
+        raise ImportError("kernel_mapping needs kernels: run `pip install kernels`") from error
+    from transformers.models.fnet.modeling_fnet import FNetFourierTransform
+
+    from fnet_kernels.hf._kernelize import InstalledLayer
+    from fnet_kernels.hf._layer import why_not_fuse
+
+    layer = InstalledLayer()
+    replace_kernel_forward_from_hub(
+        FNetFourierTransform, layer.layer_name, lambda module: why_not_fuse(module) is None
+    )
+    return {layer.layer_name: {"cpu": layer, "cuda": layer}}
+
+
+def _transformers() -> ModuleType:
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "fnet_kernels.hf needs Hugging Face transformers: run `pip install transformers`"
+        ) from error
+    return transformers
 
 
 def _fnet_layers(function: str, model: nn.Module) -> dict[str, nn.Module]:

@@ -12,20 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.models.fnet.modeling_fnet import (
+    FNetBasicFourierTransform,
+    FNetBasicOutput,
+    FNetFourierTransform,
+)
 
 from fnet_kernels._fusible import fusible_norm, only_runs_forward
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
-
-try:
-    from transformers.models.fnet.modeling_fnet import (
-        FNetBasicFourierTransform,
-        FNetBasicOutput,
-        FNetFourierTransform,
-    )
-except ModuleNotFoundError as error:
-    raise ImportError(
-        "fnet_kernels.hf needs Hugging Face transformers: run `pip install transformers`"
-    ) from error
 
 __all__ = ["fuse", "is_fnet_layer", "is_fused", "restore", "why_not_fuse", "why_not_restore"]
 

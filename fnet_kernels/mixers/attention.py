@@ -17,7 +17,7 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention with BERT's parameter names.
 
     `self.query`, `self.key`, `self.value` and `output.dense` are linear maps with bias; weights and
-    biases start from N(0, 0.02^2), as in FNet's code (`f_net/layers.py`).
+    biases start from N(0, initializer_range^2), as in FNet's code (`f_net/layers.py`).
 
     Args:
         hidden_size: length of the last axis.
@@ -25,6 +25,7 @@ class SelfAttention(nn.Module):
         gain: must be `"paper"`: the output is learned.
         num_attention_heads: None for one head per 64 channels, as in BERT, at least one.
         dropout: dropout probability of the attention weights.
+        initializer_range: standard deviation of the initial weights and biases.
 
     Shape: input and output are `[..., seq, hidden_size]`. `key_mask`, `[..., seq]`, is true or 1
     for the tokens that are attended to.
@@ -48,6 +49,7 @@ class SelfAttention(nn.Module):
         gain: Gain = "paper",
         num_attention_heads: int | None = None,
         dropout: float = 0.1,
+        initializer_range: float = 0.02,
     ) -> None:
         super().__init__()
         hidden_size = check_size("attention", "hidden_size", hidden_size)
@@ -67,12 +69,14 @@ class SelfAttention(nn.Module):
             raise ValueError(f"attention: dropout must be from 0 to 1, got {dropout}")
         self.self = _Heads(hidden_size, heads, dropout)
         self.output = nn.ModuleDict({"dense": nn.Linear(hidden_size, hidden_size)})
+        check_number("attention", "initializer_range", initializer_range)
+        self.initializer_range = initializer_range
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all weights and biases from N(0, 0.02^2)."""
+        """Draw all weights and biases from N(0, initializer_range^2)."""
         for parameter in (*self.self.parameters(), *self.output["dense"].parameters()):
-            nn.init.normal_(parameter, std=0.02)
+            nn.init.normal_(parameter, std=self.initializer_range)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         y: Tensor = self.output["dense"](self.self(x, key_mask))

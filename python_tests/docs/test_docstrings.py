@@ -34,7 +34,8 @@ def test_examples(name: str) -> None:
 def public() -> dict[str, object]:
     """The public functions and classes: {import path: object}."""
     names = {name: getattr(fnet_kernels, name) for name in fnet_kernels.__all__}
-    hf = {f"hf.{name}": getattr(fnet_kernels.hf, name) for name in ("patch_fnet", "unpatch_fnet")}
+    of_hf = ("patch_fnet", "register", "unpatch_fnet")
+    hf = {f"hf.{name}": getattr(fnet_kernels.hf, name) for name in of_hf}
     found = {f"fnet_kernels.{name}": value for name, value in (names | hf).items()}
     return {name: value for name, value in found.items() if not isinstance(value, ModuleType)}
 

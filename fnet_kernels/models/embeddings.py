@@ -1,0 +1,72 @@
+"""The embeddings of FNet, and its dense layers as the authors initialise them.
+
+defines: FNetEmbeddings, dense
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fnet_kernels.models.config import FNetConfig
+
+#: Standard deviation of N(0, 1) cut off at -2 and 2.
+_TRUNCATED_STD = 0.87962566
+
+
+def dense(in_features: int, out_features: int, std: float, *, bias_std: float = 0.0) -> nn.Linear:
+    """A linear layer with weights from N(0, std^2) and a bias from N(0, bias_std^2)."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.normal_(layer.weight, std=std)
+    nn.init.normal_(layer.bias, std=bias_std)
+    return layer
+
+
+class FNetEmbeddings(nn.Module):
+    """`Dropout(Projection(LayerNorm(word + token type + position)))`."""
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__()
+        size, std = config.hidden_size, config.initializer_range
+        self.word_embeddings = nn.Embedding(
+            config.vocab_size, size, padding_idx=config.pad_token_id
+        )
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.LayerNorm = nn.LayerNorm(size, config.layer_norm_eps)
+        self.projection = nn.Linear(size, size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
+            nn.init.normal_(table.weight, std=std)
+        if config.pad_token_id is not None:  # as transformers; the gradient of this row is zero
+            nn.init.zeros_(self.word_embeddings.weight[config.pad_token_id])
+        # Flax's default, which the authors leave: lecun_normal, that keeps the variance.
+        std = size**-0.5 / _TRUNCATED_STD
+        nn.init.trunc_normal_(self.projection.weight, std=std, a=-2 * std, b=2 * std)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+    ) -> Tensor:
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        if position_ids is None:
+            position_ids = self._positions(words)
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(position_ids)
+        x = words + self.token_type_embeddings(token_type_ids)
+        x = self.LayerNorm(x + self.position_embeddings(position_ids))
+        y: Tensor = self.dropout(self.projection(x))
+        return y
+
+    def _positions(self, words: Tensor) -> Tensor:
+        seq, most = words.size(-2), self.position_embeddings.num_embeddings
+        if seq > most:
+            raise ValueError(
+                f"FNetModel: the input must have at most max_position_embeddings={most} tokens, got"
+                f" {seq}"
+            )
+        return torch.arange(seq, device=words.device)

@@ -1,0 +1,390 @@
+"""FNet with a head for each task: the classes, losses and state dicts of transformers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+
+from fnet_kernels.encoder import ACTIVATIONS as FUNCTIONS
+from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
+from fnet_kernels.models.embeddings import dense
+from fnet_kernels.models.model import FNetModel, FNetPreTrained
+from fnet_kernels.models.outputs import (
+    FNetModelOutput,
+    FNetOutput,
+    FNetPreTrainingOutput,
+    FNetQuestionAnsweringOutput,
+)
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the last axis; labels of -100 do not count."""
+    return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
+
+
+def _logits(config: FNetConfig, count: int) -> nn.Linear:
+    std = config.initializer_range
+    return dense(config.hidden_size, count, std, bias_std=std)
+
+
+class _Predictions(nn.Module):
+    """The head of masked language modelling."""
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__()
+        size, std = config.hidden_size, config.initializer_range
+        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+        self.transform = nn.ModuleDict(
+            {
+                "dense": dense(size, size, std),
+                "activation": FUNCTIONS[ACTIVATIONS[config.hidden_act]](),
+                "LayerNorm": nn.LayerNorm(size, config.layer_norm_eps),
+            }
+        )
+        if config.tie_word_embeddings:  # the model sets the parameters
+            self.decoder = nn.Linear(size, config.vocab_size, device="meta")
+        else:
+            self.decoder = _logits(config, config.vocab_size)
+        nn.init.normal_(self.bias, std=std)
+
+    def forward(self, x: Tensor, positions: Tensor | None) -> Tensor:
+        if positions is not None:
+            if positions.shape[:-1] != x.shape[:-2]:
+                raise ValueError(
+                    f"masked_positions must be [..., k] for an input of {tuple(x.shape[:-1])},"
+                    f" [..., seq]; got shape {tuple(positions.shape)}"
+                )
+            index = positions.long()[..., None].expand(*positions.shape, x.size(-1))
+            x = x.gather(-2, index)  # [..., k, hidden]
+        for step in self.transform.values():
+            x = step(x)
+        y: Tensor = self.decoder(x)
+        return y
+
+
+class _WithVocabulary(FNetPreTrained):
+    """A model whose `cls.predictions` makes logits of the vocabulary with the input embeddings."""
+
+    tied_weights = {  # noqa: RUF012  a ClassVar of the base
+        "cls.predictions.decoder.weight": "fnet.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+
+    def __init__(self, config: FNetConfig, **heads: nn.Module) -> None:
+        super().__init__(config)
+        self.fnet = FNetModel(config)
+        self.cls = nn.ModuleDict({"predictions": _Predictions(config), **heads})
+        self.tie_weights()
+
+
+class FNetForMaskedLM(_WithVocabulary):
+    """FNet with the head of masked language modelling.
+
+    With `tie_word_embeddings`, `cls.predictions.decoder.weight` is the embedding of words and
+    `cls.predictions.decoder.bias` is `cls.predictions.bias`.
+
+    Shape: as in `FNetModel`, and `labels` are `[..., seq]`, -100 where they do not count. `logits`
+    are `[..., seq, vocab_size]`. With `masked_positions`, `[..., k]`, `logits` are those of these
+    positions alone, `[..., k, vocab_size]`, and `labels` are `[..., k]`: as the authors' code does,
+    which spares most of the largest product. Fill unused positions with 0 and their labels with
+    -100.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetForMaskedLM
+    >>> model = FNetForMaskedLM(FNetConfig.mini()).eval()
+    >>> ids, positions = torch.randint(4, 32000, (2, 128)), torch.randint(0, 128, (2, 20))
+    >>> model(ids, masked_positions=positions).logits.shape
+    torch.Size([2, 20, 32000])
+    """
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__(config)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        masked_positions: Tensor | None = None,
+        output_hidden_states: bool = False,
+    ) -> FNetOutput:
+        out = self.fnet(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_hidden_states=output_hidden_states,
+        )
+        logits = self.cls["predictions"](out.last_hidden_state, masked_positions)
+        loss = None if labels is None else _loss(logits, labels)
+        return FNetOutput(loss, logits, out.hidden_states)
+
+
+class FNetForPreTraining(_WithVocabulary):
+    """FNet with the heads of pre-training: masked language modelling and next sentence prediction.
+
+    The loss is the sum of both, if `labels` and `next_sentence_label` are given.
+
+    Shape: as in `FNetForMaskedLM`, and `next_sentence_label` is `[...]`: 0 if the second sentence
+    follows the first, else 1.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetForPreTraining
+    >>> model = FNetForPreTraining(FNetConfig.mini()).eval()
+    >>> ids = torch.randint(4, 32000, (2, 128))
+    >>> model(ids, labels=ids, next_sentence_label=torch.tensor([0, 1])).loss.shape
+    torch.Size([])
+    """
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__(config, seq_relationship=_logits(config, 2))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        masked_positions: Tensor | None = None,
+        output_hidden_states: bool = False,
+    ) -> FNetPreTrainingOutput:
+        out = self.fnet(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_hidden_states=output_hidden_states,
+        )
+        words = self.cls["predictions"](out.last_hidden_state, masked_positions)
+        follows = self.cls["seq_relationship"](out.pooler_output)
+        loss = None
+        if labels is not None and next_sentence_label is not None:
+            loss = _loss(words, labels) + _loss(follows, next_sentence_label)
+        return FNetPreTrainingOutput(loss, words, follows, out.hidden_states)
+
+
+class _Classifier(FNetPreTrained):
+    """A model that makes `logits` of what FNet returns, and a `loss` of those and of labels."""
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__(config)
+        self.fnet = FNetModel(config)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool = False,
+    ) -> FNetOutput:
+        out = self.fnet(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_hidden_states=output_hidden_states,
+        )
+        logits = self._logits(out)
+        loss = None if labels is None else self._loss(logits, labels)
+        return FNetOutput(loss, logits, out.hidden_states)
+
+    def _logits(self, out: FNetModelOutput) -> Tensor:
+        raise NotImplementedError
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return _loss(logits, labels)
+
+
+class FNetForNextSentencePrediction(_Classifier):
+    """FNet with the head of next sentence prediction.
+
+    Shape: as in `FNetModel`, and `labels` are `[...]`: 0 if the second sentence follows the first,
+    else 1. `logits` are `[..., 2]`.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetForNextSentencePrediction
+    >>> model = FNetForNextSentencePrediction(FNetConfig.mini()).eval()
+    >>> model(torch.tensor([[4, 6, 7, 5]])).logits.shape
+    torch.Size([1, 2])
+    """
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__(config)
+        self.cls = nn.ModuleDict({"seq_relationship": _logits(config, 2)})
+
+    def _logits(self, out: FNetModelOutput) -> Tensor:
+        y: Tensor = self.cls["seq_relationship"](out.pooler_output)
+        return y
+
+
+class _WithLabels(_Classifier):
+    """Dropout and a linear layer `classifier`."""
+
+    def __init__(self, config: FNetConfig, count: int) -> None:
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = _logits(config, count)
+
+    def _classify(self, x: Tensor) -> Tensor:
+        y: Tensor = self.classifier(self.dropout(x))
+        return y
+
+
+def _with_labels(config: FNetConfig, num_labels: int | None) -> FNetConfig:
+    return config if num_labels is None else replace(config, num_labels=num_labels)
+
+
+class FNetForSequenceClassification(_WithLabels):
+    """FNet with a classifier or a regression of the pooled token.
+
+    The loss is that of `config.problem_type`. None means mean squared error for one label,
+    cross-entropy for int64 and int32 labels, and else binary cross-entropy of each label.
+
+    Args:
+        config: sizes and choices.
+        num_labels: replaces `config.num_labels`.
+
+    Shape: as in `FNetModel`, and `labels` are `[...]`, or `[..., num_labels]` for regression and
+    several labels at once. `logits` are `[..., num_labels]`.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
+    >>> model = FNetForSequenceClassification(FNetConfig.mini(), num_labels=3).eval()
+    >>> model(torch.tensor([[4, 6, 7, 5]]), labels=torch.tensor([2])).logits.shape
+    torch.Size([1, 3])
+    """
+
+    def __init__(self, config: FNetConfig, *, num_labels: int | None = None) -> None:
+        config = _with_labels(config, num_labels)
+        super().__init__(config, config.num_labels)
+
+    def _logits(self, out: FNetModelOutput) -> Tensor:
+        return self._classify(out.pooler_output)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        problem = self.config.problem_type
+        if problem is None and self.config.num_labels == 1:
+            problem = "regression"
+        if problem == "regression":
+            return mse_loss(logits, labels.reshape(logits.shape).to(logits.dtype))
+        if problem is None and labels.dtype in (torch.int64, torch.int32):
+            problem = "single_label_classification"
+        if problem == "single_label_classification":
+            return _loss(logits, labels)
+        return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+
+
+class FNetForTokenClassification(_WithLabels):
+    """FNet with a classifier of each token.
+
+    Args:
+        config: sizes and choices.
+        num_labels: replaces `config.num_labels`.
+
+    Shape: as in `FNetModel`, and `labels` are `[..., seq]`, -100 where they do not count. `logits`
+    are `[..., seq, num_labels]`.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetForTokenClassification
+    >>> model = FNetForTokenClassification(FNetConfig.mini(), num_labels=3).eval()
+    >>> model(torch.tensor([[4, 6, 7, 5]])).logits.shape
+    torch.Size([1, 4, 3])
+    """
+
+    def __init__(self, config: FNetConfig, *, num_labels: int | None = None) -> None:
+        config = _with_labels(config, num_labels)
+        super().__init__(config, config.num_labels)
+
+    def _logits(self, out: FNetModelOutput) -> Tensor:
+        return self._classify(out.last_hidden_state)
+
+
+class FNetForMultipleChoice(_WithLabels):
+    """FNet with a score for each choice.
+
+    Shape: as in `FNetModel`, with an axis of choices: `input_ids` are `[..., choices, seq]`,
+    `labels` `[...]`, `logits` `[..., choices]`.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetForMultipleChoice
+    >>> model = FNetForMultipleChoice(FNetConfig.mini()).eval()
+    >>> model(torch.randint(4, 32000, (2, 3, 16))).logits.shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__(config, 1)
+
+    def _logits(self, out: FNetModelOutput) -> Tensor:
+        return self._classify(out.pooler_output).squeeze(-1)
+
+
+class FNetForQuestionAnswering(FNetPreTrained):
+    """FNet with the head of extractive question answering: where an answer starts and ends.
+
+    The loss is the mean of both, if `start_positions` and `end_positions` are given. A position
+    from the length of the sequence on does not count.
+
+    Shape: as in `FNetModel`, and `start_positions` and `end_positions` are `[...]`.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetForQuestionAnswering
+    >>> model = FNetForQuestionAnswering(FNetConfig.mini()).eval()
+    >>> model(torch.tensor([[4, 6, 7, 5]])).start_logits.shape
+    torch.Size([1, 4])
+    """
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__(config)
+        self.fnet = FNetModel(config)
+        self.qa_outputs = _logits(config, 2)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        output_hidden_states: bool = False,
+    ) -> FNetQuestionAnsweringOutput:
+        out = self.fnet(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_hidden_states=output_hidden_states,
+        )
+        start, end = self.qa_outputs(out.last_hidden_state).unbind(-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
+        return FNetQuestionAnsweringOutput(loss, start, end, out.hidden_states)
+
+
+def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
+    outside = logits.size(-1)
+    clamped = positions.flatten().long().clamp(0, outside)
+    return cross_entropy(logits.reshape(-1, outside), clamped, ignore_index=outside)

@@ -1,0 +1,249 @@
+"""FNet without a head, and what all models share."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, ClassVar, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from fnet_kernels._ops.checks import kind
+from fnet_kernels.encoder import FNetEncoder
+from fnet_kernels.mixers.attention import SelfAttention
+from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
+from fnet_kernels.models.embeddings import FNetEmbeddings, dense
+from fnet_kernels.models.outputs import FNetModelOutput
+
+_Model = TypeVar("_Model", bound="FNetPreTrained")
+
+
+class FNetPreTrained(nn.Module):
+    """Base class of all models: the configuration, tied weights, loading and saving."""
+
+    #: Names of parameters that are others with `tie_word_embeddings`: {name: the other's name}.
+    tied_weights: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__()
+        if not isinstance(config, FNetConfig):
+            raise TypeError(
+                f"{type(self).__name__}: config must be a fnet_kernels.models.FNetConfig, got"
+                f" {kind(config)} (FNetConfig.from_dict(config.to_dict()) converts transformers')"
+            )
+        self.config = config
+        self.register_load_state_dict_post_hook(_tie)  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def from_pretrained(
+        cls: type[_Model], source: str | os.PathLike[str], **options: Any
+    ) -> _Model:
+        """Load a model from a directory or hub name; see `fnet_kernels.models.checkpoint`."""
+        model: _Model = _checkpoint().load(cls, source, **options)
+        return model
+
+    def save_pretrained(self, directory: str | os.PathLike[str], **options: Any) -> None:
+        """Write `config.json` and `model.safetensors` into `directory`."""
+        _checkpoint().save(self, directory, **options)
+
+    def tie_weights(self) -> None:
+        """Make the parameters of `tied_weights` one each, if the configuration says so.
+
+        Construction, `load_state_dict` and moves such as `to` and `to_empty` do this themselves.
+        """
+        if not self.config.tie_word_embeddings:
+            return
+        for name, source in self.tied_weights.items():
+            path, _, attribute = name.rpartition(".")
+            owner, shared = self.get_submodule(path), self.get_parameter(source)
+            if attribute in owner._parameters:  # not if the module is wrapped
+                setattr(owner, attribute, shared)
+
+    def _apply(self: _Model, fn: Any, recurse: bool = True) -> _Model:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.tie_weights()  # a move from the meta device makes new parameters
+        return self
+
+    @property
+    def _body(self) -> FNetModel:
+        """The model without its head."""
+        return cast("FNetModel", self.fnet)
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """In training, keep the input of each layer and compute the rest again in the backward
+        pass. May change at any time."""
+        return self._body.encoder.gradient_checkpointing
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, value: bool) -> None:
+        self._body.encoder.gradient_checkpointing = value
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The embedding of words."""
+        return self._body.embeddings.word_embeddings
+
+    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
+        """Replace the embedding of words, and the output weights tied to it.
+
+        Raises:
+            ValueError: its weight has another shape than `[vocab_size, hidden_size]`.
+        """
+        expected = (self.config.vocab_size, self.config.hidden_size)
+        if tuple(embeddings.weight.shape) != expected:
+            raise ValueError(
+                f"{type(self).__name__}: the weight of the input embeddings must have shape"
+                f" {expected}, [vocab_size, hidden_size]; got {tuple(embeddings.weight.shape)}"
+            )
+        self._body.embeddings.word_embeddings = embeddings
+        self.tie_weights()
+
+
+def _checkpoint() -> Any:
+    return importlib.import_module("fnet_kernels.models.checkpoint")
+
+
+def _tie(model: FNetPreTrained, _: Any) -> None:
+    model.tie_weights()  # load_state_dict(assign=True) makes new parameters
+
+
+class FNetModel(FNetPreTrained):
+    """FNet's encoder with embeddings and pooler (arXiv 2105.03824, figure 1).
+
+    The state dict has the keys of transformers' `FNetModel`; attention layers have BERT's.
+
+    Weights start as in the authors' code (`f_net/layers.py`, `f_net/models.py`): dense weights and
+    embeddings from N(0, `initializer_range`^2), the projection of the embeddings from a truncated
+    normal distribution of variance 1 / hidden_size (Flax's default). Biases start at zero, except
+    those of the first dense layer of each feed-forward network, of attention and of what makes
+    logits: N(0, `initializer_range`^2). The embedding of `pad_token_id` starts at zero and gets no
+    gradient, as in transformers. Learned mixers start as published.
+
+    Mixing treats padding as tokens: a result depends on the padded length. `attention_mask` reaches
+    attention layers and the pooler with `pooling="mean"`.
+
+    Args:
+        config: sizes and choices.
+
+    Shape: `input_ids`, `token_type_ids`, `position_ids` and `attention_mask` are `[..., seq]`,
+    `inputs_embeds` `[..., seq, hidden_size]`; seq is at most `max_position_embeddings`. A call
+    returns an `FNetModelOutput`; its `hidden_states` are empty unless `output_hidden_states` is
+    true.
+
+    Raises:
+        TypeError: `config` is not an `FNetConfig`, or a keyword of a call is unknown.
+        ValueError: a call has neither or both of `input_ids` and `inputs_embeds`, a mask or types
+            of another shape, or more tokens than `max_position_embeddings`.
+
+    >>> import torch
+    >>> from fnet_kernels.models import FNetConfig, FNetModel
+    >>> model = FNetModel(FNetConfig.mini()).eval()
+    >>> model(torch.tensor([[4, 6, 7, 5]])).last_hidden_state.shape
+    torch.Size([1, 4, 64])
+    """
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__(config)
+        self.embeddings = FNetEmbeddings(config)
+        self.encoder = FNetEncoder(
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.intermediate_size,
+            mixer=[_mixer(config, name) for name in config.layer_mixers()],
+            seq_len=config.max_position_embeddings,
+            gain=config.gain,
+            mixer_args=config.mixer_args,
+            dropout=config.hidden_dropout_prob,
+            activation=ACTIVATIONS[config.hidden_act],
+            eps=config.layer_norm_eps,
+            initializer_range=config.initializer_range,
+        )
+        self.pooler = _Pooler(config)
+
+    @property
+    def _body(self) -> FNetModel:
+        return self
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_hidden_states: bool = False,
+    ) -> FNetModelOutput:
+        shape = _shape(input_ids, inputs_embeds, self.config.hidden_size)
+        _check_shape("attention_mask", attention_mask, shape)
+        _check_shape("token_type_ids", token_type_ids, shape)
+        x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
+        states = [x] if output_hidden_states else None
+        x = self.encoder(x, attention_mask, hidden_states=states)
+        pooled = self.pooler(x, attention_mask)
+        return FNetModelOutput(x, pooled, tuple(states or ()))
+
+
+class _Pooler(nn.Module):
+    """`tanh(Dense(token))` of the first token, or of the mean of all that `mask` includes."""
+
+    def __init__(self, config: FNetConfig) -> None:
+        super().__init__()
+        self.dense = dense(config.hidden_size, config.hidden_size, config.initializer_range)
+        self.pooling = config.pooling
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        token = x[..., 0, :] if self.pooling == "first" else _mean(x, mask)
+        y: Tensor = self.dense(token).tanh()
+        return y
+
+
+def _mean(x: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return x.mean(-2)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    kept = mask.bool()
+    total = (x * kept[..., None]).sum(-2, dtype=wide)
+    return (total / kept.sum(-1, keepdim=True).clamp(min=1)).to(x.dtype)
+
+
+def _mixer(config: FNetConfig, name: str) -> str | nn.Module:
+    if name != "attention":
+        return name
+    alone = config.mixer == "attention"
+    options = {
+        "gain": config.gain if alone else "paper",
+        "num_attention_heads": config.num_attention_heads,
+        "dropout": config.attention_probs_dropout_prob,
+        "initializer_range": config.initializer_range,
+    }
+    return SelfAttention(config.hidden_size, **{**options, **(config.mixer_args if alone else {})})
+
+
+def _shape(input_ids: object, inputs_embeds: object, hidden_size: int) -> torch.Size:
+    """Check the input and return its shape, `[..., seq]`."""
+    if (input_ids is None) == (inputs_embeds is None):
+        both = "neither" if input_ids is None else "both"
+        raise ValueError(f"FNetModel: input_ids or inputs_embeds must be given, got {both}")
+    name, x = ("inputs_embeds", inputs_embeds) if input_ids is None else ("input_ids", input_ids)
+    if not isinstance(x, Tensor):
+        raise TypeError(f"FNetModel: {name} must be a torch.Tensor, got {kind(x)}")
+    if input_ids is not None:
+        if x.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"FNetModel: input_ids must be int64 or int32, got {x.dtype}")
+        return x.shape
+    if x.dim() < 2 or x.size(-1) != hidden_size:
+        raise ValueError(
+            f"FNetModel: inputs_embeds must be [..., seq, hidden_size={hidden_size}], got shape"
+            f" {tuple(x.shape)}"
+        )
+    return x.shape[:-1]
+
+
+def _check_shape(name: str, tensor: Tensor | None, shape: torch.Size) -> None:
+    if tensor is not None and tensor.shape != shape:
+        raise ValueError(
+            f"FNetModel: {name} must have the shape of the input, {tuple(shape)}; got shape"
+            f" {tuple(tensor.shape)}"
+        )
