@@ -115,9 +115,9 @@ class FNetEncoderLayer(nn.Module):
     mixers ignore it.
 
     Raises:
-        TypeError: a size is not an integer, `mixer` neither a name nor a module, `dropout` or `eps`
-            not a number, `activation` neither a name nor callable, `dtype` not supported, or the
-            mixer has no such argument.
+        TypeError: a size is not an integer, `mixer` neither a name nor a module, `dropout`, `eps`
+            or `initializer_range` not a number, `activation` neither a name nor callable, `dtype`
+            not supported, or the mixer has no such argument.
         ValueError: a size is less than 1, `mixer` or `activation` an unknown name, `dropout`
             outside 0 to 1, `eps` negative or not finite, or the mixer refuses a value.
 

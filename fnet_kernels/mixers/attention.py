@@ -31,7 +31,7 @@ class SelfAttention(nn.Module):
     for the tokens that are attended to.
 
     Raises:
-        TypeError: a size is not an integer or `dropout` not a number.
+        TypeError: a size is not an integer, or `dropout` or `initializer_range` not a number.
         ValueError: a size is less than 1, the heads do not divide `hidden_size`, `dropout` is
             outside 0 to 1, or `gain` is a number.
 

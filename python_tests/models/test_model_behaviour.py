@@ -10,14 +10,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels import models
-from fnet_kernels.mixers import list_mixers
+from fnet_kernels import FNetEncoderLayer, models
+from fnet_kernels.mixers import SelfAttention, list_mixers
 from fnet_kernels.models import FNetConfig
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.fnet_models import MODELS, batch
+from python_tests.helpers.paths import ROOT
 
 SEQ = 16
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_public_names_are_documented_with_an_example() -> None:
+    page = (ROOT / "docs" / "api.md").read_text().splitlines()
+    for name in models.__all__:
+        assert f"::: fnet_kernels.models.{name}" in page
+        assert name.endswith("Output") or ">>> " in (getattr(models, name).__doc__ or "")
 
 
 def make(name: str = "FNetModel", **config: Any) -> Any:
@@ -69,6 +77,10 @@ def test_initial_values() -> None:
         elif name.endswith(("projection.bias", "pooler.dense.bias", "transform.dense.bias")):
             assert not value.any(), name
     assert not pretraining.fnet.encoder.layer[0].output.dense.bias.any()
+    with pytest.raises(TypeError, match="FNetEncoderLayer: initializer_range must be a Python num"):
+        FNetEncoderLayer(8, 8, initializer_range="0.02")
+    with pytest.raises(TypeError, match="attention: initializer_range must be a Python number"):
+        SelfAttention(8, initializer_range=None)
 
 
 @pytest.mark.parametrize("mixer", list_mixers())
