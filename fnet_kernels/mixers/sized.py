@@ -1,6 +1,6 @@
 """Mixers whose parameters depend on the length of the sequence.
 
-defines: SizedMixer
+defines: PAPER_STD, SizedMixer, wide
 """
 
 from __future__ import annotations
