@@ -1,4 +1,7 @@
-"""A learned filter of each channel, in the frequency domain."""
+"""A learned filter of each channel, in the frequency domain.
+
+defines: BASES, FilterMix
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
 from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer, wide
 
-_BASES = ("fourier",)
+BASES = ("fourier",)
 
 
 @register_mixer("filter")
@@ -49,8 +52,8 @@ class FilterMix(SizedMixer):
         super().__init__(hidden_size, seq_len, gain)
         if not isinstance(basis, str):
             raise TypeError(f"filter: basis must be a str, got {kind(basis)}")
-        if basis not in _BASES:
-            known = ", ".join(map(repr, _BASES))
+        if basis not in BASES:
+            known = ", ".join(map(repr, BASES))
             raise ValueError(f"filter: basis must be one of {known}; got {basis!r}")
         self.basis = basis
         self.seq_kernel = nn.Parameter(torch.empty(self.seq_len // 2 + 1, self.hidden_size, 2))
