@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fft, nn
 
+from fnet_kernels._ops.autograd import compute
 from fnet_kernels._ops.checks import kind
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
-from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer, wide
+from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer
 
 BASES = ("fourier",)
 
@@ -69,10 +70,9 @@ class FilterMix(SizedMixer):
             std = abs(self.gain) / (2 - real / self.seq_len) ** 0.5
         nn.init.normal_(self.seq_kernel, std=std)
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
-        response = torch.view_as_complex(wide(self.seq_kernel))
-        y: Tensor = fft.irfft(fft.rfft(wide(x), dim=-2) * response, self.seq_len, dim=-2)
+    def mix(self, x: Tensor) -> Tensor:
+        response = torch.view_as_complex(compute(self.seq_kernel))
+        y: Tensor = fft.irfft(fft.rfft(compute(x), dim=-2) * response, self.seq_len, dim=-2)
         return y.to(x.dtype)
 
     def extra_repr(self) -> str:

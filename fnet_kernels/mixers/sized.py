@@ -1,25 +1,24 @@
 """Mixers whose parameters depend on the length of the sequence.
 
-defines: PAPER_STD, SizedMixer, wide
+defines: PAPER_STD, SizedMixer
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import autocasting, check_size
+from fnet_kernels._ops.checks import autocasting, check_size, check_x, kind
 from fnet_kernels.mixers.gain import Gain
 
 PAPER_STD = 0.02  # of the learned kernels in the code of FNet, Sparse Mixers and GFNet
 
 
 class SizedMixer(nn.Module):
-    """Base class that holds the sizes and checks the input against them.
+    """Base class that checks the input against the sizes.
 
-    A subclass makes `seq_kernel` in `_make`, and sets its values in `reset_parameters`.
+    A subclass has a `name`, a `seq_kernel`, `mix` and `reset_parameters`.
 
     Args:
         hidden_size: length of the last axis.
@@ -27,8 +26,14 @@ class SizedMixer(nn.Module):
         gain: `"paper"` for the published initialisation. With a number, white noise leaves the
             initialised mixer with `abs(gain)` times its root mean square, in expectation.
 
+    Shape: input and output are `[..., seq, hidden_size]` and have the same dtype, except under
+    autocast.
+
     Raises:
-        ValueError: `seq_len` is missing or less than 1.
+        TypeError: a size is not an integer; in `forward`, x is no dense tensor in the dtype of the
+            parameters.
+        ValueError: a size is less than 1 or `seq_len` is missing; in `forward`, x has another
+            hidden size or a length that does not fit.
     """
 
     name: ClassVar[str]
@@ -46,9 +51,19 @@ class SizedMixer(nn.Module):
         self.seq_len = check_size(self.name, "seq_len", seq_len)
         self.gain = gain
 
-    def check(self, x: Tensor) -> None:
-        """Raise ValueError for a wrong shape of `x`, TypeError for a dtype that differs."""
-        if x.dim() < 2 or x.size(-1) != self.hidden_size:
+    def mix(self, x: Tensor) -> Tensor:
+        """Mix `x`, which fits and is not empty."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{self.name}: x must be a torch.Tensor, got {kind(x)}")
+        x = check_x(self.name, x)
+        self._check(x)
+        return self.mix(x) if x.numel() else x.clone()
+
+    def _check(self, x: Tensor) -> None:
+        if x.size(-1) != self.hidden_size:
             raise ValueError(
                 f"{self.name}: x must have shape [..., seq, {self.hidden_size}]; got shape"
                 f" {tuple(x.shape)}"
@@ -67,8 +82,3 @@ class SizedMixer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"hidden_size={self.hidden_size}, seq_len={self.seq_len}, gain={self.gain}"
-
-
-def wide(x: Tensor) -> Tensor:
-    """`x` in at least float32, the narrowest dtype of an FFT on every device."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

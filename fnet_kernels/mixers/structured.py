@@ -11,10 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fft, nn
 
+from fnet_kernels._ops.autograd import compute
 from fnet_kernels._ops.checks import check_size
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
-from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer, wide
+from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer
 
 #: Up to about this length, a product with a Toeplitz matrix is faster than FFTs of twice the length
 #: (measured on two cores, inference and training). A circular convolution needs half of that, and
@@ -33,8 +34,7 @@ class _DenseMix(SizedMixer):
     takes_shorter = True
     hidden_kernel: Tensor
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
+    def mix(self, x: Tensor) -> Tensor:
         n = x.size(-2)
         return self.seq_kernel[:n, :n] @ (x @ self.hidden_kernel)
 
@@ -78,8 +78,8 @@ class RandomMix(_DenseMix):
     "paper" is 1. A number multiplies `seq_kernel`. A sequence of n < seq_len tokens uses the
     leading n x n block of `seq_kernel`.
 
-    The matrices are buffers and part of the state dict, because torch does not promise that a seed
-    gives the same numbers in every release.
+    The matrices are buffers and part of the state dict, because a seed may give other
+    numbers in another release of torch.
 
     Args:
         seed: draws the matrices from a generator of their own, on the CPU; None draws from torch's
@@ -154,10 +154,9 @@ class CirculantMix(SizedMixer):
         """Draw both kernels from normal distributions."""
         _draw(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
-        seq, hidden = fft.fft(wide(self.seq_kernel)), fft.rfft(wide(self.hidden_kernel))
-        spectrum = fft.rfft2(wide(x)) * seq[:, None] * hidden
+    def mix(self, x: Tensor) -> Tensor:
+        seq, hidden = fft.fft(compute(self.seq_kernel)), fft.rfft(compute(self.hidden_kernel))
+        spectrum = fft.rfft2(compute(x)) * seq[:, None] * hidden
         y: Tensor = fft.irfft2(spectrum, s=x.shape[-2:])
         return y.to(x.dtype)
 
@@ -193,8 +192,7 @@ class ToeplitzMix(SizedMixer):
         """Draw both kernels from normal distributions."""
         _draw(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
+    def mix(self, x: Tensor) -> Tensor:
         n = x.size(-2)
         leading = self.seq_kernel.narrow(0, self.seq_len - n, 2 * n - 1)
         y = _toeplitz_product(leading, x)
@@ -226,6 +224,6 @@ def _toeplitz_product(t: Tensor, x: Tensor) -> Tensor:
     # Elements n - 1 to 2 n - 2 of the convolution with the reversed t. In a circular convolution
     # of length 2 n, wrapping reaches only the elements up to n - 3.
     size = 2 * n
-    spectrum = fft.rfft(wide(x), size, dim=-2) * fft.rfft(wide(t.flip(0)), size)[:, None]
+    spectrum = fft.rfft(compute(x), size, dim=-2) * fft.rfft(compute(t.flip(0)), size)[:, None]
     y: Tensor = fft.irfft(spectrum, size, dim=-2)
     return y.narrow(-2, n - 1, n).to(x.dtype)

@@ -129,6 +129,11 @@ def test_made_on_the_meta_device(basis: str) -> None:
     assert torch.equal(mixer(x), real(x))
 
 
+def test_an_empty_batch(basis: str) -> None:
+    mixer = create_mixer("filter", 6, 8, basis=basis)
+    assert mixer(torch.randn(0, 8, 6)).shape == (0, 8, 6)
+
+
 def test_errors(basis: str) -> None:
     with pytest.raises(ValueError, match="filter: seq_len must be an int, got None"):
         create_mixer("filter", 6, basis=basis)

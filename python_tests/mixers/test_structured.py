@@ -195,11 +195,24 @@ def test_errors(name: str) -> None:
     count = "exactly" if name == "circulant" else "at most"
     with pytest.raises(ValueError, match=f"{name}: x must have {count} seq_len=9 .* got 10"):
         mixer(torch.randn(2, 10, 6))
-    for shape in ((9, 5), (6,)):
-        with pytest.raises(ValueError, match=rf"{name}: x must have shape \[..., seq, 6\]; got"):
-            mixer(torch.randn(shape))
+    with pytest.raises(ValueError, match=rf"{name}: x must have shape \[..., seq, 6\]; got"):
+        mixer(torch.randn(9, 5))
+    with pytest.raises(ValueError, match=f"{name}: x must have at least two axes"):
+        mixer(torch.randn(6))
+    with pytest.raises(TypeError, match=rf"{name}: x must be a torch\.Tensor, got list"):
+        mixer([[0.0]])
     with pytest.raises(TypeError, match=f"{name}: x must have the dtype .*float32; got .*bfloat16"):
         mixer(torch.randn(9, 6).bfloat16())
+
+
+def test_empty_inputs(name: str) -> None:
+    mixer = create_mixer(name, 6, 9)
+    shapes = [(0, 9, 6)] if name == "circulant" else [(0, 9, 6), (2, 0, 6)]
+    for shape in shapes:
+        x = torch.randn(shape, requires_grad=True)
+        y = mixer(x)
+        assert y.shape == shape
+        y.sum().backward()
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError)])
