@@ -1,0 +1,41 @@
+"""The fixed mixers by their definitions, in float64: NumPy, SciPy and PyWavelets.
+
+defines: DEFINITIONS, defined
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.fft
+import torch
+from torch import Tensor
+
+Array = np.ndarray
+
+
+def _hartley(x: Array) -> Array:
+    spectrum = scipy.fft.fft2(x, norm="ortho")
+    return spectrum.real - spectrum.imag
+
+
+#: By name: the orthonormal transform of the last two axes.
+DEFINITIONS: dict[str, Callable[[Array], Array]] = {
+    "fourier": lambda x: scipy.fft.fft2(x, norm="ortho").real,
+    "fourier_seq": lambda x: scipy.fft.fft(x, axis=-2, norm="ortho").real,
+    "hartley": _hartley,
+    "dct": lambda x: scipy.fft.dctn(x, axes=(-2, -1), norm="ortho"),
+    "none": lambda x: x,
+}
+
+
+def defined(name: str, x: Tensor, gain: float = 1.0) -> Tensor:
+    """`gain` times the definition of a mixer, in float64."""
+    return gain * torch.from_numpy(DEFINITIONS[name](x.detach().double().numpy()))
+
+
+def matrix(name: str, seq: int, hidden: int) -> Tensor:
+    """The definition as a matrix of flattened inputs, [seq * hidden, seq * hidden]."""
+    basis = torch.eye(seq * hidden, dtype=torch.float64).reshape(-1, seq, hidden)
+    return defined(name, basis).reshape(seq * hidden, seq * hidden).T
