@@ -17,7 +17,7 @@ from bench.contestants.setting import EPS, Absent, Setting, Sublayer
 from bench.contestants.transforms import LARGEST_MATRICES
 from fnet_kernels import FNetEncoderLayer
 from fnet_kernels.mixers import list_mixers
-from fnet_kernels.mixers.filter import BASES
+from fnet_kernels.mixers.filter import KINDS
 
 
 class _Layer(nn.Module):
@@ -36,7 +36,7 @@ def _kinds() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Label, mixer and its arguments."""
     for name in list_mixers():
         if name == "filter":
-            for basis in BASES:
+            for basis in KINDS:
                 yield f"filter, {basis}", name, {"basis": basis}
         else:
             yield name, name, {"dropout": 0.0} if name == "attention" else {}

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pywt
+import scipy.fft
 import scipy.linalg
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from python_tests.helpers.close import assert_close, relative_error, tolerance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-BASES = ("fourier",)
+BASES = ("fourier", "dct")
 
 
 @pytest.fixture(params=BASES)
@@ -28,10 +30,23 @@ def make(basis: str, seq: int, hidden: int = 3, **arguments: Any) -> nn.Module:
     return create_mixer("filter", hidden, seq, basis=basis, **arguments).double()
 
 
+def transform(basis: str, n: int) -> np.ndarray:
+    """The matrix of a real transform of n samples."""
+    if basis == "dct":
+        return scipy.fft.dct(np.eye(n), axis=0, norm="ortho")
+    depth = (n & -n).bit_length() - 1  # the largest power of two that divides n
+    coefficients = pywt.wavedec(np.eye(n), "haar", mode="periodization", level=depth, axis=0)
+    return np.concatenate(coefficients)
+
+
 def matrices(mixer: nn.Module) -> Tensor:
     """The matrix that each channel is multiplied by, [hidden, seq, seq]."""
     n = mixer.seq_len
     kernel = mixer.seq_kernel.detach().numpy()
+    if mixer.basis != "fourier":
+        basis = transform(mixer.basis, n)
+        assert_close(torch.from_numpy(basis @ basis.T), torch.eye(n, dtype=torch.float64))
+        return torch.from_numpy(np.stack([basis.T @ np.diag(c) @ basis for c in kernel.T]))
     half = kernel[..., 0] + 1j * kernel[..., 1]
     half[0] = half[0].real
     if n % 2 == 0:
@@ -52,8 +67,8 @@ def test_definition(basis: str, seq: int) -> None:
     along = torch.einsum("dij,abjd->abid", expected, x)
     assert_close(mixer(x), along)
     assert_close(mixer(x[0, 0]), along[0, 0])
-    if seq > 2:
-        assert relative_error(mixer(x), torch.einsum("dji,abjd->abid", expected, x)) > 0.1
+    wrong = expected.roll(1, 1) if seq > 1 else -expected
+    assert relative_error(mixer(x), torch.einsum("dij,abjd->abid", wrong, x)) > 0.1
 
 
 @pytest.mark.parametrize("seq", [4, 5])
