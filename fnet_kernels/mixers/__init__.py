@@ -10,6 +10,7 @@ torch.Size([2, 128, 64])
 from fnet_kernels.mixers import (  # noqa: F401  they register their mixers
     attention,
     fourier,
+    hadamard,
     identity,
     trigonometric,
 )
