@@ -1,13 +1,15 @@
 """The fixed mixers by their definitions, in float64: NumPy, SciPy and PyWavelets.
 
-defines: DEFINITIONS, defined, hadamard, matrix
+defines: DEFINITIONS, defined, hadamard, matrix, wavelet_1d
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pywt
 import scipy.fft
 import scipy.linalg
 import torch
@@ -39,6 +41,21 @@ def _hadamard(x: Array) -> Array:
     return hadamard(seq) @ x @ hadamard(hidden) / np.sqrt(seq * hidden)
 
 
+def wavelet_1d(name: str, x: Array, axis: int) -> Array:
+    """All levels that halve an even length, the coarsest first."""
+    n = x.shape[axis]
+    level = (n & -n).bit_length() - 1
+    with warnings.catch_warnings():
+        # That a filter is longer than the averages: the definition wraps it around.
+        warnings.filterwarnings("ignore", "Level value of .* is too high")
+        parts = pywt.wavedec(x, name, mode="periodization", level=level, axis=axis)
+    return np.concatenate(parts, axis)
+
+
+def _wavelet(name: str) -> Callable[[Array], Array]:
+    return lambda x: wavelet_1d(name, wavelet_1d(name, x, -1), -2)
+
+
 #: By name: the orthonormal transform of the last two axes.
 DEFINITIONS: dict[str, Callable[[Array], Array]] = {
     "fourier": lambda x: scipy.fft.fft2(x, norm="ortho").real,
@@ -46,6 +63,7 @@ DEFINITIONS: dict[str, Callable[[Array], Array]] = {
     "hartley": _hartley,
     "dct": lambda x: scipy.fft.dctn(x, axes=(-2, -1), norm="ortho"),
     "hadamard": _hadamard,
+    **{name: _wavelet(name) for name in ("haar", "db2", "db3", "db4")},
     "none": lambda x: x,
 }
 
