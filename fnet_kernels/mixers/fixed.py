@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ class FixedMixer(nn.Module):
         ValueError: in `forward`, the input has fewer than two axes or another hidden size.
     """
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(
         self, hidden_size: int, seq_len: int | None = None, *, gain: Gain = "paper"
