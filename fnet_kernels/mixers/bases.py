@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fnet_kernels.mixers.trigonometric import dct
+from fnet_kernels.mixers.wavelet import LOW_PASS, wavelet
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -37,7 +38,25 @@ def _inverse_dct(c: Tensor) -> Tensor:
     return pairs.flatten(-2)[..., :n].mT
 
 
+def _haar(u: Tensor) -> Tensor:
+    return wavelet(u, -2, LOW_PASS["haar"])
+
+
+def _inverse_haar(c: Tensor) -> Tensor:
+    """The inverse of the Haar transform: each level makes pairs of the averages and details."""
+    c = c.mT
+    n = c.size(-1)
+    done = n // (n & -n)  # the averages of the last level, an odd number
+    u = c[..., :done]
+    while done < n:
+        detail = c[..., done : 2 * done]
+        u = torch.stack((u + detail, u - detail), -1).flatten(-2) * 0.5**0.5
+        done *= 2
+    return u.mT
+
+
 #: The transform of `[..., seq, hidden]` along seq, and its inverse.
 BASES: dict[str, tuple[Transform, Transform]] = {
     "dct": (_dct, _inverse_dct),
+    "haar": (_haar, _inverse_haar),
 }

@@ -100,6 +100,7 @@ def test_parameters_that_do_not_fit_are_absent() -> None:
         ("circulant", 16 + 8),
         ("toeplitz", 31 + 15),
         ("filter, fourier", 9 * 8 * 2),
+        ("filter, haar", 16 * 8),
         ("attention", 4 * (8**2 + 8)),
     ],
 )

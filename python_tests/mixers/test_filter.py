@@ -18,7 +18,7 @@ from python_tests.helpers.close import assert_close, relative_error, tolerance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-BASES = ("fourier", "dct")
+BASES = ("fourier", "dct", "haar")
 
 
 @pytest.fixture(params=BASES)
