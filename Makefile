@@ -90,6 +90,7 @@ bench-full: install core ## every length, dtype, pass and whole model, into buil
 	$(BENCH) -m bench.targets --seconds 10 $(ARGS)
 	$(BENCH) -m bench.models --task both --memory
 	$(BENCH) -m bench.models --task both --memory --size Large --out build/bench/large
+	$(BENCH) -m bench mixers
 	$(BENCH) -m bench --out build/bench/fp32-forward
 	$(BENCH) -m bench --pass both --out build/bench/fp32-both
 	$(BENCH) -m bench --pass backward --out build/bench/fp32-backward

@@ -1,8 +1,9 @@
-"""`python -m bench`."""
+"""`python -m bench` and `python -m bench mixers`."""
 
 import sys
 
-from bench.command import main
+from bench import command, mixers
 
 if __name__ == "__main__":
-    sys.exit(main())
+    words = sys.argv[1:]
+    sys.exit(mixers.main(words[1:]) if words[:1] == ["mixers"] else command.main(words))

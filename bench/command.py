@@ -31,7 +31,8 @@ from fnet_kernels._terminal import Progress
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def _shapes(text: str) -> list[Shape]:
+def shape_list(text: str) -> list[Shape]:
+    """The value of --shapes."""
     try:
         return parse(text)
     except ValueError as error:
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the benchmark to `parser`."""
     parser.add_argument(
         "--shapes",
-        type=_shapes,
+        type=shape_list,
         metavar="BxNxD,...",
         help="batch x seq x hidden, such as 8x512x768,2x2048x768 (default: lengths 128 to 16384 "
         "with hidden 768 and equal tokens, and awkward shapes: half an hour on two cores)",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from bench.contestants import models
+from bench.contestants.mixers import MIXERS
 from bench.contestants.registry import CONTESTANTS, LAYERS, ours
 from bench.contestants.setting import Setting
 from bench.contestants.transforms import formula
@@ -49,7 +50,7 @@ def _peaks(task: dict[str, Any]) -> dict[str, int]:
     The first call of each is not counted, because it creates plans, matrices and tables.
     """
     problem = Problem.random(tuple(task["shape"]), getattr(torch, task["dtype"]))
-    wanted = [c for c in (*CONTESTANTS, *LAYERS) if c.name in task["names"]]
+    wanted = [c for c in (*CONTESTANTS, *LAYERS, *MIXERS) if c.name in task["names"]]
     entries, _ = ready(wanted, problem, backward=task["direction"] != "forward")
     found = {}
     for name, (contestant, function) in entries.items():

@@ -1,6 +1,6 @@
 """One comparison per shape: times and peak memory of every contestant, as rows.
 
-defines: Row, Study, Effort, STEPS, study
+defines: Row, Study, Effort, Parts, STEPS, study, shapes_of
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from fnet_kernels._terminal import Progress
 from fnet_kernels._timing import Timing, quartiles
 
 Wrap = Callable[[Sublayer], Callable[[], Any]]
-STEPS = 5  # progress steps of `study`
+#: What counts as ours in a part other than "sublayer".
+OURS = {"layer": "layer: ours", "mixer": "fourier"}
+Parts = Sequence[tuple[str, Sequence[Contestant]]]  # what runs interleaved, by part
+STEPS = 5  # progress steps of `study`; one, and two for each part
 
 
 @dataclass(frozen=True)
 class Row:
     """One contestant at one shape. Times are per call, for the whole batch."""
 
-    part: str  # "sublayer" or "layer"
+    part: str  # "sublayer", "layer" or "mixer"
     shape: str
     batch: int
     seq: int
@@ -90,10 +93,12 @@ def study(
     progress: Progress,
     *,
     layers: bool = True,
+    parts: Parts | None = None,
 ) -> None:
     """Run every contestant on `setting` and add its row to `found`.
 
-    Encoder layers run if `layers` is true. A contestant that fails is recorded as absent.
+    Encoder layers run if `layers` is true. `parts` replaces all contestants. A contestant that
+    fails is recorded as absent.
 
     Raises:
         ArithmeticError: a contestant's result differs from the float64 reference.
@@ -104,14 +109,16 @@ def study(
     wrap = problem.calls(direction)
     running: Entries = {}
     times: dict[str, Timing] = {}
-    for part, field_of in (("sublayer", CONTESTANTS), ("layer", LAYERS if layers else [])):
+    if parts is None:
+        parts = (("sublayer", CONTESTANTS), ("layer", LAYERS if layers else []))
+    for part, field_of in parts:
         progress.step(f"{shape}: building and checking each {part}")
         entries, absent = ready(field_of, problem, backward=setting.backward)
         progress.step(f"{shape}: timing each {part}, {direction}")
         times |= time_all(
             entries,
             wrap,
-            effort.seconds if part == "sublayer" else effort.seconds / 2,
+            effort.seconds / 2 if part == "layer" else effort.seconds,
             device=setting.device,
             patience=effort.share,
             longest=effort.whole,
@@ -180,8 +187,8 @@ def _row(
 ) -> Row:
     time = times[contestant.name]
     low, middle, high = (1e3 * t for t in time.quartiles)
-    part = "layer" if contestant.role == "layer" else "sublayer"
-    mine = "layer: ours" if part == "layer" else best_of_ours(setting.device)
+    part = contestant.role if contestant.role in OURS else "sublayer"
+    mine = OURS.get(part) or best_of_ours(setting.device)
     ratio = _over(time, times.get(mine)) or (None, None, None)
     of_copy = _over(times["copy"], time) if "copy" in times else None
     return Row(

@@ -1,6 +1,6 @@
 """Lines over sequence lengths, labelled at their right ends, and readable ticks.
 
-defines: Line, draw_lines, label_ends, log_ticks, shape_ticks
+defines: Line, figure_of, draw_lines, label_ends, log_ticks, shape_ticks
 """
 
 from __future__ import annotations
@@ -30,6 +30,19 @@ class Line:
     def points(self) -> list[tuple[int, float]]:
         """(position, value) of each value that exists."""
         return [(at, v) for at, v in enumerate(self.values) if v is not None]
+
+
+def figure_of(rows: int, columns: int, heading: str) -> tuple[Any, Any] | None:
+    """A figure and its axes, [rows, columns], or None if matplotlib is missing."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    figure = Figure(figsize=(7.6 * columns + 2.2, 6.2 * rows), layout="constrained")
+    FigureCanvasAgg(figure)  # needs no display and no global state
+    figure.suptitle(heading, fontsize=10)
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def draw_lines(axes: Any, lines: Sequence[Line]) -> None:

@@ -12,7 +12,14 @@ from typing import Any
 
 from bench.contestants.registry import SAME
 from bench.measure.study import Row, shapes_of
-from bench.report.plot_axes import Line, draw_lines, label_ends, log_ticks, shape_ticks
+from bench.report.plot_axes import (
+    Line,
+    draw_lines,
+    figure_of,
+    label_ends,
+    log_ticks,
+    shape_ticks,
+)
 from bench.shapes import is_awkward
 
 _OURS, _ATTENTION, _LINEAR, _FORMULA, _FLOOR = "#1f6fb4", "#c8611a", "#b98a1e", "#222222", "#888888"
@@ -42,11 +49,6 @@ def save_plots(rows: Sequence[Row], heading: str, mine: str, out: Path) -> list[
     `mine` is the only one of our contestants that is drawn. The list is empty if matplotlib is
     missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return []
     drawn = [row for row in rows if row.role != "ours" or row.contestant == mine]
     awkward = [row for row in drawn if is_awkward((row.batch, row.seq, row.hidden))]
     regular = [row for row in drawn if row not in awkward] or awkward
@@ -61,10 +63,11 @@ def save_plots(rows: Sequence[Row], heading: str, mine: str, out: Path) -> list[
     ):
         if not chosen:
             continue
-        figure = Figure(figsize=(7.6 * panels + 2.2, 6.2), layout="constrained")
-        FigureCanvasAgg(figure)  # needs no display and no global state
-        figure.suptitle(f"{heading}; drawn: {mine}", fontsize=10)
-        draw(figure.subplots(1, panels, squeeze=False)[0], chosen, mine)
+        made = figure_of(1, panels, f"{heading}; drawn: {mine}")
+        if made is None:
+            return []
+        figure, axes = made
+        draw(axes[0], chosen, mine)
         files.append(out / f"bench_{name}.png")
         figure.savefig(files[-1], dpi=120)
     return files

@@ -7,7 +7,16 @@
 torch.Size([2, 128, 64])
 """
 
-from fnet_kernels.mixers import attention, fourier  # noqa: F401  they register their mixers
+from fnet_kernels.mixers import (  # noqa: F401  they register their mixers
+    attention,
+    filter,
+    fourier,
+    hadamard,
+    identity,
+    structured,
+    trigonometric,
+    wavelet,
+)
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.mixers.registry import create_mixer, list_mixers, register_mixer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from fnet_kernels._ops.checks import check_number, check_size
+from fnet_kernels._ops.checks import check_number, check_size, kind
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
 
@@ -28,12 +28,13 @@ class SelfAttention(nn.Module):
         initializer_range: standard deviation of the initial weights and biases.
 
     Shape: input and output are `[..., seq, hidden_size]`. `key_mask`, `[..., seq]`, is true or 1
-    for the tokens that are attended to.
+    for the tokens that are attended to; if all are masked, the attention is zero.
 
     Raises:
-        TypeError: a size is not an integer, or `dropout` or `initializer_range` not a number.
+        TypeError: a size is not an integer, `dropout` or `initializer_range` not a number, or
+            `key_mask` not a tensor.
         ValueError: a size is less than 1, the heads do not divide `hidden_size`, `dropout` is
-            outside 0 to 1, or `gain` is a number.
+            outside 0 to 1, `gain` is a number, or x or `key_mask` has another shape.
 
     >>> import torch
     >>> from fnet_kernels.mixers import SelfAttention
@@ -95,6 +96,13 @@ class _Heads(nn.Module):
         self.value = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
+        if x.dim() < 2 or x.size(-1) != self.query.in_features:
+            raise ValueError(
+                f"attention: x must have shape [..., seq, {self.query.in_features}]; got shape"
+                f" {tuple(x.shape)}"
+            )
+        if key_mask is not None:
+            _check_mask(key_mask, x)
         q, k, v = (
             project(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
             for project in (self.query, self.key, self.value)
@@ -111,3 +119,13 @@ class _Heads(nn.Module):
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, dropout={self.dropout}"
+
+
+def _check_mask(key_mask: Tensor, x: Tensor) -> None:
+    if not isinstance(key_mask, Tensor):
+        raise TypeError(f"attention: key_mask must be a torch.Tensor, got {kind(key_mask)}")
+    if key_mask.shape != x.shape[:-1]:
+        raise ValueError(
+            f"attention: key_mask must have shape {tuple(x.shape[:-1])}, that of x without the last"
+            f" axis; got shape {tuple(key_mask.shape)}"
+        )

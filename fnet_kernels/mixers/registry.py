@@ -46,9 +46,10 @@ def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
     """
     if not isinstance(name, str):
         raise TypeError(f"register_mixer: name must be a str, got {kind(name)}")
-    if not name or name in _factories:
-        reason = f"one that is not taken, got {name!r}" if name else "not empty"
-        raise ValueError(f"register_mixer: name must be {reason}")
+    if not name:
+        raise ValueError("register_mixer: name must not be empty")
+    if name in _factories:
+        raise ValueError(f"register_mixer: name must be one that is not taken, got {name!r}")
 
     def register(factory: _AnyFactory) -> _AnyFactory:
         if not callable(factory):
@@ -100,9 +101,9 @@ def create_mixer(
     FourierMix(scale=1.0, norm=backward)
     """
     factory = mixer_factory("create_mixer", "name", name)
-    check_size("create_mixer", "hidden_size", hidden_size)
+    hidden_size = check_size("create_mixer", "hidden_size", hidden_size)
     if seq_len is not None:
-        check_size("create_mixer", "seq_len", seq_len)
+        seq_len = check_size("create_mixer", "seq_len", seq_len)
     check_gain("create_mixer", gain)
     _check_arguments(name, factory, mixer_args)
     mixer = factory(hidden_size, seq_len, gain=gain, **mixer_args)

@@ -1,0 +1,69 @@
+"""Mixers that compute a Hartley or a cosine transform.
+
+defines: dct, hartley
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fnet_kernels.mixers.fixed import FixedMixer
+from fnet_kernels.mixers.registry import register_mixer
+
+
+def hartley(u: Tensor, scale: float) -> Tensor:
+    """`scale * (Re(X) - Im(X))` with X = FFT2(u), from the half of X that `rfft2` computes.
+
+    X is Hermitian: beyond hidden // 2, X[k, l] is the conjugate of X[-k, -l].
+    """
+    half = torch.fft.rfft2(u)
+    left = half.real - half.imag
+    mirrored = (half.real + half.imag)[..., 1 : (u.size(-1) + 1) // 2]
+    right = mirrored.flip((-2, -1)).roll(1, -2)  # a flip alone maps row k to -k - 1
+    return torch.cat((left, right), -1) * scale
+
+
+@register_mixer("hartley")
+class Hartley(FixedMixer):
+    """`Re(X) - Im(X)` with X = FFT2(x), as in Sparse Mixers (arXiv 2205.12399).
+
+    Its kernel is cas(t) = cos(t) + sin(t) of t = 2 pi (k n / seq + l m / hidden) (Bracewell,
+    "Discrete Hartley transform", JOSA 73(12), 1983). It is its own adjoint, and at gain 1 its own
+    inverse.
+    """
+
+    name = "hartley"
+
+    def transform(self, u: Tensor, gain: float) -> Tensor:
+        return hartley(u, gain / (u.size(-2) * u.size(-1)) ** 0.5)
+
+
+def dct(u: Tensor, dim: int) -> Tensor:
+    """The orthonormal DCT-II of `u`, float32 or float64, along `dim`.
+
+    One real FFT of the same length n (Makhoul, "A fast cosine transform in one and two dimensions",
+    IEEE TASSP 28(1), 1980). Let V be the FFT of the even samples followed by the odd ones backwards
+    and W[k] = V[k] exp(-i pi k / (2 n)). Then coefficient k is Re(W[k]), coefficient n - k is
+    -Im(W[k]), both times sqrt(2 / n), and coefficient 0 times sqrt(1 / n).
+    """
+    u = u.movedim(dim, -1)
+    n = u.size(-1)
+    spectrum = torch.fft.rfft(torch.cat((u[..., ::2], u[..., 1::2].flip(-1)), -1))
+    k = torch.arange(n // 2 + 1, dtype=torch.float64, device=u.device)
+    norm = ((k.clamp(max=1) + 1) / n).sqrt()
+    turned = spectrum * torch.polar(norm, k * (-math.pi / (2 * n))).to(spectrum.dtype)
+    rest = turned.imag[..., 1 : (n + 1) // 2].flip(-1).neg()
+    return torch.cat((turned.real, rest), -1).movedim(-1, dim)
+
+
+@register_mixer("dct")
+class Dct(FixedMixer):
+    """The DCT-II along both axes, an ablation of FNet (arXiv 2105.03824)."""
+
+    name = "dct"
+
+    def transform(self, u: Tensor, gain: float) -> Tensor:
+        return dct(dct(u, -1), -2) * gain

@@ -1,0 +1,116 @@
+"""The registry: names, arguments and errors."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fnet_kernels as fk
+from fnet_kernels.mixers import create_mixer, list_mixers, register_mixer, registry
+from python_tests.helpers.close import assert_close
+
+
+@pytest.fixture(autouse=True)
+def registry_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+
+
+class Scaled(nn.Module):
+    def __init__(
+        self, hidden_size: int, seq_len: int | None = None, *, gain: Any, by: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.sizes = (hidden_size, seq_len, gain)
+        self.by = by
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.by * x
+
+
+def test_a_registered_mixer_is_made_by_name() -> None:
+    assert register_mixer("scaled")(Scaled) is Scaled
+    assert "scaled" in list_mixers()
+    assert list_mixers() == sorted(list_mixers())
+    mixer = create_mixer("scaled", 6, 9, gain=0.5, by=3.0)
+    assert isinstance(mixer, Scaled)
+    assert (mixer.sizes, mixer.by) == ((6, 9, 0.5), 3.0)
+    assert create_mixer("scaled", 6).sizes == (6, None, "paper")
+
+
+def test_sizes_are_passed_as_ints() -> None:
+    register_mixer("scaled")(Scaled)
+    sizes = create_mixer("scaled", np.int64(6), np.int32(9)).sizes
+    assert sizes == (6, 9, "paper")
+    assert [type(size) for size in sizes] == [int, int, str]
+
+
+def test_an_encoder_uses_it() -> None:
+    register_mixer("scaled")(Scaled)
+    layer = fk.FNetEncoderLayer(6, 8, mixer="scaled", seq_len=9, mixer_args={"by": 3.0})
+    x = torch.randn(2, 9, 6)
+    assert_close(layer.fourier(x), layer.fourier.output.LayerNorm(4 * x))
+
+
+def test_functions_and_partials_are_factories() -> None:
+    register_mixer("function")(lambda hidden_size, seq_len, **rest: nn.Identity())
+    register_mixer("partial")(functools.partial(Scaled, by=5.0))
+    assert isinstance(create_mixer("function", 6, whatever=1), nn.Identity)
+    assert create_mixer("partial", 6).by == 5.0
+
+
+@pytest.mark.parametrize("name", list_mixers())
+def test_every_mixer_works_in_an_encoder_layer(name: str) -> None:
+    layer = fk.FNetEncoderLayer(8, 16, mixer=name, seq_len=8)
+    x = torch.randn(2, 8, 8, requires_grad=True)
+    y = layer(x)
+    assert y.shape == x.shape
+    y.square().sum().backward()
+    for key, parameter in layer.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+    narrow = layer.bfloat16()(x.detach().bfloat16())
+    assert narrow.dtype is torch.bfloat16
+
+
+def test_bad_registrations() -> None:
+    with pytest.raises(TypeError, match="register_mixer: name must be a str, got int"):
+        register_mixer(3)
+    with pytest.raises(ValueError, match="name must not be empty"):
+        register_mixer("")
+    with pytest.raises(ValueError, match="name must be one that is not taken, got 'fourier'"):
+        register_mixer("fourier")
+    with pytest.raises(TypeError, match="'thing' must be callable, got int"):
+        register_mixer("thing")(3)
+    assert "thing" not in list_mixers()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"name": "fft"}, ValueError, "name must be one of 'attention', .*; got 'fft'"),
+        ({"name": None}, TypeError, "name must be a str, got None"),
+        ({"hidden_size": 0}, ValueError, "hidden_size must be at least 1, got 0"),
+        ({"hidden_size": 6.0}, TypeError, "hidden_size must be an int, got float"),
+        ({"seq_len": 0}, ValueError, "seq_len must be at least 1, got 0"),
+        ({"seq_len": "9"}, TypeError, "seq_len must be an int, got str"),
+        ({"gain": "ortho"}, ValueError, "gain must be 'paper' or a number, got 'ortho'"),
+        ({"gain": None}, TypeError, "gain must be 'paper' or a number, got None"),
+        ({"gain": float("nan")}, ValueError, "gain must be finite, got nan"),
+        ({"scale": 2.0}, TypeError, "'fourier' has no argument 'scale'; it takes none"),
+        ({"name": "filter", "bases": 1}, TypeError, "no argument 'bases'; it takes basis"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"create_mixer: .*{message}"):
+        create_mixer(**{"name": "fourier", "hidden_size": 6, **arguments})
+
+
+def test_a_mixer_must_be_a_module() -> None:
+    register_mixer("text")(lambda hidden_size, seq_len, gain: "text")
+    with pytest.raises(TypeError, match=r"'text' must make a torch.nn.Module, got str"):
+        create_mixer("text", 6)
