@@ -54,11 +54,15 @@ class FNetPreTrained(nn.Module):
         """
         if not self.config.tie_word_embeddings:
             return
-        for name, source in self.tied_weights.items():
-            path, _, attribute = name.rpartition(".")
-            owner, shared = self.get_submodule(path), self.get_parameter(source)
-            if attribute in owner._parameters:  # not if the module is wrapped
-                setattr(owner, attribute, shared)
+        for names in self.tied_weights.items():
+            (copies, name), (shared, source) = map(self._slot, names)
+            if name in copies and source in shared:  # not if a module is wrapped or parametrized
+                copies[name] = shared[source]
+
+    def _slot(self, name: str) -> tuple[dict[str, nn.Parameter | None], str]:
+        """The parameters of the module that owns `name`, and the name there."""
+        path, _, last = name.rpartition(".")
+        return self.get_submodule(path)._parameters, last
 
     def _apply(self: _Model, fn: Any, recurse: bool = True) -> _Model:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -271,6 +271,10 @@ def test_wrapped_output_layers_keep_their_parameters() -> None:
     keys = list(model.state_dict())
     model.to(torch.float64)
     assert list(model.state_dict()) == keys
+    model = make("FNetForMaskedLM")
+    nn.utils.parametrizations.weight_norm(model.get_input_embeddings())
+    before = model(x := ids()).logits.shape
+    assert model.to(torch.float64)(x).logits.shape == before
 
 
 def test_num_labels() -> None:
