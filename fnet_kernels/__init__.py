@@ -21,11 +21,13 @@ __all__ = [
     "fused_fourier_mix",
     "hartley_mix",
     "hf",
+    "mixers",
+    "models",
     "reference",
 ]
 
 try:
-    from fnet_kernels import hf, reference
+    from fnet_kernels import hf, mixers, models, reference
     from fnet_kernels.attention import FourierAttention
     from fnet_kernels.caches import clear_caches
     from fnet_kernels.diagnostics.explain import explain

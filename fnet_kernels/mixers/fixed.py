@@ -48,7 +48,8 @@ class FixedMixer(nn.Module):
         """Return what multiplies the orthonormal transform of `x`."""
         return transform_gain(self.gain, x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def check(self, x: Tensor) -> Tensor:
+        """Return `x` after checking it; under autocast in at least float32."""
         if not isinstance(x, Tensor):
             raise TypeError(f"{self.name}: x must be a torch.Tensor, got {kind(x)}")
         x = check_x(self.name, x)
@@ -57,6 +58,10 @@ class FixedMixer(nn.Module):
                 f"{self.name}: x must have hidden size {self.hidden_size} as its last axis; got"
                 f" shape {tuple(x.shape)}"
             )
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.check(x)
         if x.numel() == 0:
             return x.clone()
         # Autocast would round the factors of matrix products to 16 bits.

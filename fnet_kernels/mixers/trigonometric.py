@@ -1,7 +1,4 @@
-"""Mixers that compute a Hartley or a cosine transform.
-
-defines: dct, hartley
-"""
+"""Mixers that compute a Hartley or a cosine transform."""
 
 from __future__ import annotations
 
@@ -10,35 +7,25 @@ import math
 import torch
 from torch import Tensor
 
+from fnet_kernels.functional import hartley_mix
 from fnet_kernels.mixers.fixed import FixedMixer
 from fnet_kernels.mixers.registry import register_mixer
-
-
-def hartley(u: Tensor, scale: float) -> Tensor:
-    """`scale * (Re(X) - Im(X))` with X = FFT2(u), from the half of X that `rfft2` computes.
-
-    X is Hermitian: beyond hidden // 2, X[k, l] is the conjugate of X[-k, -l].
-    """
-    half = torch.fft.rfft2(u)
-    left = half.real - half.imag
-    mirrored = (half.real + half.imag)[..., 1 : (u.size(-1) + 1) // 2]
-    right = mirrored.flip((-2, -1)).roll(1, -2)  # a flip alone maps row k to -k - 1
-    return torch.cat((left, right), -1) * scale
 
 
 @register_mixer("hartley")
 class Hartley(FixedMixer):
     """`Re(X) - Im(X)` with X = FFT2(x), as in Sparse Mixers (arXiv 2205.12399).
 
-    Its kernel is cas(t) = cos(t) + sin(t) of t = 2 pi (k n / seq + l m / hidden) (Bracewell,
-    "Discrete Hartley transform", JOSA 73(12), 1983). It is its own adjoint, and at gain 1 its own
-    inverse.
+    It is `fnet_kernels.hartley_mix`: its own adjoint, and at gain 1 its own inverse.
     """
 
     name = "hartley"
 
-    def transform(self, u: Tensor, gain: float) -> Tensor:
-        return hartley(u, gain / (u.size(-2) * u.size(-1)) ** 0.5)
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.check(x)
+        if isinstance(self.gain, str):
+            return hartley_mix(x)
+        return hartley_mix(x, scale=self.gain, norm="ortho")
 
 
 def dct(u: Tensor, dim: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -40,12 +39,15 @@ class FNetPreTrained(nn.Module):
         cls: type[_Model], source: str | os.PathLike[str], **options: Any
     ) -> _Model:
         """Load a model from a directory or hub name; see `fnet_kernels.models.checkpoint`."""
-        model: _Model = _checkpoint().load(cls, source, **options)
-        return model
+        from fnet_kernels.models import checkpoint
+
+        return checkpoint.load(cls, source, **options)
 
     def save_pretrained(self, directory: str | os.PathLike[str], **options: Any) -> None:
         """Write `config.json` and `model.safetensors` into `directory`."""
-        _checkpoint().save(self, directory, **options)
+        from fnet_kernels.models import checkpoint
+
+        checkpoint.save(self, directory, **options)
 
     def tie_weights(self) -> None:
         """Make the parameters of `tied_weights` one each, if the configuration says so.
@@ -102,10 +104,6 @@ class FNetPreTrained(nn.Module):
             )
         self._body.embeddings.word_embeddings = embeddings
         self.tie_weights()
-
-
-def _checkpoint() -> Any:
-    return importlib.import_module("fnet_kernels.models.checkpoint")
 
 
 def _tie(model: FNetPreTrained, _: Any) -> None:

@@ -15,12 +15,13 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from python_tests.helpers.definition import hartley
+
 Array = np.ndarray
 
 
 def _hartley(x: Array) -> Array:
-    spectrum = scipy.fft.fft2(x, norm="ortho")
-    return spectrum.real - spectrum.imag
+    return hartley(x) / np.sqrt(x.shape[-2] * x.shape[-1])
 
 
 def hadamard(n: int) -> Array:
