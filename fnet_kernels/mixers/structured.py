@@ -17,9 +17,9 @@ from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
 from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer
 
-#: Up to about this length, a product with a Toeplitz matrix is faster than FFTs of twice the length,
-#: on two cores, in inference and in training. The FFTs of a circulant matrix are half as long, and
-#: faster than the product from 512 on; they serve all lengths.
+#: Up to about this length, a product with a Toeplitz matrix is faster than FFTs of twice the
+#: length, on two cores, in inference and in training. The FFTs of a circulant matrix are half as
+#: long, and faster than the product from 512 on; they serve all lengths.
 _LONGEST_MATMUL = 1024
 #: Standard deviation of the standard normal distribution truncated to [-2, 2].
 _TRUNCATED_STD = 0.8796256610342398
