@@ -24,7 +24,7 @@ class FixedMixer(nn.Module):
         gain: `"paper"` or a number, see `create_mixer`.
 
     Shape: input and output are `[..., seq, hidden_size]` and have the same dtype, except under
-    autocast. An empty input gives an empty output.
+    autocast. The output is contiguous; for an empty input it is empty.
 
     Raises:
         TypeError: in `forward`, the input is no dense tensor of a supported dtype.

@@ -19,7 +19,17 @@ def fourier(hidden_size: int, seq_len: int | None = None, *, gain: Gain = "paper
 
 @register_mixer("fourier_seq")
 class FourierSeq(FixedMixer):
-    """`Re(FFT(x))` along the sequence alone, an ablation of FNet (arXiv 2105.03824)."""
+    """`Re(FFT(x))` along the sequence alone, an ablation of FNet (arXiv 2105.03824).
+
+    For "paper" the gain is sqrt(seq): the transform is unnormalised.
+
+    >>> import torch
+    >>> from fnet_kernels.mixers import create_mixer
+    >>> x = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    >>> create_mixer("fourier_seq", hidden_size=2)(x).round(decimals=3)
+    tensor([[ 4.,  7.],
+            [-2., -3.]])
+    """
 
     name = "fourier_seq"
 

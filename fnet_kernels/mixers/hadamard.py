@@ -73,6 +73,13 @@ class Hadamard(FixedMixer):
     """The Hadamard transform along both axes, an ablation of FNet (arXiv 2105.03824).
 
     Lengths are 2^k, 12 * 2^k and 20 * 2^k. It is its own adjoint, and at gain 1 its own inverse.
+
+    >>> import torch
+    >>> from fnet_kernels.mixers import create_mixer
+    >>> x = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    >>> create_mixer("hadamard", hidden_size=2)(x).round(decimals=3)
+    tensor([[11., -3.],
+            [-5.,  1.]])
     """
 
     name = "hadamard"
@@ -87,7 +94,7 @@ class Hadamard(FixedMixer):
 
     def transform(self, u: Tensor, gain: float) -> Tensor:
         _check_order("the sequence length of x", u.size(-2))
-        return hadamard(hadamard(u, -1), -2) * gain
+        return hadamard(hadamard(u, -2), -1) * gain
 
 
 def _odd_part(n: int) -> int:

@@ -74,10 +74,10 @@ def _samples(u: Tensor, dim: int, taps: int) -> list[Tensor]:
 
 
 def _filtered(samples: list[Tensor], taps: tuple[float, ...]) -> Tensor:
-    y = samples[0] * taps[0]
+    y = samples[0]
     for sample, tap in zip(samples[1:], taps[1:], strict=True):
-        y = torch.add(y, sample, alpha=tap)
-    return y
+        y = torch.add(y, sample, alpha=tap / taps[0])
+    return y * taps[0]  # last, because y is contiguous and samples[0] is not
 
 
 class Wavelet(FixedMixer):
@@ -85,6 +85,11 @@ class Wavelet(FixedMixer):
 
     It takes any length; while a length is even it is halved, so an odd length is not mixed, and
     only a power of two completely.
+
+    >>> import torch
+    >>> from fnet_kernels.mixers import create_mixer
+    >>> create_mixer("haar", hidden_size=1, gain=2.0)(torch.tensor([[1.0], [3.0], [5.0], [5.0]])).T
+    tensor([[14.0000, -6.0000, -2.8284,  0.0000]])
     """
 
     def __init__(
@@ -95,7 +100,7 @@ class Wavelet(FixedMixer):
 
     def transform(self, u: Tensor, gain: float) -> Tensor:
         taps = LOW_PASS[self.name]
-        return wavelet(wavelet(u, -1, taps), -2, taps) * gain
+        return wavelet(wavelet(u, -2, taps), -1, taps) * gain
 
     def extra_repr(self) -> str:
         return f"{self.name!r}, {super().extra_repr()}"

@@ -104,9 +104,11 @@ def test_axes_strides_and_empty_inputs(name: str) -> None:
     x = torch.randn(2, 3, seq, hidden)
     expected = mixer(x)
     assert torch.equal(mixer(x.unsqueeze(0))[0], expected)
-    for strided in (x.mT.contiguous().mT, x.flip(0).flip(0), x.double().float()):
+    for strided in (x, x.mT.contiguous().mT, x.repeat(1, 1, 2, 2)[..., :seq, :hidden]):
         assert_close(mixer(strided), expected)
+        assert mixer(strided).is_contiguous()
     assert_close(mixer(x[1, 2]), expected[1, 2])
+    assert_close(torch.vmap(mixer)(x), expected)
     assert_close(mixer(x[:, :1].expand(2, 3, seq, hidden))[:, 2], expected[:, 0])
     for empty in ((0, seq, hidden), (2, 0, hidden)):
         assert mixer(torch.empty(empty)).shape == empty
