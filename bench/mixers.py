@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         type=shape_list,
         metavar="BxNxD,...",
         help="batch x seq x hidden (default: lengths 128 to 16384 with hidden 768 and equal "
-        "tokens: two hours on two cores)",
+        "tokens, which takes hours on two cores)",
     )
     parser.add_argument("--mixers", type=_mixers, default=MIXERS, metavar="NAME,...", help="all")
     parser.add_argument("--task", choices=_TASKS, default="both", help="default: %(default)s")

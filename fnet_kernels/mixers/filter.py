@@ -23,10 +23,10 @@ KINDS = ("fourier", *BASES)
 class FilterMix(SizedMixer):
     """A learned filter of each channel: transform along the sequence, multiply, transform back.
 
-    With the basis "fourier" this is the global filter layer of GFNet (arXiv 2107.00645, section
-    3.2) for a sequence: a circular convolution of each channel with a kernel as long as the
-    sequence. `seq_kernel` holds real and imaginary parts, `[seq_len // 2 + 1, hidden_size, 2]`. In
-    a real orthonormal basis it is `[seq_len, hidden_size]`.
+    With the basis "fourier" this is the global filter layer of GFNet (arXiv 2107.00645) for a
+    sequence: a circular convolution of each channel with a kernel as long as the sequence.
+    `seq_kernel` holds real and imaginary parts, `[seq_len // 2 + 1, hidden_size, 2]`. In the other
+    bases, which are real, it is `[seq_len, hidden_size]`.
 
     `seq_kernel` starts from N(0, 0.02^2). With a number as `gain`, white noise leaves the initial
     mixer with `abs(gain)` times its root mean square. A sequence has exactly `seq_len` tokens.

@@ -60,7 +60,7 @@ class SizedMixer(nn.Module):
             raise TypeError(f"{self.name}: x must be a torch.Tensor, got {kind(x)}")
         x = check_x(self.name, x)
         self._check(x)
-        return self.mix(x) if x.numel() else x.clone()
+        return self.mix(x).contiguous() if x.numel() else x.clone()
 
     def _check(self, x: Tensor) -> None:
         if x.size(-1) != self.hidden_size:

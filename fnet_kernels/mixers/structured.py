@@ -2,7 +2,7 @@
 
 The matrices are learned ("linear"), random and fixed ("random"), or learned and structured
 ("circulant", "toeplitz"). Sources: FNet (arXiv 2105.03824, section 4 and its code,
-`f_net/layers.py`) for the first two, Sparse Mixers (arXiv 2205.12399, section 3 and its code,
+`f_net/layers.py`) for the first two, Sparse Mixers (arXiv 2205.12399 and its code,
 `sparse_mixers/layers.py`) for the others.
 """
 
@@ -17,9 +17,9 @@ from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
 from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer
 
-#: Up to about this length, a product with a Toeplitz matrix is faster than FFTs of twice the length
-#: (measured on two cores, inference and training). A circular convolution needs half of that, and
-#: never loses much.
+#: Up to about this length, a product with a Toeplitz matrix is faster than FFTs of twice the
+#: length, on two cores, in inference and in training. The FFTs of a circulant matrix are half as
+#: long, and faster than the product from 512 on; they serve all lengths.
 _LONGEST_MATMUL = 1024
 #: Standard deviation of the standard normal distribution truncated to [-2, 2].
 _TRUNCATED_STD = 0.8796256610342398

@@ -66,6 +66,7 @@ def test_definition(basis: str, seq: int) -> None:
     x = torch.randn(2, 2, seq, 3, dtype=torch.float64)
     along = torch.einsum("dij,abjd->abid", expected, x)
     assert_close(mixer(x), along)
+    assert mixer(x).is_contiguous()
     assert_close(mixer(x[0, 0]), along[0, 0])
     wrong = expected.roll(1, 1) if seq > 1 else -expected
     assert relative_error(mixer(x), torch.einsum("dij,abjd->abid", wrong, x)) > 0.1

@@ -54,6 +54,7 @@ def test_definition(name: str, seq: int, hidden: int) -> None:
     s, h = matrices(name, mixer)
     x = torch.randn(2, 3, seq, hidden, dtype=torch.float64)
     assert_close(mixer(x), s @ x @ h)
+    assert mixer(x).is_contiguous()
     if seq > 2 and hidden > 2:
         assert relative_error(mixer(x), s.mT @ x @ h) > 0.1, "this test sees a transposed matrix"
         assert relative_error(mixer(x), s @ x @ h.mT) > 0.1
