@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._ops.autograd import compute
-from fnet_kernels._ops.checks import autocasting, check_x, kind
+from fnet_kernels._ops.checks import autocasting
+from fnet_kernels.mixers.checks import checked
 from fnet_kernels.mixers.gain import Gain, transform_gain
 
 
@@ -48,20 +49,8 @@ class FixedMixer(nn.Module):
         """Return what multiplies the orthonormal transform of `x`."""
         return transform_gain(self.gain, x)
 
-    def check(self, x: Tensor) -> Tensor:
-        """Return `x` after checking it; under autocast in at least float32."""
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{self.name}: x must be a torch.Tensor, got {kind(x)}")
-        x = check_x(self.name, x)
-        if x.size(-1) != self.hidden_size:
-            raise ValueError(
-                f"{self.name}: x must have hidden size {self.hidden_size} as its last axis; got"
-                f" shape {tuple(x.shape)}"
-            )
-        return x
-
     def forward(self, x: Tensor) -> Tensor:
-        x = self.check(x)
+        x = checked(self.name, x, self.hidden_size)
         if x.numel() == 0:
             return x.clone()
         # Autocast would round the factors of matrix products to 16 bits.

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import autocasting, check_size, check_x, kind
+from fnet_kernels._ops.checks import autocasting, check_size
+from fnet_kernels.mixers.checks import checked
 from fnet_kernels.mixers.gain import Gain
 
 PAPER_STD = 0.02  # of the learned kernels in the code of FNet, Sparse Mixers and GFNet
@@ -56,18 +57,11 @@ class SizedMixer(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{self.name}: x must be a torch.Tensor, got {kind(x)}")
-        x = check_x(self.name, x)
+        x = checked(self.name, x, self.hidden_size)
         self._check(x)
         return self.mix(x).contiguous() if x.numel() else x.clone()
 
     def _check(self, x: Tensor) -> None:
-        if x.size(-1) != self.hidden_size:
-            raise ValueError(
-                f"{self.name}: x must have shape [..., seq, {self.hidden_size}]; got shape"
-                f" {tuple(x.shape)}"
-            )
         length = x.size(-2)
         if length > self.seq_len or (length < self.seq_len and not self.takes_shorter):
             count = "at most" if self.takes_shorter else "exactly"

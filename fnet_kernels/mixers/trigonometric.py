@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels.functional import hartley_mix
+from fnet_kernels.mixers.checks import checked
 from fnet_kernels.mixers.fixed import FixedMixer
 from fnet_kernels.mixers.registry import register_mixer
 
@@ -27,7 +28,7 @@ class Hartley(FixedMixer):
     name = "hartley"
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.check(x)
+        x = checked(self.name, x, self.hidden_size)
         if isinstance(self.gain, str):
             return hartley_mix(x)
         return hartley_mix(x, scale=self.gain, norm="ortho")

@@ -180,7 +180,7 @@ def test_mixes_in_an_encoder_layer(name: str) -> None:
         ([1.0], TypeError, "x must be a torch.Tensor, got list"),
         (torch.ones(12, 8, dtype=torch.int64), TypeError, "dtypes .*got torch.int64"),
         (torch.ones(8), ValueError, r"at least two axes, .*got shape \(8,\)"),
-        (torch.ones(2, 12, 9), ValueError, r"hidden size 8 .*got shape \(2, 12, 9\)"),
+        (torch.ones(2, 12, 9), ValueError, r"shape \[..., seq, 8\]; got shape \(2, 12, 9\)"),
         (torch.ones(12, 8).to_sparse(), TypeError, "dense"),
     ],
 )
