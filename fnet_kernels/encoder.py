@@ -263,7 +263,6 @@ class FNetEncoder(nn.Module):
         self,
         x: Tensor,
         key_mask: Tensor | None = None,
-        *,
         hidden_states: list[Tensor] | None = None,
     ) -> Tensor:
         for layer in self.layer:

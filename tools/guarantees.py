@@ -161,7 +161,7 @@ GUARANTEES = [
         ),
     ),
     Guarantee(
-        "The library opens no connection, starts no process and unpickles nothing.",
+        "The library unpickles nothing, starts no process and connects to nothing but the hub, if asked.",
         ("install/test_security.py",),
     ),
 ]
