@@ -161,7 +161,7 @@ GUARANTEES = [
         ),
     ),
     Guarantee(
-        "The library unpickles nothing, starts no process and connects to nothing but the hub, if asked.",
+        "The library unpickles nothing and starts no process; only hub names open connections.",
         ("install/test_security.py",),
     ),
 ]
