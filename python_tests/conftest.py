@@ -52,3 +52,14 @@ def threads_restored() -> Iterator[None]:
 def one_thread(threads_restored: None) -> None:
     """Use one thread: for many small calls a thread pool is slow on a busy machine."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def mixers_restored() -> Iterator[None]:
+    """Forget the mixers that the test registers."""
+    from fnet_kernels.mixers import registry
+
+    before = dict(registry._factories)
+    yield
+    registry._factories.clear()
+    registry._factories.update(before)

@@ -21,6 +21,7 @@ MODULES = [
 ]
 
 
+@pytest.mark.usefixtures("mixers_restored")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
     if ".hf" in name:

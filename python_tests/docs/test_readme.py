@@ -54,6 +54,7 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.usefixtures("mixers_restored")
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if examples(name)])
 def test_the_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
