@@ -20,8 +20,8 @@ from fnet_kernels._ops.out_of_memory import in_torchs_class
 
 Kernel = Callable[..., Any]
 
-# Its kernels live as long as it does.
-_library = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
+#: What Python kernels of the operators are registered with. They live as long as it does.
+LIBRARY = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
 
 
 def transforms_active() -> bool:
@@ -109,7 +109,7 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> None:
         except TangentsError:
             return composed(*args)
 
-    _library.impl(op.name(), kernel, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
+    LIBRARY.impl(op.name(), kernel, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
 
 
 def _any_tangents(args: tuple[Any, ...]) -> bool:

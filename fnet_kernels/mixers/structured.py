@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fft, nn
 
+from fnet_kernels._lecun_normal import lecun_normal_
 from fnet_kernels._ops.autograd import compute
 from fnet_kernels._ops.checks import check_size
 from fnet_kernels.mixers.gain import Gain
@@ -21,8 +22,6 @@ from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer
 #: length, on two cores, in inference and in training. The FFTs of a circulant matrix are half as
 #: long, and faster than the product from 512 on; they serve all lengths.
 _LONGEST_MATMUL = 1024
-#: Standard deviation of the standard normal distribution truncated to [-2, 2].
-_TRUNCATED_STD = 0.8796256610342398
 
 
 class _DenseMix(SizedMixer):
@@ -210,10 +209,7 @@ def _draw(mixer: LinearMix | CirculantMix | ToeplitzMix) -> None:
 
 def _lecun_normal(n: int, chance: torch.Generator | None) -> Tensor:
     """A random n x n matrix on the CPU, so that a seed means the same for every device."""
-    std = n**-0.5 / _TRUNCATED_STD
-    matrix = torch.empty(n, n, device="cpu", dtype=torch.float32)
-    nn.init.trunc_normal_(matrix, std=std, a=-2 * std, b=2 * std, generator=chance)
-    return matrix
+    return lecun_normal_(torch.empty(n, n, device="cpu", dtype=torch.float32), chance)
 
 
 def _toeplitz_product(t: Tensor, x: Tensor) -> Tensor:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fnet_kernels._lecun_normal import lecun_normal_
 from fnet_kernels.models.config import FNetConfig
-
-#: Standard deviation of N(0, 1) cut off at -2 and 2.
-_TRUNCATED_STD = 0.87962566
 
 
 def dense(in_features: int, out_features: int, std: float, *, bias_std: float = 0.0) -> nn.Linear:
@@ -40,9 +38,7 @@ class FNetEmbeddings(nn.Module):
             nn.init.normal_(table.weight, std=std)
         if config.pad_token_id is not None:  # as transformers; the gradient of this row is zero
             nn.init.zeros_(self.word_embeddings.weight[config.pad_token_id])
-        # Flax's default, which the authors leave: lecun_normal, that keeps the variance.
-        std = size**-0.5 / _TRUNCATED_STD
-        nn.init.trunc_normal_(self.projection.weight, std=std, a=-2 * std, b=2 * std)
+        lecun_normal_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 
     def forward(
