@@ -5,36 +5,51 @@
 #include <memory>
 #include <vector>
 
-#include "cpu/radices.h"
+#include "cpu/line_shape.h"
 #include "fft/complex.h"
 
 namespace fnet {
 
+template <class R>
+struct Convolution;
+
 // One decimation-in-frequency stage: it splits lines of radix * rest points into radix lines of
-// rest points, which start `stride` apart in memory.
+// rest points, which start `stride` apart in memory. A last stage that is a convolution has the
+// convolution's points as its radix.
 template <class R>
 struct Stage {
   int radix;
   int64_t rest, stride;
-  // exp(-2 pi i jq / (radix rest)) at [j (radix - 1) + q - 1], j < rest, 0 < q < radix; null if
-  // rest = 1.
+  // exp(-2 pi i jq / (radix rest)) at [i (radix - 1) + q - 1], 0 < q < radix, for the point j that
+  // is at place i < rest of the sub-line; null if rest = 1.
   const Complex<R>* twiddles;
+  const Convolution<R>* convolution;  // null: a butterfly
 };
 
 template <class R>
 struct LinePlan {
-  int64_t length;
+  int64_t length, extent;  // extent: the elements of a line in memory
   int stages;
   const Stage<R>* stage;
   const int32_t* entry;     // input n is at entry[n]
   const int32_t* position;  // output k is at position[k], k = 0..length; output `length` is 0
 };
 
-// The sub-lines of the first stage are padded by one element: at power-of-two distances all its
-// butterflies would hit one cache set. The padding is never read.
-constexpr int64_t line_extent(int64_t length) { return length + kMaxRadix; }
+// The DFT of p numbers as y_k = sum_n a_n c_{n+k}, a cyclic convolution. The inner plan transforms
+// a; after the product with c's spectrum its transpose yields y in the places of a.
+//   Rader: a_q = x[g^q], c_i = w^(g^i) for a primitive root g: X[g^k] = x_0 + y_k. Place 0 holds
+//     x_0 and X_0, and place 1 + i holds place i of the inner line.
+//   Bluestein: a_n = x_n / w^(n^2/2), c_i = w^(i^2/2): X_k = y_k / w^(k^2/2).
+template <class R>
+struct Convolution {
+  std::shared_ptr<const LinePlan<R>> inner;
+  // By place of the inner line: sum_i c_i exp(2 pi i ik / M) / M for output k, M the inner length.
+  std::vector<Complex<R>> spectrum;
+  std::vector<Complex<R>> chirp;  // w^(-n^2/2), n < p; empty: Rader
+  int64_t points;                 // p
+};
 
-// The plan for a length that factorise() splits. Thread-safe; plans are kept for later calls.
+// The plan for a length that has_line(). Thread-safe; plans are kept for later calls.
 template <class R>
 std::shared_ptr<const LinePlan<R>> line_plan(int64_t length);
 

@@ -1,6 +1,6 @@
 // The plan of a call on the CPU: its path and the layout of its workspace.
 #include "cpu/kernels.h"
-#include "cpu/radices.h"
+#include "cpu/line_shape.h"
 #include "cpu/spectrum.h"
 #include "cpu/workspace.h"
 
@@ -10,7 +10,7 @@ namespace {
 Reason reason_of(const MixArgs& args) {
   if (!has_valid_sizes(args)) return Reason::kSizes;
   if (args.transform != Transform::kFourier) return Reason::kTransform;
-  const bool seq = has_factors(args.seq), hidden = has_factors(args.hidden);
+  const bool seq = has_line(args.seq), hidden = has_line(args.hidden);
   if (seq) return hidden ? Reason::kNone : Reason::kHidden;
   return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
 }

@@ -249,7 +249,7 @@ template <class T>
 py::array_t<std::complex<T>> line_fft(py::array_t<std::complex<T>, py::array::c_style> z) {
   const int64_t width = sizeof(T) == 8 ? lane_tests().width64 : lane_tests().width32;
   const int64_t length = z.shape(1);
-  if (z.shape(0) != width || !has_factors(length)) throw py::value_error("unsupported lines");
+  if (z.shape(0) != width || !has_line(length)) throw py::value_error("unsupported lines");
   const auto plan = line_plan<T>(length);
   Guarded scratch(size_t(line_extent(length) * width) * sizeof(std::complex<T>));
   py::array_t<std::complex<T>> out({width, length});

@@ -29,7 +29,7 @@ template <int W, bool First, class T>
 void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
                    int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
   constexpr int64_t kBytes = 2 * W * sizeof(T);
-  const int64_t seq = plan.length, stride = in.row_stride, extent = line_extent(seq);
+  const int64_t seq = plan.length, stride = in.row_stride, extent = plan.extent;
   for (int64_t n = 0; n < seq; ++n) {
     const int64_t minus_n = mirror(n, seq), ahead = n + kRowsAhead < seq ? kRowsAhead * stride : 0;
     const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
@@ -74,7 +74,7 @@ void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64
                  in.weight[minus_n];
     };
     auto* point = lines + plan.entry[n];
-    for (int64_t i = 0; i < count; ++i, point += line_extent(plan.length))
+    for (int64_t i = 0; i < count; ++i, point += plan.extent)
       *point = {fold(m0 + i * 2 * W), fold(m0 + i * 2 * W + W)};
   }
 }
@@ -85,7 +85,7 @@ void fold_tiles(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t
   if (m0 + count * 2 * W > hidden) return fold_wrapped<W>(in, plan, hidden, m0, count, lines);
   if (m0 == 0) {
     fold_straight<W, true>(in, plan, hidden, 0, 1, lines);
-    m0 += 2 * W, --count, lines += line_extent(plan.length);
+    m0 += 2 * W, --count, lines += plan.extent;
   }
   if (count > 0) fold_straight<W, false>(in, plan, hidden, m0, count, lines);
 }

@@ -36,8 +36,8 @@ struct Scratch {
     if (has_lines) {
       fold_weights = take(seq);
       const int64_t tiles = (half_length(hidden) + 2 * W - 1) / (2 * W);
-      const int64_t group = min_of(group_size<Lanes<R, W>>(seq), tiles);
-      const int64_t seq_places = group * line_extent(seq), row_places = line_extent(hidden);
+      const int64_t seq_extent = line_extent(seq), row_places = line_extent(hidden);
+      const int64_t seq_places = min_of(group_size<Lanes<R, W>>(seq_extent), tiles) * seq_extent;
       lines = reinterpret_cast<Complex<Lanes<R, W>>*>(
           take((seq_places > row_places ? seq_places : row_places) * 2 * W));
     }

@@ -35,18 +35,113 @@ void last_pass(Complex<V>* line, int64_t count, int64_t stride) {
   }
 }
 
+// The transpose of twiddled_pass.
+template <int Radix, class V>
+void transposed_pass(Complex<V>* line, const Stage<Scalar<V>>& stage) {
+  const Complex<Scalar<V>>* w = stage.twiddles;
+  for (int64_t j = 0; j < stage.rest; ++j, ++line, w += Radix - 1) {
+    Complex<V> z[Radix];
+    z[0] = line[0];
+    static_for<Radix - 1>(
+        [&](auto q) FNET_INLINE_LAMBDA { z[q + 1] = line[(q + 1) * stage.stride] * w[q]; });
+    Dft<Radix>::run(z);
+    static_for<Radix>([&](auto q) FNET_INLINE_LAMBDA { line[q * stage.stride] = z[q]; });
+  }
+}
+
+// z <- z * spectrum, point by point, in a convolution. Point 0 of the first line is output 0 of its
+// DFT, the sum of all inputs: Rader's x_0, if not null, is added there, so that it reaches every
+// y_k, and the sum is added to it.
+template <class V>
+FNET_FN void multiply_first(Complex<V>& z, Complex<Scalar<V>> spectrum, Complex<V>* x_0) {
+  const Complex<V> sum = z;
+  z = z * spectrum;
+  if (x_0) {
+    z = z + *x_0;
+    *x_0 = *x_0 + sum;
+  }
+}
+
+// The last stage of a convolution's transform, the product, and the same stage of the transpose.
+template <int Radix, class V>
+void product_pass(Complex<V>* line, const Complex<Scalar<V>>* spectrum, int64_t count,
+                  int64_t stride, Complex<V>* x_0) {
+  for (int64_t i = 0; i < count; ++i, line += stride, spectrum += stride, x_0 = nullptr) {
+    Complex<V> z[Radix];
+    static_for<Radix>([&](auto q) FNET_INLINE_LAMBDA { z[q] = line[q]; });
+    Dft<Radix>::run(z);
+    multiply_first(z[0], spectrum[0], x_0);
+    static_for<Radix - 1>([&](auto q)
+                              FNET_INLINE_LAMBDA { z[q + 1] = z[q + 1] * spectrum[q + 1]; });
+    Dft<Radix>::run(z);
+    static_for<Radix>([&](auto q) FNET_INLINE_LAMBDA { line[q] = z[q]; });
+  }
+}
+
+template <class V>
+void convolution_pass(const Convolution<Scalar<V>>& convolution, Complex<V>* line, int64_t count,
+                      int64_t stride, Complex<V>* buffer);
+
+// Convolves `count` lines of one transform, `stride` apart, from stage `first` on: the rest of the
+// transform, the product with its spectrum, and the transpose.
+template <class V>
+void convolve(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line,
+              const Complex<Scalar<V>>* spectrum, int64_t count, int64_t stride, Complex<V>* x_0) {
+  const Stage<Scalar<V>>& stage = plan.stage[first];
+  if (stage.convolution) {
+    convolution_pass<V>(*stage.convolution, line, count, stride, nullptr);
+    for (int64_t i = 0; i < count; ++i, x_0 = nullptr) {
+      multiply_first(line[i * stride], spectrum[i * stride], x_0);
+      for (int64_t q = i * stride + 1; q < i * stride + stage.radix; ++q)
+        line[q] = line[q] * spectrum[q];
+    }
+    return convolution_pass<V>(*stage.convolution, line, count, stride, nullptr);
+  }
+  Radices::visit(stage.radix, [&](auto radix) FNET_INLINE_LAMBDA {
+    constexpr int kRadix = decltype(radix)::value;
+    if (first + 1 == plan.stages) return product_pass<kRadix>(line, spectrum, count, stride, x_0);
+    for (int64_t i = 0; i < count; ++i, line += stride, spectrum += stride, x_0 = nullptr) {
+      twiddled_pass<kRadix>(line, stage);
+      convolve(plan, first + 1, line, spectrum, kRadix, stage.stride, x_0);
+      transposed_pass<kRadix>(line, stage);
+    }
+  });
+}
+
+// Replaces `count` lines of points, `stride` apart, by their DFTs, each in the places of its
+// points.
+template <class V>
+void convolution_pass(const Convolution<Scalar<V>>& convolution, Complex<V>* line, int64_t count,
+                      int64_t stride, Complex<V>* buffer) {
+  using R = Scalar<V>;
+  const LinePlan<R>& inner = *convolution.inner;
+  const Complex<R>* spectrum = convolution.spectrum.data();
+  for (int64_t i = 0; i < count; ++i, line += stride) {
+    if (convolution.chirp.empty()) {
+      convolve(inner, 0, line + 1, spectrum, 1, 0, line);
+      continue;
+    }
+    const Complex<R>* chirp = convolution.chirp.data();
+    for (int64_t n = 0; n < convolution.points; ++n) buffer[inner.entry[n]] = line[n] * chirp[n];
+    for (int64_t n = convolution.points; n < inner.length; ++n) buffer[inner.entry[n]] = Complex<V>{};
+    convolve<V>(inner, 0, buffer, spectrum, 1, 0, nullptr);
+    for (int64_t k = 0; k < convolution.points; ++k) line[k] = buffer[inner.entry[k]] * chirp[k];
+  }
+}
+
 // Runs all stages from `first` on for `count` lines that are `stride` apart. A length of 1 has the
 // radix 1, which visit() skips.
 template <class V>
 void run_stages(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line, int64_t count,
-                int64_t stride) {
+                int64_t stride, Complex<V>* buffer) {
   const Stage<Scalar<V>>& stage = plan.stage[first];
+  if (stage.convolution) return convolution_pass(*stage.convolution, line, count, stride, buffer);
   Radices::visit(stage.radix, [&](auto radix) FNET_INLINE_LAMBDA {
     constexpr int kRadix = decltype(radix)::value;
     if (first + 1 == plan.stages) return last_pass<kRadix>(line, count, stride);
     for (int64_t i = 0; i < count; ++i) {
       twiddled_pass<kRadix>(line + i * stride, stage);
-      run_stages(plan, first + 1, line + i * stride, kRadix, stage.stride);
+      run_stages(plan, first + 1, line + i * stride, kRadix, stage.stride, buffer);
     }
   });
 }
@@ -54,7 +149,7 @@ void run_stages(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line, in
 // Replaces a line by its DFT. Input n is at plan.entry[n], output k at plan.position[k].
 template <class V>
 void line_fft(const LinePlan<Scalar<V>>& plan, Complex<V>* line) {
-  run_stages(plan, 0, line, 1, 0);
+  run_stages(plan, 0, line, 1, 0, line + padded_line(plan.length));
 }
 
 }  // namespace fnet::FNET_ISA

@@ -48,7 +48,7 @@ void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R
 }
 
 // Computes the rows of r for bands `band` and, if it exists, `band + 1` of G. `line` is scratch of
-// line_extent(length) elements.
+// plan.extent elements.
 template <int W, class R, class Meanwhile>
 void transform_rows(const LinePlan<R>& plan, const SpectrumLayout& layout, const R* G, int64_t band,
                     Complex<Lanes<R, W>>* line, const MixedRows<R>& rows,

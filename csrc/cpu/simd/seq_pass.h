@@ -18,8 +18,8 @@ namespace fnet::FNET_ISA {
 constexpr int64_t kRunColumns = 32;
 
 template <class V>
-FNET_FN int64_t group_size(int64_t seq) {
-  const int64_t fitting = l2_bytes() / 4 / (line_extent(seq) * int64_t(sizeof(Complex<V>)));
+FNET_FN int64_t group_size(int64_t extent) {
+  const int64_t fitting = l2_bytes() / 4 / (extent * int64_t(sizeof(Complex<V>)));
   return fitting < 1 ? 1 : min_of(fitting, kRunColumns / (2 * V::kWidth));
 }
 
@@ -72,12 +72,12 @@ void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int6
 template <int W, class T>
 void seq_pass(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
               int64_t begin, int64_t end, Complex<Lanes<Compute<T>, W>>* lines, Compute<T>* G) {
-  const int64_t group = group_size<Lanes<Compute<T>, W>>(plan.length);
+  const int64_t group = group_size<Lanes<Compute<T>, W>>(plan.extent);
   for (int64_t tile = begin; tile < end; tile += group) {
     const int64_t count = min_of(group, end - tile);
     fold_tiles<W>(in, plan, hidden, tile * 2 * W, count, lines);
     for (int64_t i = 0; i < count; ++i) {
-      Complex<Lanes<Compute<T>, W>>* line = lines + i * line_extent(plan.length);
+      Complex<Lanes<Compute<T>, W>>* line = lines + i * plan.extent;
       line_fft(plan, line);
       unpack_tile<W>(plan, line, hidden, (tile + i) * 2 * W, G);
     }
