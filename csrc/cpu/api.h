@@ -3,6 +3,7 @@
 // The first use of a length allocates its tables, which are kept. No other call allocates memory.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "core/args.h"
@@ -51,8 +52,10 @@ void set_stream_bytes(int64_t bytes);
 // Drops the tables of all lengths, safe from any thread; plans in use stay alive.
 void clear_line_plans();
 
-// The radices of a length, in the order of the stages; empty for lengths without kernels.
+// The stages of a length, in order; none for lengths without kernels. Their product is the length.
 std::vector<int> cpu_radices(int64_t length);
+// The same as text, with the stages inside convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
+std::string cpu_stages(int64_t length);
 
 // How a call runs, decided once from shape, dtype, slots and instruction set. The workspace may
 // have any alignment; offsets count from its first multiple of 64 bytes.

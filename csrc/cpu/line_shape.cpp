@@ -8,7 +8,7 @@ namespace {
 
 // Picoseconds per point of what a convolution does beside its stages: Rader's product, and
 // Bluestein's product, chirps and zeros.
-constexpr int64_t kProductCost = 400, kChirpCost = 1500;
+constexpr int64_t kProductCost = 400, kChirpCost = 6000;
 
 // The factor of n that the radices do not divide.
 int64_t without_radices(int64_t n) {

@@ -5,6 +5,7 @@
 #include "cpu/api.h"
 #include "torch/general_path.h"
 #include "torch/ops.h"
+#include "torch/path_switch.h"
 #include "torch/plan_text.h"
 #include "torch/workspace.h"
 
@@ -34,6 +35,12 @@ Parallel mix_parallel(const MixArgs& args) {
   return torch_parallel(args.batch * args.seq * args.hidden);
 }
 
+PathSwitch path_switch;
+
+CpuPlan plan_of(const MixArgs& args, const Parallel& parallel) {
+  return path_switch.apply(plan_cpu(args, parallel.slots()));
+}
+
 // The general path's kernels.
 struct CpuHalves {
   const CpuPlan& plan;
@@ -55,7 +62,7 @@ struct Cpu {
 
   static void mix(const MixArgs& args, const Tensor& like) {
     const Parallel parallel = mix_parallel(args);
-    mix_part(args, plan_cpu(args, parallel.slots()), 0, args.batch, parallel, like);
+    mix_part(args, plan_of(args, parallel), 0, args.batch, parallel, like);
   }
 
   static void mix_part(const MixArgs& args, const CpuPlan& plan, int64_t begin, int64_t end,
@@ -73,7 +80,7 @@ struct Cpu {
   static void backward(const NormGradArgs& norm, MixArgs args, const void* rstd,
                        const Tensor& like) {
     const Parallel parallel = mix_parallel(args);
-    const CpuPlan plan = plan_cpu(args, parallel.slots());
+    const CpuPlan plan = plan_of(args, parallel);
     const CpuNormGradPlan norm_plan = plan_norm_grad_cpu(norm, *plan.kernels);
     const Tensor workspace = new_bytes(like, norm_plan.workspace_bytes);
     const int64_t slice =
@@ -111,15 +118,17 @@ int64_t bytes_of(const MixArgs& args, const CpuPlan& plan, const Parallel& paral
 int64_t workspace_bytes(int64_t batch, int64_t seq, int64_t hidden, ScalarType type) {
   const MixArgs args = shape_of("workspace_bytes", batch, seq, hidden, type);
   const Parallel parallel = mix_parallel(args);
-  return bytes_of(args, plan_cpu(args, parallel.slots()), parallel);
+  return bytes_of(args, plan_of(args, parallel), parallel);
 }
 
 std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type) {
   const MixArgs args = shape_of("cpu_plan", batch, seq, hidden, type);
   const Parallel parallel = mix_parallel(args);
-  const CpuPlan plan = plan_cpu(args, parallel.slots());
+  const CpuPlan plan = plan_of(args, parallel);
   PlanText text(plan.path, plan.reason);
   text.add("seq_radices", cpu_radices(seq)).add("hidden_radices", cpu_radices(hidden));
+  text.add("seq_stages", cpu_stages(seq).c_str());
+  text.add("hidden_stages", cpu_stages(hidden).c_str());
   text.add("isa", cpu_isa()).add("slots", plan.slots).add("sequences", plan.sequences());
   return text.add("workspace_bytes", bytes_of(args, plan, parallel)).str();
 }
@@ -130,6 +139,8 @@ void set_isa(std::string name) {
   require(set_cpu_isa(name.c_str()), "set_cpu_isa: expected auto or one of ", cpu_isas(), ", got ",
           name);
 }
+
+void set_path(std::string path) { path_switch.set("set_cpu_path", path); }
 
 void clear_caches() {
   clear_line_plans();
@@ -155,6 +166,7 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   m.impl("cpu_isa", TORCH_BOX(&Guarded<&isa>::call));
   m.impl("cpu_isas", TORCH_BOX(&Guarded<&isas>::call));
   m.impl("set_cpu_isa", TORCH_BOX(&Guarded<&set_isa>::call));
+  m.impl("set_cpu_path", TORCH_BOX(&Guarded<&set_path>::call));
   m.impl("clear_caches", TORCH_BOX(&Guarded<&clear_caches>::call));
   m.impl("stream_bytes", TORCH_BOX(&Guarded<&fnet::stream_bytes>::call));
   m.impl("set_stream_bytes", TORCH_BOX(&Guarded<&fnet::set_stream_bytes>::call));

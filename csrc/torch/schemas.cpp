@@ -31,6 +31,7 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def("cpu_isas() -> str");
   // Affects later calls of all threads.
   m.def("set_cpu_isa(str isa) -> ()");
+  m.def("set_cpu_path(str path) -> ()");
   // Outputs of at least this many bytes use non-temporal stores; setting 0 restores the default.
   m.def("stream_bytes() -> int");
   m.def("set_stream_bytes(int bytes) -> ()");

@@ -2,12 +2,12 @@
 // torch's allocator, so a CUDA graph can capture them.
 #include <torch/csrc/stable/accelerator.h>
 
-#include <atomic>
 #include <string>
 
 #include "cuda/api.h"
 #include "torch/general_path.h"
 #include "torch/ops.h"
+#include "torch/path_switch.h"
 #include "torch/plan_text.h"
 
 namespace fnet::binding {
@@ -26,23 +26,9 @@ void check(Status status, const CudaQueue& queue, const MixArgs& args) {
        "] was not launched: ", error_text(queue.error));
 }
 
-// Whether all shapes take the general path, for tests and comparisons.
-std::atomic<bool> general_path_only = false;
+PathSwitch path_switch;
 
-template <class Plan>
-Plan as_forced(Plan plan) {
-  if (plan.path == Path::kKernels && general_path_only.load(std::memory_order_relaxed)) {
-    plan.path = Path::kGeneral;
-    plan.reason = Reason::kForced;
-  }
-  return plan;
-}
-
-void set_cuda_path(std::string path) {
-  require(path == "auto" || path == "general", "set_cuda_path: expected auto or general, got ",
-          path);
-  general_path_only.store(path == "general", std::memory_order_relaxed);
-}
+void set_cuda_path(std::string path) { path_switch.set("set_cuda_path", path); }
 
 CudaQueue current_queue(const Tensor& like) {
   CudaQueue queue;
@@ -74,7 +60,7 @@ struct Cuda {
 
   static void mix(const MixArgs& args, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
-    const CudaPlan plan = as_forced(plan_cuda(args, current_device()));
+    const CudaPlan plan = path_switch.apply(plan_cuda(args, current_device()));
     if (plan.path == Path::kGeneral) return mix_by_torch_fft(args, like, CudaHalves{queue});
     const Tensor workspace = new_bytes(like, plan.workspace_bytes);
     check(mix_cuda(args, plan, workspace.mutable_data_ptr(), queue), queue, args);
@@ -84,7 +70,7 @@ struct Cuda {
     const CudaQueue queue = current_queue(like);
     norm.rstd = rstd;
     CudaGradPlan plan;
-    if (!is_empty(args)) plan = as_forced(plan_cuda_grad(norm, args, current_device()));
+    if (!is_empty(args)) plan = path_switch.apply(plan_cuda_grad(norm, args, current_device()));
     if (plan.path == Path::kKernels) {
       const Tensor workspace = new_bytes(like, plan.workspace_bytes);
       check(norm_mix_grad_cuda(norm, args, plan, workspace.mutable_data_ptr(), queue), queue, args);
@@ -106,7 +92,7 @@ std::string cuda_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType typ
   args.dtype = dtype_of("cuda_plan", type);
   CudaPlan plan;
   if (!is_empty(args))
-    plan = as_forced(plan_cuda(args, {int(processors), int(shared_bytes), l2_bytes}));
+    plan = path_switch.apply(plan_cuda(args, {int(processors), int(shared_bytes), l2_bytes}));
   int64_t bytes = int64_t(plan.workspace_bytes);
   if (plan.path == Path::kGeneral)
     bytes = is_empty(args) ? 0 : general_path_bytes(args, CudaHalves{CudaQueue{}});

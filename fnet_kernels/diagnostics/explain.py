@@ -31,6 +31,10 @@ class Explanation:
     #: Factors of seq and hidden, in the order in which the kernels apply them; () on other paths.
     seq_radices: tuple[int, ...]
     hidden_radices: tuple[int, ...]
+    #: The same as text. It names the algorithm of a factor that is no radix, and the factors of the
+    #: length that this algorithm transforms: "2 * 197 (Rader: 4 * 7 * 7)"; "" on other paths.
+    seq_stages: str
+    hidden_stages: str
     #: On a CPU the instruction set ("avx512", "avx2", "neon_bf16", "neon" or "portable") and the
     #: number of threads; on a GPU its name and how the kernels divide the work.
     runs_on: str
@@ -43,8 +47,8 @@ class Explanation:
             f"fourier_mix of {list(self.shape)} {str(self.dtype).removeprefix('torch.')}"
             f" on {self.device}",
             f"  path       {self.path}: {self.why}",
-            f"  seq        {_factors(seq, self.seq_radices)}",
-            f"  hidden     {_factors(hidden, self.hidden_radices)}",
+            f"  seq        {_factors(seq, self.seq_stages)}",
+            f"  hidden     {_factors(hidden, self.hidden_stages)}",
             f"  runs on    {self.runs_on}",
             f"  workspace  {self.workspace_bytes / 2**20:.1f} MiB",
         ]
@@ -84,8 +88,8 @@ def explain(
     >>> from fnet_kernels import explain
     >>> explain((8, 512, 768)).path
     'kernels'
-    >>> explain((8, 1009, 768)).why
-    'torch.fft, because seq 1009 has a prime factor without a kernel'
+    >>> explain((8, 197, 768)).seq_stages
+    '197 (Rader: 4 * 7 * 7)'
     """
     if isinstance(x, Tensor):
         if dtype is not None or device is not None:
@@ -120,6 +124,8 @@ def explain(
         why=why,
         seq_radices=plan.seq_radices if path == "kernels" else (),
         hidden_radices=plan.hidden_radices if path == "kernels" else (),
+        seq_stages=plan.seq_stages if path == "kernels" else "",
+        hidden_stages=plan.hidden_stages if path == "kernels" else "",
         runs_on=plan.runs_on,
         workspace_bytes=plan.workspace_bytes,
     )
@@ -132,6 +138,8 @@ class _Plan:
     obstacle: str
     seq_radices: tuple[int, ...]
     hidden_radices: tuple[int, ...]
+    seq_stages: str
+    hidden_stages: str
     runs_on: str
     workspace_bytes: int
 
@@ -140,13 +148,18 @@ def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: tor
     plan = json.loads(operators.cpu_plan(batch, seq, hidden, dtype))
     lengths = {"seq": seq, "hidden": hidden}
     without = " and ".join(
-        f"{name} {lengths[name]}" for name in plan["reason"].split(" and ") if name
+        f"{name} {lengths[name]}" for name in plan["reason"].split(" and ") if name in lengths
     )
+    obstacle = "set_cpu_path forces it" if plan["reason"] == "forced" else ""
+    if without:
+        obstacle = f"{without} has a prime factor too large for the kernels"
     threads = torch.get_num_threads()
     return _Plan(
-        f"{without} has a prime factor without a kernel" if without else "",
+        obstacle,
         tuple(plan["seq_radices"]),
         tuple(plan["hidden_radices"]),
+        plan["seq_stages"],
+        plan["hidden_stages"],
         f"{plan['isa']}, {threads} thread{'s' * (threads != 1)}",
         plan["workspace_bytes"],
     )
@@ -173,7 +186,7 @@ def _cuda_plan(
             "shared memory": f"a block of the kernels needs {_kilobytes(needed)} of shared memory"
             f" and this device has {_kilobytes(facts[1])}",
         }.get(plan["reason"], f"there are no CUDA kernels for seq {seq} or for hidden {hidden}")
-        return _Plan(obstacle, (), (), f"{name}, cuFFT", plan["workspace_bytes"])
+        return _Plan(obstacle, (), (), "", "", f"{name}, cuFFT", plan["workspace_bytes"])
     slices = plan["slices"]
     runs_on = (
         f"{name}; batch in {slices} slice{'s' * (slices != 1)}; seq_fft: {plan['seq_fft_threads']}"
@@ -182,7 +195,8 @@ def _cuda_plan(
         f" per line of 2 rows and their mirrors, {plan['row_fft_points']} points per thread"
     )
     radices = tuple(plan["seq_radices"]), tuple(plan["hidden_radices"])
-    return _Plan("", *radices, runs_on, plan["workspace_bytes"])
+    stages = (" * ".join(map(str, found)) for found in radices)
+    return _Plan("", *radices, *stages, runs_on, plan["workspace_bytes"])
 
 
 #: Multiprocessors, shared memory per block and L2 size in bytes of an H100, assumed without a GPU.
@@ -193,5 +207,7 @@ def _kilobytes(count: int) -> str:
     return f"{-(-count // 1024)} KB"
 
 
-def _factors(length: int, radices: tuple[int, ...]) -> str:
-    return f"{length} = {' * '.join(map(str, radices))}" if radices else str(length)
+def _factors(length: int, stages: str) -> str:
+    if not stages or stages.split()[0] == str(length):
+        return stages or str(length)
+    return f"{length} = {stages}"

@@ -1,0 +1,33 @@
+// The switch behind set_cpu_path and set_cuda_path, for tests and comparisons.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "core/args.h"
+#include "torch/errors.h"
+
+namespace fnet::binding {
+
+class PathSwitch {
+ public:
+  void set(const char* op, const std::string& path) {
+    require(path == "auto" || path == "general", op, ": expected auto or general, got ", path);
+    general_only_.store(path == "general", std::memory_order_relaxed);
+  }
+
+  // The plan, or the general path if this switch forces it.
+  template <class Plan>
+  Plan apply(Plan plan) const {
+    if (plan.path == Path::kKernels && general_only_.load(std::memory_order_relaxed)) {
+      plan.path = Path::kGeneral;
+      plan.reason = Reason::kForced;
+    }
+    return plan;
+  }
+
+ private:
+  std::atomic<bool> general_only_ = false;
+};
+
+}  // namespace fnet::binding

@@ -1,0 +1,62 @@
+"""Accuracy at every length up to 1100 on each axis, and at primes that models use."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fnet_kernels import explain, fourier_mix, reference
+from python_tests.helpers import exact
+from python_tests.helpers.comparison import error_ratio
+
+#: Class tokens (197, 257, 577), Rader with a smooth predecessor (1009) and with one that needs
+#: Rader again (1031, 2063), Bluestein (719, 1019, 2039), and the largest primes of sequences.
+PRIMES = [1009, 1031, 1019, 2039, 2063, 3067, 4093, 4099, 8191]
+
+DTYPES = [
+    torch.float32,
+    pytest.param(
+        torch.float64,
+        marks=pytest.mark.skipif(not exact.EXTENDED, reason="no extended precision here"),
+    ),
+]
+
+
+def shape_of(length: int, axis: str, other: int) -> tuple[int, int, int]:
+    """Enough sequences for typical errors."""
+    batch = 2 + 512 // length
+    return (batch, length, other) if axis == "seq" else (batch, other, length)
+
+
+def ratio(shape: tuple[int, int, int], dtype: torch.dtype) -> float:
+    x = torch.randn(shape, dtype=torch.float64).to(dtype)
+    expected = exact.mix(exact.widened(x))
+    baseline = reference.fourier_mix(x)
+    return error_ratio(expected, baseline, dtype)(fourier_mix(x))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("axis", ["seq", "hidden"])
+@pytest.mark.parametrize("first", range(1, 1101, 100))
+def test_every_length(first: int, axis: str) -> None:
+    for length in range(first, first + 100):
+        found = ratio(shape_of(length, axis, 6), torch.float32)
+        assert found <= 1, f"{axis} {length}: {found:.2f} times the allowed error"
+
+
+@pytest.mark.parametrize("axis", ["seq", "hidden"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("length", PRIMES)
+def test_primes(length: int, dtype: torch.dtype, axis: str) -> None:
+    shape = shape_of(length, axis, 16)
+    assert explain(shape, dtype=dtype).path == "kernels"
+    found = ratio(shape, dtype)
+    assert found <= 1, f"{found:.2f} times the allowed error"
+
+
+def test_a_length_has_no_kernels_only_beyond_the_bound() -> None:
+    assert all(explain((1, length, 2)).path == "kernels" for length in range(1, 3000))
+    assert explain((1, 65521, 2)).path == "kernels"
+    beyond = explain((1, 65537, 2))
+    assert beyond.path == "general"
+    assert "seq 65537 has a prime factor too large for the kernels" in beyond.why
