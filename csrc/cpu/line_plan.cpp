@@ -1,5 +1,6 @@
 #include "cpu/line_plan.h"
 
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 
@@ -15,99 +16,97 @@ template <class R>
 struct OwnedPlan : LinePlan<R> {
   std::vector<Stage<R>> stages_storage;
   std::vector<std::vector<Complex<R>>> twiddle_storage;
+  std::vector<std::unique_ptr<Convolution<R>>> convolution_storage;
   std::vector<int32_t> entry_storage, position_storage;
-  Convolution<R> convolution;
 };
 
 template <class R>
 std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& shape, bool padded);
 
-// The places of the points of a convolution, which it fills in. Only the stage that begins a line
-// has room for padding.
 template <class R>
-std::vector<int32_t> make_convolution(const ConvolutionShape& shape, bool padded,
-                                      Convolution<R>& to) {
-  const int64_t p = shape.points, M = shape.length;
-  to.points = p;
-  std::vector<int32_t> place(p);
+std::unique_ptr<Convolution<R>> make_convolution(const StageShape& shape, bool padded) {
+  auto made = std::make_unique<Convolution<R>>();
+  const int64_t p = shape.points, M = shape.convolution;
+  made->place.resize(p);
   std::vector<LongComplex> c(M);
-  if (shape.is_rader()) {
-    to.inner = make_plan<R>(M, rader_inner_shape(M), padded);
-    const std::vector<int64_t> power = primitive_powers(p);
-    for (int64_t q = 0; q < M; ++q) {
-      c[q] = unit_root<long double>(power[q], p);
-      place[power[q]] = 1 + to.inner->entry[q];
-    }
-  } else {
-    to.inner = make_plan<R>(M, line_shape(M), true);
+  if (shape.is_bluestein()) {
+    made->inner = make_plan<R>(M, line_shape(M), true);
     for (int64_t i = 0; i < 2 * p - 1; ++i) c[i] = unit_root<long double>(i * i % (2 * p), 2 * p);
     for (int64_t n = 0; n < p; ++n) {
-      place[n] = int32_t(n);
-      to.chirp.push_back({R(c[n].re), R(-c[n].im)});
+      made->place[n] = int32_t(n);
+      made->chirp.push_back({R(c[n].re), R(-c[n].im)});
+    }
+  } else {
+    made->inner = make_plan<R>(M, rader_shape(M), padded);
+    const std::vector<int64_t> power = primitive_powers(p);
+    for (int64_t q = 0; q < M; ++q) {
+      made->place[power[q]] = 1 + made->inner->entry[q];
+      c[q] = unit_root<long double>(power[q], p);
     }
   }
   const std::vector<LongComplex> spectrum = long_dft(c);
-  to.spectrum.resize(to.inner->extent);
+  made->spectrum.resize(made->inner->extent);
   for (int64_t k = 0; k < M; ++k) {
     const LongComplex value = spectrum[mirror(k, M)];
-    to.spectrum[to.inner->position[k]] = {R(value.re / M), R(value.im / M)};
+    made->spectrum[made->inner->position[k]] = {R(value.re / M), R(value.im / M)};
   }
-  return place;
+  return made;
 }
 
 template <class R>
 std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& shape, bool padded) {
   auto plan = std::make_shared<OwnedPlan<R>>();
-  const Factors& factors = shape.factors;
-  const bool convolves = shape.convolution.points > 0;
-  std::vector<int32_t> place{0};  // of the points of the convolution
-  if (convolves)
-    place = make_convolution(shape.convolution, padded && factors.count == 0, plan->convolution);
-  const int64_t p = int64_t(place.size());
+  const int last = shape.count - 1;
+  // Only a convolution that is the whole line or has a buffer can be padded.
+  for (int s = 0; s <= last; ++s)
+    plan->convolution_storage.push_back(
+        shape.stage[s].convolution
+            ? make_convolution<R>(shape.stage[s], s < last || (last == 0 && padded))
+            : nullptr);
 
-  std::vector<int64_t> point(p);  // the inverse, of a convolution after other stages
-  if (factors.count > 0)
-    for (int64_t n = 0; n < p; ++n) point[place[n]] = n;
+  // The places of the p points that the last stage transforms, and their inverse.
+  const int64_t p = shape.stage[last].points;
+  std::vector<int32_t> place(p), point(padded_line(p));
+  for (int64_t n = 0; n < p; ++n) {
+    const auto& convolution = plan->convolution_storage[last];
+    place[n] = convolution ? convolution->place[n] : int32_t(n);
+    point[place[n]] = int32_t(n);
+  }
 
   int64_t points = length;
-  for (int s = 0; s < factors.count; ++s) {
-    const int radix = factors.radix[s];
-    const int64_t rest = points / radix;
+  for (int s = 0; s <= last; ++s) {
+    const int64_t radix = shape.stage[s].points, rest = points / radix;
     auto& twiddles = plan->twiddle_storage.emplace_back();
-    if (rest > 1)
-      for (int64_t i = 0; i < rest; ++i)
-        for (int q = 1; q < radix; ++q)
-          twiddles.push_back(unit_root<R>((i / p * p + point[i % p]) * q, points));
-    const int64_t stride = padded && s == 0 && rest > 1 ? rest + 1 : rest;
-    plan->stages_storage.push_back({radix, rest, stride, twiddles.data(), nullptr});
+    for (int64_t i = 0; i < rest && s < last; ++i)
+      for (int64_t q = 1; q < radix; ++q)
+        twiddles.push_back(unit_root<R>((i / p * p + point[i % p]) * q, points));
+    const Convolution<R>* convolution = plan->convolution_storage[s].get();
+    const int64_t stride = padded && s == 0 && rest > 1 && !convolution ? rest + 1 : rest;
+    plan->stages_storage.push_back({int(radix), rest, stride, twiddles.data(), convolution});
     points = rest;
   }
-  if (convolves) plan->stages_storage.push_back({int(p), 1, 1, nullptr, &plan->convolution});
 
+  // Input n = q rest + j is input j of the q-th sub-line of the first stage, and output
+  // k = q + radix k' is output k' of the q-th sub-line.
+  plan->entry_storage.resize(length);
+  plan->position_storage.resize(length);
   const Stage<R>& outer = plan->stages_storage[0];
   for (int64_t n = 0; n < length; ++n) {
-    const int64_t rest = outer.convolution ? length : outer.rest, j = n % rest;
-    plan->entry_storage.push_back(int32_t(n / rest * outer.stride + j / p * p + place[j % p]));
-  }
-
-  // Output k = q + radix k' is output k' of the q-th sub-line, which starts at q stride.
-  plan->position_storage.resize(length);
-  for (int64_t k = 0; k < length; ++k) {
-    int64_t digits = k, position = 0;
-    for (int s = 0; s < factors.count; ++s) {
-      const auto& stage = plan->stages_storage[s];
+    const int64_t rest = last == 0 ? length : outer.rest, j = n % rest;
+    plan->entry_storage[n] = int32_t(n / rest * outer.stride + j / p * p + place[j % p]);
+    int64_t digits = n, position = 0;
+    for (int s = 0; s < last; ++s) {
+      const Stage<R>& stage = plan->stages_storage[s];
       position += digits % stage.radix * stage.stride;
       digits /= stage.radix;
     }
-    plan->position_storage[k] = int32_t(position + place[digits]);
+    plan->position_storage[n] = int32_t(position + place[digits]);
   }
   plan->position_storage.push_back(plan->position_storage[0]);  // -0
 
   plan->length = length;
-  plan->extent = padded_line(length);
-  if (convolves && !shape.convolution.is_rader())
-    plan->extent += padded_line(shape.convolution.length);
-  plan->stages = int(plan->stages_storage.size());
+  plan->extent = padded_line(length) + shape.buffer;
+  plan->stages = shape.count;
   plan->stage = plan->stages_storage.data();
   plan->entry = plan->entry_storage.data();
   plan->position = plan->position_storage.data();

@@ -1,14 +1,16 @@
 #include "cpu/line_shape.h"
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
 namespace fnet {
 namespace {
 
-// Picoseconds per point of what a convolution does beside its stages: Rader's product, and
-// Bluestein's product, chirps and zeros.
-constexpr int64_t kProductCost = 400, kChirpCost = 6000;
+// Picoseconds per point that convolutions need beside their stages, in the unit of stage_cost():
+// for the product of spectra, for Bluestein's chirps and zeros, and to gather and scatter the
+// points of a stage that is not the last.
+constexpr int64_t kProductCost = 400, kChirpCost = 6000, kGatherCost = 1500;
 
 // The factor of n that the radices do not divide.
 int64_t without_radices(int64_t n) {
@@ -19,29 +21,45 @@ int64_t without_radices(int64_t n) {
   return n;
 }
 
-LineShape find_shape(int64_t length, bool with_bluestein);
+void keep_cheaper(LineShape& best, const LineShape& other) {
+  if (other.count > 0 && (best.count == 0 || other.cost < best.cost)) best = other;
+}
 
-// Rader needs a prime, whose predecessor may again need Rader.
-LineShape rader(int64_t points) {
+LineShape rader_stage(int64_t prime) {
+  const LineShape inner = rader_shape(prime - 1);
   LineShape shape;
-  if (!is_prime(int(points))) return shape;
-  const LineShape inner = find_shape(points - 1, false);
-  if (inner.cost == 0) return shape;
-  shape.convolution = {points, points - 1};
+  shape.add({prime, prime - 1});
   shape.cost = 2 * inner.cost + kProductCost;
+  shape.buffer = inner.buffer;
   return shape;
 }
 
-// The cheapest length from 2 points - 1 up to the next power of two.
-LineShape bluestein(int64_t points) {
-  LineShape shape;
+// Of all lengths up to the next power of two, the cheapest.
+LineShape bluestein_stage(int64_t points) {
+  LineShape best;
   for (int64_t length = 2 * points - 1; length < 4 * points; ++length) {
     if (without_radices(length) > 1) continue;
-    const int64_t stages = factorise(length).cost;
-    const int64_t cost = (2 * stages + kProductCost) * length / points + kChirpCost;
-    if (shape.cost == 0 || cost < shape.cost) {
-      shape.convolution = {points, length};
-      shape.cost = cost;
+    LineShape shape;
+    shape.add({points, length});
+    shape.cost = (2 * factorise(length).cost + kProductCost) * length / points + kChirpCost;
+    shape.buffer = padded_line(length);
+    keep_cheaper(best, shape);
+  }
+  return best;
+}
+
+// A stage for each prime factor of `rest`.
+LineShape prime_stages(int64_t rest, bool with_bluestein) {
+  LineShape shape;
+  for (int64_t prime = 2; rest > 1; ++prime) {
+    if (prime * prime > rest) prime = rest;
+    for (; rest % prime == 0; rest /= prime) {
+      LineShape stage = rader_stage(prime);
+      if (with_bluestein) keep_cheaper(stage, bluestein_stage(prime));
+      const bool is_last = rest == prime;
+      shape.add(stage.stage[0]);
+      shape.cost += stage.cost + (is_last ? 0 : kGatherCost);
+      shape.buffer = std::max(shape.buffer, stage.buffer + (is_last ? 0 : padded_line(prime)));
     }
   }
   return shape;
@@ -50,17 +68,33 @@ LineShape bluestein(int64_t points) {
 LineShape find_shape(int64_t length, bool with_bluestein) {
   const int64_t rest = without_radices(length);
   LineShape shape;
-  if (rest > 1) {
-    shape = rader(rest);
-    if (with_bluestein) {
-      const LineShape other = bluestein(rest);
-      if (shape.cost == 0 || other.cost < shape.cost) shape = other;
-    }
-    if (shape.cost == 0) return shape;
+  if (rest < length || length == 1) {
+    const Factors factors = factorise(length / rest);
+    for (int i = 0; i < factors.count; ++i) shape.add({factors.radix[i]});
+    shape.cost = factors.cost;
   }
-  if (rest < length || length == 1) shape.factors = factorise(length / rest);
-  shape.cost += shape.factors.cost;
+  if (rest == 1) return shape;
+  LineShape last = prime_stages(rest, with_bluestein);
+  if (with_bluestein) keep_cheaper(last, bluestein_stage(rest));
+  for (int i = 0; i < last.count; ++i) shape.add(last.stage[i]);
+  shape.cost += last.cost;
+  shape.buffer = last.buffer;
   return shape;
+}
+
+// Calls use(shape of the length), which is found once.
+template <class F>
+auto with_shape(int64_t length, const F& use) {
+  constexpr size_t kMaxKept = 1 << 12;
+  static std::mutex mutex;
+  static std::unordered_map<int64_t, LineShape> shapes;
+  std::lock_guard<std::mutex> lock(mutex);
+  auto found = shapes.find(length);
+  if (found == shapes.end()) {
+    if (shapes.size() >= kMaxKept) shapes.clear();
+    found = shapes.emplace(length, find_shape(length, true)).first;
+  }
+  return use(found->second);
 }
 
 }  // namespace
@@ -70,22 +104,15 @@ bool has_line(int64_t length) {
 }
 
 LineShape line_shape(int64_t length) {
-  constexpr size_t kMaxKept = 1 << 14;
-  static std::mutex mutex;
-  static std::unordered_map<int64_t, LineShape> shapes;
-  std::lock_guard<std::mutex> lock(mutex);
-  const auto found = shapes.find(length);
-  if (found != shapes.end()) return found->second;
-  if (shapes.size() >= kMaxKept) shapes.clear();
-  return shapes[length] = find_shape(length, true);
+  return with_shape(length, [](const LineShape& shape) { return shape; });
 }
 
-LineShape rader_inner_shape(int64_t length) { return find_shape(length, false); }
+LineShape rader_shape(int64_t length) { return find_shape(length, false); }
 
 int64_t line_extent(int64_t length) {
   if (has_factors(length)) return padded_line(length);
-  const ConvolutionShape convolution = line_shape(length).convolution;
-  return padded_line(length) + (convolution.is_rader() ? 0 : padded_line(convolution.length));
+  return padded_line(length) +
+         with_shape(length, [](const LineShape& shape) { return shape.buffer; });
 }
 
 }  // namespace fnet

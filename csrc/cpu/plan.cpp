@@ -25,22 +25,17 @@ bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes)
   return args.batch >= (spectrum_bytes <= kSmall ? slots : 2 * slots);
 }
 
-std::vector<int> stages_of(const LineShape& shape) {
-  const Factors& factors = shape.factors;
-  std::vector<int> stages(factors.radix, factors.radix + factors.count);
-  if (shape.convolution.points > 0) stages.push_back(int(shape.convolution.points));
-  return stages;
-}
-
 std::string stages_text(const LineShape& shape) {
   std::string text;
-  for (const int stage : stages_of(shape))
-    text += (text.empty() ? "" : " * ") + std::to_string(stage);
-  const ConvolutionShape& convolution = shape.convolution;
-  if (convolution.points == 0) return text;
-  if (convolution.is_rader())
-    return text + " (Rader: " + stages_text(rader_inner_shape(convolution.length)) + ")";
-  return text + " (Bluestein: " + stages_text(line_shape(convolution.length)) + ")";
+  for (int s = 0; s < shape.count; ++s) {
+    const StageShape& stage = shape.stage[s];
+    text += (s > 0 ? " * " : "") + std::to_string(stage.points);
+    if (stage.is_bluestein())
+      text += " (Bluestein: " + stages_text(line_shape(stage.convolution)) + ")";
+    else if (stage.convolution)
+      text += " (Rader: " + stages_text(rader_shape(stage.convolution)) + ")";
+  }
+  return text;
 }
 
 }  // namespace
@@ -70,7 +65,11 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
 }
 
 std::vector<int> cpu_radices(int64_t length) {
-  return has_line(length) ? stages_of(line_shape(length)) : std::vector<int>{};
+  std::vector<int> radices;
+  if (!has_line(length)) return radices;
+  const LineShape shape = line_shape(length);
+  for (int s = 0; s < shape.count; ++s) radices.push_back(int(shape.stage[s].points));
+  return radices;
 }
 
 std::string cpu_stages(int64_t length) {

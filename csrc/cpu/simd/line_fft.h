@@ -82,50 +82,78 @@ template <class V>
 void convolution_pass(const Convolution<Scalar<V>>& convolution, Complex<V>* line, int64_t count,
                       int64_t stride, Complex<V>* buffer);
 
+// twiddled_pass, or its transpose, with a convolution in place of the butterfly.
+template <bool Transposed, class V>
+void gathered_pass(Complex<V>* line, const Stage<Scalar<V>>& stage, Complex<V>* buffer) {
+  const Complex<Scalar<V>>* w = stage.twiddles;
+  const int32_t* place = stage.convolution->place.data();
+  for (int64_t j = 0; j < stage.rest; ++j, ++line, w += stage.radix - 1) {
+    buffer[place[0]] = line[0];
+    for (int q = 1; q < stage.radix; ++q) {
+      const Complex<V> z = line[q * stage.stride];
+      buffer[place[q]] = Transposed ? z * w[q - 1] : z;
+    }
+    convolution_pass(*stage.convolution, buffer, 1, 0, buffer + padded_line(stage.radix));
+    line[0] = buffer[place[0]];
+    for (int q = 1; q < stage.radix; ++q) {
+      const Complex<V> z = buffer[place[q]];
+      line[q * stage.stride] = Transposed ? z : z * w[q - 1];
+    }
+  }
+}
+
 // Convolves `count` lines of one transform, `stride` apart, from stage `first` on: the rest of the
 // transform, the product with its spectrum, and the transpose.
 template <class V>
 void convolve(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line,
-              const Complex<Scalar<V>>* spectrum, int64_t count, int64_t stride, Complex<V>* x_0) {
+              const Complex<Scalar<V>>* spectrum, int64_t count, int64_t stride, Complex<V>* x_0,
+              Complex<V>* buffer) {
   const Stage<Scalar<V>>& stage = plan.stage[first];
+  const bool is_last = first + 1 == plan.stages;
   if (stage.convolution) {
-    convolution_pass<V>(*stage.convolution, line, count, stride, nullptr);
-    for (int64_t i = 0; i < count; ++i, x_0 = nullptr) {
-      multiply_first(line[i * stride], spectrum[i * stride], x_0);
-      for (int64_t q = i * stride + 1; q < i * stride + stage.radix; ++q)
-        line[q] = line[q] * spectrum[q];
+    for (int64_t i = 0; i < count; ++i, line += stride, spectrum += stride, x_0 = nullptr) {
+      if (is_last) {
+        convolution_pass(*stage.convolution, line, 1, 0, buffer);
+        multiply_first(line[0], spectrum[0], x_0);
+        for (int q = 1; q < stage.radix; ++q) line[q] = line[q] * spectrum[q];
+        convolution_pass(*stage.convolution, line, 1, 0, buffer);
+      } else {
+        gathered_pass<false>(line, stage, buffer);
+        convolve(plan, first + 1, line, spectrum, stage.radix, stage.stride, x_0, buffer);
+        gathered_pass<true>(line, stage, buffer);
+      }
     }
-    return convolution_pass<V>(*stage.convolution, line, count, stride, nullptr);
+    return;
   }
   Radices::visit(stage.radix, [&](auto radix) FNET_INLINE_LAMBDA {
     constexpr int kRadix = decltype(radix)::value;
-    if (first + 1 == plan.stages) return product_pass<kRadix>(line, spectrum, count, stride, x_0);
+    if (is_last) return product_pass<kRadix>(line, spectrum, count, stride, x_0);
     for (int64_t i = 0; i < count; ++i, line += stride, spectrum += stride, x_0 = nullptr) {
       twiddled_pass<kRadix>(line, stage);
-      convolve(plan, first + 1, line, spectrum, kRadix, stage.stride, x_0);
+      convolve(plan, first + 1, line, spectrum, kRadix, stage.stride, x_0, buffer);
       transposed_pass<kRadix>(line, stage);
     }
   });
 }
 
-// Replaces `count` lines of points, `stride` apart, by their DFTs, each in the places of its
-// points.
+// Replaces `count` lines of points, `stride` apart, by their DFTs, in the places of the points.
 template <class V>
 void convolution_pass(const Convolution<Scalar<V>>& convolution, Complex<V>* line, int64_t count,
                       int64_t stride, Complex<V>* buffer) {
   using R = Scalar<V>;
   const LinePlan<R>& inner = *convolution.inner;
   const Complex<R>* spectrum = convolution.spectrum.data();
+  const int64_t points = int64_t(convolution.place.size());
   for (int64_t i = 0; i < count; ++i, line += stride) {
     if (convolution.chirp.empty()) {
-      convolve(inner, 0, line + 1, spectrum, 1, 0, line);
+      convolve(inner, 0, line + 1, spectrum, 1, 0, line, buffer);
       continue;
     }
     const Complex<R>* chirp = convolution.chirp.data();
-    for (int64_t n = 0; n < convolution.points; ++n) buffer[inner.entry[n]] = line[n] * chirp[n];
-    for (int64_t n = convolution.points; n < inner.length; ++n) buffer[inner.entry[n]] = Complex<V>{};
-    convolve<V>(inner, 0, buffer, spectrum, 1, 0, nullptr);
-    for (int64_t k = 0; k < convolution.points; ++k) line[k] = buffer[inner.entry[k]] * chirp[k];
+    for (int64_t n = 0; n < points; ++n) buffer[inner.entry[n]] = line[n] * chirp[n];
+    for (int64_t n = points; n < inner.length; ++n) buffer[inner.entry[n]] = Complex<V>{};
+    convolve<V>(inner, 0, buffer, spectrum, 1, 0, nullptr, nullptr);
+    for (int64_t k = 0; k < points; ++k) line[k] = buffer[inner.entry[k]] * chirp[k];
   }
 }
 
@@ -135,10 +163,18 @@ template <class V>
 void run_stages(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line, int64_t count,
                 int64_t stride, Complex<V>* buffer) {
   const Stage<Scalar<V>>& stage = plan.stage[first];
-  if (stage.convolution) return convolution_pass(*stage.convolution, line, count, stride, buffer);
+  const bool is_last = first + 1 == plan.stages;
+  if (stage.convolution) {
+    if (is_last) return convolution_pass(*stage.convolution, line, count, stride, buffer);
+    for (int64_t i = 0; i < count; ++i, line += stride) {
+      gathered_pass<false>(line, stage, buffer);
+      run_stages(plan, first + 1, line, stage.radix, stage.stride, buffer);
+    }
+    return;
+  }
   Radices::visit(stage.radix, [&](auto radix) FNET_INLINE_LAMBDA {
     constexpr int kRadix = decltype(radix)::value;
-    if (first + 1 == plan.stages) return last_pass<kRadix>(line, count, stride);
+    if (is_last) return last_pass<kRadix>(line, count, stride);
     for (int64_t i = 0; i < count; ++i) {
       twiddled_pass<kRadix>(line + i * stride, stage);
       run_stages(plan, first + 1, line + i * stride, kRadix, stage.stride, buffer);
