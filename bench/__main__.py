@@ -1,9 +1,12 @@
-"""`python -m bench` and `python -m bench mixers`."""
+"""`python -m bench` and its subcommands."""
 
 import sys
 
-from bench import command, mixers
+from bench import command, lengths, mixers
+
+COMMANDS = {"lengths": lengths.main, "mixers": mixers.main}
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    sys.exit(mixers.main(words[1:]) if words[:1] == ["mixers"] else command.main(words))
+    named = COMMANDS.get(words[0]) if words else None
+    sys.exit(named(words[1:]) if named else command.main(words))

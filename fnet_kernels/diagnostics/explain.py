@@ -194,9 +194,16 @@ def _cuda_plan(
         f" {plan['seq_fft_points']} points per thread; row_fft: {plan['row_fft_threads']} threads"
         f" per line of 2 rows and their mirrors, {plan['row_fft_points']} points per thread"
     )
-    radices = tuple(plan["seq_radices"]), tuple(plan["hidden_radices"])
-    stages = (" * ".join(map(str, found)) for found in radices)
-    return _Plan("", *radices, *stages, runs_on, plan["workspace_bytes"])
+    seq_radices, hidden_radices = tuple(plan["seq_radices"]), tuple(plan["hidden_radices"])
+    return _Plan(
+        "",
+        seq_radices,
+        hidden_radices,
+        " * ".join(map(str, seq_radices)),
+        " * ".join(map(str, hidden_radices)),
+        runs_on,
+        plan["workspace_bytes"],
+    )
 
 
 #: Multiprocessors, shared memory per block and L2 size in bytes of an H100, assumed without a GPU.
