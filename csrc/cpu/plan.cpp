@@ -30,10 +30,11 @@ std::string stages_text(const LineShape& shape) {
   for (int s = 0; s < shape.count; ++s) {
     const StageShape& stage = shape.stage[s];
     text += (s > 0 ? " * " : "") + std::to_string(stage.points);
-    if (stage.is_bluestein())
-      text += " (Bluestein: " + stages_text(line_shape(stage.convolution)) + ")";
-    else if (stage.convolution)
+    if (stage.algorithm == Algorithm::kDirect) text += " (direct)";
+    if (stage.algorithm == Algorithm::kRader)
       text += " (Rader: " + stages_text(rader_shape(stage.convolution)) + ")";
+    if (stage.algorithm == Algorithm::kBluestein)
+      text += " (Bluestein: " + stages_text(line_shape(stage.convolution)) + ")";
   }
   return text;
 }
