@@ -60,7 +60,7 @@ std::vector<float> run(const Shape& shape, int slots) {
   const CpuNormGradPlan norm = plan_norm_grad_cpu(grad);
   workspace.resize(norm.workspace_bytes);
   norm_grad_part_cpu(grad, norm, 0, norm.chunks, workspace.data(), parallel);
-  norm_grad_sums_cpu(grad, norm, workspace.data());
+  norm_grad_sums_cpu(grad, norm, workspace.data(), parallel);
   return out;
 }
 
