@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import command, lengths, mixers
+from bench import command, cores, lengths, mixers
 
-COMMANDS = {"lengths": lengths.main, "mixers": mixers.main}
+COMMANDS = {"cores": cores.main, "lengths": lengths.main, "mixers": mixers.main}
 
 if __name__ == "__main__":
     words = sys.argv[1:]

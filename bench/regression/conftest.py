@@ -1,20 +1,23 @@
-"""The option --record: write the measured ratios to reference.json instead of checking them."""
+"""The option --record: write what is measured to the reference files instead of checking it."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench.regression import gate
+from bench.cores import Division
+from bench.regression import division, gate
 
 FOUND = pytest.StashKey[dict[tuple[str, str], float]]()
+DIVISIONS = pytest.StashKey[dict[tuple[str, str], Division]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record", action="store_true", help="record the ratios of this machine")
+    parser.addoption("--record", action="store_true", help="record the figures of this machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FOUND] = {}
+    config.stash[DIVISIONS] = {}
 
 
 @pytest.fixture
@@ -23,8 +26,18 @@ def found(request: pytest.FixtureRequest) -> dict[tuple[str, str], float] | None
     return request.config.stash[FOUND] if request.config.getoption("--record") else None
 
 
+@pytest.fixture
+def divisions(request: pytest.FixtureRequest) -> dict[tuple[str, str], Division] | None:
+    """The dict that collects divisions for --record, or None if they are checked."""
+    return request.config.stash[DIVISIONS] if request.config.getoption("--record") else None
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     ratios = session.config.stash[FOUND]
     if ratios:
         gate.record(ratios)
         print(f"\nwritten: {gate.REFERENCE}, {len(ratios)} ratios")
+    divisions = session.config.stash[DIVISIONS]
+    if divisions:
+        division.record(divisions)
+        print(f"\nwritten: {division.REFERENCE}, {len(divisions)} divisions")

@@ -3,6 +3,7 @@
 // The first use of a length allocates its tables, which are kept. No other call allocates memory.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ class Parallel {
   Parallel(int slots, Run run) : slots_(slots), run_(run) {}
 
   int slots() const { return slots_; }
+
+  // The first `slots` slots alone.
+  Parallel first(int slots) const { return Parallel(slots < slots_ ? slots : slots_, run_); }
 
   // body(slot) for each slot; returns when all are done.
   template <class F>
@@ -65,12 +69,10 @@ struct CpuPlan {
   const Kernels* kernels;
   int slots;
   bool private_spectra;                     // each slot transforms whole sequences
-  int64_t scratch_bytes, spectrum_bytes;    // of one slot, of one sequence
+  int sequences;                            // in progress at a time: one per slot, or shared ones
+  int64_t scratch_bytes, spectrum_bytes;    // of all slots, of one sequence
   int64_t weight, bias, scratch, spectrum;  // offsets
   size_t workspace_bytes;
-
-  // Sequences in progress at a time: one per slot, or one that all slots share.
-  int sequences() const { return private_spectra ? slots : 1; }
 };
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels());
 
@@ -106,6 +108,13 @@ CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& = ac
 // Computes chunks [begin, end), in any order; norm_grad_sums_cpu() then adds up their sums once.
 void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, int64_t begin,
                         int64_t end, void* workspace, const Parallel& parallel);
-void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace);
+void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
+                        const Parallel& parallel);
+
+// The backward pass: both gradients for a few sequences at a time, while their du is cached. The
+// caller's mix(begin, end) mixes sequences [begin, end) of du.
+void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, void* workspace,
+                  const MixArgs& args, const CpuPlan& plan, const Parallel& parallel,
+                  const std::function<void(int64_t begin, int64_t end)>& mix);
 
 }  // namespace fnet

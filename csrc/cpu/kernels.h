@@ -20,18 +20,31 @@ struct MixTask {
   bool streams;        // y uses non-temporal stores
 };
 
+// How finely a pass is split. Whole tiles use full vectors and are folded in groups. Fine tiles are
+// folded alone and are half as wide where vectors have 64 bytes, so more slots get work and each
+// needs less scratch. Both give the same bits.
+enum class Tiles { kWhole, kFine };
+
+// The tiles of one pass of a sequence, and the scratch of one slot: a multiple of 64 bytes, aligned
+// to 64.
+struct PassTiles {
+  int64_t count, scratch_bytes;
+};
+
 struct Kernels {
   const char* name;
   int width(DType dtype) const { return dtype == DType::kFloat64 ? width64 : width32; }
   int width32, width64;
 
-  // Scratch of one slot for the calls below: a multiple of 64 bytes, aligned to 64. Only
-  // spectrum_rows needs no lines.
-  int64_t (*scratch_bytes)(DType dtype, int64_t seq, int64_t hidden, bool has_lines);
+  PassTiles (*seq_pass)(DType, int64_t seq, int64_t hidden, Tiles);
+  PassTiles (*row_pass)(DType, int64_t seq, int64_t hidden, Tiles);
+  // Scratch of spectrum_rows, likewise.
+  int64_t (*spectrum_rows_bytes)(DType, int64_t hidden);
 
   // Transform tiles [begin, end) of sequence b: 2 W columns of x to G, 2 W rows of G to y.
-  void (*seq_tiles)(const MixTask&, int64_t b, void* G, int64_t begin, int64_t end, void* scratch);
-  void (*row_tiles)(const MixTask&, int64_t b, const void* G, int64_t begin, int64_t end,
+  void (*seq_tiles)(const MixTask&, int64_t b, void* G, Tiles, int64_t begin, int64_t end,
+                    void* scratch);
+  void (*row_tiles)(const MixTask&, int64_t b, const void* G, Tiles, int64_t begin, int64_t end,
                     void* scratch);
   // Compute row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.
   void (*spectrum_rows)(const MixTask&, int64_t b, const void* spectrum, int64_t begin, int64_t end,

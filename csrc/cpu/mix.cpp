@@ -1,10 +1,11 @@
 // The mix on the CPU: both passes, and how slots share them.
+#include <algorithm>
 #include <memory>
 
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
+#include "cpu/share.h"
 #include "cpu/workspace.h"
-#include "fft/mirror.h"
 
 namespace fnet {
 namespace {
@@ -20,9 +21,6 @@ class Mix {
       find_lines<float>();
     task_ = {&args,           seq_line_.get(), hidden_line_.get(),
              at(plan.weight), at(plan.bias),   streams_output(args)};
-    const int64_t tile = 2 * plan.kernels->width(args.dtype);
-    seq_tiles_ = (half_length(args.hidden) + tile - 1) / tile;
-    row_tiles_ = (half_length(args.seq) + tile - 1) / tile;
   }
 
   void widen_affine() {
@@ -32,26 +30,45 @@ class Mix {
 
   // Both passes of sequences [begin, end), each sequence in one slot.
   void whole_sequences(int64_t begin, int64_t end, const Parallel& parallel) const {
+    const PassTiles seq = tiles(plan_.kernels->seq_pass), row = tiles(plan_.kernels->row_pass);
+    const int64_t scratch_bytes = plan_.scratch_bytes / plan_.slots;
     parallel_ranges(end - begin, parallel, [&](Range range, int slot) {
-      void* spectrum = at(plan_.spectrum + slot * plan_.spectrum_bytes);
+      void* scratch = at(plan_.scratch + slot * scratch_bytes);
       for (int64_t b = begin + range.begin; b < begin + range.end; ++b) {
-        plan_.kernels->seq_tiles(task_, b, spectrum, 0, seq_tiles_, scratch(slot));
-        plan_.kernels->row_tiles(task_, b, spectrum, 0, row_tiles_, scratch(slot));
+        plan_.kernels->seq_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, seq.count, scratch);
+        plan_.kernels->row_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, row.count, scratch);
       }
     });
   }
-  // One pass of sequence b, shared by all slots.
-  void seq_pass(int64_t b, void* spectrum, const Parallel& parallel) const {
-    parallel_ranges(seq_tiles_, parallel, [&](Range range, int slot) {
-      plan_.kernels->seq_tiles(task_, b, spectrum, range.begin, range.end, scratch(slot));
+
+  // One pass of sequences [begin, end), shared by all slots. spectrum_of(i) is the spectrum of
+  // sequence begin + i.
+  template <class F>
+  void seq_pass(int64_t begin, int64_t end, const F& spectrum_of, const Parallel& parallel) const {
+    const PassShare share = shared(plan_.kernels->seq_pass, end - begin);
+    share.each(parallel, [&](int64_t i, int64_t first, int64_t last, int slot) {
+      plan_.kernels->seq_tiles(task_, begin + i, spectrum_of(i), share.tiles, first, last,
+                               at(plan_.scratch + slot * share.pass.scratch_bytes));
     });
   }
-  void row_pass(int64_t b, const void* spectrum, const Parallel& parallel) const {
-    parallel_ranges(row_tiles_, parallel, [&](Range range, int slot) {
-      plan_.kernels->row_tiles(task_, b, spectrum, range.begin, range.end, scratch(slot));
+  template <class F>
+  void row_pass(int64_t begin, int64_t end, const F& spectrum_of, const Parallel& parallel) const {
+    const PassShare share = shared(plan_.kernels->row_pass, end - begin);
+    share.each(parallel, [&](int64_t i, int64_t first, int64_t last, int slot) {
+      plan_.kernels->row_tiles(task_, begin + i, spectrum_of(i), share.tiles, first, last,
+                               at(plan_.scratch + slot * share.pass.scratch_bytes));
     });
   }
-  void* shared_spectrum() const { return at(plan_.spectrum); }
+
+  // Both passes of sequences [begin, end), as many at a time as have a spectrum.
+  void shared_sequences(int64_t begin, int64_t end, const Parallel& parallel) const {
+    const auto spectrum_of = [&](int64_t i) { return spectrum(i); };
+    for (int64_t b = begin; b < end; b += plan_.sequences) {
+      const int64_t last = std::min(b + plan_.sequences, end);
+      seq_pass(b, last, spectrum_of, parallel);
+      row_pass(b, last, spectrum_of, parallel);
+    }
+  }
 
  private:
   template <class R>
@@ -60,14 +77,19 @@ class Mix {
     hidden_line_ = line_plan<R>(args_.hidden);
   }
   void* at(int64_t offset) const { return offset_bytes(base_, offset); }
-  void* scratch(int slot) const { return at(plan_.scratch + slot * plan_.scratch_bytes); }
+  void* spectrum(int64_t i) const { return at(plan_.spectrum + i * plan_.spectrum_bytes); }
+  PassTiles tiles(PassOf pass) const {
+    return pass(args_.dtype, args_.seq, args_.hidden, Tiles::kWhole);
+  }
+  PassShare shared(PassOf pass, int64_t sequences) const {
+    return share_pass(pass, args_, sequences, plan_.slots, plan_.scratch_bytes);
+  }
 
   const MixArgs& args_;
   const CpuPlan& plan_;
   void* base_;
   std::shared_ptr<const void> seq_line_, hidden_line_;  // LinePlan<compute type>
   MixTask task_;
-  int64_t seq_tiles_, row_tiles_;
 };
 
 }  // namespace
@@ -77,20 +99,17 @@ Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin, int
   if (plan.path != Path::kKernels) return Status::kUnsupportedLength;
   Mix mix(args, plan, workspace);
   mix.widen_affine();
-  // Every slot takes equally many whole sequences; all slots share each of the remaining ones.
+  // Every slot takes equally many whole sequences; all slots share the remaining ones.
   const int64_t whole = plan.private_spectra ? (end - begin) / plan.slots * plan.slots : 0;
   mix.whole_sequences(begin, begin + whole, parallel);
-  for (int64_t b = begin + whole; b < end; ++b) {
-    mix.seq_pass(b, mix.shared_spectrum(), parallel);
-    mix.row_pass(b, mix.shared_spectrum(), parallel);
-  }
+  mix.shared_sequences(begin + whole, end, parallel);
   return Status::kOk;
 }
 
 Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b, void* spectrum,
                     void* workspace, const Parallel& parallel) {
   if (plan.path != Path::kKernels) return Status::kUnsupportedLength;
-  Mix(args, plan, workspace).seq_pass(b, spectrum, parallel);
+  Mix(args, plan, workspace).seq_pass(b, b + 1, [&](int64_t) { return spectrum; }, parallel);
   return Status::kOk;
 }
 
@@ -99,7 +118,7 @@ Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b, const v
   if (plan.path != Path::kKernels) return Status::kUnsupportedLength;
   Mix mix(args, plan, workspace);
   mix.widen_affine();
-  mix.row_pass(b, spectrum, parallel);
+  mix.row_pass(b, b + 1, [&](int64_t) { return spectrum; }, parallel);
   return Status::kOk;
 }
 

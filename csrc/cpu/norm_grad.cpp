@@ -8,20 +8,27 @@ namespace fnet {
 namespace {
 
 // Chunks depend only on the number of rows, so results do not depend on the number of threads.
-constexpr int64_t kMaxChunks = 64, kMinChunkRows = 64;
+constexpr int64_t kMaxChunks = 128, kMinChunkRows = 16;
 
-// to <- the chunks' partial sums, added in order.
+// The backward pass of one slot processes this many elements at a time, so that du stays in its L2.
+constexpr int64_t kBackwardSlice = 1 << 19;
+
+// to <- the chunks' partial sums, added in order, for columns [begin, end). A few columns at a time
+// are whole cache lines of each chunk.
 void add_chunks(const NormGradArgs& args, const CpuNormGradPlan& plan, const void* partials,
-                void* to) {
+                Range columns, void* to) {
   visit_dtype(args.affine_dtype(), [&](auto t) {
     using T = decltype(t);
     using R = Compute<T>;
-    for (int64_t l = 0; l < args.hidden; ++l) {
-      R sum = 0;
-      for (int64_t c = 0; c < plan.chunks; ++c)
-        sum += reinterpret_cast<const R*>(static_cast<const char*>(partials) +
-                                          c * plan.partial_bytes)[l];
-      store_scalar(static_cast<T*>(to)[l], sum);
+    constexpr int64_t kColumns = 64;
+    for (int64_t l = columns.begin; l < columns.end; l += kColumns) {
+      const int64_t count = std::min(kColumns, columns.end - l);
+      R sum[kColumns] = {};
+      for (int64_t c = 0; c < plan.chunks; ++c) {
+        const auto* chunk = static_cast<const char*>(partials) + c * plan.partial_bytes;
+        for (int64_t i = 0; i < count; ++i) sum[i] += reinterpret_cast<const R*>(chunk)[l + i];
+      }
+      for (int64_t i = 0; i < count; ++i) store_scalar(static_cast<T*>(to)[l + i], sum[i]);
     }
   });
 }
@@ -60,10 +67,37 @@ void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, i
   });
 }
 
-void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace) {
+void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
+                        const Parallel& parallel) {
+  constexpr int64_t kSlotElements = 1 << 14;  // fewer do not justify waking a thread
   void* base = aligned_base(workspace);
-  if (args.dweight) add_chunks(args, plan, offset_bytes(base, plan.dweight), args.dweight);
-  if (args.dbias) add_chunks(args, plan, offset_bytes(base, plan.dbias), args.dbias);
+  const int64_t slots =
+      std::min<int64_t>(parallel.slots(), plan.chunks * args.hidden / kSlotElements + 1);
+  parallel_ranges(args.hidden, parallel.first(int(slots)), [&](Range columns, int) {
+    if (args.dweight)
+      add_chunks(args, plan, offset_bytes(base, plan.dweight), columns, args.dweight);
+    if (args.dbias) add_chunks(args, plan, offset_bytes(base, plan.dbias), columns, args.dbias);
+  });
+}
+
+void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, void* workspace,
+                  const MixArgs& args, const CpuPlan& plan, const Parallel& parallel,
+                  const std::function<void(int64_t begin, int64_t end)>& mix) {
+  // The sequences of one slot, or those that all slots share.
+  const int64_t together = std::max(1, plan.sequences);
+  const int64_t slice =
+      together *
+      std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, args.seq * args.hidden));
+  int64_t done = 0;
+  for (int64_t begin = 0; begin < args.batch; begin += slice) {
+    const int64_t end = std::min(begin + slice, args.batch);
+    // Chunks of rows may extend past the sequences.
+    const int64_t needed = (end * args.seq + norm_plan.chunk_rows - 1) / norm_plan.chunk_rows;
+    norm_grad_part_cpu(norm, norm_plan, done, needed, workspace, parallel);
+    done = needed;
+    mix(begin, end);
+  }
+  norm_grad_sums_cpu(norm, norm_plan, workspace, parallel);
 }
 
 }  // namespace fnet

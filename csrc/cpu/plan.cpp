@@ -1,6 +1,9 @@
 // The plan of a call on the CPU: its path and the layout of its workspace.
+#include <algorithm>
+
 #include "cpu/kernels.h"
 #include "cpu/line_shape.h"
+#include "cpu/share.h"
 #include "cpu/spectrum.h"
 #include "cpu/workspace.h"
 
@@ -15,14 +18,67 @@ Reason reason_of(const MixArgs& args) {
   return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
 }
 
-// Whether each slot transforms whole sequences, with its own spectrum, instead of sharing every
-// sequence with the other slots. Private spectra spare cores the wait for each other's writes,
+// The extra memory that a call may take beside weight and bias: 0.62 times x in the compute type. A
+// small or a single x may take more, because the spectrum of a sequence alone is half of it.
+int64_t extra_memory(const MixArgs& args) {
+  const int64_t x = args.batch * args.seq * args.hidden * compute_size(args.dtype);
+  const bool small = args.batch == 1 || x < (1 << 20);
+  return (small ? x + x / 2 : x / 100 * 62) - 2 * args.hidden * compute_size(args.dtype);
+}
+
+// The scratch of a slot that runs both passes of whole sequences.
+int64_t whole_scratch_bytes(const MixArgs& args, const Kernels& kernels) {
+  const auto bytes = [&](PassOf pass) {
+    return pass(args.dtype, args.seq, args.hidden, Tiles::kWhole).scratch_bytes;
+  };
+  return std::max(bytes(kernels.seq_pass), bytes(kernels.row_pass));
+}
+
+// Whether each slot transforms whole sequences, with its own spectrum, instead of sharing all
+// sequences with the other slots. Private spectra spare cores the wait for each other's writes,
 // which costs half as much time again on cores that share no cache. A small spectrum also stays in
 // the core's L2 between the passes. A private spectrum is as large as half a sequence. Large
-// spectra require two sequences per slot, which limits all spectra to half of x.
-bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes) {
+// spectra require two sequences per slot, which limits all spectra to half of x. Two slots may take
+// more memory: they have too few tiles to share short sequences evenly.
+bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes,
+                         const Kernels& kernels) {
   constexpr int64_t kSmall = 2 << 20;
-  return args.batch >= (spectrum_bytes <= kSmall ? slots : 2 * slots);
+  if (args.batch < (spectrum_bytes <= kSmall ? slots : 2 * slots)) return false;
+  return slots <= 2 ||
+         slots * (spectrum_bytes + whole_scratch_bytes(args, kernels)) <= extra_memory(args);
+}
+
+// The elements that a slot transforms while the others wait for the end of a round.
+constexpr double kRoundElements = 1 << 13;
+
+struct Team {
+  int64_t sequences, scratch_bytes;
+};
+
+// How many sequences all slots share at a time: at least half of a batch that is smaller than the
+// number of slots, so that a call has at most four rounds, if the spectra leave a quarter of the
+// memory. More of them divide better, but their spectra leave less memory for the scratch of the
+// slots and do not stay in the caches: they must save a tenth.
+Team plan_team(const MixArgs& args, int slots, int64_t spectrum_bytes, const Kernels& kernels) {
+  const double elements = double(args.seq * args.hidden);
+  const int64_t memory = extra_memory(args);
+  const int64_t most = std::max<int64_t>(1, memory / 4 * 3 / spectrum_bytes);
+  const int64_t least = args.batch < slots ? std::clamp<int64_t>((args.batch + 1) / 2, 1, most) : 1;
+  Team best{};
+  double best_time = 0;
+  for (int64_t n = least; n <= args.batch; ++n) {
+    const int64_t groups = (args.batch + n - 1) / n, scratch = memory - n * spectrum_bytes;
+    if (n > least && (args.batch + groups - 1) / groups < n) continue;  // fewer in as many groups
+    if (n > least && scratch <= 0) break;
+    const PassShare seq = share_pass(kernels.seq_pass, args, n, slots, scratch);
+    const PassShare row = share_pass(kernels.row_pass, args, n, slots, scratch);
+    double time = double(groups) * (seq.time + row.time + 2 * kRoundElements / elements);
+    if (n == least) time *= 0.9;
+    if (n > least && time >= best_time) continue;
+    best_time = time;
+    best = {n, std::max(seq.scratch_bytes(), row.scratch_bytes())};
+  }
+  return best;
 }
 
 std::string stages_text(const LineShape& shape) {
@@ -50,17 +106,26 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
   if (plan.reason == Reason::kSizes) return plan;
   const SpectrumLayout spectrum{args.seq, args.hidden, kernels.width(args.dtype)};
   plan.spectrum_bytes = align_workspace(spectrum.size() * compute_size(args.dtype));
-  plan.private_spectra = has_private_spectra(args, slots, plan.spectrum_bytes);
-  plan.scratch_bytes =
-      kernels.scratch_bytes(args.dtype, args.seq, args.hidden, plan.path == Path::kKernels);
+  if (plan.path == Path::kGeneral) {
+    plan.sequences = int(std::min<int64_t>(args.batch, slots));
+    plan.scratch_bytes = slots * kernels.spectrum_rows_bytes(args.dtype, args.hidden);
+  } else if (has_private_spectra(args, slots, plan.spectrum_bytes, kernels)) {
+    plan.private_spectra = true;
+    plan.sequences = slots;
+    plan.scratch_bytes = slots * whole_scratch_bytes(args, kernels);
+  } else {
+    const Team team = plan_team(args, slots, plan.spectrum_bytes, kernels);
+    plan.sequences = int(team.sequences);
+    plan.scratch_bytes = team.scratch_bytes;
+  }
 
   Layout layout;
   const int64_t row = args.hidden * compute_size(args.dtype);
   plan.weight = layout.take(row);
   plan.bias = layout.take(row);
-  plan.scratch = layout.take(slots * plan.scratch_bytes);
-  const int spectra = plan.path == Path::kKernels ? plan.sequences() : 0;
-  plan.spectrum = layout.take(spectra * plan.spectrum_bytes);
+  plan.scratch = layout.take(plan.scratch_bytes);
+  const bool has_spectra = plan.path == Path::kKernels;
+  plan.spectrum = layout.take(has_spectra ? plan.sequences * plan.spectrum_bytes : 0);
   plan.workspace_bytes = layout.bytes();
   return plan;
 }

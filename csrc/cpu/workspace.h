@@ -49,6 +49,7 @@ struct Range {
 // Splits 0..count-1 evenly and calls body(range, slot) for each slot with a non-empty range.
 template <class F>
 void parallel_ranges(int64_t count, const Parallel& parallel, const F& body) {
+  if (count == 0) return;
   const int slots = parallel.slots();
   parallel.each([&](int slot) {
     const Range range{count * slot / slots, count * (slot + 1) / slots};

@@ -7,10 +7,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <map>
+#include <memory>
 #include <new>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -114,7 +117,9 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   const SpectrumLayout layout{seq, hidden, width};
   const int64_t spectrum = layout.size() * int64_t(sizeof(float));
   Buffer x(batch * bytes), y(batch * bytes), kept(batch * bytes), G(spectrum);
-  Buffer scratch(kernels.scratch_bytes(dtype, seq, hidden, true)), ones(4 * hidden);
+  const PassTiles seq_tiles = kernels.seq_pass(dtype, seq, hidden, Tiles::kWhole);
+  const PassTiles row_tiles = kernels.row_pass(dtype, seq, hidden, Tiles::kWhole);
+  Buffer scratch(std::max(seq_tiles.scratch_bytes, row_tiles.scratch_bytes)), ones(4 * hidden);
   Buffer dweight(4 * hidden), dbias(4 * hidden);
   for (int64_t i = 0; i < batch * elements; ++i) {
     const float value = float(i * 2654435761u % 1999) - 999;
@@ -138,15 +143,15 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   grad.grad = x.data, grad.normalized = kept.data, grad.du = y.data;
   grad.rows = batch * seq, grad.hidden = hidden;
   grad.dtype = dtype;
-  const int64_t columns = (half_length(hidden) + 2 * width - 1) / (2 * width);
-  const int64_t bands = (half_length(seq) + 2 * width - 1) / (2 * width);
 
   // The row pass finds x and G in the caches where the seq pass left them, as in the op.
   const Timed seq_fft{"seq_fft", bytes + spectrum, [&](int64_t b) {
-                        kernels.seq_tiles(task, b, G.data, 0, columns, scratch.data);
+                        kernels.seq_tiles(task, b, G.data, Tiles::kWhole, 0, seq_tiles.count,
+                                          scratch.data);
                       }};
   const Timed row_fft{"row_fft", spectrum + 2 * bytes, [&](int64_t b) {
-                        kernels.row_tiles(task, b, G.data, 0, bands, scratch.data);
+                        kernels.row_tiles(task, b, G.data, Tiles::kWhole, 0, row_tiles.count,
+                                          scratch.data);
                       }};
   const Timed norm_grad{"norm_grad", 3 * bytes, [&](int64_t b) {
                           kernels.norm_grad_rows(grad, ones.data, b * seq, (b + 1) * seq,
@@ -183,6 +188,104 @@ Found passes(int64_t batch, int64_t seq, int64_t hidden, int64_t rounds, bool na
   return found;
 }
 
+// The processor time of this thread where the system reports it, which leaves out the time that
+// other processes take.
+double thread_seconds() {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+  timespec now;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0)
+    return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+#endif
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Runs the slots of each round one after the other and records the seconds of each.
+using Rounds = std::vector<std::vector<double>>;
+thread_local Rounds recorded_rounds;
+
+Parallel pretended(int slots) {
+  return Parallel(slots, [](int count, Parallel::Body body, void* context) {
+    std::vector<double> round;
+    for (int slot = 0; slot < count; ++slot) {
+      const double start = thread_seconds();
+      body(context, slot);
+      round.push_back(thread_seconds() - start);
+    }
+    recorded_rounds.push_back(std::move(round));
+  });
+}
+
+// One call in float32 with LayerNorm on `slots` pretended cores, `repeats` times: the seconds of
+// each slot in each round, and the extra memory in bytes. Backward: both gradients.
+struct Call {
+  Call(int64_t batch, int64_t seq, int64_t hidden, int slots, bool backward)
+      : x(4 * batch * seq * hidden),
+        y(x.size),
+        kept(x.size),
+        ones(4 * hidden),
+        zeros(4 * hidden),
+        rstd(4 * batch * seq),
+        dweight(4 * hidden),
+        dbias(4 * hidden),
+        backward(backward),
+        parallel(pretended(slots)) {
+    for (int64_t i = 0; i < batch * seq * hidden; ++i)
+      x.floats()[i] = kept.floats()[i] = float(i * 2654435761u % 1999) / 999 - 1;
+    for (int64_t i = 0; i < hidden; ++i) ones.floats()[i] = 1;
+    for (int64_t i = 0; i < batch * seq; ++i) rstd.floats()[i] = 1;
+    mix.batch = batch, mix.seq = seq, mix.hidden = hidden;
+    mix.x_row_stride = hidden, mix.x_batch_stride = seq * hidden;
+    mix.y = y.data;
+    norm.grad = x.data, norm.normalized = kept.data, norm.weight = ones.data;
+    norm.rows = batch * seq, norm.hidden = hidden;
+    norm.du = y.data, norm.dweight = dweight.data, norm.dbias = dbias.data;
+    if (backward) {
+      mix.epilogue = Epilogue::kResidual;
+      mix.x = y.data, mix.row_scale = rstd.data;
+    } else {
+      mix.epilogue = Epilogue::kNorm;
+      mix.x = x.data, mix.weight = ones.data, mix.bias = zeros.data;
+    }
+    plan = plan_cpu(mix, slots);
+    norm_plan = plan_norm_grad_cpu(norm);
+    workspace = std::make_unique<Buffer>(int64_t(plan.workspace_bytes));
+    norm_workspace = std::make_unique<Buffer>(int64_t(norm_plan.workspace_bytes));
+  }
+
+  Rounds run() {
+    recorded_rounds.clear();
+    const auto part = [&](int64_t begin, int64_t end) {
+      if (mix_part_cpu(mix, plan, begin, end, workspace->data, parallel) != Status::kOk)
+        throw std::invalid_argument("cores: expected lengths with kernels");
+    };
+    backward ? backward_cpu(norm, norm_plan, norm_workspace->data, mix, plan, parallel, part)
+             : part(0, mix.batch);
+    return recorded_rounds;
+  }
+
+  int64_t bytes() const {
+    return int64_t(plan.workspace_bytes + (backward ? norm_plan.workspace_bytes : 0));
+  }
+
+  Buffer x, y, kept, ones, zeros, rstd, dweight, dbias;
+  bool backward;
+  Parallel parallel;
+  MixArgs mix;
+  NormGradArgs norm;
+  CpuPlan plan;
+  CpuNormGradPlan norm_plan;
+  std::unique_ptr<Buffer> workspace, norm_workspace;
+};
+
+std::pair<std::vector<Rounds>, int64_t> cores(int64_t batch, int64_t seq, int64_t hidden, int slots,
+                                              int repeats, bool backward) {
+  Call call(batch, seq, hidden, slots, backward);
+  call.run();
+  std::vector<Rounds> found;
+  for (int i = 0; i < repeats; ++i) found.push_back(call.run());
+  return {found, call.bytes()};
+}
+
 }  // namespace
 
 PYBIND11_MODULE(fnet_core_bench, m) {
@@ -196,6 +299,8 @@ PYBIND11_MODULE(fnet_core_bench, m) {
       pybind11::call_guard<pybind11::gil_scoped_release>(), pybind11::arg("to"),
       pybind11::arg("from"), pybind11::arg("bytes"));
   m.def("streams", &streams);
+  m.def("cores", &cores, pybind11::arg("batch"), pybind11::arg("seq"), pybind11::arg("hidden"),
+        pybind11::arg("slots"), pybind11::arg("repeats"), pybind11::arg("backward") = false);
   m.def("core_to_core_ns", &core_to_core_ns, pybind11::call_guard<pybind11::gil_scoped_release>());
   m.def("set_isa", [](const std::string& name) { return fnet::set_cpu_isa(name.c_str()); });
   m.def("isas", [] { return std::string(fnet::cpu_isas()); });

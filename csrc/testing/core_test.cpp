@@ -207,7 +207,7 @@ py::tuple plan(int64_t batch, int64_t seq, int64_t hidden, const std::string& dt
   args.dtype = dtype_of(dtype);
   const CpuPlan found = plan_cpu(args, slots);
   return py::make_tuple(name_of(found.path), name_of(found.reason), found.workspace_bytes,
-                        found.sequences());
+                        found.sequences);
 }
 
 // The vector functions of the instruction set in use.
@@ -276,7 +276,7 @@ py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::arra
   const CpuNormGradPlan plan = plan_norm_grad_cpu(args);
   Guarded workspace(plan.workspace_bytes, 5);
   norm_grad_part_cpu(args, plan, 0, plan.chunks, workspace.data(), threads(slots));
-  norm_grad_sums_cpu(args, plan, workspace.data());
+  norm_grad_sums_cpu(args, plan, workspace.data(), threads(slots));
   check(du.intact() && dweight.intact() && dbias.intact() && workspace.intact());
   const std::vector<py::ssize_t> line{args.hidden};
   return py::make_tuple(py::array(grad.dtype(), {grad.shape(0), grad.shape(1)}, du.data()),

@@ -15,9 +15,6 @@ namespace {
 // A slot with fewer elements does not justify waking a thread.
 constexpr int64_t kElementsPerSlot = 1 << 14;
 
-// The backward pass of one slot processes this many elements at a time, so that du stays in its L2.
-constexpr int64_t kBackwardSlice = 1 << 19;
-
 // Runs slots on torch's thread pool. Each slot has its own scratch, so a nested call may run them
 // one by one.
 Parallel torch_parallel(int64_t elements) {
@@ -75,27 +72,17 @@ struct Cpu {
             args.seq, ", ", args.hidden, "] with status ", int(status));
   }
 
-  // Processes a few sequences at a time, while their du is cached. Chunks of rows may extend past
-  // the sequences.
   static void backward(const NormGradArgs& norm, MixArgs args, const void* rstd,
                        const Tensor& like) {
     const Parallel parallel = mix_parallel(args);
     const CpuPlan plan = plan_of(args, parallel);
     const CpuNormGradPlan norm_plan = plan_norm_grad_cpu(norm, *plan.kernels);
     const Tensor workspace = new_bytes(like, norm_plan.workspace_bytes);
-    const int64_t slice =
-        plan.sequences() *
-        std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, args.seq * args.hidden));
     args.row_scale = rstd;
-    int64_t done = 0;
-    for (int64_t begin = 0; begin < args.batch; begin += slice) {
-      const int64_t end = std::min(begin + slice, args.batch);
-      const int64_t needed = (end * args.seq + norm_plan.chunk_rows - 1) / norm_plan.chunk_rows;
-      norm_grad_part_cpu(norm, norm_plan, done, needed, workspace.mutable_data_ptr(), parallel);
-      done = needed;
-      if (!is_empty(args)) mix_part(args, plan, begin, end, parallel, like);
-    }
-    norm_grad_sums_cpu(norm, norm_plan, workspace.mutable_data_ptr());
+    backward_cpu(norm, norm_plan, workspace.mutable_data_ptr(), args, plan, parallel,
+                 [&](int64_t begin, int64_t end) {
+                   if (!is_empty(args)) mix_part(args, plan, begin, end, parallel, like);
+                 });
   }
 };
 
@@ -129,7 +116,7 @@ std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type
   text.add("seq_radices", cpu_radices(seq)).add("hidden_radices", cpu_radices(hidden));
   text.add("seq_stages", cpu_stages(seq).c_str());
   text.add("hidden_stages", cpu_stages(hidden).c_str());
-  text.add("isa", cpu_isa()).add("slots", plan.slots).add("sequences", plan.sequences());
+  text.add("isa", cpu_isa()).add("slots", plan.slots).add("sequences", plan.sequences);
   return text.add("workspace_bytes", bytes_of(args, plan, parallel)).str();
 }
 

@@ -113,12 +113,22 @@ def test_strides_and_row_scale() -> None:
     assert_close(core.mix(x, epilogue=1, row_scale=scale)[0], scaled + transform(scaled), 1e-5)
 
 
-@pytest.mark.parametrize("shape", [(1, 40, 64), (5, 33, 24), (2, 7, 200), (5, 2048, 520)])
-def test_bits_do_not_depend_on_slots(shape: tuple[int, ...]) -> None:
-    x = numbers(*shape).astype(np.float32)
-    first = core.mix(x, epilogue=2)[0]
-    for slots in (2, 3, 5):
-        assert (core.mix(x, epilogue=2, slots=slots)[0] == first).all()
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *[(1, 40, 64), (5, 33, 24), (2, 7, 200), (5, 2048, 520)],
+        *[(1, 512, 768), (3, 260, 100), (4, 98, 35), (9, 64, 250)],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_bits_do_not_depend_on_slots(shape: tuple[int, ...], dtype: str) -> None:
+    """Slots take whole sequences, shared tiles, or parts of tiles if they are many."""
+    x = stored(numbers(*shape), dtype)
+    first = core.mix(x, dtype, 2)
+    for slots in (2, 3, 5, 16, 64):
+        for mine, alone in zip(core.mix(x, dtype, 2, slots=slots), first, strict=True):
+            assert mine.tobytes() == alone.tobytes(), slots
 
 
 def test_unsupported_lengths_and_the_general_path() -> None:
@@ -206,7 +216,7 @@ def test_norm_gradient(shape: tuple[int, int]) -> None:
     assert np.abs(du - expected).max() <= 1e-5
     assert np.abs(dweight - (grad * rows).sum(0, dtype=np.float64)).max() <= 1e-5 * shape[0]
     assert np.abs(dbias - grad.sum(0, dtype=np.float64)).max() <= 1e-5 * shape[0]
-    for one, three in zip(
-        (du, dweight, dbias), core.norm_grad(grad, rows, weight, slots=3), strict=True
-    ):
-        assert (one == three).all()
+    for slots in (1, 3, 64):
+        again = core.norm_grad(grad, rows, weight, slots=slots)
+        for one, other in zip((du, dweight, dbias), again, strict=True):
+            assert (one == other).all()

@@ -73,6 +73,34 @@ def test_the_plan_has_path_and_reason(shape: tuple[int, int], reason: str) -> No
     assert core.plan(3, 2048, 768, "float32", 2)[-1] == 1  # all slots share each sequence
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(
+    "shape",
+    [(128, 768), (512, 768), (1000, 768), (4096, 768), (512, 1024), (2048, 128), (1024, 256)],
+    ids=str,
+)
+def test_extra_memory(shape: tuple[int, int], dtype: str) -> None:
+    """At most 0.62 times x in the compute type, for x of 1 MB or more on any number of threads."""
+    row = 8 if dtype == "float64" else 4
+    for batch in (1, 2, 3, 5, 8, 17, 32, 64, 200):
+        x = row * batch * shape[0] * shape[1]
+        if x < 1 << 20:
+            continue
+        for slots in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128):
+            if slots == 2 and batch < 4:
+                continue  # each slot takes whole sequences
+            extra = core.plan(batch, *shape, dtype, slots)[2] / x
+            assert extra < (1.53 if batch == 1 else 0.625), (batch, slots)
+
+
+@pytest.mark.parametrize("seq", [128, 512, 2048])
+def test_slots_share_several_sequences(seq: int) -> None:
+    """If sequences are fewer than slots, at most two groups of them, and so four rounds."""
+    for batch in (8, 16, 32):
+        sequences = core.plan(batch, seq, 768, "float32", 64)[-1]
+        assert batch / 2 <= sequences <= batch, batch
+
+
 @pytest.mark.parametrize(
     "sizes",
     [

@@ -22,32 +22,33 @@ struct SeqInput {
 // accesses one row apart. They go to L2 only: rows of power-of-two length share a few sets of L1.
 constexpr int64_t kRowsAhead = 32;
 
-// Writes columns m0 + 2Wi .. m0 + 2W(i + 1) - 1 of row n of g to point n of line i, for i < count.
-// Columns and mirror columns do not wrap around, except column 0, which is its own mirror; its tile
-// is folded alone (First).
-template <int W, bool First, class T>
+// Writes V columns from m and V columns from m + W of row n of g, m = m0 + 2Wi, to point n of line
+// i, for i < count. Columns and mirror columns do not wrap around, except column 0, which is its
+// own mirror; its tile is folded alone (First).
+template <int W, int V, bool First, class T>
 void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
-                   int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
-  constexpr int64_t kBytes = 2 * W * sizeof(T);
+                   int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
+  constexpr int64_t kBytes = (W + V) * sizeof(T);
   const int64_t seq = plan.length, stride = in.row_stride, extent = plan.extent;
   for (int64_t n = 0; n < seq; ++n) {
     const int64_t minus_n = mirror(n, seq), ahead = n + kRowsAhead < seq ? kRowsAhead * stride : 0;
     const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
     const T* mirror_row = in.x + minus_n * stride;
-    const T* up = in.x + n * stride + m0;                  // columns m0 to m0 + 2W - 1
-    const T* down = mirror_row + hidden - m0 - 2 * W + 1;  // -(m0 + 2W - 1) to -m0
+    const T* up = in.x + n * stride + m0;                  // columns m0 to m0 + W + V - 1
+    const T* down = mirror_row + hidden - m0 - W - V + 1;  // -(m0 + W + V - 1) to -m0
     auto* point = lines + plan.entry[n];
-    prefetch<1>(down + 2 * W - 1 - ahead);
+    prefetch<1>(down + W + V - 1 - ahead);
+    if constexpr (First) prefetch<1>(mirror_row - ahead);
     for (int64_t i = 0; i < count; ++i, up += 2 * W, down -= 2 * W, point += extent) {
       prefetch<kBytes>(up + ahead), prefetch<kBytes>(down - ahead);
       const auto near = [&]() FNET_INLINE_LAMBDA {
         if constexpr (First)
-          return after(load_scalar(mirror_row[0]), reverse(load<W>(down + W - 1)));
+          return after(load_scalar(mirror_row[0]), reverse(load<V>(down + W - 1)));
         else
-          return reverse(load<W>(down + W));
+          return reverse(load<V>(down + W));
       };
-      *point = {load<W>(up) * w + near() * mirror_w,
-                load<W>(up + W) * w + reverse(load<W>(down)) * mirror_w};
+      *point = {load<V>(up) * w + near() * mirror_w,
+                load<V>(up + W) * w + reverse(load<V>(down)) * mirror_w};
     }
   }
 }
@@ -63,14 +64,14 @@ FNET_FN Lanes<Compute<T>, W> wrapped_columns(const T* row, int64_t hidden, int64
 }
 
 // The fold for tiles that wrap around: the last ones of a small hidden size.
-template <int W, class T>
+template <int W, int V, class T>
 void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
-                  int64_t m0, int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
+                  int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
   for (int64_t n = 0; n < plan.length; ++n) {
     const int64_t minus_n = mirror(n, plan.length);
     const auto fold = [&](int64_t m) {
-      return wrapped_columns<W>(in.x + n * in.row_stride, hidden, m, true) * in.weight[n] +
-             wrapped_columns<W>(in.x + minus_n * in.row_stride, hidden, m, false) *
+      return wrapped_columns<V>(in.x + n * in.row_stride, hidden, m, true) * in.weight[n] +
+             wrapped_columns<V>(in.x + minus_n * in.row_stride, hidden, m, false) *
                  in.weight[minus_n];
     };
     auto* point = lines + plan.entry[n];
@@ -79,15 +80,16 @@ void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64
   }
 }
 
-template <int W, class T>
+template <int W, int V, class T>
 void fold_tiles(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
-                int64_t count, Complex<Lanes<Compute<T>, W>>* lines) {
-  if (m0 + count * 2 * W > hidden) return fold_wrapped<W>(in, plan, hidden, m0, count, lines);
+                int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
+  if (m0 + count * 2 * W - W + V > hidden)
+    return fold_wrapped<W, V>(in, plan, hidden, m0, count, lines);
   if (m0 == 0) {
-    fold_straight<W, true>(in, plan, hidden, 0, 1, lines);
+    fold_straight<W, V, true>(in, plan, hidden, 0, 1, lines);
     m0 += 2 * W, --count, lines += plan.extent;
   }
-  if (count > 0) fold_straight<W, false>(in, plan, hidden, m0, count, lines);
+  if (count > 0) fold_straight<W, V, false>(in, plan, hidden, m0, count, lines);
 }
 
 }  // namespace fnet::FNET_ISA

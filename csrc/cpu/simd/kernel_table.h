@@ -13,52 +13,119 @@ namespace fnet::FNET_ISA {
 template <class R>
 inline constexpr int kWidth = sizeof(R) == 8 ? FNET_WIDTH64 : FNET_WIDTH32;
 
-// A slot's scratch: 2 W rows of r and one row of u. On the kernels' path, fold weights and lines
-// come before them: as many as a group along seq or one line along hidden needs.
+// Lanes of a fine tile: vectors of 64 bytes are halved.
 template <class R>
-struct Scratch {
-  static constexpr int W = kWidth<R>;
-  R* fold_weights = nullptr;
-  Complex<Lanes<R, W>>* lines = nullptr;
+inline constexpr int kFineWidth = min_of(kWidth<R>, int(32 / sizeof(R)));
+
+// Takes arrays of numbers, aligned to 64 bytes, from `base` on.
+template <class R>
+class Cut {
+ public:
+  FNET_FN explicit Cut(void* base) : begin_(reinterpret_cast<intptr_t>(base)), at_(begin_) {}
+  FNET_FN R* take(int64_t count) {
+    R* p = reinterpret_cast<R*>(at_);
+    at_ += (count * int64_t(sizeof(R)) + 63) / 64 * 64;
+    return p;
+  }
+  template <int V>
+  FNET_FN Complex<Lanes<R, V>>* take_lines(int64_t count, int64_t length) {
+    return reinterpret_cast<Complex<Lanes<R, V>>*>(take(count * line_extent(length) * 2 * V));
+  }
+  FNET_FN int64_t bytes() const { return at_ - begin_; }
+
+ private:
+  intptr_t begin_, at_;
+};
+
+// A slot's scratch in the seq pass: the weights of the fold, and the lines of a group of tiles of V
+// lanes.
+template <class R, int V>
+struct SeqScratch {
+  R* fold_weights;
+  int64_t group;
+  Complex<Lanes<R, V>>* lines;
+  int64_t bytes;
+
+  FNET_FN SeqScratch(void* base, int64_t seq, int64_t hidden, Tiles tiles) {
+    constexpr int W = kWidth<R>;
+    Cut<R> cut(base);
+    fold_weights = cut.take(seq);
+    group = tiles == Tiles::kFine ? 1
+                                  : min_of(group_size<Lanes<R, W>>(line_extent(seq)),
+                                           tile_count<W, W>(half_length(hidden)));
+    lines = cut.template take_lines<V>(group, seq);
+    bytes = cut.bytes();
+  }
+};
+
+// A slot's scratch in the row pass: a line of V lanes, a few rows of r and one row u.
+template <class R, int V>
+struct RowScratch {
+  Complex<Lanes<R, V>>* line;
   MixedRows<R> rows;
   R* u;
   int64_t bytes;
 
-  FNET_FN Scratch(void* base, int64_t seq, int64_t hidden, bool has_lines) {
-    const intptr_t begin = reinterpret_cast<intptr_t>(base);
-    intptr_t at = begin;
-    const auto take = [&](int64_t count) {
-      R* p = reinterpret_cast<R*>(at);
-      at += (count * int64_t(sizeof(R)) + 63) / 64 * 64;
-      return p;
-    };
-    const int64_t pitch = MixedRows<R>::pitch_for(hidden, W);
-    if (has_lines) {
-      fold_weights = take(seq);
-      const int64_t tiles = (half_length(hidden) + 2 * W - 1) / (2 * W);
-      const int64_t seq_extent = line_extent(seq), row_places = line_extent(hidden);
-      const int64_t seq_places = min_of(group_size<Lanes<R, W>>(seq_extent), tiles) * seq_extent;
-      lines = reinterpret_cast<Complex<Lanes<R, W>>*>(
-          take((seq_places > row_places ? seq_places : row_places) * 2 * W));
-    }
-    rows = MixedRows<R>::over(take(2 * W * pitch), hidden, W);
-    u = take(pitch);
-    bytes = at - begin;
+  FNET_FN RowScratch(void* base, int64_t hidden) {
+    const int64_t pitch = MixedRows<R>::pitch_for(hidden, kWidth<R>);
+    Cut<R> cut(base);
+    line = cut.template take_lines<V>(1, hidden);
+    rows = {cut.take(kMixedRows<R, kWidth<R>, V> * pitch), pitch};
+    u = cut.take(pitch);
+    bytes = cut.bytes();
   }
 };
 
-inline int64_t scratch_bytes(DType dtype, int64_t seq, int64_t hidden, bool has_lines) {
-  return dtype == DType::kFloat64 ? Scratch<double>(nullptr, seq, hidden, has_lines).bytes
-                                  : Scratch<float>(nullptr, seq, hidden, has_lines).bytes;
+// A slot's scratch on the general path: one row of r and one row u.
+template <class R>
+struct SpectrumRowScratch {
+  R *r, *u;
+  int64_t bytes;
+
+  FNET_FN SpectrumRowScratch(void* base, int64_t hidden) {
+    const int64_t pitch = MixedRows<R>::pitch_for(hidden, kWidth<R>);
+    Cut<R> cut(base);
+    r = cut.take(pitch);
+    u = cut.take(pitch);
+    bytes = cut.bytes();
+  }
+};
+
+// body(constant<V>) with the lanes V of a tile.
+template <class R, class F>
+FNET_FN auto with_width(Tiles tiles, const F& body) {
+  if constexpr (kFineWidth<R> < kWidth<R>)
+    if (tiles == Tiles::kFine) return body(constant<kFineWidth<R>>);
+  return body(constant<kWidth<R>>);
 }
 
-// Calls body(T{}, scratch) with the storage type of the task.
+// body(R{}) with the compute type.
 template <class F>
-void with_scratch(const MixTask& task, void* base, bool has_lines, const F& body) {
-  const MixArgs& args = *task.args;
-  visit_dtype(args.dtype, [&](auto t) {
-    body(t, Scratch<Compute<decltype(t)>>(base, args.seq, args.hidden, has_lines));
+FNET_FN auto with_compute_type(DType dtype, const F& body) {
+  return dtype == DType::kFloat64 ? body(double{}) : body(float{});
+}
+
+inline PassTiles seq_pass_tiles(DType dtype, int64_t seq, int64_t hidden, Tiles tiles) {
+  return with_compute_type(dtype, [&]<class R>(R) {
+    return with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
+      return PassTiles{tile_count<kWidth<R>, V>(half_length(hidden)),
+                       SeqScratch<R, V>(nullptr, seq, hidden, tiles).bytes};
+    });
   });
+}
+
+inline PassTiles row_pass_tiles(DType dtype, int64_t seq, int64_t hidden, Tiles tiles) {
+  return with_compute_type(dtype, [&]<class R>(R) {
+    return with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
+      return PassTiles{tile_count<kWidth<R>, V>(half_length(seq)),
+                       RowScratch<R, V>(nullptr, hidden).bytes};
+    });
+  });
+}
+
+inline int64_t spectrum_rows_bytes(DType dtype, int64_t hidden) {
+  return with_compute_type(
+      dtype, [&]<class R>(R) { return SpectrumRowScratch<R>(nullptr, hidden).bytes; });
 }
 
 template <class T>
@@ -86,53 +153,57 @@ FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   return out;
 }
 
-// Calls body(row output of sequence b, scratch), then completes the non-temporal stores.
-template <class F>
-void write_rows(const MixTask& task, int64_t b, void* base, bool has_lines, const F& body) {
-  with_scratch(task, base, has_lines,
-               [&]<class T>(T, const Scratch<Compute<T>>& s) { body(row_output<T>(task, b), s); });
-  if (task.streams) end_streaming();
-}
-
-inline void seq_tiles(const MixTask& task, int64_t b, void* G, int64_t begin, int64_t end,
-                      void* scratch) {
+inline void seq_tiles(const MixTask& task, int64_t b, void* G, Tiles tiles, int64_t begin,
+                      int64_t end, void* scratch) {
   const MixArgs& args = *task.args;
-  with_scratch(task, scratch, true, [&]<class T>(T, const auto& s) {
+  visit_dtype(args.dtype, [&]<class T>(T) {
     using R = Compute<T>;
-    const R* row_scale = static_cast<const R*>(args.row_scale);
-    const R quarter = R(args.scale) / 4;
-    for (int64_t n = 0; n < args.seq; ++n)
-      s.fold_weights[n] =
-          row_scale ? with_short_nan(row_scale[b * args.seq + n]) * quarter : quarter;
-    const SeqInput<T> in{static_cast<const T*>(args.x) + b * args.x_batch_stride, args.x_row_stride,
-                         s.fold_weights};
-    seq_pass<kWidth<R>>(in, *static_cast<const LinePlan<R>*>(task.seq_plan), args.hidden, begin,
-                        end, s.lines, static_cast<R*>(G));
+    with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
+      const SeqScratch<R, V> s(scratch, args.seq, args.hidden, tiles);
+      const R* row_scale = static_cast<const R*>(args.row_scale);
+      const R quarter = R(args.scale) / 4;
+      for (int64_t n = 0; n < args.seq; ++n)
+        s.fold_weights[n] =
+            row_scale ? with_short_nan(row_scale[b * args.seq + n]) * quarter : quarter;
+      const SeqInput<T> in{static_cast<const T*>(args.x) + b * args.x_batch_stride,
+                           args.x_row_stride, s.fold_weights};
+      seq_pass<kWidth<R>, V>(in, *static_cast<const LinePlan<R>*>(task.seq_plan), args.hidden,
+                             begin, end, s.group, s.lines, static_cast<R*>(G));
+    });
   });
 }
 
-inline void row_tiles(const MixTask& task, int64_t b, const void* G, int64_t begin, int64_t end,
-                      void* scratch) {
-  write_rows(task, b, scratch, true, [&]<class T>(const RowOutput<T>& out, const auto& s) {
+inline void row_tiles(const MixTask& task, int64_t b, const void* G, Tiles tiles, int64_t begin,
+                      int64_t end, void* scratch) {
+  const MixArgs& args = *task.args;
+  visit_dtype(args.dtype, [&]<class T>(T) {
     using R = Compute<T>;
-    for (int64_t i = begin; i < end; ++i)
-      row_tile<kWidth<R>>(out, *static_cast<const LinePlan<R>*>(task.hidden_plan),
-                          static_cast<const R*>(G), 2 * i, s.lines, s.rows, s.u);
+    with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
+      const RowScratch<R, V> s(scratch, args.hidden);
+      const RowOutput<T> out = row_output<T>(task, b);
+      for (int64_t i = begin; i < end; ++i)
+        row_tile<kWidth<R>, V>(out, *static_cast<const LinePlan<R>*>(task.hidden_plan),
+                               static_cast<const R*>(G), i, s.line, s.rows, s.u);
+    });
   });
+  if (task.streams) end_streaming();
 }
 
 inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, int64_t begin,
                           int64_t end, void* scratch) {
   const MixArgs& args = *task.args;
-  write_rows(task, b, scratch, false, [&]<class T>(const RowOutput<T>& out, const auto& s) {
+  visit_dtype(args.dtype, [&]<class T>(T) {
     using R = Compute<T>;
+    const SpectrumRowScratch<R> s(scratch, args.hidden);
+    const RowOutput<T> out = row_output<T>(task, b);
     const Complex<R>* F =
         static_cast<const Complex<R>*>(spectrum) + b * args.seq * half_length(args.hidden);
     visit_part(args.transform, [&](auto part) {
       for (int64_t k = begin; k < end; ++k)
-        rows_from_spectrum<kWidth<R>>(out, F, part, R(args.scale), k, s.rows.row(0), s.u);
+        rows_from_spectrum<kWidth<R>>(out, F, part, R(args.scale), k, s.r, s.u);
     });
   });
+  if (task.streams) end_streaming();
 }
 
 inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begin, int64_t end,
@@ -145,8 +216,9 @@ inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begi
 }
 
 inline constexpr Kernels make_table(const char* name) {
-  return {name,      FNET_WIDTH32, FNET_WIDTH64,  scratch_bytes,
-          seq_tiles, row_tiles,    spectrum_rows, norm_grad};
+  return {
+      name,      FNET_WIDTH32, FNET_WIDTH64,  seq_pass_tiles, row_pass_tiles, spectrum_rows_bytes,
+      seq_tiles, row_tiles,    spectrum_rows, norm_grad};
 }
 
 }  // namespace fnet::FNET_ISA

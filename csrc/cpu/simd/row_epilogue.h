@@ -26,18 +26,15 @@ struct RowOutput {
   bool streams;   // y and normalized use non-temporal stores; rows are then aligned to 64 bytes
 };
 
-// Rows of r with padding, so that W lanes can be read at a time, forwards from 0 and backwards from
-// `hidden`. Element `hidden` repeats element 0, so the mirror of a row needs no special case.
+// Rows of r with padding, so that W lanes can be written at a time. Element `hidden` repeats
+// element 0, so the mirror of a row needs no special case.
 template <class R>
 struct MixedRows {
   R* base;
   int64_t pitch;
 
   static FNET_FN int64_t pitch_for(int64_t hidden, int width) {
-    return (hidden / width + 3) * width;
-  }
-  static FNET_FN MixedRows over(R* scratch, int64_t hidden, int width) {
-    return {scratch + width, pitch_for(hidden, width)};
+    return (hidden / width + 1) * width;
   }
   FNET_FN R* row(int64_t i) const { return base + i * pitch; }
 };

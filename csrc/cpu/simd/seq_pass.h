@@ -1,4 +1,5 @@
-// The first pass, from x to G: the fold, then the transform along seq, for tiles of 2 W columns.
+// The first pass, from x to G: the fold, then the transform along seq, for tiles of 2 W columns or
+// parts of them (tiles.h).
 //
 // Lanes are columns. Two groups of W real columns a and b form one complex line z = a + i b. After
 // the transform  A_k = (Z_k + conj Z_{-k}) / 2  and  B_k = (Z_k - conj Z_{-k}) / 2i.
@@ -7,6 +8,7 @@
 #include "cpu/caches.h"
 #include "cpu/simd/fold.h"
 #include "cpu/simd/line_fft.h"
+#include "cpu/simd/tiles.h"
 #include "cpu/simd/transpose.h"
 #include "cpu/spectrum.h"
 
@@ -23,63 +25,70 @@ FNET_FN int64_t group_size(int64_t extent) {
   return fitting < 1 ? 1 : min_of(fitting, kRunColumns / (2 * V::kWidth));
 }
 
-// Writes combine(Z_k, Z_{-k}) for W rows k, transposed, to `count` columns of G.
-template <int W, class R, class Combine>
-FNET_FN void put_columns(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int64_t k0,
-                         bool whole, int count, R* to, const Combine& combine) {
+// Writes combine(Z_k, Z_{-k}) for V rows k, transposed, to `count` columns of G, `pitch` apart.
+template <int V, class R, class Combine>
+FNET_FN void put_columns(const LinePlan<R>& plan, const Complex<Lanes<R, V>>* line, int64_t k0,
+                         bool whole, int count, R* to, int64_t pitch, const Combine& combine) {
   const int32_t* position = plan.position + k0;
   const int32_t* mirror_position = plan.position + plan.length - k0;
-  Lanes<R, W> row[W];
-  static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
+  Lanes<R, V> row[V];
+  static_for<V>([&](auto i) FNET_INLINE_LAMBDA {
     const int64_t k = whole ? i : min_of<int64_t>(i, half_length(plan.length) - 1 - k0);
     row[i] = combine(line[position[k]], line[mirror_position[-k]]);
   });
   transpose(row);
-  static_for<W>([&](auto c) FNET_INLINE_LAMBDA {
-    if (whole || c < count) row[c].store(to + c * 2 * W);
+  static_for<V>([&](auto c) FNET_INLINE_LAMBDA {
+    if (whole || c < count) row[c].store(to + c * pitch);
   });
 }
 
-// Unpacks the transformed line, W rows k at a time, and transposes it: lanes become rows of G. Real
-// and imaginary parts of A and B are four separate tiles, each of which stays in registers.
-template <int W, class R>
-void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, W>>* line, int64_t hidden,
+// Unpacks the transformed line of columns m0 .. and m0 + W .., V rows k at a time, and transposes
+// it: lanes become rows of G. Real and imaginary parts of A and B are four separate tiles, each of
+// which stays in registers.
+template <int W, int V, class R>
+void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, V>>* line, int64_t hidden,
                  int64_t m0, R* G) {
-  using Z = Complex<Lanes<R, W>>;
+  using Z = Complex<Lanes<R, V>>;
   const SpectrumLayout layout{plan.length, hidden, W};
-  const int64_t columns = layout.columns();
-  const int in_a = int(min_of<int64_t>(W, columns - m0));
-  const int in_b = int(min_of<int64_t>(W, columns - m0 - in_a));
-  const auto unpack_band = [&](auto whole, int64_t band) FNET_INLINE_LAMBDA {
-    R* a = G + layout.at(band, m0);
+  const auto columns_from = [&](int64_t m) {
+    return m < layout.columns() ? int(min_of<int64_t>(V, layout.columns() - m)) : 0;
+  };
+  const int in_a = columns_from(m0), in_b = columns_from(m0 + W);
+  const auto unpack_rows = [&](auto whole, int64_t k0) FNET_INLINE_LAMBDA {
+    R* a = G + layout.at(k0 / W, m0) + k0 % W;
     R* b = a + 2 * W * W;
     // A large G does not fit in L2, and stores wait for their cache lines as loads do.
-    prefetch<2 * W * 2 * W * sizeof(R)>(a + layout.band_size());
+    if (k0 % W == 0) {
+      prefetch<V * 2 * W * sizeof(R)>(a + layout.band_size());
+      prefetch<V * 2 * W * sizeof(R)>(b + layout.band_size());
+    }
     const auto put = [&](int count, R* to, const auto& combine) FNET_INLINE_LAMBDA {
-      put_columns<W>(plan, line, band * W, whole, count, to, combine);
+      put_columns<V>(plan, line, k0, whole, count, to, 2 * W, combine);
     };
     put(in_a, a, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.re + m.re; });
     put(in_b, b + W, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return m.re - z.re; });
     put(in_a, a + W, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.im - m.im; });
     put(in_b, b, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.im + m.im; });
   };
-  const int64_t whole = in_b == W ? layout.rows() / W : 0;
-  for (int64_t band = 0; band < whole; ++band) unpack_band(std::true_type{}, band);
-  for (int64_t band = whole; band < layout.bands(); ++band) unpack_band(std::false_type{}, band);
+  const int64_t whole = in_b == V ? layout.rows() / V * V : 0, rows = layout.bands() * W;
+  for (int64_t k0 = 0; k0 < whole; k0 += V) unpack_rows(std::true_type{}, k0);
+  for (int64_t k0 = whole; k0 < rows; k0 += V) unpack_rows(std::false_type{}, k0);
 }
 
-// Transforms tiles [begin, end) of columns to G. `lines` is scratch of group_size() lines.
-template <int W, class T>
+// Transforms tiles [begin, end) of columns to G, up to `group` neighbours together. A tile of V < W
+// lanes is a part of a tile of W lanes, with the same pairs of columns, and is its own group.
+// `lines` is scratch of `group` lines.
+template <int W, int V, class T>
 void seq_pass(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
-              int64_t begin, int64_t end, Complex<Lanes<Compute<T>, W>>* lines, Compute<T>* G) {
-  const int64_t group = group_size<Lanes<Compute<T>, W>>(plan.extent);
+              int64_t begin, int64_t end, int64_t group, Complex<Lanes<Compute<T>, V>>* lines,
+              Compute<T>* G) {
   for (int64_t tile = begin; tile < end; tile += group) {
-    const int64_t count = min_of(group, end - tile);
-    fold_tiles<W>(in, plan, hidden, tile * 2 * W, count, lines);
+    const int64_t count = min_of(group, end - tile), m0 = tile_start<W, V>(tile);
+    fold_tiles<W, V>(in, plan, hidden, m0, count, lines);
     for (int64_t i = 0; i < count; ++i) {
-      Complex<Lanes<Compute<T>, W>>* line = lines + i * plan.extent;
+      Complex<Lanes<Compute<T>, V>>* line = lines + i * plan.extent;
       line_fft(plan, line);
-      unpack_tile<W>(plan, line, hidden, (tile + i) * 2 * W, G);
+      unpack_tile<W, V>(plan, line, hidden, m0 + i * 2 * W, G);
     }
   }
 }
