@@ -77,8 +77,9 @@ docs: $(PACKAGES) ## build the documentation site, strictly, into build/site
 KEPT := $(if $(KEEP),--keep)
 BENCH := PYTHONPATH="$(CURDIR)/build/cmake/release:$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
-bench: install core ## targets, CPU kernels, whole models, a quick comparison: 7 minutes; KEEP=1 for bench/results
+bench: install core ## targets, host time, CPU kernels, whole models, a quick comparison: 7 minutes; KEEP=1 for bench/results
 	$(BENCH) -m bench.targets $(KEPT) $(ARGS)
+	$(BENCH) -m bench.host
 	$(BENCH) -m bench.passes $(KEPT)
 	$(BENCH) -m bench.models $(KEPT)
 	$(BENCH) -m bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
 # These imports register gradients, shardings, decompositions, fake kernels and vmap rules.
 from fnet_kernels._norm import Norm
-from fnet_kernels._ops import autocast, autograd, dtensor, exporters, fake, vmap  # noqa: F401
-from fnet_kernels._ops.checks import check_affine, check_eps, check_x, overridden
-from fnet_kernels._ops.derivatives import transforms_active
-from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.out_of_memory import in_torchs_class
+from fnet_kernels._ops import autocast, autograd, dtensor, exporters, fake, mixing, vmap  # noqa: F401
+from fnet_kernels._ops.checks import are_alike, check_affine, check_eps, check_x, overridden
+from fnet_kernels._ops.derivatives import is_plain
 from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
-# Looked up once, because looking up an overload by name costs as much as all argument checks.
-_fourier: Callable[..., Tensor] = operators.fourier_mix.default
-_hartley: Callable[..., Tensor] = operators.hartley_mix.default
-_fused: Callable[..., Tensor] = operators.fused_fourier_mix.default
 _OPTIONAL = (Tensor, type(None))
 
 # The default of scale is the integer 1, because torch.compile(dynamic=True) keeps 1 a constant but
@@ -64,7 +57,7 @@ def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
     """
     if not isinstance(x, Tensor):
         return overridden(fourier_mix, ("x",), (x,), scale=scale, norm=norm)
-    return _transform("fourier_mix", _fourier, x, scale, norm)
+    return _transform("fourier_mix", mixing.fourier_mix, x, scale, norm)
 
 
 def hartley_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
@@ -101,7 +94,7 @@ def hartley_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
     """
     if not isinstance(x, Tensor):
         return overridden(hartley_mix, ("x",), (x,), scale=scale, norm=norm)
-    return _transform("hartley_mix", _hartley, x, scale, norm)
+    return _transform("hartley_mix", mixing.hartley_mix, x, scale, norm)
 
 
 def _transform(name: str, op: Callable[..., Tensor], x: Tensor, scale: float, norm: Norm) -> Tensor:
@@ -109,13 +102,7 @@ def _transform(name: str, op: Callable[..., Tensor], x: Tensor, scale: float, no
     scale, symbolic = total_scale(name, x, scale, norm)
     if symbolic:
         return (scale * _transform(name, op, autograd.compute(x), 1, "backward")).to(x.dtype)
-    if _differentiable(x.requires_grad):
-        return op(x, scale)
-    try:
-        with torch._C._AutoDispatchBelowAutograd():
-            return op(x, scale)
-    except RuntimeError as error:
-        raise in_torchs_class(error) from None
+    return op(x, scale)
 
 
 def fused_fourier_mix(
@@ -176,23 +163,19 @@ def fused_fourier_mix(
     x = check_x("fused_fourier_mix", x)
     scale, symbolic = total_scale("fused_fourier_mix", x, scale, norm)
     check_eps("fused_fourier_mix", eps)
-    needs_grad = x.requires_grad
+    args = (x, weight, bias, eps, scale)
+    if is_plain(args) and are_alike(x, weight, bias):
+        try:
+            return autograd.fused_fourier_mix_plain(*args)
+        except RuntimeError:
+            # The operator refuses a wrong weight or bias as well; this check has the better words.
+            check_affine("fused_fourier_mix", x, weight, bias)
+            raise
     if weight is not None or bias is not None:
         weight, bias = check_affine("fused_fourier_mix", x, weight, bias)
-        needs_grad = (
-            needs_grad
-            or (weight is not None and weight.requires_grad)
-            or (bias is not None and bias.requires_grad)
-        )
     if symbolic:
         return _composed(x, weight, bias, eps, scale)
-    if _differentiable(needs_grad):
-        return _fused(x, weight, bias, eps, scale)
-    try:
-        with torch._C._AutoDispatchBelowAutograd():
-            return _fused(x, weight, bias, eps, scale)
-    except RuntimeError as error:
-        raise in_torchs_class(error) from None
+    return autograd.fused_fourier_mix(x, weight, bias, eps, scale)
 
 
 def _composed(
@@ -203,12 +186,3 @@ def _composed(
     wide_weight, wide_bias = (None if t is None else autograd.compute(t) for t in (weight, bias))
     y = layer_norm(u + scale * fourier_mix(u), x.shape[-1:], wide_weight, wide_bias, eps)
     return y.to(x.dtype)
-
-
-def _differentiable(requires_grad: bool) -> bool:
-    """Whether the call must pass the dispatch key Autograd, whose Python kernel costs 4 us."""
-    return (
-        torch.compiler.is_compiling()
-        or (requires_grad and torch.is_grad_enabled())
-        or transforms_active()
-    )

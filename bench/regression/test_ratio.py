@@ -1,5 +1,6 @@
 """The ratio of our time to the rival's stays near the recorded one: `make bench-regression`.
 
+The host time of a call has a target instead of a record, because it depends on no instruction set.
 Each case also runs at half its speed, which must fail. This detects a limit that is too loose for
 the machine.
 """
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench import host
 from bench.contestants.registry import isas
 from bench.regression.gate import (
     BLOCKS,
@@ -28,6 +30,7 @@ from bench.regression.gate import (
 from fnet_kernels._timing import wall_seconds
 
 EVERY = pytest.mark.parametrize("case", CASES, ids=str)
+EVERY_PASS = pytest.mark.parametrize("part", host.PASSES, ids=str)
 EVERY_ISA = pytest.mark.parametrize("isa", isas())
 
 
@@ -84,3 +87,17 @@ def test_twice_as_slow_does_not_pass(case: Case, isa: str, benchmark: Any, found
     mine, theirs = calls(case, isa)
     ratio = measured(benchmark, twice_as_slow(mine), theirs)
     assert ratio > maximum, "half the speed of ours passes: record the ratios of this machine"
+
+
+@EVERY_PASS
+def test_the_host_time_meets_its_target(part: host.Pass, benchmark: Any) -> None:
+    mine, rival, _ = host.calls(part).values()
+    ratio = measured(benchmark, mine, rival)
+    assert part.target.is_met(ratio), f"{part.target}: {ratio:.2f}"
+
+
+@EVERY_PASS
+def test_twice_the_host_time_does_not_meet_it(part: host.Pass, benchmark: Any) -> None:
+    mine, rival, _ = host.calls(part).values()
+    ratio = measured(benchmark, twice_as_slow(mine), rival)
+    assert not part.target.is_met(ratio), "half the speed of ours meets the target"

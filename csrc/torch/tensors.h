@@ -6,8 +6,8 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <algorithm>
 #include <cmath>
-#include <exception>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -52,20 +52,29 @@ inline int64_t element_bytes(ScalarType type) {
   }
 }
 
-// Uninitialised memory on the device of `like`.
-inline Tensor new_empty(const Tensor& like, std::vector<int64_t> sizes, ScalarType type) {
-  try {
-    const Tensor t = torch::stable::new_empty(like, sizes, type);
+// Uninitialised contiguous memory on the device of `like`. The C shim takes a third of the time of
+// the operator new_empty, which the stable ABI looks up by name.
+inline Tensor new_empty(const Tensor& like, const std::vector<int64_t>& sizes, ScalarType type) {
+  std::vector<int64_t> strides(sizes.size());
+  int64_t stride = 1;
+  for (size_t i = sizes.size(); i-- > 0; stride *= std::max<int64_t>(sizes[i], 1))
+    strides[i] = stride;
+  const auto dtype = torch::stable::detail::to<int32_t>(torch::stable::detail::from(type));
+  int32_t device = 0;
+  AtenTensorHandle handle = nullptr;
+  if (aoti_torch_get_device_type(like.get(), &device) == AOTI_TORCH_SUCCESS &&
+      aoti_torch_empty_strided(int64_t(sizes.size()), sizes.data(), strides.data(), dtype, device,
+                               like.get_device_index(), &handle) == AOTI_TORCH_SUCCESS) {
+    Tensor t(handle);
     if (t.is_cpu()) prefer_huge_pages(t.mutable_data_ptr(), t.numel() * t.element_size());
     return t;
-  } catch (const std::exception&) {
-    const std::string said = torch_message();
-    require(said.empty(), said);
-    int64_t bytes = element_bytes(type);
-    for (const int64_t size : sizes) bytes *= size;
-    if (like.is_cpu()) fail_out_of_memory(size_t(bytes));
-    fail("CUDA out of memory. Tried to allocate ", bytes, " bytes.");
   }
+  const std::string said = torch_message();
+  require(said.empty(), said);
+  int64_t bytes = element_bytes(type);
+  for (const int64_t size : sizes) bytes *= size;
+  if (like.is_cpu()) fail_out_of_memory(size_t(bytes));
+  fail("CUDA out of memory. Tried to allocate ", bytes, " bytes.");
 }
 
 inline Tensor new_bytes(const Tensor& like, size_t count) {

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.derivatives import Reverse, apply_of, register
+from fnet_kernels._ops.derivatives import Reverse, apply_of, register, shortest
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import mix
 
@@ -46,7 +46,7 @@ class _Train(Reverse):
         below: Callable[..., Triple],
     ) -> Any:
         y, rows, rstd = below(_train, x, weight, bias, eps, scale)
-        need_x, need_weight, _ = ctx.needs_input_grad[:3]
+        need_x, need_weight, *_ = ctx.needs_input_grad
         # Save only what the required gradients read. Not y: what follows may overwrite it.
         ctx.save_for_backward(
             rows if need_x or need_weight else None,
@@ -54,9 +54,8 @@ class _Train(Reverse):
             weight if need_x else None,
         )
         ctx.set_materialize_grads(False)
-        ctx.scale = scale
-        ctx.weight_dtype = None if weight is None else weight.dtype
-        ctx.bias_dtype = None if bias is None else bias.dtype
+        weight_dtype = None if weight is None else weight.dtype
+        ctx.constants = scale, weight_dtype, None if bias is None else bias.dtype
         return y, rows, rstd
 
     @staticmethod
@@ -67,24 +66,27 @@ class _Train(Reverse):
         grad_rstd: Tensor | None = None,
     ) -> tuple[Tensor | None, ...]:
         rows, rstd, weight = ctx.saved_tensors
-        need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
+        scale, weight_dtype, bias_dtype = ctx.constants
+        need_x, need_weight, need_bias, *_ = ctx.needs_input_grad
         dx: Tensor | None = None
         dweight: Tensor | None = None
         dbias: Tensor | None = None
         if need_x and grad is not None and grad_rows is None and grad_rstd is None:
             # The operator sums in the dtype of weight or grad, which must hold the bias gradient.
-            fuses_bias = need_bias and ctx.bias_dtype in (ctx.weight_dtype, grad.dtype)
-            dx, sums, bias_sums = _backward(
-                grad, rows, rstd, weight, ctx.scale, need_weight, fuses_bias
+            fuses_bias = need_bias and bias_dtype in (weight_dtype, grad.dtype)
+            dx, sums, bias_sums = _shortest_backward(
+                grad, rows, rstd, weight, scale, need_weight, fuses_bias
             )
             dweight = sums if need_weight else None
-            dbias = bias_sums.to(ctx.bias_dtype) if fuses_bias else None
+            dbias = bias_sums if fuses_bias else None
+            if dbias is not None and dbias.dtype is not bias_dtype:
+                dbias = dbias.to(bias_dtype)
         elif need_x:
-            dx = _input_gradient(grad, grad_rows, grad_rstd, rows, rstd, weight, ctx.scale)
+            dx = _input_gradient(grad, grad_rows, grad_rstd, rows, rstd, weight, scale)
         if need_weight and dweight is None and grad is not None:
-            dweight = _weight_gradient(grad, rows, ctx.weight_dtype)
+            dweight = _weight_gradient(grad, rows, weight_dtype)
         if need_bias and dbias is None and grad is not None:
-            dbias = _sum_rows(grad, ctx.bias_dtype)
+            dbias = _sum_rows(grad, bias_dtype)
         return dx, dweight, dbias, None, None, None
 
 
@@ -180,5 +182,10 @@ def _first(function: Callable[..., Triple]) -> Callable[..., Tensor]:
 
 _apply_train = apply_of(_Train)
 register(_train, _composed_train, _apply_train)
-register(_fused, _first(_composed_train), _first(_apply_train))
-register(_backward, composed_backward)
+fused_fourier_mix_plain: Callable[..., Tensor] = register(
+    _fused, _first(_composed_train), _first(_apply_train)
+)
+fused_fourier_mix: Callable[..., Tensor] = shortest(_fused, fused_fourier_mix_plain)
+_shortest_backward: Callable[..., Triple] = shortest(
+    _backward, register(_backward, composed_backward)
+)

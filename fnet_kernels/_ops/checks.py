@@ -94,11 +94,11 @@ def check_affine(
 
     The operators take float32 beside 16-bit x only with a weight, which here are ones if need be.
     """
-    dtype = x.dtype
+    dtype, hidden = x.dtype, x.shape[-1]
     if weight is not None:
-        weight = _check_vector(op, "weight", weight, x, dtype)
+        weight = _check_vector(op, "weight", weight, x, dtype, hidden)
     if bias is not None:
-        bias = _check_vector(op, "bias", bias, x, dtype)
+        bias = _check_vector(op, "bias", bias, x, dtype, hidden)
     if (weight is None or weight.dtype is dtype) and (bias is None or bias.dtype is dtype):
         return weight, bias
     if weight is None:
@@ -107,10 +107,13 @@ def check_affine(
     return weight.float(), None if bias is None else bias.float()
 
 
-def _check_vector(op: str, name: str, vector: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
+def _check_vector(
+    op: str, name: str, vector: Tensor, x: Tensor, dtype: torch.dtype, hidden: int
+) -> Tensor:
     """Return `vector`, a weight or bias, in the dtype of x or in float32, after checking it."""
-    check_dense(op, name, vector)
-    if vector.dim() != 1 or vector.size(0) != x.size(-1):
+    if vector.layout is not _STRIDED or vector.is_nested:
+        check_dense(op, name, vector)
+    if vector.dim() != 1 or vector.numel() != hidden:
         raise ValueError(
             f"{op}: {name} must have shape ({x.shape[-1]},), the hidden size of x with shape"
             f" {tuple(x.shape)}; got shape {tuple(vector.shape)}"
@@ -126,6 +129,16 @@ def _check_vector(op: str, name: str, vector: Tensor, x: Tensor, dtype: torch.dt
         return vector.to(dtype)
     wide = " or torch.float32" if dtype in _16_BITS else ""
     raise TypeError(f"{op}: {name} must have the dtype of x, {dtype}{wide}; got {given}")
+
+
+def are_alike(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
+    """Whether all are on one device that computes, and of one dtype."""
+    dtype, device = x.dtype, x.device
+    return (
+        (weight is None or (weight.dtype is dtype and weight.device == device))
+        and (bias is None or (bias.dtype is dtype and bias.device == device))
+        and not x.is_meta
+    )
 
 
 def check_number(op: str, name: str, value: float) -> None:

@@ -12,13 +12,21 @@ from functools import partial
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
+from torch._C import _any_requires_grad as any_requires_grad
+from torch._C import _get_tracing_state as tracing_state
+from torch._C import _len_torch_dispatch_stack as dispatch_modes
+from torch._C import _len_torch_function_stack as function_modes
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import Function, forward_ad
+from torch.compiler import is_compiling
+from torch.nn import Parameter
 
 from fnet_kernels._ops.out_of_memory import in_torchs_class
 
 Kernel = Callable[..., Any]
+
+_PLAIN = frozenset({Tensor, Parameter, type(None), float, int, bool})
 
 #: What Python kernels of the operators are registered with. They live as long as it does.
 LIBRARY = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
@@ -80,7 +88,7 @@ def apply_of(function: type[Reverse]) -> Kernel:
 _apply_constant = apply_of(_Constant)
 
 
-def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> None:
+def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> Kernel:
     """Register the derivatives of an operator.
 
     Args:
@@ -88,6 +96,11 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> None:
         composed: computes the same from differentiable operators. It runs if an argument has a
             tangent, and without `apply` also if a gradient is required.
         apply: that of a `Reverse`; runs if a gradient is required.
+
+    Returns:
+        A function that takes the operator's arguments by position and does the same in less time,
+        if `is_plain` holds of them: it skips the kernel for the key Autograd, whose round trip
+        through the dispatcher takes 10 us.
     """
 
     def kernel(keyset: Any, *args: Any) -> Any:
@@ -110,6 +123,40 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> None:
             return composed(*args)
 
     LIBRARY.impl(op.name(), kernel, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
+
+    def plain(*args: Any) -> Any:
+        if not (is_grad_enabled() and any_requires_grad(*args)):
+            return _skip_autograd(op, *args)
+        if apply is None:
+            return op(*args)
+        try:
+            return apply(*args, _skip_autograd)
+        except TangentsError:
+            return op(*args)
+
+    return plain
+
+
+def is_plain(args: tuple[Any, ...]) -> bool:
+    """Whether a call is eager, of plain tensors, and only reverse mode may have to know of it."""
+    return (
+        not (is_compiling() or transforms_active() or dispatch_modes() or function_modes())
+        and tracing_state() is None
+        and _PLAIN.issuperset(map(type, args))
+    )
+
+
+def shortest(op: Kernel, plain: Kernel) -> Kernel:
+    """Return a function that calls `plain`, as `register` returned it, where that is the same."""
+    return lambda *args: plain(*args) if is_plain(args) else op(*args)
+
+
+def _skip_autograd(op: Any, *args: Any) -> Any:
+    try:
+        with torch._C._AutoDispatchBelowAutograd():
+            return op._op(*args)  # without OpOverload.__call__, which takes 0.7 us
+    except RuntimeError as error:
+        raise in_torchs_class(error) from None
 
 
 def _any_tangents(args: tuple[Any, ...]) -> bool:

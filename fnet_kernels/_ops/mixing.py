@@ -12,7 +12,14 @@ from typing import Any
 
 from torch import Tensor
 
-from fnet_kernels._ops.derivatives import Reverse, apply_of, make_dual, register, unpack_dual
+from fnet_kernels._ops.derivatives import (
+    Reverse,
+    apply_of,
+    make_dual,
+    register,
+    shortest,
+    unpack_dual,
+)
 from fnet_kernels._ops.load import operators
 
 Transform = Callable[..., Tensor]
@@ -38,8 +45,12 @@ class _SelfAdjoint(Reverse):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return None, ctx.op(grad, *ctx.constants), *(None,) * (len(ctx.constants) + 1)
+        dx = _calls[ctx.op](grad, *ctx.constants)
+        return None, dx, *(None,) * (len(ctx.constants) + 1)
 
 
-for _op in TRANSFORMS:
-    register(_op, partial(_composed, _op), partial(apply_of(_SelfAdjoint), _op))
+_calls: dict[Any, Transform] = {
+    op: shortest(op, register(op, partial(_composed, op), partial(apply_of(_SelfAdjoint), op)))
+    for op in TRANSFORMS
+}
+fourier_mix, hartley_mix = _calls.values()

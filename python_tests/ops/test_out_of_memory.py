@@ -19,7 +19,6 @@ import pytest
 import torch
 
 import fnet_kernels
-from fnet_kernels import functional
 from fnet_kernels._ops import derivatives
 from python_tests.helpers.general_path import on_the_general_path
 from python_tests.helpers.paths import ROOT
@@ -102,12 +101,15 @@ def test_out_of_memory_on_cuda_has_torchs_class(
     class Failing:
         redispatch = staticmethod(fail)
 
-    monkeypatch.setattr(functional, "_fourier", fail)
-    monkeypatch.setattr(functional, "_fused", fail)
+    for op in (ops.fourier_mix, ops.fused_fourier_mix, ops.fused_fourier_mix_train):
+        monkeypatch.setattr(op.default, "_op", fail)
     keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+    trained = x.clone().requires_grad_()
     for call in (
         lambda: fnet_kernels.fourier_mix(x),
         lambda: fnet_kernels.fused_fourier_mix(x),
+        lambda: fnet_kernels.fourier_mix(trained),
+        lambda: fnet_kernels.fused_fourier_mix(trained),
         lambda: derivatives._below(keys, Failing, x),
     ):
         with pytest.raises(RuntimeError, match=str(fails_with)) as error:
