@@ -1,6 +1,7 @@
 """The shapes of the benchmarks: (batch, seq, hidden).
 
-defines: TARGET_SHAPES, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label, parse, equal_tokens
+defines: TARGET_SHAPES, PRIME_SHAPES, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label,
+parse, equal_tokens
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ TARGET_SHAPES: list[Shape] = [
     (4, 512, 1024),  # FNet-Large: both lengths are powers of two
     (2, 4096, 768),  # x alone takes 25 MB, more than most caches
 ]
+#: Class tokens of vision transformers beside 196, 256 and 576 patches, and a long prime. The
+#: length before each is a product of radices.
+PRIME_SHAPES: list[Shape] = [(8, 197, 768), (8, 257, 1024), (4, 577, 768), (2, 1009, 768)]
 BATCH_ONE: Shape = (1, 2048, 768)  # threads can only divide the one sequence
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 TOKENS = {"cpu": 16384, "cuda": 65536}  # per call; at least the longest sequence

@@ -29,7 +29,7 @@ from bench.folders import add_out
 from bench.measure import machine, memory
 from bench.measure.pages import huge, pages
 from bench.measure.timing import Entries, Problem, ready, time_all
-from bench.shapes import BATCH_ONE, TARGET_SHAPES, Shape, label
+from bench.shapes import BATCH_ONE, PRIME_SHAPES, TARGET_SHAPES, Shape, label
 from bench.targets.report import TargetReport
 from bench.targets.target import Target
 from bench.targets.values import (
@@ -38,6 +38,10 @@ from bench.targets.values import (
     FLOOR,
     FORMULA,
     MEMORY,
+    PRIME_FORMULA,
+    PRIME_NEIGHBOUR,
+    PRIME_STEP,
+    PRIME_TORCH,
     STEP,
     TARGETS,
     THREADS,
@@ -66,6 +70,16 @@ def pinned(isas: list[str]) -> list[Contestant]:
     return [ours(isa) for isa in isas]
 
 
+def check_best_torch(
+    report: TargetReport, target: Target, times: dict[str, Timing], where: str
+) -> None:
+    """Check ours against the faster of the formula and the compositions of torch operations."""
+    roles = {c.name: c.role for c in FIELD}
+    if rivals := [n for n in times if roles.get(n) in ("formula", "composition")]:
+        best = min(rivals, key=lambda name: times[name].median)
+        report.check_speedup(target, times, best, where, against=best)
+
+
 def forward(report: TargetReport, shape: Shape, budget: Budget, suffix: str = "") -> None:
     """Compare our forward pass with every contestant and check three targets."""
     problem = Problem.cold(Setting(shape))
@@ -74,10 +88,7 @@ def forward(report: TargetReport, shape: Shape, budget: Budget, suffix: str = ""
     times = report.take(what, partial(budget.time, entries, problem.forward, absent))
     report.absent |= absent
     report.check_speedup(FORMULA, times, "fftn", where)
-    rivals = [n for n, (c, _) in entries.items() if c.role in ("formula", "composition")]
-    if rivals := [name for name in rivals if name in times]:
-        best = min(rivals, key=lambda name: times[name].median)
-        report.check_speedup(TORCH, times, best, where, against=best)
+    check_best_torch(report, TORCH, times, where)
     floor = times.get("layer_norm(x + x)")
     for isa in report.isas:
         if floor and f"ours {isa}" in times:
@@ -100,6 +111,26 @@ def gradients(
     times = report.take(what, partial(budget.time, entries, wrap, absent))
     report.absent |= absent
     report.check_speedup(target, times, "fftn", label(shape))
+
+
+def prime(report: TargetReport, shape: Shape, budget: Budget) -> None:
+    """Compare our forward pass at a prime length with every contestant and with ours at seq - 1."""
+    batch, seq, hidden = shape
+    problem, neighbour = (Problem.cold(Setting((batch, n, hidden))) for n in (seq, seq - 1))
+    entries, absent = ready(FIELD, problem)
+    beside, _ = ready(pinned(list(report.isas)), neighbour)
+    calls: dict[str, Any] = {n: (c, problem.forward(f)) for n, (c, f) in entries.items()}
+    calls |= {f"{n}, seq - 1": (c, neighbour.forward(f)) for n, (c, f) in beside.items()}
+    what, where = f"forward fp32 {label(shape)}", label(shape)
+    times = report.take(what, partial(budget.time, calls, lambda call: call, absent))
+    report.absent |= absent
+    report.check_speedup(PRIME_FORMULA, times, "fftn", where)
+    check_best_torch(report, PRIME_TORCH, times, where)
+    for isa in report.isas:
+        mine, other = times.get(f"ours {isa}"), times.get(f"ours {isa}, seq - 1")
+        if mine and other:
+            low, middle, high = (ratio * (seq - 1) / seq for ratio in mine.over(other))
+            report.check(PRIME_NEIGHBOUR, isa, where, (low, middle, high))
 
 
 def bfloat16(report: TargetReport, shape: Shape, budget: Budget) -> None:
@@ -193,6 +224,9 @@ def main() -> int:
         gradients(report, shape, budget, BACKWARD, "backward")
         gradients(report, shape, budget, STEP, "both")
         bfloat16(report, shape, half)
+    for shape in PRIME_SHAPES[: args.shapes]:
+        prime(report, shape, half)
+        gradients(report, shape, half, PRIME_STEP, "both")
     threads(report, budget)
     torch.ops.fnet_kernels.set_cpu_isa("auto")
     print("\npeak memory, in a child process", flush=True)
