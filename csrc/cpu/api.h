@@ -51,26 +51,37 @@ void set_stream_bytes(int64_t bytes);
 
 // Drops the tables of all lengths, safe from any thread; plans in use stay alive.
 void clear_line_plans();
+void clear_split_plans();
 
 // The stages of a length, in order; none for lengths without kernels. Their product is the length.
 std::vector<int> cpu_radices(int64_t length);
 // The same as text, with the stages inside convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
 std::string cpu_stages(int64_t length);
 
+// What the lanes of the kernels hold.
+enum class Scheme : int32_t {
+  kTiles,      // neighbouring columns of a sequence, then neighbouring rows
+  kSequences,  // neighbouring sequences
+  kLongSeq,    // parts of a line along seq
+  kLongHidden,
+};
+
 // How a call runs, decided once from shape, dtype, slots and instruction set. The workspace may
 // have any alignment; offsets count from its first multiple of 64 bytes.
 struct CpuPlan {
   Path path;
   Reason reason;
+  Scheme scheme;
   const Kernels* kernels;
   int slots;
-  bool private_spectra;                     // each slot transforms whole sequences
+  int group;             // sequences that a slot, or all slots together, transform at once
+  bool private_spectra;  // each slot transforms whole sequences
   int64_t scratch_bytes, spectrum_bytes;    // of one slot, of one sequence
   int64_t weight, bias, scratch, spectrum;  // offsets
   size_t workspace_bytes;
 
-  // Sequences in progress at a time: one per slot, or one that all slots share.
-  int sequences() const { return private_spectra ? slots : 1; }
+  // Sequences in progress at a time: a group per slot, or one that all slots share.
+  int sequences() const { return private_spectra ? slots * group : group; }
 };
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels());
 

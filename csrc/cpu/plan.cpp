@@ -1,6 +1,9 @@
 // The plan of a call on the CPU: its path and the layout of its workspace.
+#include <algorithm>
+
 #include "cpu/kernels.h"
 #include "cpu/line_shape.h"
+#include "cpu/scheme.h"
 #include "cpu/spectrum.h"
 #include "cpu/workspace.h"
 
@@ -49,16 +52,34 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
   if (plan.reason == Reason::kSizes) return plan;
   const SpectrumLayout spectrum{args.seq, args.hidden, kernels.width(args.dtype)};
   plan.spectrum_bytes = align_workspace(spectrum.size() * compute_size(args.dtype));
-  plan.private_spectra = has_private_spectra(args, slots, plan.spectrum_bytes);
-  plan.scratch_bytes =
-      kernels.scratch_bytes(args.dtype, args.seq, args.hidden, plan.path == Path::kKernels);
+  const bool has_kernels = plan.path == Path::kKernels;
+  const int width = kernels.width(args.dtype);
+  plan.scheme = has_kernels ? scheme_of(args, width) : Scheme::kTiles;
+  plan.group = 1;
+  plan.private_spectra = plan.scheme == Scheme::kSequences;
+  plan.scratch_bytes = kernels.scratch_bytes(args.dtype, args.seq, args.hidden, false);
+  if (plan.scheme == Scheme::kSequences) {
+    plan.group = width;
+    plan.spectrum_bytes = 0;
+    plan.scratch_bytes =
+        std::max(plan.scratch_bytes, kernels.sequences_bytes(args.dtype, args.seq, args.hidden));
+  } else if (plan.scheme != Scheme::kTiles) {
+    const LongShape shape = long_shape(args, plan.scheme == Scheme::kLongSeq, width);
+    plan.group = int(std::clamp<int64_t>((1 << 18) / (args.seq * args.hidden), 1, args.batch));
+    plan.spectrum_bytes = align_workspace(2 * shape.line_numbers() * compute_size(args.dtype));
+    plan.scratch_bytes =
+        std::max(plan.scratch_bytes, kernels.long_bytes(args.dtype, shape, line_places(shape)));
+  } else if (has_kernels) {
+    plan.private_spectra = has_private_spectra(args, slots, plan.spectrum_bytes);
+    plan.scratch_bytes = kernels.scratch_bytes(args.dtype, args.seq, args.hidden, true);
+  }
 
   Layout layout;
   const int64_t row = args.hidden * compute_size(args.dtype);
   plan.weight = layout.take(row);
   plan.bias = layout.take(row);
   plan.scratch = layout.take(slots * plan.scratch_bytes);
-  const int spectra = plan.path == Path::kKernels ? plan.sequences() : 0;
+  const int spectra = has_kernels ? plan.sequences() : 0;
   plan.spectrum = layout.take(spectra * plan.spectrum_bytes);
   plan.workspace_bytes = layout.bytes();
   return plan;

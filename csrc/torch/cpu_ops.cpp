@@ -85,7 +85,8 @@ struct Cpu {
     const Tensor workspace = new_bytes(like, norm_plan.workspace_bytes);
     const int64_t slice =
         plan.sequences() *
-        std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, args.seq * args.hidden));
+        std::max<int64_t>(
+            1, kBackwardSlice / std::max<int64_t>(1, plan.group * args.seq * args.hidden));
     args.row_scale = rstd;
     int64_t done = 0;
     for (int64_t begin = 0; begin < args.batch; begin += slice) {
@@ -144,6 +145,7 @@ void set_path(std::string path) { path_switch.set("set_cpu_path", path); }
 
 void clear_caches() {
   clear_line_plans();
+  clear_split_plans();
   Workspace::clear();
 }
 
