@@ -1,9 +1,12 @@
-"""`python -m bench` and `python -m bench mixers`."""
+"""`python -m bench`, `python -m bench mixers` and `python -m bench sweep`."""
 
 import sys
 
-from bench import command, mixers
+from bench import command, mixers, sweep
+
+COMMANDS = {"mixers": mixers.main, "sweep": sweep.main}
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    sys.exit(mixers.main(words[1:]) if words[:1] == ["mixers"] else command.main(words))
+    named = COMMANDS.get(words[0]) if words else None
+    sys.exit(named(words[1:]) if named else command.main(words))
