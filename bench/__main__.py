@@ -1,10 +1,10 @@
-"""`python -m bench`, `python -m bench mixers` and `python -m bench sweep`."""
+"""`python -m bench` and its subcommands."""
 
 import sys
 
-from bench import command, mixers, sweep
+from bench import command, lengths, mixers, sweep
 
-COMMANDS = {"mixers": mixers.main, "sweep": sweep.main}
+COMMANDS = {"lengths": lengths.main, "mixers": mixers.main, "sweep": sweep.main}
 
 if __name__ == "__main__":
     words = sys.argv[1:]

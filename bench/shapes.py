@@ -18,7 +18,7 @@ LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 TOKENS = {"cpu": 16384, "cuda": 65536}  # per call; at least the longest sequence
 
 AWKWARD: list[Shape] = [
-    (8, 509, 768),  # a prime length: the general path
+    (8, 509, 768),  # a prime length
     (4, 1000, 768),  # ragged: 2^3 5^3, not a multiple of the vector width
     (4, 1009, 768),  # a prime length
     (1, 128, 64),  # too small for two threads: the overhead of a call

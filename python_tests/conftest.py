@@ -41,6 +41,15 @@ def each_isa() -> Iterator[Callable[[], Iterator[str]]]:
 
 
 @pytest.fixture
+def general_path() -> Iterator[None]:
+    """All lengths take the general path on a CPU."""
+    from python_tests.helpers.general_path import on_the_general_path
+
+    with on_the_general_path():
+        yield
+
+
+@pytest.fixture
 def threads_restored() -> Iterator[None]:
     """Restore torch's number of threads after the test."""
     before = torch.get_num_threads()

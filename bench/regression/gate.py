@@ -1,7 +1,7 @@
 """The regression gate: ours against a rival of similar speed, measured in the same run.
 
-defines: SLACK, BLOCKS, Case, CASES, settle, calls, min_ratio, twice_as_slow, limit, recorded,
-record
+defines: RIVAL, SLACK, BLOCKS, Case, CASES, settle, calls, min_ratio, twice_as_slow, limit,
+recorded, record
 
 Absolute times vary between machines and with machine load; the ratio of two interleaved times is
 stable. The rival is eager layer_norm(x + x): it has the same memory traffic, uses torch's vector
@@ -27,6 +27,7 @@ from bench.measure.pages import pages
 from bench.measure.timing import Problem, prepared, ready
 from bench.shapes import Shape, label
 
+RIVAL = "layer_norm(x + x)"
 REFERENCE = Path(__file__).parent / "reference.json"
 #: Allowed growth of a recorded ratio: the geometric mean of no change and of half the speed.
 SLACK = 2**0.5
@@ -35,15 +36,11 @@ BLOCKS, ROUNDS = 3, 25  # the minimum of three medians: noise passes, a regressi
 
 @dataclass(frozen=True)
 class Case:
-    """A shape (batch, seq, hidden), a dtype, a key of `timing.DIRECTIONS`, and the rival.
-
-    On the general path, torch's FFT and our epilogue, the rival is the formula.
-    """
+    """A shape (batch, seq, hidden), a dtype and a key of `timing.DIRECTIONS`."""
 
     shape: Shape
     dtype: torch.dtype = torch.float32
     direction: str = "forward"
-    rival: str = "layer_norm(x + x)"
 
     def __str__(self) -> str:
         return f"{label(self.shape)} {str(self.dtype).removeprefix('torch.')} {self.direction}"
@@ -59,7 +56,8 @@ CASES = [
     Case((1, 2048, 192)),  # long sequence, small hidden
     Case((2, 105, 120)),  # factors 3, 5 and 7
     Case((8, 32, 64)),  # mostly overhead
-    Case((1, 127, 96), rival="fftn"),  # a prime length: the general path
+    Case((1, 197, 768)),  # Rader: a vision transformer with a class token
+    Case((2, 359, 96)),  # Bluestein
     Case((1, 512, 768), torch.bfloat16),
     Case((1, 512, 768), direction="both"),
 ]
@@ -75,7 +73,7 @@ def calls(case: Case, isa: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Calls of ours, pinned to `isa`, and of the rival. Checks ours against float64."""
     problem = Problem.random(case.shape, case.dtype)
     mine = ours(isa)
-    theirs = next(c for c in CONTESTANTS if c.name == case.rival)
+    theirs = next(c for c in CONTESTANTS if c.name == RIVAL)
     entries, _ = ready([theirs, mine], problem, backward=case.direction != "forward")
     wrap = problem.calls(case.direction)
     prepared(*entries[mine.name])()

@@ -3,6 +3,7 @@
 // The first use of a length allocates its tables, which are kept. No other call allocates memory.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,16 @@ enum class Scheme : int32_t {
   kLongHidden,
 };
 
+constexpr const char* name_of(Scheme scheme) {
+  switch (scheme) {
+    case Scheme::kTiles: return "columns, then rows";
+    case Scheme::kSequences: return "sequences";
+    case Scheme::kLongSeq: return "parts of seq";
+    case Scheme::kLongHidden: break;
+  }
+  return "parts of hidden";
+}
+
 // How a call runs, decided once from shape, dtype, slots and instruction set. The workspace may
 // have any alignment; offsets count from its first multiple of 64 bytes.
 struct CpuPlan {
@@ -83,15 +94,17 @@ struct CpuPlan {
   // Sequences in progress at a time: a group per slot, or one that all slots share.
   int sequences() const { return private_spectra ? slots * group : group; }
 };
-CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels());
+// Tests choose a scheme; a long axis must have a split.
+CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels(),
+                 std::optional<Scheme> chosen = {});
 
 // Runs both passes of sequences [begin, end) of the batch. Parts may run in any order.
 [[nodiscard]] Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin,
                                   int64_t end, void* workspace, const Parallel& parallel);
 
-// Each pass of sequence b alone. The seq pass transforms x to a half spectrum of
-// plan.spectrum_bytes, aligned to 64 bytes (cpu/spectrum.h defines the layout and its padding). The
-// row pass, the hidden pass on the CPU, transforms the spectrum to y.
+// Each pass of sequence b alone, for a plan of tiles. The seq pass transforms x to a half spectrum
+// of plan.spectrum_bytes, aligned to 64 bytes (cpu/spectrum.h defines the layout and its padding).
+// The row pass, the hidden pass on the CPU, transforms the spectrum to y.
 [[nodiscard]] Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
                                   void* spectrum, void* workspace, const Parallel& parallel);
 [[nodiscard]] Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <unordered_map>
 
 #include "cpu/long_dft.h"
@@ -16,41 +17,59 @@ template <class R>
 struct OwnedPlan : LinePlan<R> {
   std::vector<Stage<R>> stages_storage;
   std::vector<std::vector<Complex<R>>> twiddle_storage;
-  std::vector<std::unique_ptr<Convolution<R>>> convolution_storage;
+  std::vector<std::unique_ptr<PrimeStage<R>>> prime_storage;
   std::vector<int32_t> entry_storage, position_storage;
 };
 
 template <class R>
 std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& shape, bool padded);
 
+// c of the convolution. Sets the places of the points.
 template <class R>
-std::unique_ptr<Convolution<R>> make_convolution(const StageShape& shape, bool padded) {
-  auto made = std::make_unique<Convolution<R>>();
-  const int64_t p = shape.points, M = shape.convolution;
-  made->place.resize(p);
-  std::vector<LongComplex> c(M);
-  if (shape.is_bluestein()) {
-    made->inner = make_plan<R>(M, line_shape(M), true);
-    for (int64_t i = 0; i < 2 * p - 1; ++i) c[i] = unit_root<long double>(i * i % (2 * p), 2 * p);
-    for (int64_t n = 0; n < p; ++n) {
-      made->place[n] = int32_t(n);
-      made->chirp.push_back({R(c[n].re), R(-c[n].im)});
-    }
-  } else {
-    made->inner = make_plan<R>(M, rader_shape(M), padded);
-    const std::vector<int64_t> power = primitive_powers(p);
-    for (int64_t q = 0; q < M; ++q) {
-      made->place[power[q]] = 1 + made->inner->entry[q];
-      c[q] = unit_root<long double>(power[q], p);
-    }
+std::vector<LongComplex> rader(int64_t p, PrimeStage<R>& stage) {
+  const std::vector<int64_t> power = primitive_powers(p);
+  std::vector<LongComplex> c(p - 1);
+  for (int64_t q = 0; q < p - 1; ++q) {
+    stage.place[power[q]] = 1 + stage.inner->entry[q];
+    c[q] = unit_root<long double>(power[q], p);
   }
+  return c;
+}
+
+// c of the convolution. Sets the chirp.
+template <class R>
+std::vector<LongComplex> bluestein(int64_t p, PrimeStage<R>& stage) {
+  std::vector<LongComplex> c(stage.inner->length);
+  for (int64_t i = 0; i < 2 * p - 1; ++i) c[i] = unit_root<long double>(i * i % (2 * p), 2 * p);
+  for (int64_t n = 0; n < p; ++n) stage.chirp.push_back({R(c[n].re), R(-c[n].im)});
+  return c;
+}
+
+template <class R>
+std::unique_ptr<PrimeStage<R>> make_prime_stage(const StageShape& shape, bool padded) {
+  auto stage = std::make_unique<PrimeStage<R>>();
+  const int64_t p = shape.points, M = shape.convolution, h = (p - 1) / 2;
+  stage->algorithm = shape.algorithm;
+  stage->place.resize(p);
+  std::iota(stage->place.begin(), stage->place.end(), 0);
+  if (shape.algorithm == Algorithm::kDirect) {
+    for (int64_t ik = h; ik < h * (h + 1); ++ik) {
+      const Complex<R> root = unit_root<R>((ik % h + 1) * (ik / h) % p, p);
+      stage->roots.push_back({root.re, -root.im});
+    }
+    return stage;
+  }
+  const bool is_rader = shape.algorithm == Algorithm::kRader;
+  stage->inner =
+      is_rader ? make_plan<R>(M, rader_shape(M), padded) : make_plan<R>(M, line_shape(M), true);
+  const std::vector<LongComplex> c = is_rader ? rader(p, *stage) : bluestein(p, *stage);
   const std::vector<LongComplex> spectrum = long_dft(c);
-  made->spectrum.resize(made->inner->extent);
+  stage->spectrum.resize(stage->inner->extent);
   for (int64_t k = 0; k < M; ++k) {
     const LongComplex value = spectrum[mirror(k, M)];
-    made->spectrum[made->inner->position[k]] = {R(value.re / M), R(value.im / M)};
+    stage->spectrum[stage->inner->position[k]] = {R(value.re / M), R(value.im / M)};
   }
-  return made;
+  return stage;
 }
 
 template <class R>
@@ -59,17 +78,17 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
   const int last = shape.count - 1;
   // Only a convolution that is the whole line or has a buffer can be padded.
   for (int s = 0; s <= last; ++s)
-    plan->convolution_storage.push_back(
-        shape.stage[s].convolution
-            ? make_convolution<R>(shape.stage[s], s < last || (last == 0 && padded))
-            : nullptr);
+    plan->prime_storage.push_back(
+        shape.stage[s].algorithm == Algorithm::kButterfly
+            ? nullptr
+            : make_prime_stage<R>(shape.stage[s], s < last || (last == 0 && padded)));
 
   // The places of the p points that the last stage transforms, and their inverse.
   const int64_t p = shape.stage[last].points;
   std::vector<int32_t> place(p), point(padded_line(p));
   for (int64_t n = 0; n < p; ++n) {
-    const auto& convolution = plan->convolution_storage[last];
-    place[n] = convolution ? convolution->place[n] : int32_t(n);
+    const auto& prime = plan->prime_storage[last];
+    place[n] = prime ? prime->place[n] : int32_t(n);
     point[place[n]] = int32_t(n);
   }
 
@@ -80,9 +99,9 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
     for (int64_t i = 0; i < rest && s < last; ++i)
       for (int64_t q = 1; q < radix; ++q)
         twiddles.push_back(unit_root<R>((i / p * p + point[i % p]) * q, points));
-    const Convolution<R>* convolution = plan->convolution_storage[s].get();
-    const int64_t stride = padded && s == 0 && rest > 1 && !convolution ? rest + 1 : rest;
-    plan->stages_storage.push_back({int(radix), rest, stride, twiddles.data(), convolution});
+    const PrimeStage<R>* prime = plan->prime_storage[s].get();
+    const int64_t stride = padded && s == 0 && rest > 1 && !prime ? rest + 1 : rest;
+    plan->stages_storage.push_back({int(radix), rest, stride, twiddles.data(), prime});
     points = rest;
   }
 

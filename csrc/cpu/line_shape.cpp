@@ -9,8 +9,11 @@ namespace {
 
 // Picoseconds per point that convolutions need beside their stages, in the unit of stage_cost():
 // for the product of spectra, for Bluestein's chirps and zeros, and to gather and scatter the
-// points of a stage that is not the last.
-constexpr int64_t kProductCost = 400, kChirpCost = 6000, kGatherCost = 1500;
+// points of a stage that is not the last. Rader within Rader costs accuracy, too: it has twice as
+// many roundings. A direct stage costs kDirectCost for each
+// product of points; this favours it over Rader at 19 and 23, where it is more accurate.
+constexpr int64_t kProductCost = 400, kChirpCost = 6000, kGatherCost = 1500, kNestedCost = 3000;
+constexpr int64_t kDirectCost = 220, kMaxDirect = 64;
 
 // The factor of n that the radices do not divide.
 int64_t without_radices(int64_t n) {
@@ -25,11 +28,21 @@ void keep_cheaper(LineShape& best, const LineShape& other) {
   if (other.count > 0 && (best.count == 0 || other.cost < best.cost)) best = other;
 }
 
+LineShape direct_stage(int64_t points) {
+  LineShape shape;
+  if (points > kMaxDirect) return shape;
+  shape.add({points, Algorithm::kDirect});
+  shape.cost = kDirectCost * points;
+  shape.buffer = padded_line(points);
+  return shape;
+}
+
 LineShape rader_stage(int64_t prime) {
   const LineShape inner = rader_shape(prime - 1);
   LineShape shape;
-  shape.add({prime, prime - 1});
-  shape.cost = 2 * inner.cost + kProductCost;
+  shape.add({prime, Algorithm::kRader, prime - 1});
+  const bool is_nested = inner.stage[inner.count - 1].algorithm != Algorithm::kButterfly;
+  shape.cost = 2 * inner.cost + kProductCost + (is_nested ? kNestedCost : 0);
   shape.buffer = inner.buffer;
   return shape;
 }
@@ -40,7 +53,7 @@ LineShape bluestein_stage(int64_t points) {
   for (int64_t length = 2 * points - 1; length < 4 * points; ++length) {
     if (without_radices(length) > 1) continue;
     LineShape shape;
-    shape.add({points, length});
+    shape.add({points, Algorithm::kBluestein, length});
     shape.cost = (2 * factorise(length).cost + kProductCost) * length / points + kChirpCost;
     shape.buffer = padded_line(length);
     keep_cheaper(best, shape);
@@ -55,6 +68,7 @@ LineShape prime_stages(int64_t rest, bool with_bluestein) {
     if (prime * prime > rest) prime = rest;
     for (; rest % prime == 0; rest /= prime) {
       LineShape stage = rader_stage(prime);
+      keep_cheaper(stage, direct_stage(prime));
       if (with_bluestein) keep_cheaper(stage, bluestein_stage(prime));
       const bool is_last = rest == prime;
       shape.add(stage.stage[0]);

@@ -7,14 +7,18 @@
 
 namespace fnet {
 
-// A stage transforms `points` numbers: by a butterfly, or as a cyclic convolution.
+// How a stage transforms its points.
+enum class Algorithm {
+  kButterfly,  // a radix
+  kDirect,     // an odd number of points, by its definition
+  kRader,      // a prime, as a cyclic convolution of points - 1 numbers
+  kBluestein,  // any number, as a cyclic convolution of at least 2 points - 1 numbers
+};
+
 struct StageShape {
   int64_t points = 0;
-  // The length of the convolution. 0: a butterfly. points - 1: Rader's algorithm, for a prime.
-  // At least 2 points - 1, a product of radices: Bluestein's algorithm.
-  int64_t convolution = 0;
-
-  bool is_bluestein() const { return convolution > points; }
+  Algorithm algorithm = Algorithm::kButterfly;
+  int64_t convolution = 0;  // its length
 };
 
 struct LineShape {
@@ -35,7 +39,7 @@ bool has_line(int64_t length);
 // The cheapest way to transform a length that has_line(). Thread-safe; results are kept.
 LineShape line_shape(int64_t length);
 
-// The way to transform the convolution of Rader's algorithm: by radices and Rader again.
+// The way to transform the convolution of Rader's algorithm: the cheapest without Bluestein's.
 LineShape rader_shape(int64_t length);
 
 // The sub-lines of the first stage are padded by one element: at power-of-two distances all its

@@ -3,6 +3,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/line_shape.h"
+#include "cpu/long_shape.h"
 #include "cpu/scheme.h"
 #include "cpu/spectrum.h"
 #include "cpu/workspace.h"
@@ -33,46 +34,64 @@ std::string stages_text(const LineShape& shape) {
   for (int s = 0; s < shape.count; ++s) {
     const StageShape& stage = shape.stage[s];
     text += (s > 0 ? " * " : "") + std::to_string(stage.points);
-    if (stage.is_bluestein())
-      text += " (Bluestein: " + stages_text(line_shape(stage.convolution)) + ")";
-    else if (stage.convolution)
+    if (stage.algorithm == Algorithm::kDirect) text += " (direct)";
+    if (stage.algorithm == Algorithm::kRader)
       text += " (Rader: " + stages_text(rader_shape(stage.convolution)) + ")";
+    if (stage.algorithm == Algorithm::kBluestein)
+      text += " (Bluestein: " + stages_text(line_shape(stage.convolution)) + ")";
   }
   return text;
 }
 
+// How many sequences are in progress, and their spectra.
+void size_groups(const MixArgs& args, CpuPlan& plan) {
+  constexpr int64_t kElements = 1 << 18;  // of x in a group that all slots share
+  const int width = plan.kernels->width(args.dtype);
+  int64_t numbers = 0;  // of a spectrum
+  plan.group = 1;
+  switch (plan.scheme) {
+    case Scheme::kTiles: numbers = SpectrumLayout{args.seq, args.hidden, width}.size(); break;
+    case Scheme::kSequences: plan.group = width; break;
+    case Scheme::kLongSeq:
+    case Scheme::kLongHidden:
+      numbers = 2 * long_shape(args, plan.scheme == Scheme::kLongSeq, width).line_numbers();
+      plan.group = int(std::clamp<int64_t>(kElements / (args.seq * args.hidden), 1, args.batch));
+      break;
+  }
+  plan.spectrum_bytes = align_workspace(numbers * compute_size(args.dtype));
+  plan.private_spectra =
+      plan.scheme == Scheme::kSequences ||
+      (plan.scheme == Scheme::kTiles && has_private_spectra(args, plan.slots, plan.spectrum_bytes));
+}
+
+// The scratch of a slot on the kernels' path.
+int64_t scratch_of(const MixArgs& args, const CpuPlan& plan) {
+  const Kernels& kernels = *plan.kernels;
+  if (plan.scheme == Scheme::kTiles)
+    return kernels.scratch_bytes(args.dtype, args.seq, args.hidden, true);
+  if (plan.scheme == Scheme::kSequences)
+    return kernels.sequences_bytes(args.dtype, args.seq, args.hidden);
+  const LongShape shape =
+      long_shape(args, plan.scheme == Scheme::kLongSeq, kernels.width(args.dtype));
+  return kernels.long_bytes(args.dtype, shape, line_places(shape));
+}
+
 }  // namespace
 
-CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
+CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels,
+                 std::optional<Scheme> chosen) {
   CpuPlan plan{};
   plan.reason = reason_of(args);
   plan.path = plan.reason == Reason::kNone ? Path::kKernels : Path::kGeneral;
   plan.kernels = &kernels;
   plan.slots = slots;
   if (plan.reason == Reason::kSizes) return plan;
-  const SpectrumLayout spectrum{args.seq, args.hidden, kernels.width(args.dtype)};
-  plan.spectrum_bytes = align_workspace(spectrum.size() * compute_size(args.dtype));
   const bool has_kernels = plan.path == Path::kKernels;
-  const int width = kernels.width(args.dtype);
-  plan.scheme = has_kernels ? scheme_of(args, width) : Scheme::kTiles;
-  plan.group = 1;
-  plan.private_spectra = plan.scheme == Scheme::kSequences;
-  plan.scratch_bytes = kernels.scratch_bytes(args.dtype, args.seq, args.hidden, false);
-  if (plan.scheme == Scheme::kSequences) {
-    plan.group = width;
-    plan.spectrum_bytes = 0;
-    plan.scratch_bytes =
-        std::max(plan.scratch_bytes, kernels.sequences_bytes(args.dtype, args.seq, args.hidden));
-  } else if (plan.scheme != Scheme::kTiles) {
-    const LongShape shape = long_shape(args, plan.scheme == Scheme::kLongSeq, width);
-    plan.group = int(std::clamp<int64_t>((1 << 18) / (args.seq * args.hidden), 1, args.batch));
-    plan.spectrum_bytes = align_workspace(2 * shape.line_numbers() * compute_size(args.dtype));
-    plan.scratch_bytes =
-        std::max(plan.scratch_bytes, kernels.long_bytes(args.dtype, shape, line_places(shape)));
-  } else if (has_kernels) {
-    plan.private_spectra = has_private_spectra(args, slots, plan.spectrum_bytes);
-    plan.scratch_bytes = kernels.scratch_bytes(args.dtype, args.seq, args.hidden, true);
-  }
+  if (has_kernels) plan.scheme = chosen ? *chosen : scheme_of(args, kernels.width(args.dtype));
+  size_groups(args, plan);
+  // At least the scratch of the general path, which a caller may take instead.
+  const int64_t general = kernels.scratch_bytes(args.dtype, args.seq, args.hidden, false);
+  plan.scratch_bytes = std::max(general, has_kernels ? scratch_of(args, plan) : 0);
 
   Layout layout;
   const int64_t row = args.hidden * compute_size(args.dtype);

@@ -130,6 +130,7 @@ std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type
   text.add("seq_radices", cpu_radices(seq)).add("hidden_radices", cpu_radices(hidden));
   text.add("seq_stages", cpu_stages(seq).c_str());
   text.add("hidden_stages", cpu_stages(hidden).c_str());
+  text.add("lanes", name_of(plan.scheme));
   text.add("isa", cpu_isa()).add("slots", plan.slots).add("sequences", plan.sequences());
   return text.add("workspace_bytes", bytes_of(args, plan, parallel)).str();
 }

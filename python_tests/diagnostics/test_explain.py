@@ -24,9 +24,9 @@ def test_kernels() -> None:
 @pytest.mark.parametrize(
     ("shape", "named"),
     [
-        ((2, 1009, 768), "seq 1009"),
-        ((2, 512, 509), "hidden 509"),
-        ((37, 74), "seq 37 and hidden 74"),
+        ((2, 65537, 768), "seq 65537"),
+        ((2, 512, 131074), "hidden 131074"),
+        ((65537, 67591), "seq 65537 and hidden 67591"),
     ],
 )
 def test_general_path_names_the_length(shape: tuple[int, ...], named: str) -> None:
@@ -34,7 +34,30 @@ def test_general_path_names_the_length(shape: tuple[int, ...], named: str) -> No
     assert explanation.path == "general"
     assert f"because {named} has" in explanation.why
     assert explanation.seq_radices == explanation.hidden_radices == ()
+    assert explanation.seq_stages == explanation.hidden_stages == ""
     assert explanation.workspace_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("length", "radices", "line"),
+    [
+        (768, (8, 8, 12), "768 = 8 * 8 * 12"),
+        (197, (197,), "197 (Rader: 4 * 7 * 7)"),
+        (394, (2, 197), "394 = 2 * 197 (Rader: 4 * 7 * 7)"),
+        (19 * 31, (19, 31), "589 = 19 (direct) * 31 (Rader: 5 * 6)"),
+        (1031, (1031,), "1031 (Rader: 2 * 5 * 103 (Rader: 6 * 17 (Rader: 16)))"),
+        (719, (719,), "719 (Bluestein: 8 * 12 * 16)"),
+    ],
+)
+def test_it_names_the_stages_of_a_length(length: int, radices: tuple[int, ...], line: str) -> None:
+    explanation = explain((length, 64))
+    assert explanation.seq_radices == radices
+    assert prod(radices) == length
+    assert f"  seq        {line}\n" in str(explanation)
+
+
+def test_a_forced_path_is_named(general_path: None) -> None:
+    assert explain((8, 64)).why == "torch.fft, because set_cpu_path forces it"
 
 
 def test_lengths_beyond_any_tensor() -> None:

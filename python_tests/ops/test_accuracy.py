@@ -27,7 +27,7 @@ DTYPES = [
     torch.float16,
 ]
 
-#: (seq, hidden) of models, primes (general path), odd pairs, long and wide matrices.
+#: (seq, hidden) of models, primes, odd pairs, long and wide matrices.
 LARGE = [
     (512, 768),
     (512, 1024),
@@ -110,6 +110,14 @@ def test_all_small_lengths(first: int, dtype: torch.dtype, each_isa: Isas) -> No
 @pytest.mark.parametrize(("seq", "hidden"), LARGE)
 def test_large_lengths(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -> None:
     found, where = worst(2 if seq * hidden < 1 << 18 else 1, seq, hidden, dtype, each_isa)
+    assert found <= 1, where
+
+
+@pytest.mark.usefixtures("general_path")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("seq", "hidden"), [(512, 96), (37, 50), (1009, 64), (33, 1009)])
+def test_the_general_path(seq: int, hidden: int, dtype: torch.dtype) -> None:
+    found, where = worst(2, seq, hidden, dtype, in_use)
     assert found <= 1, where
 
 

@@ -24,7 +24,7 @@ SHAPES = [
     (2, 1, 3, 9, 15),  # many leading axes, odd lengths
     (4, 1, 24),  # one token
     (4, 16, 1),  # one channel: rows of one element normalise to zero
-    (2, 37, 24),  # a prime length: the general path
+    (2, 37, 24),  # a prime length
 ]
 
 
@@ -49,6 +49,14 @@ def test_agrees_with_the_reference(shape: tuple[int, ...], dtype: torch.dtype) -
     wide = (x.double(), weight.double(), bias.double())
     assert_close(z, reference.fused_fourier_mix(*wide, 1e-5, scale=0.5), factor=2)
     assert torch.equal(x, before)
+
+
+@pytest.mark.usefixtures("general_path")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_general_path_agrees(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    assert fk.explain(shape, dtype=dtype).path == "general"
+    test_agrees_with_the_reference(shape, dtype)
 
 
 @pytest.mark.parametrize("affine", [(0, 0), (1, 0), (0, 1)], ids=["plain", "weight", "bias"])

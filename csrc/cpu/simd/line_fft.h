@@ -79,21 +79,21 @@ void product_pass(Complex<V>* line, const Complex<Scalar<V>>* spectrum, int64_t 
 }
 
 template <class V>
-void convolution_pass(const Convolution<Scalar<V>>& convolution, Complex<V>* line, int64_t count,
-                      int64_t stride, Complex<V>* buffer);
+void prime_pass(const PrimeStage<Scalar<V>>& stage, Complex<V>* line, int64_t count, int64_t stride,
+                Complex<V>* buffer);
 
 // twiddled_pass, or its transpose, with a convolution in place of the butterfly.
 template <bool Transposed, class V>
 void gathered_pass(Complex<V>* line, const Stage<Scalar<V>>& stage, Complex<V>* buffer) {
   const Complex<Scalar<V>>* w = stage.twiddles;
-  const int32_t* place = stage.convolution->place.data();
+  const int32_t* place = stage.prime->place.data();
   for (int64_t j = 0; j < stage.rest; ++j, ++line, w += stage.radix - 1) {
     buffer[place[0]] = line[0];
     for (int q = 1; q < stage.radix; ++q) {
       const Complex<V> z = line[q * stage.stride];
       buffer[place[q]] = Transposed ? z * w[q - 1] : z;
     }
-    convolution_pass(*stage.convolution, buffer, 1, 0, buffer + padded_line(stage.radix));
+    prime_pass(*stage.prime, buffer, 1, 0, buffer + padded_line(stage.radix));
     line[0] = buffer[place[0]];
     for (int q = 1; q < stage.radix; ++q) {
       const Complex<V> z = buffer[place[q]];
@@ -110,13 +110,13 @@ void convolve(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line,
               Complex<V>* buffer) {
   const Stage<Scalar<V>>& stage = plan.stage[first];
   const bool is_last = first + 1 == plan.stages;
-  if (stage.convolution) {
+  if (stage.prime) {
     for (int64_t i = 0; i < count; ++i, line += stride, spectrum += stride, x_0 = nullptr) {
       if (is_last) {
-        convolution_pass(*stage.convolution, line, 1, 0, buffer);
+        prime_pass(*stage.prime, line, 1, 0, buffer);
         multiply_first(line[0], spectrum[0], x_0);
         for (int q = 1; q < stage.radix; ++q) line[q] = line[q] * spectrum[q];
-        convolution_pass(*stage.convolution, line, 1, 0, buffer);
+        prime_pass(*stage.prime, line, 1, 0, buffer);
       } else {
         gathered_pass<false>(line, stage, buffer);
         convolve(plan, first + 1, line, spectrum, stage.radix, stage.stride, x_0, buffer);
@@ -136,24 +136,62 @@ void convolve(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line,
   });
 }
 
+// Outputs k .. k + Rows - 1 and their mirrors, from the sums and differences of mirrored points.
+template <int Rows, class V>
+FNET_FN void direct_rows(Complex<V>* line, int64_t p, int64_t k, Complex<V> z_0,
+                         const Complex<V>* sums, const Complex<Scalar<V>>* roots) {
+  const int64_t h = (p - 1) / 2;
+  Complex<V> even[Rows], odd[Rows];
+  static_for<Rows>([&](auto r) FNET_INLINE_LAMBDA { even[r] = z_0, odd[r] = Complex<V>{}; });
+  for (int64_t i = 1; i <= h; ++i) {
+    const Complex<V> s = sums[i], d = sums[p - i];
+    static_for<Rows>([&](auto r) FNET_INLINE_LAMBDA {
+      const Complex<Scalar<V>> root = roots[(k - 1 + r) * h + i - 1];
+      even[r] = {even[r].re + s.re * root.re, even[r].im + s.im * root.re};
+      odd[r] = {odd[r].re + d.re * root.im, odd[r].im + d.im * root.im};
+    });
+  }
+  static_for<Rows>([&](auto r) FNET_INLINE_LAMBDA {
+    line[k + r] = even[r] + mul_minus_i(odd[r]);
+    line[p - k - r] = even[r] - mul_minus_i(odd[r]);
+  });
+}
+
+// The definition: Z_k, Z_{p-k} = z_0 + sum_i cos(2 pi ik/p) s_i  -+  i sum_i sin(2 pi ik/p) d_i.
+template <class V>
+void direct_pass(const PrimeStage<Scalar<V>>& stage, Complex<V>* line, Complex<V>* sums) {
+  const int64_t p = int64_t(stage.place.size());
+  const Complex<V> z_0 = line[0];
+  for (int64_t i = 1; 2 * i < p; ++i) {
+    sums[i] = line[i] + line[p - i];
+    sums[p - i] = line[i] - line[p - i];
+    line[0] = line[0] + sums[i];
+  }
+  int64_t k = 1;
+  for (; 2 * k + 2 < p; k += 2) direct_rows<2>(line, p, k, z_0, sums, stage.roots.data());
+  if (2 * k < p) direct_rows<1>(line, p, k, z_0, sums, stage.roots.data());
+}
+
+template <class V>
+void bluestein_pass(const PrimeStage<Scalar<V>>& stage, Complex<V>* line, Complex<V>* buffer) {
+  const LinePlan<Scalar<V>>& inner = *stage.inner;
+  const int64_t p = int64_t(stage.place.size());
+  for (int64_t n = 0; n < p; ++n) buffer[inner.entry[n]] = line[n] * stage.chirp[n];
+  for (int64_t n = p; n < inner.length; ++n) buffer[inner.entry[n]] = Complex<V>{};
+  convolve<V>(inner, 0, buffer, stage.spectrum.data(), 1, 0, nullptr, nullptr);
+  for (int64_t k = 0; k < p; ++k) line[k] = buffer[inner.entry[k]] * stage.chirp[k];
+}
+
 // Replaces `count` lines of points, `stride` apart, by their DFTs, in the places of the points.
 template <class V>
-void convolution_pass(const Convolution<Scalar<V>>& convolution, Complex<V>* line, int64_t count,
-                      int64_t stride, Complex<V>* buffer) {
-  using R = Scalar<V>;
-  const LinePlan<R>& inner = *convolution.inner;
-  const Complex<R>* spectrum = convolution.spectrum.data();
-  const int64_t points = int64_t(convolution.place.size());
+void prime_pass(const PrimeStage<Scalar<V>>& stage, Complex<V>* line, int64_t count, int64_t stride,
+                Complex<V>* buffer) {
   for (int64_t i = 0; i < count; ++i, line += stride) {
-    if (convolution.chirp.empty()) {
-      convolve(inner, 0, line + 1, spectrum, 1, 0, line, buffer);
-      continue;
+    switch (stage.algorithm) {
+      case Algorithm::kDirect: direct_pass(stage, line, buffer); break;
+      case Algorithm::kBluestein: bluestein_pass(stage, line, buffer); break;
+      default: convolve(*stage.inner, 0, line + 1, stage.spectrum.data(), 1, 0, line, buffer);
     }
-    const Complex<R>* chirp = convolution.chirp.data();
-    for (int64_t n = 0; n < points; ++n) buffer[inner.entry[n]] = line[n] * chirp[n];
-    for (int64_t n = points; n < inner.length; ++n) buffer[inner.entry[n]] = Complex<V>{};
-    convolve<V>(inner, 0, buffer, spectrum, 1, 0, nullptr, nullptr);
-    for (int64_t k = 0; k < points; ++k) line[k] = buffer[inner.entry[k]] * chirp[k];
   }
 }
 
@@ -164,8 +202,8 @@ void run_stages(const LinePlan<Scalar<V>>& plan, int first, Complex<V>* line, in
                 int64_t stride, Complex<V>* buffer) {
   const Stage<Scalar<V>>& stage = plan.stage[first];
   const bool is_last = first + 1 == plan.stages;
-  if (stage.convolution) {
-    if (is_last) return convolution_pass(*stage.convolution, line, count, stride, buffer);
+  if (stage.prime) {
+    if (is_last) return prime_pass(*stage.prime, line, count, stride, buffer);
     for (int64_t i = 0; i < count; ++i, line += stride) {
       gathered_pass<false>(line, stage, buffer);
       run_stages(plan, first + 1, line, stage.radix, stage.stride, buffer);

@@ -1,0 +1,121 @@
+"""`python -m bench lengths`: time per element at every sequence length, on this machine.
+
+Ours against the fastest of torch's eager compositions and the formula, interleaved. Writes
+<cpu>-lengths.json and a plot with the primes marked.
+
+    python -m bench lengths                        # 1 to 1100: ten minutes on two cores
+    python -m bench lengths --lengths 190:205 --hidden 768
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.contestants.registry import CONTESTANTS, best_of_ours
+from bench.folders import add_out
+from bench.measure import machine
+from bench.measure.pages import huge
+from bench.measure.timing import Problem, ready
+from bench.report.lengths import length_tables, save_plot
+from fnet_kernels._terminal import Progress
+from fnet_kernels._timing import interleave
+
+#: Eager torch: the formula and its compositions.
+RIVALS = ("fftn", "two ffts", "rfft2 + mirror", "fold")
+_STEP = 50  # lengths per step of the progress
+ELEMENTS = 1 << 19  # of x: it fits in most last-level caches
+
+
+@dataclass(frozen=True)
+class LengthRow:
+    """Nanoseconds per element of x at one sequence length: medians, and quartiles of ours."""
+
+    seq: int
+    batch: int
+    ours: float
+    ours_quartiles: tuple[float, float]
+    rival: str  # the fastest
+    rival_time: float
+    formula: float
+
+
+def length_row(seq: int, hidden: int, seconds: float) -> LengthRow:
+    """Time ours and the rivals on x [batch, seq, hidden] with about `ELEMENTS` elements."""
+    batch = max(1, ELEMENTS // (seq * hidden))
+    own = best_of_ours("cpu")
+    problem = Problem.random((batch, seq, hidden))
+    entries, _ = ready([c for c in CONTESTANTS if c.name in (own, *RIVALS)], problem)
+    calls = {name: problem.forward(function) for name, (_, function) in entries.items()}
+    times = interleave(calls, seconds=seconds)
+    scale = 1e9 / problem.x.numel()
+    rival = min((name for name in times if name != own), key=lambda name: times[name].median)
+    low, median, high = (scale * t for t in times[own].quartiles)
+    return LengthRow(
+        seq,
+        batch,
+        median,
+        (low, high),
+        rival,
+        scale * times[rival].median,
+        scale * times["fftn"].median,
+    )
+
+
+def _span(text: str) -> range:
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected first:last, such as 1:1100")
+    return range(int(first), int(last) + 1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Time every length, then print tables and save the plot."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench lengths",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--lengths",
+        type=_span,
+        default=range(1, 1101),
+        metavar="FIRST:LAST",
+        help="sequence lengths, both ends included (default: 1:1100)",
+    )
+    parser.add_argument("--hidden", type=int, default=256, help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=0.3, help="per length (default 0.3)")
+    add_out(parser)
+    args = parser.parse_args(argv)
+
+    facts = machine.describe("cpu") | {"huge_pages": huge()}
+    began = time.monotonic()
+    rows = []
+    progress = Progress(-(-len(args.lengths) // _STEP))
+    try:
+        for index, seq in enumerate(args.lengths):
+            if index % _STEP == 0:
+                progress.step(f"lengths from {seq}")
+            rows.append(length_row(seq, args.hidden, args.seconds))
+    finally:
+        progress.close()
+    facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - began)}
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    written: Path = args.out / f"{machine.slug()}-lengths.json"
+    settings = {"hidden": args.hidden, "elements": ELEMENTS, "seconds": args.seconds}
+    content = {"machine": facts, "settings": settings, "rows": [asdict(row) for row in rows]}
+    written.write_text(json.dumps(content, indent=1) + "\n")
+    heading = f"{machine.title(facts)}; fp32, hidden {args.hidden}, fused with LayerNorm"
+    print(f"{heading}\n\n{length_tables(rows)}\n\nwritten: {written}")
+    plot = save_plot(rows, heading, written.with_suffix(".png"))
+    print(f"written: {plot}" if plot else "no plot: matplotlib is missing")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
