@@ -39,7 +39,7 @@ class Found:
     """Seconds of ours and of the best composition at one shape: first quartiles."""
 
     shape: Shape
-    path: str
+    lanes: str
     ours: float
     best: str
     other: float
@@ -75,25 +75,25 @@ def measure(shape: Shape, dtype: torch.dtype, direction: str, seconds: float) ->
     setting = Setting(shape, dtype, backward=direction != "forward")
     contestants = [each for each in CONTESTANTS if each.name in (mine, *OTHERS)]
     entries = {each.name: (each, each.build(setting)) for each in contestants}
-    times = time_all(entries, problem.calls(direction), seconds, minimum=5)
+    times = time_all(entries, problem.calls(direction), seconds, minimum=9)
     first = {name: timing.quartiles[0] for name, timing in times.items()}
     ours = first.pop(mine)
     best = min(first, key=first.__getitem__)
     explanation = explain(shape, dtype=dtype)
-    return Found(shape, explanation.why, ours, best, first[best])
+    return Found(shape, explanation.lanes or explanation.path, ours, best, first[best])
 
 
 def report(found: list[Found]) -> str:
     """The worst shapes, and the quantiles of all ratios."""
     ordered = sorted(found, key=lambda each: each.ratio)
     rows = [
-        [label(each.shape), f"{1e3 * each.ours:.3f}", f"{each.ratio:.2f}x", each.best, each.path]
+        [label(each.shape), f"{1e3 * each.ours:.3f}", f"{each.ratio:.2f}x", each.best, each.lanes]
         for each in ordered[:WORST]
     ]
     places = {"smallest": 0.0, "a tenth below": 0.1, "median": 0.5}
     at = {name: ordered[int(share * (len(ordered) - 1))].ratio for name, share in places.items()}
     quantiles = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in at.items())
-    heads = ["batch x seq x hidden", "ours, ms", "best other", "which", "path"]
+    heads = ["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"]
     return f"{table(heads, rows)}\n\n{len(found)} shapes: {quantiles}"
 
 

@@ -43,7 +43,7 @@ struct Scratch {
       lines = reinterpret_cast<Complex<Lanes<R, W>>*>(
           take((seq_places > row_places ? seq_places : row_places) * 2 * W));
     }
-    rows = MixedRows<R>::over(take(2 * W * pitch), hidden, W);
+    rows = MixedRows<R>::over(take((has_lines ? 2 * W : 1) * pitch), hidden, W);
     u = take(pitch);
     bytes = at - begin;
   }
