@@ -2,9 +2,14 @@
 
 import sys
 
-from bench import command, cores, lengths, mixers
+from bench import command, cores, lengths, mixers, sweep
 
-COMMANDS = {"cores": cores.main, "lengths": lengths.main, "mixers": mixers.main}
+COMMANDS = {
+    "cores": cores.main,
+    "lengths": lengths.main,
+    "mixers": mixers.main,
+    "sweep": sweep.main,
+}
 
 if __name__ == "__main__":
     words = sys.argv[1:]

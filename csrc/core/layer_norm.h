@@ -14,9 +14,9 @@ FNET_FN S reciprocal_std(S squares, S count, S eps) {
   return S(1) / sqrt(squares / count + eps);
 }
 
-// The row before the affine part.
-template <class T>
-FNET_FN T normalize(T u, Scalar<T> mean, Scalar<T> rstd) {
+// The row before the affine part. The lanes of u have one mean and rstd, or one each.
+template <class T, class S>
+FNET_FN T normalize(T u, S mean, S rstd) {
   return (u - mean) * rstd;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,34 +56,62 @@ void set_stream_bytes(int64_t bytes);
 
 // Drops the tables of all lengths, safe from any thread; plans in use stay alive.
 void clear_line_plans();
+void clear_split_plans();
 
 // The stages of a length, in order; none for lengths without kernels. Their product is the length.
 std::vector<int> cpu_radices(int64_t length);
 // The same as text, with the stages inside convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
 std::string cpu_stages(int64_t length);
 
+// What the lanes of the kernels hold.
+enum class Scheme : int32_t {
+  kTiles,      // neighbouring columns of a sequence, then neighbouring rows
+  kSequences,  // neighbouring sequences
+  kLongSeq,    // parts of a line along seq
+  kLongHidden,
+};
+
+constexpr const char* name_of(Scheme scheme) {
+  switch (scheme) {
+    case Scheme::kTiles: return "columns, then rows";
+    case Scheme::kSequences: return "sequences";
+    case Scheme::kLongSeq: return "parts of seq";
+    case Scheme::kLongHidden: break;
+  }
+  return "parts of hidden";
+}
+
 // How a call runs, decided once from shape, dtype, slots and instruction set. The workspace may
 // have any alignment; offsets count from its first multiple of 64 bytes.
 struct CpuPlan {
   Path path;
   Reason reason;
+  Scheme scheme;
   const Kernels* kernels;
   int slots;
-  bool private_spectra;                     // each slot transforms whole sequences
-  int sequences;                            // in progress at a time: one per slot, or shared ones
-  int64_t scratch_bytes, spectrum_bytes;    // of all slots, of one sequence
+  int group;             // sequences that a slot, or all slots together, transform at once
+  int workers;           // slots that have scratch
+  bool private_spectra;  // each slot transforms whole sequences
+  int sequences;         // in progress at a time: a group per worker, or shared ones
+  int64_t scratch_bytes, spectrum_bytes;    // of all workers, of one sequence
   int64_t weight, bias, scratch, spectrum;  // offsets
   size_t workspace_bytes;
 };
-CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels());
+// What tests and comparisons choose, the scheme or the general path, instead of the plan.
+struct PlanChoice {
+  std::optional<Scheme> scheme;  // a long axis must have a split
+  bool general = false;
+};
+CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels(),
+                 const PlanChoice& choice = {});
 
 // Runs both passes of sequences [begin, end) of the batch. Parts may run in any order.
 [[nodiscard]] Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin,
                                   int64_t end, void* workspace, const Parallel& parallel);
 
-// Each pass of sequence b alone. The seq pass transforms x to a half spectrum of
-// plan.spectrum_bytes, aligned to 64 bytes (cpu/spectrum.h defines the layout and its padding). The
-// row pass, the hidden pass on the CPU, transforms the spectrum to y.
+// Each pass of sequence b alone, for a plan of tiles. The seq pass transforms x to a half spectrum
+// of plan.spectrum_bytes, aligned to 64 bytes (cpu/spectrum.h defines the layout and its padding).
+// The row pass, the hidden pass on the CPU, transforms the spectrum to y.
 [[nodiscard]] Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
                                   void* spectrum, void* workspace, const Parallel& parallel);
 [[nodiscard]] Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,

@@ -34,7 +34,7 @@ void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void*
   const MixTask task{&args, nullptr, nullptr, weight, bias, streams_output(args)};
   const int64_t pairs = half_length(args.seq);
   parallel_ranges(args.batch * pairs, parallel, [&](Range range, int slot) {
-    void* scratch = offset_bytes(base, plan.scratch + slot * (plan.scratch_bytes / plan.slots));
+    void* scratch = offset_bytes(base, plan.scratch + slot * (plan.scratch_bytes / plan.workers));
     for (int64_t i = range.begin; i < range.end;) {
       const int64_t b = i / pairs, k = i % pairs;
       const int64_t count = std::min(pairs - k, range.end - i);

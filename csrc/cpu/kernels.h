@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cpu/api.h"
+#include "cpu/long_shape.h"
 
 namespace fnet {
 
@@ -31,6 +32,15 @@ struct PassTiles {
   int64_t count, scratch_bytes;
 };
 
+// The same for sequences with a long axis.
+struct LongTask {
+  const MixTask* mix;
+  LongShape shape;
+  const void* plan;     // LinePlan of the short axis
+  const void* split;    // SplitPlan of the long one
+  int64_t line_places;  // of the line in the scratch
+};
+
 struct Kernels {
   const char* name;
   int width(DType dtype) const { return dtype == DType::kFloat64 ? width64 : width32; }
@@ -40,12 +50,21 @@ struct Kernels {
   PassTiles (*row_pass)(DType, int64_t seq, int64_t hidden, Tiles);
   // Scratch of spectrum_rows, likewise.
   int64_t (*spectrum_rows_bytes)(DType, int64_t hidden);
+  // Scratch of one slot for `sequences`, likewise.
+  int64_t (*sequences_bytes)(DType dtype, int64_t seq, int64_t hidden);
 
   // Transform tiles [begin, end) of sequence b: 2 W columns of x to G, 2 W rows of G to y.
   void (*seq_tiles)(const MixTask&, int64_t b, void* G, Tiles, int64_t begin, int64_t end,
                     void* scratch);
   void (*row_tiles)(const MixTask&, int64_t b, const void* G, Tiles, int64_t begin, int64_t end,
                     void* scratch);
+  // Both passes of sequences [begin, end), W at a time, one per lane.
+  void (*sequences)(const MixTask&, int64_t begin, int64_t end, void* scratch);
+  // Pieces [begin, end) of a phase of sequence b, and the scratch of one slot, likewise. Between
+  // the phases `buffer` holds shape.line_numbers() twice: lines, then rows.
+  void (*long_pieces)(const LongTask&, int64_t b, void* buffer, int phase, int64_t begin,
+                      int64_t end, void* scratch);
+  int64_t (*long_bytes)(DType dtype, const LongShape& shape, int64_t line_places);
   // Compute row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.
   void (*spectrum_rows)(const MixTask&, int64_t b, const void* spectrum, int64_t begin, int64_t end,
                         void* scratch);

@@ -5,6 +5,7 @@
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
 #include "cpu/share.h"
+#include "cpu/split_plan.h"
 #include "cpu/workspace.h"
 
 namespace fnet {
@@ -31,16 +32,47 @@ class Mix {
   // Both passes of sequences [begin, end), each sequence in one slot.
   void whole_sequences(int64_t begin, int64_t end, const Parallel& parallel) const {
     const PassTiles seq = tiles(plan_.kernels->seq_pass), row = tiles(plan_.kernels->row_pass);
-    const int64_t scratch_bytes = plan_.scratch_bytes / plan_.slots;
     parallel_ranges(end - begin, parallel, [&](Range range, int slot) {
-      void* scratch = at(plan_.scratch + slot * scratch_bytes);
       for (int64_t b = begin + range.begin; b < begin + range.end; ++b) {
-        plan_.kernels->seq_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, seq.count, scratch);
-        plan_.kernels->row_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, row.count, scratch);
+        plan_.kernels->seq_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, seq.count,
+                                 scratch(slot));
+        plan_.kernels->row_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, row.count,
+                                 scratch(slot));
       }
     });
   }
 
+  // Both passes of sequences [begin, end), one per lane.
+  void lane_sequences(int64_t begin, int64_t end, const Parallel& parallel) const {
+    const int64_t lanes = plan_.group;
+    parallel_ranges((end - begin + lanes - 1) / lanes, parallel.first(plan_.workers),
+                    [&](Range range, int slot) {
+                      plan_.kernels->sequences(task_, begin + range.begin * lanes,
+                                               std::min(begin + range.end * lanes, end),
+                                               scratch(slot));
+                    });
+  }
+  // All phases of sequences [begin, end) with a long axis. All slots share each group.
+  void long_sequences(int64_t begin, int64_t end, const Parallel& parallel) const {
+    const LongShape shape =
+        long_shape(args_, plan_.scheme == Scheme::kLongSeq, plan_.kernels->width(args_.dtype));
+    const LongTask task{&task_, shape, (shape.along_seq ? hidden_line_ : seq_line_).get(),
+                        split_.get(), line_places(shape)};
+    for (int64_t b = begin; b < end; b += plan_.group) {
+      const int64_t count = std::min<int64_t>(plan_.group, end - b);
+      for (int phase = 0; phase < LongShape::kPhases; ++phase) {
+        const int64_t pieces = shape.pieces(phase);
+        parallel_ranges(count * pieces, parallel.first(plan_.workers), [&](Range range, int slot) {
+          for (int64_t i = range.begin; i < range.end;) {
+            const int64_t s = i / pieces, last = std::min((s + 1) * pieces, range.end);
+            plan_.kernels->long_pieces(task, b + s, at(plan_.spectrum + s * plan_.spectrum_bytes),
+                                       phase, i - s * pieces, last - s * pieces, scratch(slot));
+            i = last;
+          }
+        });
+      }
+    }
+  }
   // One pass of sequences [begin, end), shared by all slots. spectrum_of(i) is the spectrum of
   // sequence begin + i.
   template <class F>
@@ -73,11 +105,20 @@ class Mix {
  private:
   template <class R>
   void find_lines() {
-    seq_line_ = line_plan<R>(args_.seq);
-    hidden_line_ = line_plan<R>(args_.hidden);
+    if (plan_.scheme == Scheme::kLongSeq)
+      split_ = split_plan<R>(args_.seq);
+    else
+      seq_line_ = line_plan<R>(args_.seq);
+    if (plan_.scheme == Scheme::kLongHidden)
+      split_ = split_plan<R>(args_.hidden);
+    else
+      hidden_line_ = line_plan<R>(args_.hidden);
   }
   void* at(int64_t offset) const { return offset_bytes(base_, offset); }
   void* spectrum(int64_t i) const { return at(plan_.spectrum + i * plan_.spectrum_bytes); }
+  void* scratch(int worker) const {
+    return at(plan_.scratch + worker * (plan_.scratch_bytes / plan_.workers));
+  }
   PassTiles tiles(PassOf pass) const {
     return pass(args_.dtype, args_.seq, args_.hidden, Tiles::kWhole);
   }
@@ -89,6 +130,7 @@ class Mix {
   const CpuPlan& plan_;
   void* base_;
   std::shared_ptr<const void> seq_line_, hidden_line_;  // LinePlan<compute type>
+  std::shared_ptr<const void> split_;                   // SplitPlan<compute type>
   MixTask task_;
 };
 
@@ -99,6 +141,14 @@ Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin, int
   if (plan.path != Path::kKernels) return Status::kUnsupportedLength;
   Mix mix(args, plan, workspace);
   mix.widen_affine();
+  if (plan.scheme == Scheme::kSequences) {
+    mix.lane_sequences(begin, end, parallel);
+    return Status::kOk;
+  }
+  if (plan.scheme != Scheme::kTiles) {
+    mix.long_sequences(begin, end, parallel);
+    return Status::kOk;
+  }
   // Every slot takes equally many whole sequences; all slots share the remaining ones.
   const int64_t whole = plan.private_spectra ? (end - begin) / plan.slots * plan.slots : 0;
   mix.whole_sequences(begin, begin + whole, parallel);

@@ -86,8 +86,8 @@ void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, vo
   // The sequences of one slot, or those that all slots share.
   const int64_t together = std::max(1, plan.sequences);
   const int64_t slice =
-      together *
-      std::max<int64_t>(1, kBackwardSlice / std::max<int64_t>(1, args.seq * args.hidden));
+      together * std::max<int64_t>(
+                     1, kBackwardSlice / std::max<int64_t>(1, plan.group * args.seq * args.hidden));
   int64_t done = 0;
   for (int64_t begin = 0; begin < args.batch; begin += slice) {
     const int64_t end = std::min(begin + slice, args.batch);

@@ -3,6 +3,8 @@
 
 #include "cpu/kernels.h"
 #include "cpu/line_shape.h"
+#include "cpu/long_shape.h"
+#include "cpu/scheme.h"
 #include "cpu/share.h"
 #include "cpu/spectrum.h"
 #include "cpu/workspace.h"
@@ -95,28 +97,78 @@ std::string stages_text(const LineShape& shape) {
   return text;
 }
 
+// As many slots as have pieces of work, and scratch within the extra memory that the spectra leave.
+int workers_of(const MixArgs& args, int slots, int64_t pieces, int64_t scratch, int64_t spectra) {
+  const int64_t memory = (extra_memory(args) - spectra) / scratch;
+  return int(std::clamp<int64_t>(memory, 1, std::min<int64_t>(slots, pieces)));
+}
+
+// The sizes of plan.scheme: groups, workers, spectra and scratch.
+void size_tiles(const MixArgs& args, CpuPlan& plan) {
+  const Kernels& kernels = *plan.kernels;
+  const SpectrumLayout spectrum{args.seq, args.hidden, kernels.width(args.dtype)};
+  plan.group = 1;
+  plan.workers = plan.slots;
+  plan.spectrum_bytes = align_workspace(spectrum.size() * compute_size(args.dtype));
+  plan.private_spectra = has_private_spectra(args, plan.slots, plan.spectrum_bytes, kernels);
+  if (plan.private_spectra) {
+    plan.sequences = plan.slots;
+    plan.scratch_bytes = plan.slots * whole_scratch_bytes(args, kernels);
+  } else {
+    const Team team = plan_team(args, plan.slots, plan.spectrum_bytes, kernels);
+    plan.sequences = int(team.sequences);
+    plan.scratch_bytes = team.scratch_bytes;
+  }
+}
+
+void size_lanes(const MixArgs& args, CpuPlan& plan) {
+  const int64_t scratch = plan.kernels->sequences_bytes(args.dtype, args.seq, args.hidden);
+  plan.group = plan.kernels->width(args.dtype);
+  const int64_t groups = (args.batch + plan.group - 1) / plan.group;
+  plan.workers = workers_of(args, plan.slots, groups, scratch, 0);
+  plan.sequences = plan.workers * plan.group;
+  plan.scratch_bytes = plan.workers * scratch;
+}
+
+void size_long(const MixArgs& args, CpuPlan& plan) {
+  constexpr int64_t kElements = 1 << 18;  // of x in a group that all slots share
+  const LongShape shape =
+      long_shape(args, plan.scheme == Scheme::kLongSeq, plan.kernels->width(args.dtype));
+  const int64_t scratch = plan.kernels->long_bytes(args.dtype, shape, line_places(shape));
+  plan.spectrum_bytes = align_workspace(2 * shape.line_numbers() * compute_size(args.dtype));
+  plan.group = int(std::clamp<int64_t>(kElements / (args.seq * args.hidden), 1, args.batch));
+  int64_t pieces = 0;
+  for (int phase = 0; phase < LongShape::kPhases; ++phase)
+    pieces = std::max(pieces, plan.group * shape.pieces(phase));
+  const int64_t spectra = plan.group * plan.spectrum_bytes;
+  plan.workers =
+      std::max(std::min(plan.slots, 2), workers_of(args, plan.slots, pieces, scratch, spectra));
+  plan.sequences = plan.group;
+  plan.scratch_bytes = plan.workers * scratch;
+}
+
 }  // namespace
 
-CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
+CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels, const PlanChoice& choice) {
   CpuPlan plan{};
   plan.reason = reason_of(args);
+  if (plan.reason == Reason::kNone && choice.general) plan.reason = Reason::kForced;
   plan.path = plan.reason == Reason::kNone ? Path::kKernels : Path::kGeneral;
   plan.kernels = &kernels;
   plan.slots = slots;
   if (plan.reason == Reason::kSizes) return plan;
-  const SpectrumLayout spectrum{args.seq, args.hidden, kernels.width(args.dtype)};
-  plan.spectrum_bytes = align_workspace(spectrum.size() * compute_size(args.dtype));
   if (plan.path == Path::kGeneral) {
+    plan.group = 1;
+    plan.workers = slots;
     plan.sequences = int(std::min<int64_t>(args.batch, slots));
     plan.scratch_bytes = slots * kernels.spectrum_rows_bytes(args.dtype, args.hidden);
-  } else if (has_private_spectra(args, slots, plan.spectrum_bytes, kernels)) {
-    plan.private_spectra = true;
-    plan.sequences = slots;
-    plan.scratch_bytes = slots * whole_scratch_bytes(args, kernels);
   } else {
-    const Team team = plan_team(args, slots, plan.spectrum_bytes, kernels);
-    plan.sequences = int(team.sequences);
-    plan.scratch_bytes = team.scratch_bytes;
+    plan.scheme = choice.scheme.value_or(scheme_of(args, kernels.width(args.dtype)));
+    switch (plan.scheme) {
+      case Scheme::kTiles: size_tiles(args, plan); break;
+      case Scheme::kSequences: size_lanes(args, plan); break;
+      default: size_long(args, plan);
+    }
   }
 
   Layout layout;
@@ -124,8 +176,7 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels) {
   plan.weight = layout.take(row);
   plan.bias = layout.take(row);
   plan.scratch = layout.take(plan.scratch_bytes);
-  const bool has_spectra = plan.path == Path::kKernels;
-  plan.spectrum = layout.take(has_spectra ? plan.sequences * plan.spectrum_bytes : 0);
+  plan.spectrum = layout.take(plan.sequences * plan.spectrum_bytes);
   plan.workspace_bytes = layout.bytes();
   return plan;
 }

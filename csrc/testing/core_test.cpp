@@ -123,11 +123,12 @@ MixArgs mix_args(const py::array& x, const std::string& dtype, double scale) {
 
 // x is [batch, seq, hidden] with any batch and row strides; arrays have the storage type of
 // `dtype`. epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the second half of
-// the general path runs. transform: 0 Fourier, 1 Hartley. Returns (y, normalized, rstd).
+// the general path runs. transform: 0 Fourier, 1 Hartley.
+// scheme: a number of Scheme, else the plan chooses. Returns (y, normalized, rstd).
 py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale, double eps,
               std::optional<py::array> weight, std::optional<py::array> bias,
               std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots,
-              int transform) {
+              int transform, std::optional<int> scheme) {
   MixArgs args = mix_args(x, dtype, scale);
   args.transform = Transform(transform);
   args.epilogue = Epilogue(epilogue);
@@ -136,7 +137,9 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
   args.row_scale = data_or_null(row_scale);
 
   const size_t bytes = size_t(args.batch * args.seq * args.hidden * element_size(args.dtype));
-  const CpuPlan plan = plan_cpu(args, slots);
+  PlanChoice choice{.general = spectrum.has_value()};
+  if (scheme) choice.scheme = Scheme(*scheme);
+  const CpuPlan plan = plan_cpu(args, slots, active_kernels(), choice);
   py::array rstd(py::dtype(args.dtype == DType::kFloat64 ? "f8" : "f4"), {args.batch, args.seq});
   Guarded y(bytes), normalized(bytes), workspace(plan.workspace_bytes, 13);
   args.y = y.data();
@@ -160,7 +163,7 @@ template <class R>
 py::array_t<std::complex<R>> seq_pass(py::array x, const std::string& dtype, double scale,
                                       int slots) {
   const MixArgs args = mix_args(x, dtype, scale);
-  const CpuPlan plan = plan_cpu(args, slots);
+  const CpuPlan plan = plan_cpu(args, slots, active_kernels(), {.scheme = Scheme::kTiles});
   Guarded spectrum(size_t(plan.spectrum_bytes)), workspace(plan.workspace_bytes, 13);
   if (seq_pass_cpu(args, plan, args.batch - 1, spectrum.data(), workspace.data(), threads(slots)) !=
       Status::kOk)
@@ -185,7 +188,7 @@ py::array_t<R> row_pass(py::array_t<std::complex<R>> G, int64_t hidden, int64_t 
   MixArgs args = mix_args(y, sizeof(R) == 8 ? "float64" : "float32", 1);
   args.y = y.mutable_data();
   args.x = nullptr;  // this epilogue does not read x
-  const CpuPlan plan = plan_cpu(args, slots);
+  const CpuPlan plan = plan_cpu(args, slots, active_kernels(), {.scheme = Scheme::kTiles});
   Guarded spectrum(size_t(plan.spectrum_bytes)), workspace(plan.workspace_bytes, 13);
   std::fill_n(static_cast<R*>(spectrum.data()), plan.spectrum_bytes / int64_t(sizeof(R)), R(0));
   const SpectrumLayout layout{seq, hidden, plan.kernels->width(args.dtype)};
@@ -198,6 +201,14 @@ py::array_t<R> row_pass(py::array_t<std::complex<R>> G, int64_t hidden, int64_t 
     throw py::value_error("unsupported length");
   check(spectrum.intact() && workspace.intact());
   return y;
+}
+
+// What the lanes hold in a call.
+std::string scheme(int64_t batch, int64_t seq, int64_t hidden, const std::string& dtype) {
+  MixArgs args;
+  args.batch = batch, args.seq = seq, args.hidden = hidden;
+  args.dtype = dtype_of(dtype);
+  return name_of(plan_cpu(args, 1).scheme);
 }
 
 // Returns the plan of a call: (path, reason, workspace bytes, sequences in progress).
@@ -325,12 +336,14 @@ PYBIND11_MODULE(fnet_core_test, m) {
   m.def("mix", &mix, py::arg("x"), py::arg("dtype") = "float32", py::arg("epilogue") = 0,
         py::arg("scale") = 1.0, py::arg("eps") = 1e-12, py::arg("weight") = py::none(),
         py::arg("bias") = py::none(), py::arg("row_scale") = py::none(),
-        py::arg("spectrum") = py::none(), py::arg("slots") = 1, py::arg("transform") = 0);
+        py::arg("spectrum") = py::none(), py::arg("slots") = 1, py::arg("transform") = 0,
+        py::arg("scheme") = py::none());
   m.def("seq_pass32", &seq_pass<float>);
   m.def("seq_pass64", &seq_pass<double>);
   m.def("row_pass32", &row_pass<float>);
   m.def("row_pass64", &row_pass<double>);
   m.def("plan", &plan);
+  m.def("scheme", &scheme);
   m.def("norm_grad", &norm_grad, py::arg("grad"), py::arg("normalized"),
         py::arg("weight") = py::none(), py::arg("dtype") = "float32", py::arg("slots") = 1);
 }

@@ -35,7 +35,7 @@ Parallel mix_parallel(const MixArgs& args) {
 PathSwitch path_switch;
 
 CpuPlan plan_of(const MixArgs& args, const Parallel& parallel) {
-  return path_switch.apply(plan_cpu(args, parallel.slots()));
+  return plan_cpu(args, parallel.slots(), active_kernels(), {.general = path_switch.general()});
 }
 
 // The general path's kernels.
@@ -116,6 +116,7 @@ std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type
   text.add("seq_radices", cpu_radices(seq)).add("hidden_radices", cpu_radices(hidden));
   text.add("seq_stages", cpu_stages(seq).c_str());
   text.add("hidden_stages", cpu_stages(hidden).c_str());
+  text.add("lanes", name_of(plan.scheme));
   text.add("isa", cpu_isa()).add("slots", plan.slots).add("sequences", plan.sequences);
   return text.add("workspace_bytes", bytes_of(args, plan, parallel)).str();
 }
@@ -131,6 +132,7 @@ void set_path(std::string path) { path_switch.set("set_cpu_path", path); }
 
 void clear_caches() {
   clear_line_plans();
+  clear_split_plans();
   Workspace::clear();
 }
 

@@ -16,10 +16,12 @@ class PathSwitch {
     general_only_.store(path == "general", std::memory_order_relaxed);
   }
 
+  bool general() const { return general_only_.load(std::memory_order_relaxed); }
+
   // The plan, or the general path if this switch forces it.
   template <class Plan>
   Plan apply(Plan plan) const {
-    if (plan.path == Path::kKernels && general_only_.load(std::memory_order_relaxed)) {
+    if (plan.path == Path::kKernels && general()) {
       plan.path = Path::kGeneral;
       plan.reason = Reason::kForced;
     }

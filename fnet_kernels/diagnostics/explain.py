@@ -35,6 +35,10 @@ class Explanation:
     #: length that this algorithm transforms: "2 * 197 (Rader: 4 * 7 * 7)"; "" on other paths.
     seq_stages: str
     hidden_stages: str
+    #: What the lanes of a CPU's vectors hold: "columns, then rows", "sequences", "parts of seq" or
+    #: "parts of hidden", whichever fills them; "" on other paths. The bits of a sequence's result
+    #: are the same in every batch with the same lanes.
+    lanes: str
     #: On a CPU the instruction set ("avx512", "avx2", "neon_bf16", "neon" or "portable") and the
     #: number of threads; on a GPU its name and how the kernels divide the work.
     runs_on: str
@@ -49,6 +53,7 @@ class Explanation:
             f"  path       {self.path}: {self.why}",
             f"  seq        {_factors(seq, self.seq_stages)}",
             f"  hidden     {_factors(hidden, self.hidden_stages)}",
+            *([f"  lanes      {self.lanes}"] if self.lanes else []),
             f"  runs on    {self.runs_on}",
             f"  workspace  {self.workspace_bytes / 2**20:.1f} MiB",
         ]
@@ -126,6 +131,7 @@ def explain(
         hidden_radices=plan.hidden_radices if path == "kernels" else (),
         seq_stages=plan.seq_stages if path == "kernels" else "",
         hidden_stages=plan.hidden_stages if path == "kernels" else "",
+        lanes=plan.lanes if path == "kernels" else "",
         runs_on=plan.runs_on,
         workspace_bytes=plan.workspace_bytes,
     )
@@ -142,6 +148,7 @@ class _Plan:
     hidden_stages: str
     runs_on: str
     workspace_bytes: int
+    lanes: str = ""
 
 
 def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: torch.device) -> _Plan:
@@ -162,6 +169,7 @@ def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: tor
         plan["hidden_stages"],
         f"{plan['isa']}, {threads} thread{'s' * (threads != 1)}",
         plan["workspace_bytes"],
+        plan["lanes"],
     )
 
 

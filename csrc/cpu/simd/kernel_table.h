@@ -4,9 +4,11 @@
 
 #include "cpu/kernels.h"
 #include "cpu/simd/general_path.h"
+#include "cpu/simd/long_lines.h"
 #include "cpu/simd/norm_grad.h"
 #include "cpu/simd/row_pass.h"
 #include "cpu/simd/seq_pass.h"
+#include "cpu/simd/sequence_lanes.h"
 
 namespace fnet::FNET_ISA {
 
@@ -189,6 +191,92 @@ inline void row_tiles(const MixTask& task, int64_t b, const void* G, Tiles tiles
   if (task.streams) end_streaming();
 }
 
+// Lays out SequenceLanes at `base` and returns its size in bytes.
+template <class R>
+int64_t place_sequences(void* base, int64_t seq, int64_t hidden, SequenceLanes<kWidth<R>, R>& s) {
+  using V = Lanes<R, kWidth<R>>;
+  const intptr_t begin = reinterpret_cast<intptr_t>(base);
+  intptr_t at = begin;
+  const auto take = [&](int64_t vectors) {
+    V* p = reinterpret_cast<V*>(at);
+    at += vectors * int64_t(sizeof(V));
+    return p;
+  };
+  s.seq = seq, s.hidden = hidden;
+  s.rows = take(seq * hidden);
+  s.columns = reinterpret_cast<Complex<V>*>(
+      take(2 * ((s.pairs(hidden) - 1) * padded_line(seq) + line_extent(seq))));
+  s.line = reinterpret_cast<Complex<V>*>(take(2 * line_extent(hidden)));
+  return (at - begin + 63) / 64 * 64;
+}
+
+inline int64_t sequences_bytes(DType dtype, int64_t seq, int64_t hidden) {
+  const auto bytes = [&](auto s) { return place_sequences(nullptr, seq, hidden, s); };
+  return dtype == DType::kFloat64 ? bytes(SequenceLanes<kWidth<double>, double>{})
+                                  : bytes(SequenceLanes<kWidth<float>, float>{});
+}
+
+inline void sequences(const MixTask& task, int64_t begin, int64_t end, void* scratch) {
+  const MixArgs& args = *task.args;
+  visit_dtype(args.dtype, [&]<class T>(T) {
+    using R = Compute<T>;
+    constexpr int W = kWidth<R>;
+    SequenceLanes<W, R> s;
+    place_sequences(scratch, args.seq, args.hidden, s);
+    for (int64_t b = begin; b < end; b += W)
+      mix_sequences(s, *static_cast<const LinePlan<R>*>(task.seq_plan),
+                    *static_cast<const LinePlan<R>*>(task.hidden_plan), row_output<T>(task, b),
+                    args.x_batch_stride, min_of<int64_t>(W, end - b), R(args.scale));
+  });
+  if (task.streams) end_streaming();
+}
+
+// Lays out the scratch of a LongSequence at `base` and returns its size in bytes.
+template <class R>
+struct LongScratch {
+  using V = Lanes<R, kWidth<R>>;
+  V* tile;
+  R* weights;
+  Complex<V>* line;
+  int64_t bytes;
+
+  FNET_FN LongScratch(void* base, const LongShape& shape, int64_t line_places) {
+    const intptr_t begin = reinterpret_cast<intptr_t>(base);
+    tile = reinterpret_cast<V*>(begin);
+    line = reinterpret_cast<Complex<V>*>(tile + 2 * shape.small);
+    weights = reinterpret_cast<R*>(line + line_places);
+    const intptr_t end = reinterpret_cast<intptr_t>(weights + shape.small);
+    bytes = (end - begin + 63) / 64 * 64;
+  }
+};
+
+inline int64_t long_bytes(DType dtype, const LongShape& shape, int64_t line_places) {
+  return dtype == DType::kFloat64 ? LongScratch<double>(nullptr, shape, line_places).bytes
+                                  : LongScratch<float>(nullptr, shape, line_places).bytes;
+}
+
+inline void long_pieces(const LongTask& task, int64_t b, void* buffer, int phase, int64_t begin,
+                        int64_t end, void* base) {
+  const MixArgs& args = *task.mix->args;
+  visit_dtype(args.dtype, [&]<class T>(T) {
+    using R = Compute<T>;
+    const LongScratch<R> scratch(base, task.shape, task.line_places);
+    R* lines = static_cast<R*>(buffer);
+    const LongSequence<kWidth<R>, T> s{task.shape,
+                                       *static_cast<const LinePlan<R>*>(task.plan),
+                                       *static_cast<const SplitPlan<R>*>(task.split),
+                                       row_output<T>(*task.mix, b),
+                                       R(args.scale) / 4,
+                                       lines,
+                                       lines + task.shape.line_numbers(),
+                                       scratch.weights,
+                                       scratch.tile,
+                                       scratch.line};
+    long_pieces(s, phase, begin, end);
+  });
+  if (task.mix->streams) end_streaming();
+}
+
 inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, int64_t begin,
                           int64_t end, void* scratch) {
   const MixArgs& args = *task.args;
@@ -216,9 +304,20 @@ inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begi
 }
 
 inline constexpr Kernels make_table(const char* name) {
-  return {
-      name,      FNET_WIDTH32, FNET_WIDTH64,  seq_pass_tiles, row_pass_tiles, spectrum_rows_bytes,
-      seq_tiles, row_tiles,    spectrum_rows, norm_grad};
+  return {name,
+          FNET_WIDTH32,
+          FNET_WIDTH64,
+          seq_pass_tiles,
+          row_pass_tiles,
+          spectrum_rows_bytes,
+          sequences_bytes,
+          seq_tiles,
+          row_tiles,
+          sequences,
+          long_pieces,
+          long_bytes,
+          spectrum_rows,
+          norm_grad};
 }
 
 }  // namespace fnet::FNET_ISA

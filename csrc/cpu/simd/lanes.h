@@ -31,6 +31,7 @@ struct Lanes {
   friend FNET_FN Lanes operator*(Lanes a, Lanes b) { return {a.v * b.v}; }
   friend FNET_FN Lanes operator-(Lanes a, R s) { return {a.v - s}; }
   friend FNET_FN Lanes operator*(Lanes a, R s) { return {a.v * s}; }
+  friend FNET_FN Lanes operator/(Lanes a, R s) { return {a.v / s}; }
   friend FNET_FN Lanes& operator+=(Lanes& a, Lanes b) { return a = a + b; }
   friend FNET_FN Lanes operator-(Lanes a) { return {-a.v}; }
 };

@@ -1,0 +1,134 @@
+"""`python -m bench sweep`: random shapes, and those at which ours gains least.
+
+Batch, seq and hidden are log-uniform. Prints the ten shapes with the smallest ratio of the best
+composition's time to ours, and the quantiles of all.
+
+    python -m bench sweep --count 200 --seed 1
+    python -m bench sweep --shapes 1x1x65536,100000x2x8
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from bench.command import DTYPES, shape_list
+from bench.contestants.registry import CONTESTANTS, best_of_ours
+from bench.contestants.setting import Setting
+from bench.measure import machine
+from bench.measure.timing import Problem, time_all
+from bench.shapes import Shape, label
+from fnet_kernels import explain
+from fnet_kernels._terminal import Progress, table
+
+#: The compositions that run without compiling, by name.
+OTHERS = ("fftn", "two ffts", "rfft2 + mirror", "fold")
+FEWEST = 64  # elements of a sequence; below, a call is all overhead
+COPIES = 4  # of x in rotation
+WORST = 10
+
+
+@dataclass(frozen=True)
+class Found:
+    """Seconds of ours and of the best composition at one shape: first quartiles."""
+
+    shape: Shape
+    lanes: str
+    ours: float
+    best: str
+    other: float
+
+    @property
+    def ratio(self) -> float:
+        """Above 1, ours is faster."""
+        return self.other / self.ours
+
+
+def random_shapes(count: int, limit: int, seed: int) -> Iterator[Shape]:
+    """`count` shapes of at most `limit` elements, with at least `FEWEST` per sequence.
+
+    The number of elements is log-uniform, and so is its split into batch, seq and hidden.
+
+    >>> list(random_shapes(2, 4096, seed=0)) == list(random_shapes(2, 4096, seed=0))
+    True
+    """
+    chance = random.Random(seed)
+    while count > 0:
+        total = chance.uniform(math.log(FEWEST), math.log(limit))
+        low, high = sorted(chance.uniform(0, total) for _ in range(2))
+        batch, seq, hidden = (round(math.exp(size)) for size in (low, high - low, total - high))
+        if seq * hidden >= FEWEST and batch * seq * hidden <= limit:
+            count -= 1
+            yield batch, seq, hidden
+
+
+def measure(shape: Shape, dtype: torch.dtype, direction: str, seconds: float) -> Found:
+    """Time ours and the compositions, interleaved. Other benchmarks check the results."""
+    mine = best_of_ours("cpu")
+    problem = Problem.random(shape, dtype, copies=COPIES)
+    setting = Setting(shape, dtype, backward=direction != "forward")
+    contestants = [each for each in CONTESTANTS if each.name in (mine, *OTHERS)]
+    entries = {each.name: (each, each.build(setting)) for each in contestants}
+    times = time_all(entries, problem.calls(direction), seconds, minimum=9)
+    first = {name: timing.quartiles[0] for name, timing in times.items()}
+    ours = first.pop(mine)
+    best = min(first, key=first.__getitem__)
+    explanation = explain(shape, dtype=dtype)
+    return Found(shape, explanation.lanes or explanation.path, ours, best, first[best])
+
+
+def report(found: list[Found]) -> str:
+    """The worst shapes, and the quantiles of all ratios."""
+    ordered = sorted(found, key=lambda each: each.ratio)
+    rows = [
+        [label(each.shape), f"{1e3 * each.ours:.3f}", f"{each.ratio:.2f}x", each.best, each.lanes]
+        for each in ordered[:WORST]
+    ]
+    places = {"smallest": 0.0, "a tenth below": 0.1, "median": 0.5}
+    at = {name: ordered[int(share * (len(ordered) - 1))].ratio for name, share in places.items()}
+    quantiles = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in at.items())
+    heads = ["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"]
+    return f"{table(heads, rows)}\n\n{len(found)} shapes: {quantiles}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the report; the exit status is 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--shapes", type=shape_list, metavar="BxNxD,...", help="instead of random")
+    parser.add_argument("--count", type=int, default=100, help="shapes (default %(default)s)")
+    parser.add_argument("--limit", type=int, default=1 << 21, help="elements of x (default 2^21)")
+    parser.add_argument("--seed", type=int, default=0, help="of the shapes (default %(default)s)")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
+    parser.add_argument("--pass", dest="direction", choices=("forward", "both"), default="forward")
+    parser.add_argument("--seconds", type=float, default=0.3, help="per shape (default 0.3)")
+    args = parser.parse_args(argv)
+    if args.limit < FEWEST:
+        parser.error(f"--limit: expected at least {FEWEST}, got {args.limit}")
+
+    shapes = args.shapes or list(random_shapes(args.count, args.limit, args.seed))
+    facts = machine.describe("cpu")
+    progress = Progress(len(shapes))
+    found = []
+    try:
+        for shape in shapes:
+            progress.step(label(shape))
+            found.append(measure(shape, DTYPES[args.dtype], args.direction, args.seconds))
+    finally:
+        progress.close()
+    where = f"seed {args.seed}" if args.shapes is None else "given shapes"
+    print(f"{machine.title(facts)}; {args.dtype}, {args.direction}, {where}\n\n{report(found)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

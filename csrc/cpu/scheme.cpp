@@ -1,0 +1,63 @@
+#include "cpu/scheme.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "cpu/caches.h"
+#include "cpu/long_shape.h"
+
+namespace fnet {
+namespace {
+
+double ceil_div(int64_t a, int64_t b) { return double((a + b - 1) / b); }
+
+// Time per element of x in nanoseconds, measured with AVX-512 in float32 on one core of an EPYC.
+// Other instruction sets and types take longer, but the ratios of the schemes are about the same.
+
+// A pass pays for all 2 W lines of its tiles, and more if a line does not fit in L2. Tiles wider
+// than x are folded number by number.
+double tiles_time(const MixArgs& args, int width) {
+  const auto paid = [&](int64_t lines) {
+    return ceil_div(lines, 2 * width) * 2 * width / double(lines);
+  };
+  const auto far = [&](int64_t length) {
+    return length * 2 * width * compute_size(args.dtype) > l2_bytes() ? 0.8 : 0.0;
+  };
+  const double fold = args.hidden < 2 * width ? 1.5 : 0.45;
+  return (fold + far(args.seq)) * paid(half_length(args.hidden)) +
+         (0.3 + far(args.hidden)) * paid(half_length(args.seq)) + 0.2;
+}
+
+// W sequences take as long as one, and longer if they do not fit in L2.
+double sequences_time(const MixArgs& args, int width) {
+  const double elements = double(args.seq) * double(args.hidden);
+  const double groups = ceil_div(args.batch, width);
+  const double time = (0.8 + elements / (1 << 17)) * groups * width / double(args.batch);
+  // Slots divide the groups. Few and large ones leave slots idle, which other schemes employ.
+  const double wanted = std::min(64.0, double(args.batch) * elements / (1 << 16));
+  return time * std::clamp(wanted / groups, 1.0, 4.0);
+}
+
+// Two rows of the spectrum share a line. A single row pays for both.
+double long_time(const LongShape& shape) {
+  if (shape.split.a == 0) return std::numeric_limits<double>::infinity();
+  return 0.6 + 4.8 * double(shape.lines()) / double(shape.small);
+}
+
+}  // namespace
+
+Scheme scheme_of(const MixArgs& args, int width) {
+  const bool along_seq = args.seq > args.hidden;
+  const double times[] = {
+      tiles_time(args, width),
+      sequences_time(args, width),
+      long_time(long_shape(args, along_seq, width)),
+  };
+  switch (std::min_element(times, times + 3) - times) {
+    case 0: return Scheme::kTiles;
+    case 1: return Scheme::kSequences;
+    default: return along_seq ? Scheme::kLongSeq : Scheme::kLongHidden;
+  }
+}
+
+}  // namespace fnet

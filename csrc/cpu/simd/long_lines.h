@@ -1,0 +1,219 @@
+// The phases of a sequence with a long axis; see long_shape.h.
+//
+// Phases 0 to 3: fold and transform along the short axis; the sums over i, and twiddles; the sums
+// over j; the epilogue. Each phase reads what the pieces of the one before wrote.
+#pragma once
+
+#include "cpu/long_shape.h"
+#include "cpu/simd/fold.h"
+#include "cpu/simd/sequence_lanes.h"
+#include "cpu/split_plan.h"
+
+namespace fnet::FNET_ISA {
+
+// One sequence in progress. `lines` hold the spectrum G after the short axis, real and imaginary
+// parts apart; their transforms are pairs of rows of r.
+template <int W, class T>
+struct LongSequence {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  LongShape shape;
+  const LinePlan<R>& plan;  // of the short axis
+  const SplitPlan<R>& split;
+  RowOutput<T> out;
+  R weight;          // scale / 4: fold and unpacking each contribute 1/2
+  R* lines;          // [lines][re, im][pitch]
+  R* rows;           // [lines][row 2j, row 2j + 1][pitch]
+  R* weights;        // scratch [small]
+  V* tile;           // scratch [4][small]
+  Complex<V>* line;  // scratch
+
+  FNET_FN R* part(int64_t j, int im) const { return lines + (2 * j + im) * shape.pitch() + W; }
+  FNET_FN R* row(int64_t k) const { return rows + k * shape.pitch() + W; }
+};
+
+// A vector, or its first `count` lanes.
+template <int W, class R>
+FNET_FN Lanes<R, W> load_first(const R* p, int64_t count) {
+  if (count >= W) return load<W>(p);
+  R lane[W] = {};
+  for (int64_t i = 0; i < count; ++i) lane[i] = p[i];
+  return Lanes<R, W>::load(lane);
+}
+template <int W, class R>
+FNET_FN void store_first(R* p, Lanes<R, W> v, int64_t count) {
+  if (count >= W) return store<W>(p, v);
+  R lane[W];
+  v.store(lane);
+  for (int64_t i = 0; i < count; ++i) p[i] = lane[i];
+}
+
+// The rows of x in lanes: lane i is row at(i).
+template <int W, class T, class At>
+FNET_FN void load_rows(const LongSequence<W, T>& s, const At& at, Lanes<Compute<T>, W>* to) {
+  const T* run[W];
+  for (int i = 0; i < W; ++i) run[i] = s.out.x + at(i) * s.out.row_stride;
+  load_runs<W, T>(run, s.out.hidden, to);
+}
+
+// row_scale of row at(i), times weight.
+template <int W, class T, class At>
+FNET_FN Lanes<Compute<T>, W> row_weights(const LongSequence<W, T>& s, const At& at,
+                                         Compute<T> weight) {
+  Compute<T> lane[W];
+  for (int i = 0; i < W; ++i)
+    lane[i] = s.out.row_scale ? with_short_nan(s.out.row_scale[at(i)]) * weight : weight;
+  return Lanes<Compute<T>, W>::load(lane);
+}
+
+// Points of the short axis for lanes m0 to m0 + 2W - 1 of the long one: two groups of W as one
+// complex line.
+template <int W, class T>
+void fold_short(const LongSequence<W, T>& s, int64_t m0) {
+  const int64_t N = s.out.seq, d = s.out.hidden;
+  if (!s.shape.along_seq) {
+    for (int64_t n = 0; n < N; ++n)
+      s.weights[n] = s.out.row_scale ? with_short_nan(s.out.row_scale[n]) * s.weight : s.weight;
+    return fold_tiles<W, W>(SeqInput<T>{s.out.x, s.out.row_stride, s.weights}, s.plan, d, m0, 1,
+                            s.line);
+  }
+  const auto fold = [&](int64_t n0, auto put) FNET_INLINE_LAMBDA {
+    const auto up = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, N - 1); };
+    const auto down = [&](int64_t i) FNET_INLINE_LAMBDA { return mirror(up(i), N); };
+    load_rows(s, up, s.tile), load_rows(s, down, s.tile + d);
+    const auto w = row_weights(s, up, s.weight), mirror_w = row_weights(s, down, s.weight);
+    for (int64_t m = 0; m < d; ++m)
+      put(s.line[s.plan.entry[m]], s.tile[m] * w + s.tile[d + mirror(m, d)] * mirror_w);
+  };
+  fold(m0, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.re = v; });
+  fold(m0 + W, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.im = v; });
+}
+
+// Phase 0, one piece: columns m0 .. m0 + 2W - 1 of all lines, and their mirrors.
+template <int W, class T>
+void short_axis(const LongSequence<W, T>& s, int64_t m0) {
+  using R = Compute<T>;
+  using Z = Complex<Lanes<R, W>>;
+  const int64_t P = s.shape.small, L = s.shape.length;
+  fold_short(s, m0);
+  line_fft(s.plan, s.line);
+  const auto even = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.re + m.re, z.im - m.im}; };
+  const auto odd = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.im + m.im, m.re - z.re}; };
+  const auto put = [&](int64_t j, int64_t m, Z a, Z b) FNET_INLINE_LAMBDA {
+    const int64_t count = min_of<int64_t>(W, half_length(L) - m);
+    if (count <= 0) return;
+    R *re = s.part(j, 0), *im = s.part(j, 1);
+    const Z direct = plus_i(a, b), mirrored = plus_i(conj(a), conj(b));
+    const auto reversed = [&](R* p, Lanes<R, W> v) FNET_INLINE_LAMBDA {
+      if (count == W) return store<W>(p + L - m - W + 1, reverse(v));
+      R lane[W];
+      v.store(lane);
+      for (int64_t i = 0; i < count; ++i) p[L - m - i] = lane[i];
+    };
+    reversed(re, mirrored.re), reversed(im, mirrored.im);  // the mirror of 0 is not read
+    store_first<W>(re + m, direct.re, count), store_first<W>(im + m, direct.im, count);
+  };
+  for (int64_t j = 0; j < s.shape.lines(); ++j) {
+    const int64_t a = 2 * j, b = min_of(2 * j + 1, half_length(P) - 1);
+    const Z z_a = s.line[s.plan.position[a]], m_a = s.line[s.plan.position[P - a]];
+    const Z z_b = s.line[s.plan.position[b]], m_b = s.line[s.plan.position[P - b]];
+    put(j, m0, even(z_a, m_a), even(z_b, m_b));
+    put(j, m0 + W, odd(z_a, m_a), odd(z_b, m_b));
+  }
+}
+
+// Phase 1, one piece: the sums over i for W values of j, in place.
+template <int W, class T>
+void sum_over_i(const LongSequence<W, T>& s, int64_t line, int64_t j) {
+  using R = Compute<T>;
+  const auto [a, b] = s.split.split;
+  const LinePlan<R>& plan = *s.split.first;
+  const int64_t count = min_of<int64_t>(W, b - j);
+  R *re = s.part(line, 0) + j, *im = s.part(line, 1) + j;
+  const R *w_re = s.split.re.data() + j, *w_im = s.split.im.data() + j;
+  for (int64_t i = 0; i < a; ++i)
+    s.line[plan.entry[i]] = {load_first<W>(re + i * b, count), load_first<W>(im + i * b, count)};
+  line_fft(plan, s.line);
+  for (int64_t q = 0; q < a; ++q) {
+    const auto z = s.line[plan.position[q]];
+    const auto c = load_first<W>(w_re + q * b, count), d = load_first<W>(w_im + q * b, count);
+    store_first<W>(re + q * b, z.re * c - z.im * d, count);
+    store_first<W>(im + q * b, z.re * d + z.im * c, count);
+  }
+}
+
+// Phase 2, one piece: the sums over j for W values of q, transposed to rows of r.
+template <int W, class T>
+void sum_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  const auto [a, b] = s.split.split;
+  const LinePlan<R>& plan = *s.split.second;
+  const int64_t count = min_of<int64_t>(W, a - q);
+  const auto load_part = [&](int im, auto put) FNET_INLINE_LAMBDA {
+    const R* from = s.part(line, im) + q * b;
+    for (int64_t j = 0; j < b; j += W) {
+      const int64_t first = min_of(j, b - W);
+      V tile[W];
+      static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
+        tile[i] = load<W>(from + min_of<int64_t>(i, count - 1) * b + first);
+      });
+      transpose(tile);
+      static_for<W>([&](auto i)
+                        FNET_INLINE_LAMBDA { put(s.line[plan.entry[first + i]], tile[i]); });
+    }
+  };
+  load_part(0, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.re = v; });
+  load_part(1, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.im = v; });
+  line_fft(plan, s.line);
+  R *row_a = s.row(2 * line) + q, *row_b = s.row(2 * line + 1) + q;
+  for (int64_t r = 0; r < b; ++r) {
+    const auto z = s.line[plan.position[r]];
+    store_first<W>(row_a + r * a, z.re, count), store_first<W>(row_b + r * a, z.im, count);
+  }
+  if (q == 0) row_a[a * b] = row_a[0], row_b[a * b] = row_b[0];  // the mirror of 0
+}
+
+// Phase 3, one piece: W rows of y, which lie across the rows of r.
+template <int W, class T>
+void finish_across(const LongSequence<W, T>& s, int64_t n0) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  const int64_t N = s.out.seq, d = s.out.hidden, count = min_of<int64_t>(W, N - n0);
+  const auto row = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, N - 1); };
+  if (s.out.epilogue != Epilogue::kMix) {
+    load_rows(s, row, s.tile);
+    if (s.out.row_scale) {
+      const V factor = row_weights(s, row, R(1));
+      for (int64_t l = 0; l < d; ++l) s.tile[l] = s.tile[l] * factor;
+    }
+  }
+  finish_lanes<W>(s.out, s.tile, s.out.rstd ? s.out.rstd + n0 : nullptr, 1, count,
+                  [&](int64_t l) FNET_INLINE_LAMBDA {
+                    if (2 * l <= d) return load<W>(s.row(l) + n0);
+                    return reverse(load<W>(s.row(d - l) + N - n0 - W + 1));
+                  });
+  store_finished<W>(s.out, s.tile, n0 * d, d, count, d);
+}
+
+// Pieces [begin, end) of a phase.
+template <int W, class T>
+void long_pieces(const LongSequence<W, T>& s, int phase, int64_t begin, int64_t end) {
+  const int64_t per_line = s.shape.pieces(phase) / s.shape.lines();
+  for (int64_t i = begin; i < end; ++i) {
+    if (phase == 0) {
+      short_axis(s, i * 2 * W);
+    } else if (phase == 1) {
+      sum_over_i(s, i / per_line, i % per_line * W);
+    } else if (phase == 2) {
+      sum_over_j(s, i / per_line, i % per_line * W);
+    } else if (s.shape.along_seq) {
+      finish_across(s, i * W);
+    } else {
+      finish_rows<W>(s.out, i, 1, MixedRows<Compute<T>>{s.row(i), 0},
+                     reinterpret_cast<Compute<T>*>(s.line));
+    }
+  }
+}
+
+}  // namespace fnet::FNET_ISA

@@ -1,0 +1,234 @@
+// Both passes for W sequences at once, one per lane, for sequences with fewer columns or rows than
+// the tiles of the other passes.
+//
+// With one sequence per lane every loop is over whole rows and columns: the fold needs no reversed
+// vectors, LayerNorm no sums across lanes, and only loads and stores transpose. As in the other
+// passes, two columns of g share a complex line along seq, and two rows of G a line along hidden.
+// Two sequences never share a line: a NaN or a large number would reach the other sequence.
+#pragma once
+
+#include "cpu/simd/line_fft.h"
+#include "cpu/simd/row_epilogue.h"
+#include "cpu/simd/transpose.h"
+#include "fft/mirror.h"
+
+namespace fnet::FNET_ISA {
+
+// The first `count` of W sequences; the remaining lanes repeat the last one and are not stored.
+template <int W, class R>
+struct SequenceLanes {
+  using V = Lanes<R, W>;
+  int64_t seq, hidden;
+  V* rows;              // [seq, hidden]: row_scale x, then x + r, then y
+  Complex<V>* columns;  // pairs of columns of g, transformed along seq, and a buffer
+  Complex<V>* line;     // pair of rows of G, transformed along hidden
+
+  static FNET_FN int64_t pairs(int64_t length) { return (half_length(length) + 1) / 2; }
+};
+
+// Sets to[i] to element i of W runs of `length` numbers.
+template <int W, class T>
+void load_runs(const T* const (&run)[W], int64_t length, Lanes<Compute<T>, W>* to) {
+  using R = Compute<T>;
+  const auto block = [&](int64_t i) FNET_INLINE_LAMBDA {
+    Lanes<R, W> tile[W];
+    static_for<W>([&](auto s) FNET_INLINE_LAMBDA { tile[s] = load<W>(run[s] + i); });
+    transpose(tile);
+    static_for<W>([&](auto j) FNET_INLINE_LAMBDA { to[i + j] = tile[j]; });
+  };
+  int64_t i = 0;
+  for (; i + W <= length; i += W) block(i);
+  if (i < length && length >= W) return block(length - W);  // overlaps the block before
+  for (; i < length; ++i) {
+    R lane[W];
+    for (int s = 0; s < W; ++s) lane[s] = load_scalar(run[s][i]);
+    to[i] = Lanes<R, W>::load(lane);
+  }
+}
+
+// The reverse: stores the first `count` runs. Streamed runs are whole cache lines.
+template <int W, bool Streams, class T>
+void store_runs(const Lanes<Compute<T>, W>* from, int64_t pitch, int64_t count, int64_t length,
+                T* to) {
+  using R = Compute<T>;
+  const auto block = [&](int64_t i) FNET_INLINE_LAMBDA {
+    Lanes<R, W> tile[W];
+    static_for<W>([&](auto j) FNET_INLINE_LAMBDA { tile[j] = from[i + j]; });
+    transpose(tile);
+    static_for<W>([&](auto s) FNET_INLINE_LAMBDA {
+      if (s < count) put<W, Streams>(to + s * pitch + i, tile[s]);
+    });
+  };
+  int64_t i = 0;
+  for (; i + W <= length; i += W) block(i);
+  if (i < length && length >= W) return block(length - W);
+  for (; i < length; ++i) {
+    R lane[W];
+    from[i].store(lane);
+    for (int64_t s = 0; s < count; ++s) store_scalar(to[s * pitch + i], lane[s]);
+  }
+}
+
+// Folds and transforms all columns. weight = scale / 4: fold and unpacking each contribute 1/2.
+template <int W, class R>
+void transform_columns(const SequenceLanes<W, R>& s, const LinePlan<R>& plan, R weight) {
+  const int64_t d = s.hidden, last = half_length(d) - 1, pairs = s.pairs(d);
+  const int64_t pitch = padded_line(s.seq);
+  for (int64_t n = 0; n < s.seq; ++n) {
+    const auto* row = s.rows + n * d;
+    const auto* mirror_row = s.rows + mirror(n, s.seq) * d;
+    const auto fold = [&](int64_t m) FNET_INLINE_LAMBDA {
+      return (row[m] + mirror_row[mirror(m, d)]) * weight;
+    };
+    auto* point = s.columns + plan.entry[n];
+    for (int64_t j = 0; j < pairs; ++j, point += pitch)
+      *point = {fold(2 * j), fold(min_of(2 * j + 1, last))};
+  }
+  auto* buffer = s.columns + pairs * pitch;  // of a convolution
+  for (int64_t j = 0; j < pairs; ++j) run_stages(plan, 0, s.columns + j * pitch, 1, 0, buffer);
+}
+
+// Transforms rows a and b of G to r_a + i r_b, at plan.position of s.line.
+template <int W, class R>
+void transform_row_pair(const SequenceLanes<W, R>& s, const LinePlan<R>& seq_plan,
+                        const LinePlan<R>& plan, int64_t a, int64_t b) {
+  using Z = Complex<Lanes<R, W>>;
+  const int64_t d = s.hidden, pairs = s.pairs(d), pitch = padded_line(s.seq);
+  const int64_t at_a = seq_plan.position[a], at_minus_a = seq_plan.position[s.seq - a];
+  const int64_t at_b = seq_plan.position[b], at_minus_b = seq_plan.position[s.seq - b];
+  const auto pack = [&](int64_t m, Z a, Z b) FNET_INLINE_LAMBDA {
+    if (m > 0) s.line[plan.entry[d - m]] = plus_i(conj(a), conj(b));
+    s.line[plan.entry[m]] = plus_i(a, b);
+  };
+  const auto even = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.re + m.re, z.im - m.im}; };
+  const auto odd = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.im + m.im, m.re - z.re}; };
+  const Z* column = s.columns;
+  for (int64_t j = 0; j < pairs; ++j, column += pitch) {
+    const Z z_a = column[at_a], m_a = column[at_minus_a];
+    const Z z_b = column[at_b], m_b = column[at_minus_b];
+    pack(2 * j, even(z_a, m_a), even(z_b, m_b));
+    if (2 * (2 * j + 1) <= d) pack(2 * j + 1, odd(z_a, m_a), odd(z_b, m_b));
+  }
+  line_fft(plan, s.line);
+}
+
+// The sum over a row of lanes, accumulated in a sweep<1>.
+template <class R, int W>
+struct LaneSum {
+  Lanes<R, W> chain[kChains] = {};
+
+  template <int Chain>
+  FNET_FN void add(At<1, Chain>, Lanes<R, W> a) {
+    chain[Chain] += a;
+  }
+  FNET_FN Lanes<R, W> total() const { return (chain[0] + chain[1]) + (chain[2] + chain[3]); }
+};
+
+// The epilogue of a row in lanes, in place, from r(l) = scale M(x)[l]. rstd, or null, is that of
+// lane 0; others follow rstd_stride apart. Training keeps the row before the affine part.
+template <int W, class T, class Mixed>
+FNET_FN void finish_lanes(const RowOutput<T>& out, Lanes<Compute<T>, W>* row, Compute<T>* rstd_of,
+                          int64_t rstd_stride, int64_t count, const Mixed& r) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  const int64_t d = out.hidden;
+  if (out.epilogue == Epilogue::kMix) {
+    for (int64_t l = 0; l < d; ++l) row[l] = r(l);
+    return;
+  }
+  if (out.epilogue == Epilogue::kResidual) {
+    for (int64_t l = 0; l < d; ++l) row[l] = row[l] + r(l);
+    return;
+  }
+
+  LaneSum<R, W> sum, squares;
+  sweep<1>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+    row[l] = row[l] + r(l);
+    sum.add(at, row[l]);
+  });
+  const V mean = sum.total() / R(d);
+  sweep<1>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
+    const V deviation = row[l] - mean;
+    squares.add(at, deviation * deviation);
+  });
+  R lane[W];
+  squares.total().store(lane);
+  for (int i = 0; i < W; ++i) lane[i] = reciprocal_std(lane[i], R(d), out.eps);
+  const V rstd = V::load(lane);
+  if (rstd_of)
+    for (int64_t i = 0; i < count; ++i) rstd_of[i * rstd_stride] = lane[i];
+  const bool affine = !out.normalized;
+  for (int64_t l = 0; l < d; ++l) {
+    const V v = normalize(row[l], mean, rstd);
+    row[l] = affine ? v * V::broadcast(out.weight[l]) + V::broadcast(out.bias[l]) : v;
+  }
+}
+
+// Stores `count` runs of `length` finished numbers, `pitch` apart, from element `offset` of y on.
+template <int W, class T>
+void store_finished(const RowOutput<T>& out, Lanes<Compute<T>, W>* row, int64_t offset,
+                    int64_t pitch, int64_t count, int64_t length) {
+  using V = Lanes<Compute<T>, W>;
+  const auto store = [&](T* to) {
+    out.streams ? store_runs<W, true>(row, pitch, count, length, to + offset)
+                : store_runs<W, false>(row, pitch, count, length, to + offset);
+  };
+  if (out.normalized) {
+    store(out.normalized);
+    for (int64_t i = 0; i < length; i += out.hidden)
+      for (int64_t l = 0; l < out.hidden; ++l)
+        row[i + l] = row[i + l] * V::broadcast(out.weight[l]) + V::broadcast(out.bias[l]);
+  }
+  store(out.y);
+}
+
+// The mix of `count` sequences. `out` is the output of the first; x_pitch is the distance of the
+// sequences of x.
+template <int W, class T>
+void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute<T>>& seq_plan,
+                   const LinePlan<Compute<T>>& hidden_plan, const RowOutput<T>& out,
+                   int64_t x_pitch, int64_t count, Compute<T> scale) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  const int64_t N = s.seq, d = s.hidden;
+  const auto load = [&](int64_t n, int64_t length) {
+    const T* run[W];
+    for (int i = 0; i < W; ++i)
+      run[i] = out.x + min_of<int64_t>(i, count - 1) * x_pitch + n * out.row_stride;
+    load_runs<W, T>(run, length, s.rows + n * d);
+  };
+  if (out.row_stride == d || N == 1) {
+    load(0, N * d);
+  } else {
+    for (int64_t n = 0; n < N; ++n) load(n, d);
+  }
+  for (int64_t n = 0; out.row_scale && n < N; ++n) {
+    R lane[W];
+    for (int i = 0; i < W; ++i)
+      lane[i] = with_short_nan(out.row_scale[min_of<int64_t>(i, count - 1) * N + n]);
+    const V factor = V::load(lane);
+    for (int64_t l = 0; l < d; ++l) s.rows[n * d + l] = s.rows[n * d + l] * factor;
+  }
+
+  transform_columns(s, seq_plan, scale / 4);
+  for (int64_t a = 0; 2 * a <= N; a += 2) {
+    const int64_t b = min_of(a + 1, N / 2);
+    transform_row_pair(s, seq_plan, hidden_plan, a, b);
+    const auto* line = s.line;
+    const int32_t* position = hidden_plan.position;
+    const auto finish_row = [&](int64_t n, const auto& r) FNET_INLINE_LAMBDA {
+      finish_lanes<W>(out, s.rows + n * d, out.rstd ? out.rstd + n : nullptr, N, count, r);
+    };
+    const auto finish = [&](int64_t k, auto part) FNET_INLINE_LAMBDA {
+      finish_row(k, [&](int64_t l) FNET_INLINE_LAMBDA { return part(line[position[l]]); });
+      if (mirror(k, N) == k) return;
+      finish_row(mirror(k, N),
+                 [&](int64_t l) FNET_INLINE_LAMBDA { return part(line[position[d - l]]); });
+    };
+    finish(a, [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.re; });
+    if (b != a) finish(b, [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.im; });
+  }
+  store_finished<W>(out, s.rows, 0, N * d, count, N * d);
+}
+
+}  // namespace fnet::FNET_ISA

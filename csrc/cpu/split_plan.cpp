@@ -1,0 +1,100 @@
+#include "cpu/split_plan.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+
+#include "cpu/line_shape.h"
+#include "cpu/twiddle.h"
+
+namespace fnet {
+namespace {
+
+// A table takes as much memory as a line. Longer lengths are not worth it.
+constexpr int64_t kMaxSplit = 1 << 22;
+// Shorter factors do not fill a vector. Multiples of it do not waste lanes.
+constexpr int64_t kVector = 16;
+
+template <class R>
+std::shared_ptr<const SplitPlan<R>> make_plan(int64_t length) {
+  auto plan = std::make_shared<SplitPlan<R>>();
+  const auto [a, b] = plan->split = split_of(length);
+  plan->first = line_plan<R>(a), plan->second = line_plan<R>(b);
+  for (int64_t q = 0; q < a; ++q)
+    for (int64_t j = 0; j < b; ++j) {
+      const Complex<R> w = unit_root<R>(q * j, length);
+      plan->re.push_back(w.re), plan->im.push_back(w.im);
+    }
+  return plan;
+}
+
+template <class R>
+struct Plans {
+  std::mutex mutex;
+  std::unordered_map<int64_t, std::shared_ptr<const SplitPlan<R>>> plans;
+  int64_t points = 0;
+
+  void clear() {
+    std::lock_guard<std::mutex> lock(mutex);
+    plans.clear(), points = 0;
+  }
+};
+
+template <class R>
+Plans<R>& kept_plans() {
+  static Plans<R> plans;
+  return plans;
+}
+
+}  // namespace
+
+Split split_of(int64_t length) {
+  Split best;
+  if (length > kMaxSplit || !has_factors(length)) return best;
+  double cost = 0;
+  for (int64_t a = kVector; a * kVector <= length; ++a) {
+    if (length % a != 0) continue;
+    const int64_t b = length / a;
+    const double waste = (a % kVector ? 1.2 : 1) * (b % kVector ? 1.2 : 1);
+    const double found = waste * double(std::max(a, b));
+    if (best.a == 0 || found < cost) best = {a, b}, cost = found;
+  }
+  return best;
+}
+
+LongShape long_shape(const MixArgs& args, bool along_seq, int width) {
+  const int64_t length = along_seq ? args.seq : args.hidden;
+  return {along_seq ? args.hidden : args.seq, length, along_seq, split_of(length), width};
+}
+
+int64_t line_places(const LongShape& shape) {
+  const int64_t row = (shape.length + 2 * shape.width - 1) / (2 * shape.width);
+  return std::max(
+      {line_extent(shape.small), line_extent(shape.split.a), line_extent(shape.split.b), row});
+}
+
+template <class R>
+std::shared_ptr<const SplitPlan<R>> split_plan(int64_t length) {
+  Plans<R>& kept = kept_plans<R>();
+  {
+    std::lock_guard<std::mutex> lock(kept.mutex);
+    const auto found = kept.plans.find(length);
+    if (found != kept.plans.end()) return found->second;
+  }
+  const auto made = make_plan<R>(length);  // without the lock, which other lengths may need
+  std::lock_guard<std::mutex> lock(kept.mutex);
+  if (kept.points + length > kMaxSplit) kept.plans.clear(), kept.points = 0;
+  const auto [place, is_new] = kept.plans.emplace(length, made);
+  if (is_new) kept.points += length;
+  return place->second;
+}
+
+void clear_split_plans() {
+  kept_plans<float>().clear();
+  kept_plans<double>().clear();
+}
+
+template std::shared_ptr<const SplitPlan<float>> split_plan(int64_t);
+template std::shared_ptr<const SplitPlan<double>> split_plan(int64_t);
+
+}  // namespace fnet

@@ -1,0 +1,151 @@
+"""Each scheme, which is what the lanes hold, on every instruction set and at shapes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
+
+TILES, SEQUENCES, LONG_SEQ, LONG_HIDDEN = range(4)
+#: By scheme: batch, seq, hidden. Fewer and more sequences than lanes, a seq and a hidden of 1,
+#: convolutions; splits that do and do not fill vectors, and rows and columns that share no line.
+SHAPES = {
+    SEQUENCES: [
+        (1, 1, 1),
+        (3, 1, 9),
+        (37, 9, 1),
+        (17, 2, 2),
+        (5, 7, 64),
+        (33, 33, 15),
+        (16, 65, 40),
+        (2, 17, 19),
+        (4, 46, 10),
+    ],
+    LONG_SEQ: [(1, 256, 1), (2, 400, 2), (3, 288, 7), (1, 1250, 8), (2, 512, 33), (1, 324, 17)],
+    LONG_HIDDEN: [(1, 1, 256), (2, 2, 400), (3, 7, 288), (1, 8, 1250), (2, 33, 512), (1, 17, 324)],
+}
+CASES = [(scheme, shape) for scheme, shapes in SHAPES.items() for shape in shapes]
+PRECISIONS = [("float32", 1e-5), ("float64", 1e-13)]
+
+
+@pytest.fixture(params=core.isas().split(","), autouse=True)
+def isa(request: pytest.FixtureRequest) -> Iterator[None]:
+    assert core.set_isa(request.param)
+    yield
+    core.set_isa("auto")
+
+
+def numbers(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def transform(x: np.ndarray) -> np.ndarray:
+    return np.fft.fft2(x.astype(np.float64)).real
+
+
+def normalised(u: np.ndarray, eps: float) -> np.ndarray:
+    return (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + eps)
+
+
+def assert_close(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
+    assert np.abs(b).max() > 0
+    assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+    assert not np.abs(a * 1.001 - b).max() <= tolerance * np.abs(b).max()
+
+
+@pytest.mark.parametrize(("scheme", "shape"), CASES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+def test_epilogues(scheme: int, shape: tuple[int, ...], dtype: str, tolerance: float) -> None:
+    x = numbers(*shape).astype(dtype)
+    m = transform(x)
+    assert_close(core.mix(x, dtype, 0, scale=-0.5, scheme=scheme)[0], -0.5 * m, tolerance)
+    assert_close(core.mix(x, dtype, 1, scheme=scheme)[0], x + m, tolerance)
+    weight, bias = numbers(2, shape[-1], seed=1).astype(dtype)
+    eps = float(shape[1] * shape[2])  # a short row may have no variance
+    y, rows, rstd = core.mix(x, dtype, 2, eps=eps, weight=weight, bias=bias, scheme=scheme)
+    expected = normalised(x + m, eps)
+    assert np.abs(rows - expected).max() <= tolerance * 3
+    assert np.abs(y - (expected * weight + bias)).max() <= tolerance * 10
+    assert_close(rstd, 1 / np.sqrt((x + m).var(-1) + eps), tolerance)
+
+
+@pytest.mark.parametrize(("scheme", "shape"), CASES, ids=str)
+def test_strides_and_row_scale(scheme: int, shape: tuple[int, ...]) -> None:
+    batch, seq, hidden = shape
+    x = numbers(batch, seq + 1, hidden + 9).astype(np.float32)[:, 1:, 7 : 7 + hidden]
+    factor = np.abs(numbers(batch, seq, seed=1)).astype(np.float32) + 0.1
+    scaled = x * factor[..., None]
+    y = core.mix(x, epilogue=1, row_scale=factor, scheme=scheme)[0]
+    assert_close(y, scaled + transform(scaled), 1e-5)
+
+
+@pytest.mark.parametrize(("scheme", "shape"), CASES, ids=str)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bit_storage(scheme: int, shape: tuple[int, ...], dtype: str) -> None:
+    widen, narrow = getattr(core, f"widen_{dtype}"), getattr(core, f"narrow_{dtype}")
+    bits = narrow(numbers(*shape).ravel().astype(np.float32)).reshape(shape)
+    x = widen(bits.ravel()).reshape(shape)
+    y = widen(core.mix(bits, dtype, scheme=scheme)[0].ravel()).reshape(shape)
+    assert np.abs(y - transform(x)).max() <= 2.0**-8 * np.abs(transform(x)).max()
+
+
+@pytest.mark.parametrize(("scheme", "shape"), CASES, ids=str)
+def test_bits_depend_on_neither_slots_nor_the_batch(scheme: int, shape: tuple[int, ...]) -> None:
+    x = numbers(*shape).astype(np.float32)
+    first = core.mix(x, epilogue=2, scheme=scheme)[0]
+    for slots in (2, 3, 5):
+        assert (core.mix(x, epilogue=2, slots=slots, scheme=scheme)[0] == first).all()
+    assert (core.mix(x[-1:], epilogue=2, scheme=scheme)[0] == first[-1:]).all()
+
+
+@pytest.mark.parametrize("shape", [(18, 3, 96), (3, 7, 288), (2, 288, 32)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_streamed_outputs(shape: tuple[int, ...], dtype: str) -> None:
+    x = numbers(*shape).astype(np.float32)
+    x = core.narrow_bfloat16(x.ravel()).reshape(shape) if dtype == "bfloat16" else x
+    schemes = (SEQUENCES, LONG_SEQ if shape[1] > shape[2] else LONG_HIDDEN)
+    for scheme in schemes if max(shape) >= 256 else schemes[:1]:
+        try:
+            core.set_stream_bytes(x.nbytes + 1)
+            plain = core.mix(x, dtype, 2, slots=2, scheme=scheme)
+            core.set_stream_bytes(x.nbytes)
+            streamed = core.mix(x, dtype, 2, slots=2, scheme=scheme)
+        finally:
+            core.set_stream_bytes(0)
+        for a, b in zip(streamed, plain, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("scheme", SHAPES)
+def test_a_nan_stays_in_its_sequence(scheme: int) -> None:
+    x = numbers(*SHAPES[scheme][2]).astype(np.float32)
+    bad = x.copy()
+    bad[1, 0, 0] = np.nan
+    found = core.mix(bad, epilogue=1, scheme=scheme)[0]
+    expected = core.mix(x, epilogue=1, scheme=scheme)[0]
+    for i in range(len(x)):
+        assert np.isnan(found[i]).all() if i == 1 else (found[i] == expected[i]).all()
+
+
+def test_the_plan_fills_the_lanes() -> None:
+    shapes = {
+        (8, 512, 768): "columns, then rows",
+        (64, 8, 8): "sequences",
+        (100000, 1, 64): "sequences",
+        (1, 100000, 8): "parts of seq",
+        (1, 1, 65536): "parts of hidden",
+        (1, 64, 64): "columns, then rows",
+        (1, 1, 10007): "columns, then rows",  # no split
+    }
+    for shape, lanes in shapes.items():
+        assert core.scheme(*shape, "float32") == lanes
+
+
+def test_the_plan_of_a_batch_does_not_depend_on_slots() -> None:
+    for slots in (1, 2, 7, 64):
+        path, why, _, sequences = core.plan(100000, 1, 64, "float32", slots)
+        assert (path, why) == ("kernels", "")
+        assert sequences == slots * core.widths()[0]
