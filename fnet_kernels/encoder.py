@@ -17,7 +17,7 @@ from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.mixers.gain import Gain
-from fnet_kernels.mixers.registry import create_mixer, mixer_factory
+from fnet_kernels.mixers.registry import create_mixer, gain_among, mixer_factory
 
 Activation = str | Callable[[Tensor], Tensor]
 Mixer = str | nn.Module
@@ -199,6 +199,7 @@ class FNetEncoder(nn.Module):
         num_layers: number of layers.
         mixer: a name or a module, which every layer copies; or a sequence with one of these for
             each layer, for example `["fourier"] * 10 + ["attention"] * 2`.
+        gain: as in `FNetEncoderLayer`; attention, which has none, ignores it beside other names.
         gradient_checkpointing: in training, keep the input of each layer and compute the rest again
             in the backward pass. An attribute too, which may change at any time.
 
@@ -240,6 +241,7 @@ class FNetEncoder(nn.Module):
         mixers = _each(mixer, count)
         for of_a_layer in mixers or ["fourier"]:
             _check("FNetEncoder", hidden_size, intermediate_size, of_a_layer, dropout, eps, dtype)
+        names = {of_a_layer for of_a_layer in mixers if isinstance(of_a_layer, str)}
         self.gradient_checkpointing = gradient_checkpointing
         self.layer = nn.ModuleList(
             FNetEncoderLayer(
@@ -247,7 +249,7 @@ class FNetEncoder(nn.Module):
                 intermediate_size,
                 mixer=of_a_layer,
                 seq_len=seq_len,
-                gain=gain,
+                gain=gain_among(names, of_a_layer, gain) if isinstance(of_a_layer, str) else gain,
                 mixer_args=mixer_args,
                 dropout=dropout,
                 activation=copy.deepcopy(activation),  # a module's parameters are not shared

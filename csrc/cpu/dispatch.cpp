@@ -17,7 +17,7 @@
 namespace fnet {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(FNET_PORTABLE)
 // Half-precision conversions, which __builtin_cpu_supports of older compilers cannot test.
 bool has_f16c() {
   unsigned a, b, c, d;
@@ -28,7 +28,7 @@ bool has_f16c() {
 // Calls accept() with each table that this machine can run, best first, until it returns true.
 template <class F>
 bool each_candidate(const F& accept) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(FNET_PORTABLE)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

@@ -71,6 +71,9 @@ struct Kernels {
   // LayerNorm's gradient for rows [begin, end); dweight, dbias: this chunk's sums, or null.
   void (*norm_grad_rows)(const NormGradArgs&, const void* weight, int64_t begin, int64_t end,
                          void* dweight, void* dbias);
+  // Replaces the points of a line, [place][re, im][W], by its DFT: the passes' transform alone, for
+  // tests. `line` has line_extent(length) places and is aligned to 64.
+  void (*line_fft)(DType dtype, const void* plan, void* line);
 };
 
 const Kernels& portable_kernels();

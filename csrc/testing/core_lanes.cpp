@@ -1,7 +1,6 @@
 // CMake compiles this file once per instruction set, with its flags, name and widths.
 #include "testing/core_lanes.h"
 
-#include "cpu/simd/line_fft.h"
 #include "cpu/simd/storage.h"
 #include "cpu/simd/sweep.h"
 
@@ -48,23 +47,6 @@ void narrow_streaming(DType dtype, const float* from, int64_t count, void* to) {
   end_streaming();
 }
 
-template <int W, class R>
-void lines(const void* line_plan, const R* from, void* scratch, R* to) {
-  const auto& plan = *static_cast<const LinePlan<R>*>(line_plan);
-  auto* line = static_cast<Complex<Lanes<R, W>>*>(scratch);
-  for (int lane = 0; lane < W; ++lane)
-    for (int64_t n = 0; n < plan.length; ++n) {
-      const R* z = from + 2 * (lane * plan.length + n);
-      line[plan.entry[n]].re.v[lane] = z[0], line[plan.entry[n]].im.v[lane] = z[1];
-    }
-  line_fft(plan, line);
-  for (int lane = 0; lane < W; ++lane)
-    for (int64_t k = 0; k < plan.length; ++k) {
-      R* z = to + 2 * (lane * plan.length + k);
-      z[0] = line[plan.position[k]].re.v[lane], z[1] = line[plan.position[k]].im.v[lane];
-    }
-}
-
 }  // namespace
 }  // namespace FNET_ISA
 
@@ -74,13 +56,6 @@ void lines(const void* line_plan, const R* from, void* scratch, R* to) {
 #define FNET_STRING(name) FNET_TEXT(name)
 
 using namespace FNET_ISA;
-const LaneTests FNET_NAME(FNET_ISA) = {FNET_STRING(FNET_ISA),
-                                       FNET_WIDTH32,
-                                       FNET_WIDTH64,
-                                       widen,
-                                       narrow,
-                                       narrow_streaming,
-                                       lines<FNET_WIDTH32, float>,
-                                       lines<FNET_WIDTH64, double>};
+const LaneTests FNET_NAME(FNET_ISA) = {FNET_STRING(FNET_ISA), widen, narrow, narrow_streaming};
 
 }  // namespace fnet

@@ -8,17 +8,12 @@ namespace fnet {
 
 struct LaneTests {
   const char* isa;
-  int width32, width64;
 
   // Conversions between float32 and 16-bit dtypes: in vectors, or one by one like the end of a row.
   void (*widen)(DType, const void* from, int64_t count, bool one_by_one, float* to);
   void (*narrow)(DType, const float* from, int64_t count, bool one_by_one, void* to);
   // With non-temporal stores; `to` is aligned to 64 bytes, and count is a multiple of 64.
   void (*narrow_streaming)(DType, const float* from, int64_t count, void* to);
-
-  // The DFTs of one line per lane, [lane, point] complex; plan is a LinePlan.
-  void (*line_fft32)(const void* plan, const float* from, void* scratch, float* to);
-  void (*line_fft64)(const void* plan, const double* from, void* scratch, double* to);
 };
 
 extern const LaneTests portable_lane_tests, avx2_lane_tests, avx512_lane_tests, neon_lane_tests,

@@ -258,19 +258,28 @@ py::array_t<uint16_t> narrow_lanes(const std::string& dtype, py::array_t<float> 
 // The DFT of each row of z [lanes, points], one row per lane.
 template <class T>
 py::array_t<std::complex<T>> line_fft(py::array_t<std::complex<T>, py::array::c_style> z) {
-  const int64_t width = sizeof(T) == 8 ? lane_tests().width64 : lane_tests().width32;
+  const Kernels& kernels = active_kernels();
+  const int64_t width = sizeof(T) == 8 ? kernels.width64 : kernels.width32;
   const int64_t length = z.shape(1);
   if (z.shape(0) != width || !has_line(length)) throw py::value_error("unsupported lines");
   const auto plan = line_plan<T>(length);
-  Guarded scratch(size_t(line_extent(length) * width) * sizeof(std::complex<T>));
+  Guarded line(size_t(line_extent(length) * width) * sizeof(std::complex<T>));
+  const auto at = [&](int64_t lane, int64_t place) {
+    return static_cast<T*>(line.data()) + place * 2 * width + lane;
+  };
+  for (int64_t lane = 0; lane < width; ++lane)
+    for (int64_t n = 0; n < length; ++n) {
+      T* re = at(lane, plan->entry[n]);
+      re[0] = z.at(lane, n).real(), re[width] = z.at(lane, n).imag();
+    }
+  kernels.line_fft(sizeof(T) == 8 ? DType::kFloat64 : DType::kFloat32, plan.get(), line.data());
+  check(line.intact());
   py::array_t<std::complex<T>> out({width, length});
-  const auto* from = reinterpret_cast<const T*>(z.data());
-  auto* to = reinterpret_cast<T*>(out.mutable_data());
-  if constexpr (sizeof(T) == 8)
-    lane_tests().line_fft64(plan.get(), from, scratch.data(), to);
-  else
-    lane_tests().line_fft32(plan.get(), from, scratch.data(), to);
-  check(scratch.intact());
+  for (int64_t lane = 0; lane < width; ++lane)
+    for (int64_t k = 0; k < length; ++k) {
+      const T* re = at(lane, plan->position[k]);
+      out.mutable_at(lane, k) = {re[0], re[width]};
+    }
   return out;
 }
 
@@ -322,7 +331,8 @@ PYBIND11_MODULE(fnet_core_test, m) {
         py::arg("one_by_one") = false);
   m.def("narrow_lanes", &narrow_lanes, py::arg("dtype"), py::arg("values"),
         py::arg("one_by_one") = false, py::arg("streaming") = false);
-  m.def("widths", [] { return py::make_tuple(lane_tests().width32, lane_tests().width64); });
+  m.def("widths",
+        [] { return py::make_tuple(active_kernels().width32, active_kernels().width64); });
   m.def("line_fft32", &line_fft<float>);
   m.def("line_fft64", &line_fft<double>);
   m.def("isas", [] { return std::string(cpu_isas()); });

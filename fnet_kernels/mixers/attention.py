@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from fnet_kernels._ops.checks import check_number, check_size, kind
-from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
 
 _HEAD_SIZE = 64  # of BERT
@@ -22,7 +21,6 @@ class SelfAttention(nn.Module):
     Args:
         hidden_size: length of the last axis.
         seq_len: ignored; attention takes any length.
-        gain: must be `"paper"`: the output is learned.
         num_attention_heads: None for one head per 64 channels, as in BERT, at least one.
         dropout: dropout probability of the attention weights.
         initializer_range: standard deviation of the initial weights and biases.
@@ -34,7 +32,7 @@ class SelfAttention(nn.Module):
         TypeError: a size is not an integer, `dropout` or `initializer_range` not a number, or
             `key_mask` not a tensor.
         ValueError: a size is less than 1, the heads do not divide `hidden_size`, `dropout` is
-            outside 0 to 1, `gain` is a number, or x or `key_mask` has another shape.
+            outside 0 to 1, or x or `key_mask` has another shape.
 
     >>> import torch
     >>> from fnet_kernels.mixers import SelfAttention
@@ -47,17 +45,12 @@ class SelfAttention(nn.Module):
         hidden_size: int,
         seq_len: int | None = None,
         *,
-        gain: Gain = "paper",
         num_attention_heads: int | None = None,
         dropout: float = 0.1,
         initializer_range: float = 0.02,
     ) -> None:
         super().__init__()
         hidden_size = check_size("attention", "hidden_size", hidden_size)
-        if gain != "paper":
-            raise ValueError(
-                f"attention: gain must be 'paper', got {gain!r}: the output is learned"
-            )
         if num_attention_heads is None:
             num_attention_heads = max(1, hidden_size // _HEAD_SIZE)
         heads = check_size("attention", "num_attention_heads", num_attention_heads)

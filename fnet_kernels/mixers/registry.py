@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from torch import nn
@@ -20,9 +20,9 @@ _factories: dict[str, Factory] = {}
 def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
     """Decorate a module class, or a function that returns a module, to make it a mixer.
 
-    It is called as `factory(hidden_size, seq_len, gain=gain, **mixer_args)`. Its module maps
-    `[..., seq, hidden_size]` to the same shape and dtype. `seq_len` is the longest sequence, or
-    None.
+    It is called as `factory(hidden_size, seq_len, gain=gain, **mixer_args)`, without `gain` if it
+    has no such parameter. Its module maps `[..., seq, hidden_size]` to the same shape and dtype.
+    `seq_len` is the longest sequence, or None.
 
     Args:
         name: what `create_mixer` and `FNetEncoderLayer(mixer=...)` call it.
@@ -85,7 +85,8 @@ def create_mixer(
         hidden_size: length of the last axis.
         seq_len: longest sequence; required by mixers whose parameters depend on it.
         gain: `"paper"` for the magnitude of the publication, or a number that multiplies the
-            mixer's orthonormal form. Compare mixers at one number.
+            mixer's orthonormal form. Compare mixers at one number. Attention has no gain, because
+            its output is learned.
         mixer_args: further arguments of the mixer.
 
     Returns:
@@ -93,8 +94,8 @@ def create_mixer(
 
     Raises:
         TypeError: an argument has the wrong type, or the mixer has no such argument.
-        ValueError: no mixer has this name, a size is less than 1, `gain` is another string or not
-            finite, or the mixer refuses a value.
+        ValueError: no mixer has this name, a size is less than 1, `gain` is another string, not
+            finite, or a number for a mixer without a gain, or the mixer refuses a value.
 
     >>> from fnet_kernels.mixers import create_mixer
     >>> create_mixer("fourier", hidden_size=768)
@@ -106,7 +107,11 @@ def create_mixer(
         seq_len = check_size("create_mixer", "seq_len", seq_len)
     check_gain("create_mixer", gain)
     _check_arguments(name, factory, mixer_args)
-    mixer = factory(hidden_size, seq_len, gain=gain, **mixer_args)
+    if _has_gain(name):
+        mixer_args["gain"] = gain
+    elif gain != "paper":
+        raise ValueError(f"create_mixer: gain must be 'paper' for {name!r}, got {gain}")
+    mixer = factory(hidden_size, seq_len, **mixer_args)
     if not isinstance(mixer, nn.Module):
         raise TypeError(f"create_mixer: {name!r} must make a torch.nn.Module, got {kind(mixer)}")
     return mixer
@@ -120,6 +125,20 @@ def mixer_factory(owner: str, argument: str, name: str) -> Factory:
         known = ", ".join(map(repr, list_mixers()))
         raise ValueError(f"{owner}: {argument} must be one of {known}; got {name!r}")
     return _factories[name]
+
+
+def gain_among(names: Iterable[str], name: str, gain: Gain) -> Gain:
+    """Return the gain of the mixer `name` in a stack with the mixers `names`.
+
+    It is "paper" for a mixer without a gain beside one that has one. If none has one, it is `gain`,
+    and `create_mixer` refuses a number.
+    """
+    return "paper" if not _has_gain(name) and any(map(_has_gain, names)) else gain
+
+
+def _has_gain(name: str) -> bool:
+    parameters = inspect.signature(_factories[name]).parameters.values()
+    return any(p.name == "gain" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _check_arguments(name: str, factory: Factory, given: dict[str, Any]) -> None:

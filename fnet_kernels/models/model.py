@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fnet_kernels._ops.checks import kind
 from fnet_kernels.encoder import FNetEncoder
-from fnet_kernels.mixers.attention import SelfAttention
+from fnet_kernels.mixers.registry import create_mixer, gain_among
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
 from fnet_kernels.models.embeddings import FNetEmbeddings, dense
 from fnet_kernels.models.outputs import FNetModelOutput
@@ -215,12 +215,16 @@ def _mixer(config: FNetConfig, name: str) -> str | nn.Module:
         return name
     alone = config.mixer == "attention"
     options = {
-        "gain": config.gain if alone else "paper",
         "num_attention_heads": config.num_attention_heads,
         "dropout": config.attention_probs_dropout_prob,
         "initializer_range": config.initializer_range,
     }
-    return SelfAttention(config.hidden_size, **{**options, **(config.mixer_args if alone else {})})
+    return create_mixer(
+        name,
+        config.hidden_size,
+        gain=gain_among((name, config.mixer), name, config.gain),
+        **{**options, **(config.mixer_args if alone else {})},
+    )
 
 
 def _shape(input_ids: object, inputs_embeds: object, hidden_size: int) -> torch.Size:

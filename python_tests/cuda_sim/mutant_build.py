@@ -23,10 +23,6 @@ template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, int, void*) { return
 template <> int launch_row_fft(const RowFftArgs<BFloat16>&, int, void*) { return -1; }
 template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, int, void*) { return -1; }
 template <> int launch_row_grad(const RowGradArgs<BFloat16>&, int, void*) { return -1; }
-template <> int launch_seq_fft(const SeqFftArgs<Float16>&, int, void*) { return -1; }
-template <> int launch_row_fft(const RowFftArgs<Float16>&, int, void*) { return -1; }
-template <> int launch_seq_grad(const SeqGradArgs<Float16>&, int, void*) { return -1; }
-template <> int launch_row_grad(const RowGradArgs<Float16>&, int, void*) { return -1; }
 }
 """
 
@@ -39,6 +35,7 @@ REST = [
     "cuda/plan.cpp",
     *(f"cuda_sim/{name}" for name in SIMULATOR),
     "testing/cuda_test.cpp",
+    "testing/no_float16.cpp",
 ]
 UNITS = {name: f'#include "cuda/instantiations/{name}_f32.cu"\n' for name in KERNELS}
 UNITS["general_path"] = '#include "cuda/general_path.cu"\n'

@@ -7,6 +7,7 @@ import pytest
 from arrays import EPS, assert_accurate, compute_type, fetch, load
 from problems import (
     DTYPES,
+    FEW,
     FOURIER,
     H100,
     HARTLEY,
@@ -63,7 +64,7 @@ def test_training_keeps_the_normalised_rows_and_rstd(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("hidden", HIDDEN[:3])
+@pytest.mark.parametrize("hidden", HIDDEN[: 1 if FEW else 3])
 def test_bits_do_not_depend_on_strides_slices_and_seeds(hidden: int, dtype: str) -> None:
     problem = Problem(5, SEQ[0], hidden, dtype, RESIDUAL)
     whole = problem.run()
@@ -92,8 +93,7 @@ def test_no_affine_parameters() -> None:
     np.testing.assert_array_equal(without["y"], with_ones["y"])
 
 
-#: The build with sanitizers has only a few lengths.
-needs_all_lengths = pytest.mark.skipif(2048 not in SEQ, reason="build with few lengths")
+needs_all_lengths = pytest.mark.skipif(FEW, reason="build with few lengths")
 
 
 @needs_all_lengths

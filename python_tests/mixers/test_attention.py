@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import fnet_kernels as fk
+from fnet_kernels._sublayers import AttentionSublayer
 from fnet_kernels.mixers import SelfAttention, create_mixer
 from python_tests.helpers.close import assert_close, relative_error
 
@@ -145,10 +146,28 @@ def test_hybrid_encoder_passes_the_mask_to_attention(mask: Tensor) -> None:
     assert_close(layer.attention(h, mask), norm(h + attention(h, mask)), factor=10)
 
 
+def test_gain_reaches_only_mixers_that_have_one() -> None:
+    encoder = fk.FNetEncoder(3, 8, 16, mixer=["fourier", "none", "attention"], gain=0.25)
+    assert encoder[0].fourier.self.norm == "ortho"
+    assert encoder[0].fourier.self.scale == encoder[1].fourier.self.gain == 0.25
+    assert isinstance(encoder[2].attention, AttentionSublayer)
+
+
+def test_gain_of_attention_alone_is_rejected() -> None:
+    for make in (
+        lambda gain: create_mixer("attention", 8, gain=gain),
+        lambda gain: fk.FNetEncoderLayer(8, 16, mixer="attention", gain=gain),
+        lambda gain: fk.FNetEncoder(1, 8, 16, mixer="attention", gain=gain),
+        lambda gain: fk.FNetEncoder(2, 8, 16, mixer=["attention", nn.Identity()], gain=gain),
+    ):
+        make("paper")
+        with pytest.raises(ValueError, match=r"gain must be 'paper' for 'attention', got 0\.5"):
+            make(0.5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"gain": 1.0}, ValueError, r"attention: gain must be 'paper', got 1\.0"),
         ({"num_attention_heads": 3}, ValueError, "must divide hidden_size=8, got 3"),
         ({"num_attention_heads": 0}, ValueError, "num_attention_heads must be at least 1, got 0"),
         ({"num_attention_heads": "2"}, TypeError, "num_attention_heads must be an int, got str"),

@@ -63,6 +63,15 @@ def test_functions_and_partials_are_factories() -> None:
     assert create_mixer("partial", 6).by == 5.0
 
 
+def test_a_factory_may_have_no_gain() -> None:
+    register_mixer("plain")(lambda hidden_size, seq_len=None: nn.Identity())
+    encoder = fk.FNetEncoder(2, 6, 8, mixer=["plain", "fourier"], gain=2.0)
+    assert isinstance(encoder[0].fourier.self, nn.Identity)
+    assert encoder[1].fourier.self.scale == 2.0
+    with pytest.raises(ValueError, match=r"create_mixer: gain must be 'paper' for 'plain', got 2"):
+        create_mixer("plain", 6, gain=2.0)
+
+
 @pytest.mark.parametrize("name", list_mixers())
 def test_every_mixer_works_in_an_encoder_layer(name: str) -> None:
     layer = fk.FNetEncoderLayer(8, 16, mixer=name, seq_len=8)

@@ -303,21 +303,21 @@ inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begi
   });
 }
 
+template <class R>
+void transform(const void* plan, void* line) {
+  line_fft(*static_cast<const LinePlan<R>*>(plan),
+           static_cast<Complex<Lanes<R, kWidth<R>>>*>(line));
+}
+
+inline void transform_line(DType dtype, const void* plan, void* line) {
+  dtype == DType::kFloat64 ? transform<double>(plan, line) : transform<float>(plan, line);
+}
+
 inline constexpr Kernels make_table(const char* name) {
-  return {name,
-          FNET_WIDTH32,
-          FNET_WIDTH64,
-          seq_pass_tiles,
-          row_pass_tiles,
-          spectrum_rows_bytes,
-          sequences_bytes,
-          seq_tiles,
-          row_tiles,
-          sequences,
-          long_pieces,
-          long_bytes,
-          spectrum_rows,
-          norm_grad};
+  return {name,           FNET_WIDTH32,        FNET_WIDTH64,    seq_pass_tiles,
+          row_pass_tiles, spectrum_rows_bytes, sequences_bytes, seq_tiles,
+          row_tiles,      sequences,           long_pieces,     long_bytes,
+          spectrum_rows,  norm_grad,           transform_line};
 }
 
 }  // namespace fnet::FNET_ISA
