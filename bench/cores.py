@@ -1,9 +1,9 @@
 """`python -m bench cores`: how our calls divide over 1 to 128 pretended cores.
 
 One thread runs the slots of a call one after the other and times each, so the figures are
-simulated: a round of slots counts as its slowest slot. No core waits for the memory or the caches of
-another, and waking threads costs nothing. For each shape and pass, in float32 with LayerNorm: the
-speed-up over one core, the rounds, the busy share of the cores, and the extra memory.
+simulated: a round of slots counts as its slowest slot. No core waits for the memory or the caches
+of another, and waking threads costs nothing. For each shape and pass, in float32 with LayerNorm:
+the speed-up over one core, the rounds, the busy share of the cores, and the extra memory.
 
     python -m bench cores --shapes 8x512x768 --cores 1,16,64
 
@@ -68,7 +68,8 @@ def division(rounds: Sequence[Sequence[float]], cores: int, extra: float = 0.0) 
 def slots_of(module: Any, shape: Shape, cores: int, direction: str, repeats: int) -> Any:
     """The seconds of each slot of each round, minima over `repeats` calls, and the extra bytes."""
     calls, extra = module.cores(*shape, cores, repeats, direction == "backward")
-    return [[min(slot) for slot in zip(*rounds)] for rounds in zip(*calls)], extra  # noqa: B905
+    rounds = zip(*calls, strict=True)
+    return [[min(times) for times in zip(*of, strict=True)] for of in rounds], extra
 
 
 def measure(module: Any, shape: Shape, cores: int, direction: str, repeats: int) -> Division:
