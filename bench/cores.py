@@ -68,7 +68,8 @@ def division(rounds: Sequence[Sequence[float]], cores: int, extra: float = 0.0) 
 def slots_of(module: Any, shape: Shape, cores: int, direction: str, repeats: int) -> Any:
     """The seconds of each slot of each round, minima over `repeats` calls, and the extra bytes."""
     calls, extra = module.cores(*shape, cores, repeats, direction == "backward")
-    return [[min(slot) for slot in zip(*rounds)] for rounds in zip(*calls)], extra  # noqa: B905
+    rounds = zip(*calls, strict=True)
+    return [[min(times) for times in zip(*of, strict=True)] for of in rounds], extra
 
 
 def measure(module: Any, shape: Shape, cores: int, direction: str, repeats: int) -> Division:

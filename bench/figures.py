@@ -1,6 +1,6 @@
-"""The figures of README.md and docs/benchmarks.md as Markdown, made from committed results.
+"""The figures of README.md and docs as Markdown, made from committed results.
 
-defines: highlights, speed, machine_section, cuda_block
+defines: highlights, speed, machine_section, cores_section, cuda_block
 
 Every function reads JSON and returns Markdown. No figure is typed by hand.
 """
@@ -127,6 +127,23 @@ def _model_line(machine: Machine) -> str:
         times = [f"{row['median_ms']:.0f}" for row in bert if row]
         text += f"; BERT-Base {times[0]}, bf16 {times[1]}"
     return f"{text}."
+
+
+def cores_section(content: dict[str, Any]) -> str:
+    """The simulated speed-up of each shape by the number of cores, for docs/cpu.md."""
+    facts, rows = content["machine"], content["rows"]
+    counts = list(dict.fromkeys(row["cores"] for row in rows))
+    last = counts[-1]
+    body = []
+    for shape, direction in dict.fromkeys((row["shape"], row["pass"]) for row in rows):
+        of = [r for r in rows if (r["shape"], r["pass"]) == (shape, direction)]
+        end = of[-1]
+        summary = [str(end["rounds"]), f"{end['busy']:.2f}", f"{max(r['extra'] for r in of):.2f}"]
+        body.append([_sizes(shape), direction, *(f"{r['speedup']:.1f}" for r in of), *summary])
+    heads = ["shape", "pass", *map(str, counts), f"rounds on {last}", f"busy on {last}"]
+    name = str(facts["cpu"]["name"]).replace("(R)", "")
+    taken = f"Simulated on {name}, {content['isa']}, float32, {facts['date'][:10]}"
+    return f"{taken}: speed-up by cores.\n\n{rows_of([*heads, 'most extra / x'], body)}"
 
 
 def machine_section(machine: Machine) -> str:

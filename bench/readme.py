@@ -1,4 +1,4 @@
-"""Write the figures of README.md and docs/benchmarks.md; with --check only compare.
+"""Write the figures of README.md, docs/benchmarks.md and docs/cpu.md; with --check only compare.
 
 defines: blocks, updated
 
@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench.figures import cuda_block, highlights, machine_section, speed
+from bench.figures import cores_section, cuda_block, highlights, machine_section, speed
 from bench.folders import RESULTS
 from bench.recorded import Machine
 
@@ -20,7 +20,11 @@ ROOT = Path(__file__).parent.parent
 #: The machine in the table and plot of the README; docs/benchmarks.md shows all machines.
 SHOWN = "amd-epyc-f25m17-targets.json"
 #: The names of the blocks in each document.
-DOCUMENTS = {"README.md": ("highlights", "speed"), "docs/benchmarks.md": ("figures", "cuda")}
+DOCUMENTS = {
+    "README.md": ("highlights", "speed"),
+    "docs/benchmarks.md": ("figures", "cuda"),
+    "docs/cpu.md": ("cores",),
+}
 
 
 def marks(block: str) -> tuple[str, str]:
@@ -53,7 +57,9 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
     """Generate every block from all machines in `results`."""
     machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-targets.json"))}
     shown = machines[SHOWN]
+    divided = [json.loads(path.read_text()) for path in sorted(results.glob("*-cores.json"))]
     return {
+        "cores": "\n\n".join(map(cores_section, divided)),
         "highlights": highlights(list(machines.values())),
         "speed": speed(shown, [m for m in machines.values() if m is not shown]),
         "figures": "\n\n".join(map(machine_section, machines.values())),

@@ -21,6 +21,9 @@
 #if defined(__x86_64__)
 #include <emmintrin.h>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
@@ -30,17 +33,26 @@ namespace {
 
 using namespace fnet;
 
-// Aligned memory, written once so that its pages are mapped.
+constexpr int64_t kHugePage = 2 << 20;
+
+// Aligned memory in huge pages if the system grants them, as the outputs and the workspace of the
+// ops. It is written once so that its pages are mapped.
 struct Buffer {
   explicit Buffer(int64_t bytes)
-      : size((bytes + 63) / 64 * 64), data(new (std::align_val_t{64}) char[size]) {
+      : size((bytes + 63) / 64 * 64),
+        align{size_t(size < kHugePage ? 64 : kHugePage)},
+        data(new (align) char[size]) {
+#if defined(__linux__)
+    if (size >= kHugePage) madvise(data, size_t(size), MADV_HUGEPAGE);
+#endif
     std::memset(data, 0, size_t(size));
   }
-  ~Buffer() { operator delete[](data, std::align_val_t{64}); }
+  ~Buffer() { operator delete[](data, align); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   float* floats() { return reinterpret_cast<float*>(data); }
   int64_t size;
+  std::align_val_t align;
   char* data;
 };
 

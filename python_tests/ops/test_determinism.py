@@ -29,7 +29,7 @@ def test_bits_do_not_depend_on_threads(shape: tuple[int, ...], dtype: torch.dtyp
     weight, bias = torch.randn(shape[-1]).to(dtype), torch.randn(shape[-1]).to(dtype)
     torch.set_num_threads(1)
     alone = results(x, weight, bias)
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 16):
         torch.set_num_threads(threads)
         for mine, first in zip(results(x, weight, bias), alone, strict=True):
             assert torch.equal(mine, first), f"{threads} threads"

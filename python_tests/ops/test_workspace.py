@@ -46,6 +46,20 @@ def test_it_is_at_most_half_of_x() -> None:
             assert needed < batch * x / 2
 
 
+@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_many_threads_do_not_multiply_it(dtype: torch.dtype) -> None:
+    """Only threads that have work get scratch, as much as fits."""
+    for threads in (1, 2, 8, 32, 128):
+        torch.set_num_threads(threads)
+        for batch, seq, hidden in ((2, 512, 768), (8, 512, 768), (32, 512, 768), (2, 4096, 768)):
+            x = 4 * batch * seq * hidden
+            needed = torch.ops.fnet_kernels.workspace_bytes(batch, seq, hidden, dtype)
+            assert needed < 0.625 * x, (threads, batch)
+        single = torch.ops.fnet_kernels.workspace_bytes(1, 4096, 768, dtype)
+        assert single < 1.53 * 4 * 4096 * 768, threads
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory from /proc")
 def test_a_large_workspace_is_freed() -> None:
     def resident() -> int:
