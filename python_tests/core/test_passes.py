@@ -66,10 +66,10 @@ def test_the_row_pass(shape: tuple[int, int], dtype: str, tolerance: float, slot
     ],
 )
 def test_the_plan_has_path_and_reason(shape: tuple[int, int], reason: str) -> None:
-    path, why, workspace, sequences = core.plan(4, *shape, "float32", 2)
+    path, why, workspace, _ = core.plan(4, *shape, "float32", 2)
     assert (path, why) == ("general" if reason else "kernels", reason)
     assert workspace > 0
-    assert sequences == 2
+    assert core.plan(4, 512, 768, "float32", 2)[-1] == 2
     assert core.plan(3, 2048, 768, "float32", 2)[-1] == 1  # all slots share each sequence
 
 

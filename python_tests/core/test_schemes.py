@@ -136,9 +136,9 @@ def test_the_plan_fills_the_lanes() -> None:
         (64, 8, 8): "sequences",
         (100000, 1, 64): "sequences",
         (1, 100000, 8): "parts of seq",
-        (1, 1, 65536): "parts of hidden",
+        (1, 2, 100000): "parts of hidden",
         (1, 64, 64): "columns, then rows",
-        (1, 1, 10007): "columns, then rows",  # no split
+        (1, 10007, 64): "columns, then rows",  # no split
     }
     for shape, lanes in shapes.items():
         assert core.scheme(*shape, "float32") == lanes

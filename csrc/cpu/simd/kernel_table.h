@@ -231,7 +231,7 @@ inline void sequences(const MixTask& task, int64_t begin, int64_t end, void* scr
   if (task.streams) end_streaming();
 }
 
-// Lays out the scratch of a LongSequence at `base` and returns its size in bytes.
+// The scratch of a LongSequence.
 template <class R>
 struct LongScratch {
   using V = Lanes<R, kWidth<R>>;

@@ -25,7 +25,7 @@ struct LongSequence {
   R* lines;          // [lines][re, im][pitch]
   R* rows;           // [lines][row 2j, row 2j + 1][pitch]
   R* weights;        // scratch [small]
-  V* tile;           // scratch [4][small]
+  V* tile;           // scratch [2][small]
   Complex<V>* line;  // scratch
 
   FNET_FN R* part(int64_t j, int im) const { return lines + (2 * j + im) * shape.pitch() + W; }
