@@ -1,6 +1,7 @@
 #include "cpu/split_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <unordered_map>
 
@@ -50,14 +51,15 @@ Plans<R>& kept_plans() {
 
 Split split_of(int64_t length) {
   Split best;
-  if (length > kMaxSplit || !has_factors(length)) return best;
+  if (length > kMaxSplit) return best;
+  constexpr double kWaste = 1.2;
   double cost = 0;
-  for (int64_t a = kVector; a * kVector <= length; ++a) {
-    if (length % a != 0) continue;
+  for (int64_t a = int64_t(std::sqrt(double(length))); a >= kVector; --a) {
     const int64_t b = length / a;
-    const double waste = (a % kVector ? 1.2 : 1) * (b % kVector ? 1.2 : 1);
-    const double found = waste * double(std::max(a, b));
-    if (best.a == 0 || found < cost) best = {a, b}, cost = found;
+    if (best.a != 0 && double(b) > cost) break;  // the remaining ones are less balanced
+    if (length % a != 0 || !has_line(a) || !has_line(b)) continue;
+    const double waste = (a % kVector ? kWaste : 1) * (b % kVector ? kWaste : 1);
+    if (best.a == 0 || waste * double(b) < cost) best = {a, b}, cost = waste * double(b);
   }
   return best;
 }
