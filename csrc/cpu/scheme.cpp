@@ -47,8 +47,11 @@ double long_time(int64_t rows) {
 Scheme scheme_of(const MixArgs& args, int width) {
   const bool along_seq = args.seq > args.hidden;
   const double tiles = tiles_time(args, width), sequences = sequences_time(args, width);
-  if (long_time(along_seq ? args.hidden : args.seq) < std::min(tiles, sequences) &&
-      split_of(along_seq ? args.seq : args.hidden).a > 0)
+  const double best = std::min(tiles, sequences);
+  const double time = long_time(along_seq ? args.hidden : args.seq);
+  const Split split = time < best ? split_of(along_seq ? args.seq : args.hidden) : Split{};
+  // A first factor below W leaves lanes empty in half of the work.
+  if (split.a > 0 && time * (1 + std::max(1.0, width / double(split.a))) / 2 < best)
     return along_seq ? Scheme::kLongSeq : Scheme::kLongHidden;
   return sequences < tiles ? Scheme::kSequences : Scheme::kTiles;
 }
