@@ -18,7 +18,7 @@ struct Split {
   int64_t a = 0, b = 0;
 };
 
-// The most balanced split of a length into products of radices that fill vectors.
+// The most balanced split of a length into factors that fill vectors.
 Split split_of(int64_t length);
 
 // The sizes of the phases of a sequence.

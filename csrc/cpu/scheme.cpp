@@ -1,7 +1,6 @@
 #include "cpu/scheme.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "cpu/caches.h"
 #include "cpu/long_shape.h"
@@ -39,25 +38,22 @@ double sequences_time(const MixArgs& args, int width) {
 }
 
 // Two rows of the spectrum share a line. A single row pays for both.
-double long_time(const LongShape& shape) {
-  if (shape.split.a == 0) return std::numeric_limits<double>::infinity();
-  return 0.6 + 4.8 * double(shape.lines()) / double(shape.small);
+double long_time(int64_t rows) {
+  return 0.6 + 4.8 * double((half_length(rows) + 1) / 2) / double(rows);
 }
 
 }  // namespace
 
 Scheme scheme_of(const MixArgs& args, int width) {
   const bool along_seq = args.seq > args.hidden;
-  const double times[] = {
-      tiles_time(args, width),
-      sequences_time(args, width),
-      long_time(long_shape(args, along_seq, width)),
-  };
-  switch (std::min_element(times, times + 3) - times) {
-    case 0: return Scheme::kTiles;
-    case 1: return Scheme::kSequences;
-    default: return along_seq ? Scheme::kLongSeq : Scheme::kLongHidden;
-  }
+  const double tiles = tiles_time(args, width), sequences = sequences_time(args, width);
+  const double best = std::min(tiles, sequences);
+  const double time = long_time(along_seq ? args.hidden : args.seq);
+  const Split split = time < best ? split_of(along_seq ? args.seq : args.hidden) : Split{};
+  // A first factor below W leaves lanes empty in half of the work.
+  if (split.a > 0 && time * (1 + std::max(1.0, width / double(split.a))) / 2 < best)
+    return along_seq ? Scheme::kLongSeq : Scheme::kLongHidden;
+  return sequences < tiles ? Scheme::kSequences : Scheme::kTiles;
 }
 
 }  // namespace fnet

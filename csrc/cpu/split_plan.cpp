@@ -1,6 +1,7 @@
 #include "cpu/split_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <unordered_map>
 
@@ -12,8 +13,8 @@ namespace {
 
 // A table takes as much memory as a line. Longer lengths are not worth it.
 constexpr int64_t kMaxSplit = 1 << 22;
-// Shorter factors do not fill a vector. Multiples of it do not waste lanes.
-constexpr int64_t kVector = 16;
+// Multiples of a vector do not waste lanes. The second factor fills at least one.
+constexpr int64_t kVector = 16, kSmallest = 4;
 
 template <class R>
 std::shared_ptr<const SplitPlan<R>> make_plan(int64_t length) {
@@ -50,14 +51,16 @@ Plans<R>& kept_plans() {
 
 Split split_of(int64_t length) {
   Split best;
-  if (length > kMaxSplit || !has_factors(length)) return best;
+  if (length > kMaxSplit) return best;
+  constexpr double kWaste = 1.2;
   double cost = 0;
-  for (int64_t a = kVector; a * kVector <= length; ++a) {
-    if (length % a != 0) continue;
+  for (int64_t a = int64_t(std::sqrt(double(length))); a >= kSmallest; --a) {
     const int64_t b = length / a;
-    const double waste = (a % kVector ? 1.2 : 1) * (b % kVector ? 1.2 : 1);
-    const double found = waste * double(std::max(a, b));
-    if (best.a == 0 || found < cost) best = {a, b}, cost = found;
+    if (b < kVector) break;
+    if (best.a != 0 && double(b) > cost) break;  // the remaining ones are less balanced
+    if (length % a != 0 || !has_line(a) || !has_line(b)) continue;
+    const double waste = (a % kVector ? kWaste : 1) * (b % kVector ? kWaste : 1);
+    if (best.a == 0 || waste * double(b) < cost) best = {a, b}, cost = waste * double(b);
   }
   return best;
 }
