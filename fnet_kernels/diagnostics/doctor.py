@@ -19,7 +19,7 @@ OLDEST_GPU = (8, 0)
 REPORT = "report this output as a bug"
 #: By device type: pairs of an execution path and a shape that takes it.
 SHAPES = {
-    "cpu": {"kernels": ((2, 96, 48), (3, 1, 5)), "general": ((1, 65537, 3),)},
+    "cpu": {"kernels": ((2, 96, 48), (3, 1, 5)), "general": ((1, 65537, 16),)},
     "cuda": {"kernels": ((2, 128, 64),), "general": ((2, 37, 48), (3, 1, 5))},
 }
 
