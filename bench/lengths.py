@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     written: Path = args.out / f"{machine.slug()}-lengths.json"
     settings = {"hidden": args.hidden, "elements": ELEMENTS, "seconds": args.seconds}
     content = {"machine": facts, "settings": settings, "rows": [asdict(row) for row in rows]}
-    written.write_text(json.dumps(content, indent=1) + "\n")
+    written.write_text(json.dumps(content) + "\n")
     heading = f"{machine.title(facts)}; fp32, hidden {args.hidden}, fused with LayerNorm"
     print(f"{heading}\n\n{length_tables(rows)}\n\nwritten: {written}")
     plot = save_plot(rows, heading, written.with_suffix(".png"))

@@ -126,6 +126,10 @@ def test_the_cpu_targets() -> None:
         "forward: ours bf16 / ours fp32": "<= 1.3",
         "batch 1: one thread / two threads": ">= 1.6",
         "extra memory / x in fp32": "<= 0.5",
+        "prime seq, forward fp32: formula / ours": ">= 5",
+        "prime seq, forward fp32: best torch / ours": ">= 2.5",
+        "prime seq, forward fp32: ours / ours at seq - 1": "<= 2",
+        "prime seq, forward + backward: formula / ours": ">= 4",
     }
 
 
@@ -184,7 +188,15 @@ def test_copies_rotate_through_allocated_memory(threads: int) -> None:
         assert len({y.data_ptr() for y in found}) == 16
 
 
-SPEEDUPS = (targets.FORMULA, targets.TORCH, targets.BACKWARD, targets.STEP)
+SPEEDUPS = (
+    targets.FORMULA,
+    targets.TORCH,
+    targets.BACKWARD,
+    targets.STEP,
+    targets.PRIME_FORMULA,
+    targets.PRIME_TORCH,
+    targets.PRIME_STEP,
+)
 
 
 def test_targets_end_to_end(
@@ -193,6 +205,7 @@ def test_targets_end_to_end(
     absent = dataclasses.replace(EAGER[-1], name="nobody", make=contestants.ours("sse9").make)
     ratios = {"2x16x24": {"ours a": 0.1, "ours b": 0.6, "formula a": 3.0}}
     monkeypatch.setattr(targets, "TARGET_SHAPES", [(2, 16, 24)])
+    monkeypatch.setattr(targets, "PRIME_SHAPES", [(2, 17, 24)])
     monkeypatch.setattr(targets, "BATCH_ONE", (1, 32, 24))
     monkeypatch.setattr(targets, "FIELD", [*EAGER, absent])
     # The real functions would change the whole pytest process.

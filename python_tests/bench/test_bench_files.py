@@ -46,10 +46,11 @@ def test_twice_as_slow_doubles_the_time() -> None:
 
 def test_every_record_has_all_cases() -> None:
     names = {str(case) for case in gate.CASES}
-    assert len(names) == 12
+    assert len(names) == 13
     for isa, machines in json.loads(gate.REFERENCE.read_text()).items():
-        for name, entry in machines.items():
-            assert entry["ratios"].keys() == names, (isa, name)
+        for name, entry in machines.items():  # a case is new to machines that recorded before
+            assert entry["ratios"].keys() <= names, (isa, name)
+        assert set().union(*(entry["ratios"] for entry in machines.values())) == names, isa
 
 
 def test_counts_follow_the_order_of_the_dumps(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_general_path_names_the_length(shape: tuple[int, ...], named: str) -> No
         (197, (197,), "197 (Rader: 4 * 7 * 7)"),
         (394, (2, 197), "394 = 2 * 197 (Rader: 4 * 7 * 7)"),
         (19 * 31, (19, 31), "589 = 19 (direct) * 31 (Rader: 5 * 6)"),
-        (1031, (1031,), "1031 (Rader: 2 * 5 * 103 (Rader: 6 * 17 (Rader: 16)))"),
+        (1021, (1021,), "1021 (Rader: 5 * 12 * 17 (Rader: 16))"),
         (719, (719,), "719 (Bluestein: 8 * 12 * 16)"),
     ],
 )
