@@ -126,7 +126,7 @@ void short_axis(const LongSequence<W, T>& s, int64_t m0) {
 template <int W, class T>
 void sum_over_i(const LongSequence<W, T>& s, int64_t line, int64_t j) {
   using R = Compute<T>;
-  const auto [a, b] = s.split.split;
+  const int64_t a = s.split.split.a, b = s.split.split.b;
   const LinePlan<R>& plan = *s.split.first;
   const int64_t count = min_of<int64_t>(W, b - j);
   R *re = s.part(line, 0) + j, *im = s.part(line, 1) + j;
@@ -147,7 +147,7 @@ template <int W, class T>
 void sum_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q) {
   using R = Compute<T>;
   using V = Lanes<R, W>;
-  const auto [a, b] = s.split.split;
+  const int64_t a = s.split.split.a, b = s.split.split.b;
   const LinePlan<R>& plan = *s.split.second;
   const int64_t count = min_of<int64_t>(W, a - q);
   const auto load_part = [&](int im, auto put) FNET_INLINE_LAMBDA {
