@@ -83,7 +83,8 @@ template <class T>
 struct From<std::optional<T>> {
   static std::string wanted() { return ""; }
   static std::optional<T> value(Value v) {
-    return v.dtype.empty() ? std::nullopt : std::optional<T>(std::move(v));
+    if (v.dtype.empty()) return std::nullopt;
+    return From<T>::value(std::move(v));
   }
 };
 
