@@ -17,9 +17,13 @@ from fnet_kernels.diagnostics.tolerances import OURS
 OLDEST_TORCH = (2, 11)
 OLDEST_GPU = (8, 0)
 REPORT = "report this output as a bug"
-#: By device type: pairs of an execution path and a shape that takes it.
+#: By device type: pairs of an execution path and shapes that take it. On a CPU they need every
+#: algorithm for prime factors.
 SHAPES = {
-    "cpu": {"kernels": ((2, 96, 48), (3, 1, 5)), "general": ((1, 65537, 16),)},
+    "cpu": {
+        "kernels": ((2, 96, 48), (3, 1, 5), (2, 197, 47), (2, 167, 24)),
+        "general": ((1, 65537, 16),),
+    },
     "cuda": {"kernels": ((2, 128, 64),), "general": ((2, 37, 48), (3, 1, 5))},
 }
 
@@ -156,11 +160,14 @@ def _self_check(device: str, path: str, shapes: Sequence[tuple[int, ...]]) -> Fi
     from fnet_kernels import explain
 
     name = f"{path} path" if device == "cpu" else f"{path} path on {device}"
+    named: list[str] = []  # stages with the name of an algorithm
     try:
         for shape in shapes:
-            taken = explain(shape, device=device).path
-            if taken != path:
-                return Finding(name, f"{shape} takes the path '{taken}'", REPORT)
+            explanation = explain(shape, device=device)
+            if explanation.path != path:
+                return Finding(name, f"{shape} takes the path '{explanation.path}'", REPORT)
+            stages = (explanation.seq_stages, explanation.hidden_stages)
+            named += [text for text in stages if "(" in text]
         errors = {d: _worst(_worst_error(shape, d, device) for shape in shapes) for d in OURS}
     except RuntimeError as error:  # for example: no kernel image for this GPU
         return Finding(name, f"does not run ({str(error).splitlines()[0]})", _library_fix())
@@ -168,7 +175,7 @@ def _self_check(device: str, path: str, shapes: Sequence[tuple[int, ...]]) -> Fi
     detail = "largest error " + ", ".join(f"{d} {error:.0e}" for d, error in errors.items())
     if wrong:
         return Finding(name, f"{detail}; wrong in {', '.join(wrong)}", _library_fix())
-    return Finding(name, detail)
+    return Finding(name, "; ".join([detail, *named]))
 
 
 def _library_fix() -> str:

@@ -59,6 +59,7 @@ def test_doctor_on_a_working_installation(capsys: pytest.CaptureFixture[str]) ->
         f"cpu: {platform.machine()}, kernels for {torch.ops.fnet_kernels.cpu_isas()}; "
         f"in use: {torch.ops.fnet_kernels.cpu_isa()}",
         "kernels path",
+        "; 197 (Rader: 4 * 7 * 7); 47 (direct); 167 (Bluestein: ",
         "general path",
         "bfloat16",
         "all checks passed",
