@@ -16,10 +16,10 @@
 
 namespace fnet::FNET_ISA {
 
-// Rows of r in progress at a time: the lanes of a vector, or of 16 bytes in parts of tiles. Fewer
-// rows take less scratch, but their smaller vectors take longer to transpose.
+// Rows of r in progress at a time: the lanes of a vector of 32 bytes, or of 16 bytes in parts of
+// tiles. Fewer rows take less scratch, but their smaller vectors take longer to transpose.
 template <class R, int W, int V>
-inline constexpr int kMixedRows = V < W ? int(16 / sizeof(R)) : V;
+inline constexpr int kMixedRows = min_of(V, int((V < W ? 16 : 32) / sizeof(R)));
 
 // Transposes Q lanes of the transformed line into Q rows of r. `lane` is the first of them in point
 // 0: of the real parts or of the imaginary parts, which are V lanes further.
