@@ -34,7 +34,8 @@ def test_butterflies(radix: int, run: object, eps: float) -> None:
         assert np.abs(wrong - expected).max() > bound
 
 
-#: Lengths of radices alone up to 200; all others up to 200; two primes (289, 323, 646), Bluestein (719).
+#: Lengths of radices alone up to 200; all others up to 200, two primes (289, 323, 646), and
+#: Bluestein (719).
 SMOOTH = [n for n in range(1, 201) if core.factorise(n)]
 OTHERS = [*(n for n in range(1, 201) if n not in SMOOTH), 289, 323, 646, 719]
 
