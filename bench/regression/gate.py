@@ -58,6 +58,8 @@ CASES = [
     Case((8, 32, 64)),  # mostly overhead
     Case((1, 197, 768)),  # Rader: a vision transformer with a class token
     Case((2, 359, 96)),  # Bluestein
+    Case((4096, 3, 32)),  # a sequence in each lane
+    Case((1, 16384, 8)),  # a long axis in four steps
     Case((1, 512, 768), torch.bfloat16),
     Case((1, 512, 768), direction="both"),
 ]
