@@ -1,6 +1,4 @@
 // The general path on the CPU: the kernels before and after a library's FFT.
-#include <algorithm>
-
 #include "cpu/kernels.h"
 #include "cpu/workspace.h"
 #include "fft/mirror.h"
@@ -32,16 +30,11 @@ void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void*
   widen(args.affine_dtype(), args.weight, 1, args.hidden, weight);
   widen(args.affine_dtype(), args.bias, 0, args.hidden, bias);
   const MixTask task{&args, nullptr, nullptr, weight, bias, streams_output(args)};
-  const int64_t pairs = half_length(args.seq);
-  parallel_ranges(args.batch * pairs, parallel, [&](Range range, int slot) {
+  const auto rows = [&](int64_t b, int64_t begin, int64_t end, int slot) {
     void* scratch = offset_bytes(base, plan.scratch + slot * (plan.scratch_bytes / plan.workers));
-    for (int64_t i = range.begin; i < range.end;) {
-      const int64_t b = i / pairs, k = i % pairs;
-      const int64_t count = std::min(pairs - k, range.end - i);
-      plan.kernels->spectrum_rows(task, b, spectrum, k, k + count, scratch);
-      i += count;
-    }
-  });
+    plan.kernels->spectrum_rows(task, b, spectrum, begin, end, scratch);
+  };
+  parallel_pieces(args.batch, half_length(args.seq), parallel, rows);
 }
 
 }  // namespace fnet

@@ -1,11 +1,10 @@
 #include "cpu/line_plan.h"
 
 #include <memory>
-#include <mutex>
 #include <numeric>
-#include <unordered_map>
 
 #include "cpu/long_dft.h"
+#include "cpu/plan_cache.h"
 #include "cpu/primitive_root.h"
 #include "fft/mirror.h"
 
@@ -132,53 +131,23 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
   return plan;
 }
 
-// The cache holds plans of this many points in total, about 100 MB, more than any model uses. When
-// full it is cleared; plans in use stay alive.
-constexpr int64_t kMaxCachedPoints = 1 << 22;
-
 template <class R>
-struct PlanCache {
-  std::mutex mutex;
-  std::unordered_map<int64_t, std::shared_ptr<const LinePlan<R>>> plans;
-  int64_t points = 0;
-};
-
-template <class R>
-PlanCache<R>& cached_plans() {
-  static PlanCache<R> cache;
+PlanCache<LinePlan<R>>& cached_plans() {
+  static PlanCache<LinePlan<R>> cache;
   return cache;
-}
-
-template <class R>
-void clear_plans() {
-  PlanCache<R>& cache = cached_plans<R>();
-  std::lock_guard<std::mutex> lock(cache.mutex);
-  cache.plans.clear(), cache.points = 0;
 }
 
 }  // namespace
 
 void clear_line_plans() {
-  clear_plans<float>();
-  clear_plans<double>();
+  cached_plans<float>().clear();
+  cached_plans<double>().clear();
 }
 
 template <class R>
 std::shared_ptr<const LinePlan<R>> line_plan(int64_t length) {
-  PlanCache<R>& cache = cached_plans<R>();
-  {
-    std::lock_guard<std::mutex> lock(cache.mutex);
-    const auto found = cache.plans.find(length);
-    if (found != cache.plans.end()) return found->second;
-  }
-  const auto made = make_plan<R>(length, line_shape(length),
-                                 true);  // without the lock, which other lengths may need
-  if (length > kMaxCachedPoints) return made;
-  std::lock_guard<std::mutex> lock(cache.mutex);
-  if (cache.points + length > kMaxCachedPoints) cache.plans.clear(), cache.points = 0;
-  const auto [place, is_new] = cache.plans.emplace(length, made);
-  if (is_new) cache.points += length;
-  return place->second;
+  return cached_plans<R>().get(length,
+                               [&] { return make_plan<R>(length, line_shape(length), true); });
 }
 
 template std::shared_ptr<const LinePlan<float>> line_plan(int64_t);

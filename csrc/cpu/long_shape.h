@@ -29,7 +29,7 @@ struct LongShape {
   int64_t width;
 
   // Complex lines along the long axis: pairs of rows k = 0..small/2 of G.
-  FNET_FN int64_t lines() const { return (half_length(small) + 1) / 2; }
+  FNET_FN int64_t lines() const { return paired_lines(small); }
   // Rows are aligned, have W elements before the first and at least W + 1 after the last.
   FNET_FN int64_t pitch() const { return (length / width + 4) * width; }
   // Numbers per sequence: of the lines, real and imaginary parts apart, and of their transforms.

@@ -61,15 +61,11 @@ class Mix {
     for (int64_t b = begin; b < end; b += plan_.group) {
       const int64_t count = std::min<int64_t>(plan_.group, end - b);
       for (int phase = 0; phase < LongShape::kPhases; ++phase) {
-        const int64_t pieces = shape.pieces(phase);
-        parallel_ranges(count * pieces, parallel.first(plan_.workers), [&](Range range, int slot) {
-          for (int64_t i = range.begin; i < range.end;) {
-            const int64_t s = i / pieces, last = std::min((s + 1) * pieces, range.end);
-            plan_.kernels->long_pieces(task, b + s, at(plan_.spectrum + s * plan_.spectrum_bytes),
-                                       phase, i - s * pieces, last - s * pieces, scratch(slot));
-            i = last;
-          }
-        });
+        parallel_pieces(count, shape.pieces(phase), parallel.first(plan_.workers),
+                        [&](int64_t i, int64_t first, int64_t last, int slot) {
+                          plan_.kernels->long_pieces(task, b + i, spectrum(i), phase, first, last,
+                                                     scratch(slot));
+                        });
       }
     }
   }
@@ -77,19 +73,13 @@ class Mix {
   // sequence begin + i.
   template <class F>
   void seq_pass(int64_t begin, int64_t end, const F& spectrum_of, const Parallel& parallel) const {
-    const PassShare share = shared(plan_.kernels->seq_pass, end - begin);
-    share.each(parallel, [&](int64_t i, int64_t first, int64_t last, int slot) {
-      plan_.kernels->seq_tiles(task_, begin + i, spectrum_of(i), share.tiles, first, last,
-                               at(plan_.scratch + slot * share.pass.scratch_bytes));
-    });
+    const Kernels& kernels = *plan_.kernels;
+    shared_pass(kernels.seq_pass, kernels.seq_tiles, begin, end, spectrum_of, parallel);
   }
   template <class F>
   void row_pass(int64_t begin, int64_t end, const F& spectrum_of, const Parallel& parallel) const {
-    const PassShare share = shared(plan_.kernels->row_pass, end - begin);
-    share.each(parallel, [&](int64_t i, int64_t first, int64_t last, int slot) {
-      plan_.kernels->row_tiles(task_, begin + i, spectrum_of(i), share.tiles, first, last,
-                               at(plan_.scratch + slot * share.pass.scratch_bytes));
-    });
+    const Kernels& kernels = *plan_.kernels;
+    shared_pass(kernels.row_pass, kernels.row_tiles, begin, end, spectrum_of, parallel);
   }
 
   // Both passes of sequences [begin, end), as many at a time as have a spectrum.
@@ -122,8 +112,14 @@ class Mix {
   PassTiles tiles(PassOf pass) const {
     return pass(args_.dtype, args_.seq, args_.hidden, Tiles::kWhole);
   }
-  PassShare shared(PassOf pass, int64_t sequences) const {
-    return share_pass(pass, args_, sequences, plan_.slots, plan_.scratch_bytes);
+  template <class Run, class F>
+  void shared_pass(PassOf pass, Run run, int64_t begin, int64_t end, const F& spectrum_of,
+                   const Parallel& parallel) const {
+    const PassShare share = share_pass(pass, args_, end - begin, plan_.slots, plan_.scratch_bytes);
+    share.each(parallel, [&](int64_t i, int64_t first, int64_t last, int slot) {
+      run(task_, begin + i, spectrum_of(i), share.tiles, first, last,
+          at(plan_.scratch + slot * share.pass.scratch_bytes));
+    });
   }
 
   const MixArgs& args_;

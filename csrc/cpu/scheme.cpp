@@ -38,9 +38,7 @@ double sequences_time(const MixArgs& args, int width) {
 }
 
 // Two rows of the spectrum share a line. A single row pays for both.
-double long_time(int64_t rows) {
-  return 0.6 + 4.8 * double((half_length(rows) + 1) / 2) / double(rows);
-}
+double long_time(int64_t rows) { return 0.6 + 4.8 * double(paired_lines(rows)) / double(rows); }
 
 }  // namespace
 

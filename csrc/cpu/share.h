@@ -22,14 +22,7 @@ struct PassShare {
   // body(sequence, begin, end, slot) for all tiles: ranges of tiles of one sequence.
   template <class F>
   void each(const Parallel& parallel, const F& body) const {
-    parallel_ranges(sequences * pass.count, parallel.first(slots), [&](Range range, int slot) {
-      for (int64_t i = range.begin; i < range.end;) {
-        const int64_t b = i / pass.count, begin = i % pass.count;
-        const int64_t end = begin + range.end - i < pass.count ? begin + range.end - i : pass.count;
-        body(b, begin, end, slot);
-        i += end - begin;
-      }
-    });
+    parallel_pieces(sequences, pass.count, parallel.first(slots), body);
   }
 };
 

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
-#include <unordered_map>
 
 #include "cpu/line_shape.h"
+#include "cpu/plan_cache.h"
 #include "cpu/twiddle.h"
 
 namespace fnet {
@@ -30,21 +29,9 @@ std::shared_ptr<const SplitPlan<R>> make_plan(int64_t length) {
 }
 
 template <class R>
-struct Plans {
-  std::mutex mutex;
-  std::unordered_map<int64_t, std::shared_ptr<const SplitPlan<R>>> plans;
-  int64_t points = 0;
-
-  void clear() {
-    std::lock_guard<std::mutex> lock(mutex);
-    plans.clear(), points = 0;
-  }
-};
-
-template <class R>
-Plans<R>& kept_plans() {
-  static Plans<R> plans;
-  return plans;
+PlanCache<SplitPlan<R>>& cached_plans() {
+  static PlanCache<SplitPlan<R>> cache;
+  return cache;
 }
 
 }  // namespace
@@ -78,23 +65,12 @@ int64_t line_places(const LongShape& shape) {
 
 template <class R>
 std::shared_ptr<const SplitPlan<R>> split_plan(int64_t length) {
-  Plans<R>& kept = kept_plans<R>();
-  {
-    std::lock_guard<std::mutex> lock(kept.mutex);
-    const auto found = kept.plans.find(length);
-    if (found != kept.plans.end()) return found->second;
-  }
-  const auto made = make_plan<R>(length);  // without the lock, which other lengths may need
-  std::lock_guard<std::mutex> lock(kept.mutex);
-  if (kept.points + length > kMaxSplit) kept.plans.clear(), kept.points = 0;
-  const auto [place, is_new] = kept.plans.emplace(length, made);
-  if (is_new) kept.points += length;
-  return place->second;
+  return cached_plans<R>().get(length, [&] { return make_plan<R>(length); });
 }
 
 void clear_split_plans() {
-  kept_plans<float>().clear();
-  kept_plans<double>().clear();
+  cached_plans<float>().clear();
+  cached_plans<double>().clear();
 }
 
 template std::shared_ptr<const SplitPlan<float>> split_plan(int64_t);

@@ -57,4 +57,18 @@ void parallel_ranges(int64_t count, const Parallel& parallel, const F& body) {
   });
 }
 
+// Splits the `pieces` pieces of each of `count` sequences evenly, all as one range, and calls
+// body(sequence, begin, end, slot) for each slot and sequence with pieces [begin, end).
+template <class F>
+void parallel_pieces(int64_t count, int64_t pieces, const Parallel& parallel, const F& body) {
+  parallel_ranges(count * pieces, parallel, [&](Range range, int slot) {
+    for (int64_t i = range.begin; i < range.end;) {
+      const int64_t b = i / pieces, first = b * pieces;
+      const int64_t end = first + pieces < range.end ? first + pieces : range.end;
+      body(b, i - first, end - first, slot);
+      i = end;
+    }
+  });
+}
+
 }  // namespace fnet

@@ -17,4 +17,10 @@ FNET_FN constexpr I half_length(I length) {
   return length / 2 + 1;
 }
 
+// The number of complex lines that hold these as pairs of real ones.
+template <class I>
+FNET_FN constexpr I paired_lines(I length) {
+  return (half_length(length) + 1) / 2;
+}
+
 }  // namespace fnet

@@ -30,8 +30,12 @@ class Cut {
     return p;
   }
   template <int V>
-  FNET_FN Complex<Lanes<R, V>>* take_lines(int64_t count, int64_t length) {
-    return reinterpret_cast<Complex<Lanes<R, V>>*>(take(count * line_extent(length) * 2 * V));
+  FNET_FN Lanes<R, V>* take_lanes(int64_t count) {
+    return reinterpret_cast<Lanes<R, V>*>(take(count * V));
+  }
+  template <int V>
+  FNET_FN Complex<Lanes<R, V>>* take_points(int64_t count) {
+    return reinterpret_cast<Complex<Lanes<R, V>>*>(take(count * 2 * V));
   }
   FNET_FN int64_t bytes() const { return at_ - begin_; }
 
@@ -55,7 +59,7 @@ struct SeqScratch {
     group = tiles == Tiles::kFine ? 1
                                   : min_of(group_size<Lanes<R, W>>(line_extent(seq)),
                                            tile_count<W, W>(half_length(hidden)));
-    lines = cut.template take_lines<V>(group, seq);
+    lines = cut.template take_points<V>(group * line_extent(seq));
     bytes = cut.bytes();
   }
 };
@@ -71,7 +75,7 @@ struct RowScratch {
   FNET_FN RowScratch(void* base, int64_t hidden) {
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, kWidth<R>);
     Cut<R> cut(base);
-    line = cut.template take_lines<V>(1, hidden);
+    line = cut.template take_points<V>(line_extent(hidden));
     rows = {cut.take(kMixedRows<R, kWidth<R>, V> * pitch), pitch};
     u = cut.take(pitch);
     bytes = cut.bytes();
@@ -194,26 +198,21 @@ inline void row_tiles(const MixTask& task, int64_t b, const void* G, Tiles tiles
 // Lays out SequenceLanes at `base` and returns its size in bytes.
 template <class R>
 int64_t place_sequences(void* base, int64_t seq, int64_t hidden, SequenceLanes<kWidth<R>, R>& s) {
-  using V = Lanes<R, kWidth<R>>;
-  const intptr_t begin = reinterpret_cast<intptr_t>(base);
-  intptr_t at = begin;
-  const auto take = [&](int64_t vectors) {
-    V* p = reinterpret_cast<V*>(at);
-    at += vectors * int64_t(sizeof(V));
-    return p;
-  };
+  constexpr int W = kWidth<R>;
+  Cut<R> cut(base);
   s.seq = seq, s.hidden = hidden;
-  s.rows = take(seq * hidden);
-  s.columns = reinterpret_cast<Complex<V>*>(
-      take(2 * ((s.pairs(hidden) - 1) * padded_line(seq) + line_extent(seq))));
-  s.line = reinterpret_cast<Complex<V>*>(take(2 * line_extent(hidden)));
-  return (at - begin + 63) / 64 * 64;
+  s.rows = cut.template take_lanes<W>(seq * hidden);
+  s.columns =
+      cut.template take_points<W>((paired_lines(hidden) - 1) * padded_line(seq) + line_extent(seq));
+  s.line = cut.template take_points<W>(line_extent(hidden));
+  return cut.bytes();
 }
 
 inline int64_t sequences_bytes(DType dtype, int64_t seq, int64_t hidden) {
-  const auto bytes = [&](auto s) { return place_sequences(nullptr, seq, hidden, s); };
-  return dtype == DType::kFloat64 ? bytes(SequenceLanes<kWidth<double>, double>{})
-                                  : bytes(SequenceLanes<kWidth<float>, float>{});
+  return with_compute_type(dtype, [&]<class R>(R) {
+    SequenceLanes<kWidth<R>, R> s;
+    return place_sequences(nullptr, seq, hidden, s);
+  });
 }
 
 inline void sequences(const MixTask& task, int64_t begin, int64_t end, void* scratch) {
@@ -234,25 +233,24 @@ inline void sequences(const MixTask& task, int64_t begin, int64_t end, void* scr
 // The scratch of a LongSequence.
 template <class R>
 struct LongScratch {
-  using V = Lanes<R, kWidth<R>>;
-  V* tile;
+  static constexpr int W = kWidth<R>;
+  Lanes<R, W>* tile;
   R* weights;
-  Complex<V>* line;
+  Complex<Lanes<R, W>>* line;
   int64_t bytes;
 
   FNET_FN LongScratch(void* base, const LongShape& shape, int64_t line_places) {
-    const intptr_t begin = reinterpret_cast<intptr_t>(base);
-    tile = reinterpret_cast<V*>(begin);
-    line = reinterpret_cast<Complex<V>*>(tile + 2 * shape.small);
-    weights = reinterpret_cast<R*>(line + line_places);
-    const intptr_t end = reinterpret_cast<intptr_t>(weights + shape.small);
-    bytes = (end - begin + 63) / 64 * 64;
+    Cut<R> cut(base);
+    tile = cut.template take_lanes<W>(2 * shape.small);
+    line = cut.template take_points<W>(line_places);
+    weights = cut.take(shape.small);
+    bytes = cut.bytes();
   }
 };
 
 inline int64_t long_bytes(DType dtype, const LongShape& shape, int64_t line_places) {
-  return dtype == DType::kFloat64 ? LongScratch<double>(nullptr, shape, line_places).bytes
-                                  : LongScratch<float>(nullptr, shape, line_places).bytes;
+  return with_compute_type(
+      dtype, [&]<class R>(R) { return LongScratch<R>(nullptr, shape, line_places).bytes; });
 }
 
 inline void long_pieces(const LongTask& task, int64_t b, void* buffer, int phase, int64_t begin,

@@ -97,8 +97,6 @@ void short_axis(const LongSequence<W, T>& s, int64_t m0) {
   const int64_t P = s.shape.small, L = s.shape.length;
   fold_short(s, m0);
   line_fft(s.plan, s.line);
-  const auto even = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.re + m.re, z.im - m.im}; };
-  const auto odd = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.im + m.im, m.re - z.re}; };
   const auto put = [&](int64_t j, int64_t m, Z a, Z b) FNET_INLINE_LAMBDA {
     const int64_t count = min_of<int64_t>(W, half_length(L) - m);
     if (count <= 0) return;

@@ -22,8 +22,6 @@ struct SequenceLanes {
   V* rows;              // [seq, hidden]: row_scale x, then x + r, then y
   Complex<V>* columns;  // pairs of columns of g, transformed along seq, and a buffer
   Complex<V>* line;     // pair of rows of G, transformed along hidden
-
-  static FNET_FN int64_t pairs(int64_t length) { return (half_length(length) + 1) / 2; }
 };
 
 // Sets to[i] to element i of W runs of `length` numbers.
@@ -72,7 +70,7 @@ void store_runs(const Lanes<Compute<T>, W>* from, int64_t pitch, int64_t count, 
 // Folds and transforms all columns. weight = scale / 4: fold and unpacking each contribute 1/2.
 template <int W, class R>
 void transform_columns(const SequenceLanes<W, R>& s, const LinePlan<R>& plan, R weight) {
-  const int64_t d = s.hidden, last = half_length(d) - 1, pairs = s.pairs(d);
+  const int64_t d = s.hidden, last = half_length(d) - 1, pairs = paired_lines(d);
   const int64_t pitch = padded_line(s.seq);
   for (int64_t n = 0; n < s.seq; ++n) {
     const auto* row = s.rows + n * d;
@@ -88,20 +86,29 @@ void transform_columns(const SequenceLanes<W, R>& s, const LinePlan<R>& plan, R 
   for (int64_t j = 0; j < pairs; ++j) run_stages(plan, 0, s.columns + j * pitch, 1, 0, buffer);
 }
 
+// Twice the spectra of the two real columns a + i b of a line, from points k and -k of its
+// transform.
+template <class Z>
+FNET_FN Z even(Z z, Z mirrored) {
+  return {z.re + mirrored.re, z.im - mirrored.im};
+}
+template <class Z>
+FNET_FN Z odd(Z z, Z mirrored) {
+  return {z.im + mirrored.im, mirrored.re - z.re};
+}
+
 // Transforms rows a and b of G to r_a + i r_b, at plan.position of s.line.
 template <int W, class R>
 void transform_row_pair(const SequenceLanes<W, R>& s, const LinePlan<R>& seq_plan,
                         const LinePlan<R>& plan, int64_t a, int64_t b) {
   using Z = Complex<Lanes<R, W>>;
-  const int64_t d = s.hidden, pairs = s.pairs(d), pitch = padded_line(s.seq);
+  const int64_t d = s.hidden, pairs = paired_lines(d), pitch = padded_line(s.seq);
   const int64_t at_a = seq_plan.position[a], at_minus_a = seq_plan.position[s.seq - a];
   const int64_t at_b = seq_plan.position[b], at_minus_b = seq_plan.position[s.seq - b];
   const auto pack = [&](int64_t m, Z a, Z b) FNET_INLINE_LAMBDA {
     if (m > 0) s.line[plan.entry[d - m]] = plus_i(conj(a), conj(b));
     s.line[plan.entry[m]] = plus_i(a, b);
   };
-  const auto even = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.re + m.re, z.im - m.im}; };
-  const auto odd = [](Z z, Z m) FNET_INLINE_LAMBDA { return Z{z.im + m.im, m.re - z.re}; };
   const Z* column = s.columns;
   for (int64_t j = 0; j < pairs; ++j, column += pitch) {
     const Z z_a = column[at_a], m_a = column[at_minus_a];
