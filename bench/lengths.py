@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.contestants.registry import CONTESTANTS, best_of_ours
+from bench.contestants.registry import CONTESTANTS, EAGER, best_of_ours
 from bench.folders import add_out
 from bench.measure import machine
 from bench.measure.pages import huge
@@ -25,8 +25,6 @@ from bench.report.lengths import length_tables, save_plot
 from fnet_kernels._terminal import Progress
 from fnet_kernels._timing import interleave
 
-#: Eager torch: the formula and its compositions.
-RIVALS = ("fftn", "two ffts", "rfft2 + mirror", "fold")
 _STEP = 50  # lengths per step of the progress
 ELEMENTS = 1 << 19  # of x: it fits in most last-level caches
 
@@ -49,7 +47,7 @@ def length_row(seq: int, hidden: int, seconds: float) -> LengthRow:
     batch = max(1, ELEMENTS // (seq * hidden))
     own = best_of_ours("cpu")
     problem = Problem.random((batch, seq, hidden))
-    entries, _ = ready([c for c in CONTESTANTS if c.name in (own, *RIVALS)], problem)
+    entries, _ = ready([c for c in CONTESTANTS if c.name in (own, *EAGER)], problem)
     calls = {name: problem.forward(function) for name, (_, function) in entries.items()}
     times = interleave(calls, seconds=seconds)
     scale = 1e9 / problem.x.numel()

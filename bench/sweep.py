@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from bench.command import DTYPES, shape_list
-from bench.contestants.registry import CONTESTANTS, best_of_ours
+from bench.contestants.registry import CONTESTANTS, EAGER, best_of_ours
 from bench.contestants.setting import Setting
 from bench.measure import machine
 from bench.measure.timing import Problem, time_all
@@ -27,8 +27,6 @@ from bench.shapes import Shape, label
 from fnet_kernels import explain
 from fnet_kernels._terminal import Progress, table
 
-#: The compositions that run without compiling, by name.
-OTHERS = ("fftn", "two ffts", "rfft2 + mirror", "fold")
 FEWEST = 64  # elements of a sequence; below, a call is all overhead
 COPIES = 4  # of x in rotation
 WORST = 10
@@ -73,7 +71,7 @@ def measure(shape: Shape, dtype: torch.dtype, direction: str, seconds: float) ->
     mine = best_of_ours("cpu")
     problem = Problem.random(shape, dtype, copies=COPIES)
     setting = Setting(shape, dtype, backward=direction != "forward")
-    contestants = [each for each in CONTESTANTS if each.name in (mine, *OTHERS)]
+    contestants = [each for each in CONTESTANTS if each.name in (mine, *EAGER)]
     entries = {each.name: (each, each.build(setting)) for each in contestants}
     times = time_all(entries, problem.calls(direction), seconds, minimum=9)
     first = {name: timing.quartiles[0] for name, timing in times.items()}

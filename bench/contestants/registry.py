@@ -1,6 +1,6 @@
 """Every contestant of the benchmarks, in one list.
 
-defines: Contestant, CONTESTANTS, LAYERS, SAME, ours, best_of_ours, isas, pin
+defines: Contestant, CONTESTANTS, LAYERS, EAGER, SAME, ours, best_of_ours, isas, pin
 
 Most compute LayerNorm(x + Re(FFT2(x))). Floors are lower bounds: work that any operator of this
 kind must do. The others take the place of the mixing sublayer in other models. A contestant that
@@ -36,6 +36,8 @@ from bench.contestants.transforms import (
 )
 from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, operators
 
+#: The formula and torch's compositions that run without compiling, by name.
+EAGER = ("fftn", "two ffts", "rfft2 + mirror", "fold")
 SAME = ("ours", "formula", "composition", "matmul", "library")  # roles that compute the same result
 
 

@@ -27,7 +27,7 @@ def test_every_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     rows = json.loads(written.read_text())["rows"]
     assert [r["seq"] for r in rows] == [15, 16, 17, 18, 19]
     for r in rows:
-        assert r["rival"] in command.RIVALS
+        assert r["rival"] in command.EAGER
         assert 0 < r["ours_quartiles"][0] <= r["ours"] <= r["ours_quartiles"][1]
         assert 0 < r["rival_time"] <= r["formula"]
     text = capsys.readouterr().out

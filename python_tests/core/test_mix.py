@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from python_tests.helpers.core_arrays import assert_close, normalised, numbers, transform
+
 core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
 
 SHAPES = [
@@ -29,32 +31,14 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     core.set_isa("auto")
 
 
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 def stored(x: np.ndarray, dtype: str) -> np.ndarray:
     """x in a NumPy dtype, or as the bits of a 16-bit dtype."""
     narrow = getattr(core, f"narrow_{dtype}", None)
     return narrow(x.ravel().astype(np.float32)).reshape(x.shape) if narrow else x.astype(dtype)
 
 
-def transform(x: np.ndarray) -> np.ndarray:
-    return np.fft.fft2(x.astype(np.float64)).real
-
-
 def hartley(x: np.ndarray) -> np.ndarray:
     return transform(x) - np.fft.fft2(x.astype(np.float64)).imag
-
-
-def normalised(u: np.ndarray, eps: float) -> np.ndarray:
-    return (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + eps)
-
-
-def assert_close(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
-    assert np.abs(b).max() > 0
-    assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
-    assert not np.abs(a * 1.001 - b).max() <= tolerance * np.abs(b).max()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

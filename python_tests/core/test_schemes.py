@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from python_tests.helpers.core_arrays import assert_close, normalised, numbers, transform
+
 core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
 
 TILES, SEQUENCES, LONG_SEQ, LONG_HIDDEN = range(4)
@@ -45,24 +47,6 @@ def isa(request: pytest.FixtureRequest) -> Iterator[None]:
     assert core.set_isa(request.param)
     yield
     core.set_isa("auto")
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def transform(x: np.ndarray) -> np.ndarray:
-    return np.fft.fft2(x.astype(np.float64)).real
-
-
-def normalised(u: np.ndarray, eps: float) -> np.ndarray:
-    return (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + eps)
-
-
-def assert_close(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
-    assert np.abs(b).max() > 0
-    assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
-    assert not np.abs(a * 1.001 - b).max() <= tolerance * np.abs(b).max()
 
 
 @pytest.mark.parametrize(("scheme", "shape"), CASES, ids=str)
