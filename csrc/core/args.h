@@ -19,8 +19,7 @@ enum class Status : int32_t {
   kUnsupportedDType,
   kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
   kLaunchFailed,
-  kInPlace,              // mix_cuda: y is x
-  kUnsupportedRowScale,  // mix_cuda: row_scale is not null
+  kUnsupportedRowScale,  // mix_cuda: row_scale is not null, and the dtype not float16
 };
 
 // Which kernels run a call.
@@ -69,7 +68,8 @@ struct MixArgs {
   const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
   int64_t batch = 0, seq = 0, hidden = 0;
   int64_t x_batch_stride = 0, x_row_stride = 0;
-  // Optional [batch, seq] in the compute type: x stands for row_scale * x. mix_cuda rejects it.
+  // Optional [batch, seq] in the compute type: x stands for row_scale * x. mix_cuda takes it only
+  // in float16.
   const void* row_scale = nullptr;
   Transform transform = Transform::kFourier;
   double scale = 1;
@@ -80,7 +80,7 @@ struct MixArgs {
   const void* bias = nullptr;
   bool wide_affine = false;  // weight and bias are in the compute type; only the CPU reads them
 
-  void* y = nullptr;           // [batch, seq, hidden], contiguous; on the CPU may be x itself
+  void* y = nullptr;           // [batch, seq, hidden], contiguous; may be x itself
   void* normalized = nullptr;  // optional, as y: the rows before weight and bias
   void* rstd = nullptr;        // optional [batch, seq] in the compute type
   DType dtype = DType::kFloat32;

@@ -14,6 +14,7 @@ struct CudaDevice {
   int processors = 132;                  // multiprocessors
   int shared_bytes = 227 << 10;          // shared memory that a block may request
   int64_t l2_bytes = int64_t(50) << 20;  // L2
+  bool overlaps = true;                  // a kernel may start before the previous one ends
 };
 struct CudaQueue {
   void* stream = nullptr;  // a cudaStream_t
@@ -42,7 +43,7 @@ struct CudaPlan {
   int64_t needed_shared_bytes = 0;  // of a block, if reason is kSharedMemory
 
   // Indices of the kernels' shapes in cuda/lengths.h.
-  int seq_fft_shape = -1, seq_grad_shape = -1, row_shape = -1;
+  int seq_shape = -1, row_shape = -1;
   CudaRadices seq_radices, hidden_radices;
   int seq_fft_points = 0, seq_fft_threads = 0, seq_fft_pairs = 0;  // per thread, block, block
   int row_fft_points = 0, row_fft_threads = 0;                     // per thread, line
@@ -50,16 +51,13 @@ struct CudaPlan {
   Slices slices;
   int64_t spectrum_bytes = 0;  // of one sequence
   size_t workspace_bytes = 0;
+  bool overlaps = false;  // the kernels of a call overlap
 };
 CudaPlan plan_cuda(const MixArgs& args, const CudaDevice& device);
 
-// The plan of the backward pass, which also stores edges, partial sums and flags of the largest
-// slice in its workspace.
+// The plan of the backward pass, whose workspace also has the partial sums for dweight and dbias.
 struct CudaGradPlan : CudaPlan {
-  int64_t row_grad_grid_size = 0;
-  int row_grad_iterations = 0;
-  int64_t seq_grad_tiles = 0;
-  int64_t edges = 0, partials = 0, flags = 0;  // offsets; that of the spectrum is 0
+  int64_t partials = 0;  // their offset; that of the spectrum is 0
 };
 CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
                             const CudaDevice& device);
@@ -67,7 +65,7 @@ CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
 // Whether all addresses and strides are multiples of 16 bytes, as the kernels require.
 bool is_aligned_for_cuda(const MixArgs& args);
 
-// Runs both passes of all slices. args.row_scale must be null, and y must not be x.
+// Runs both passes of all slices. Only float16 may have a row_scale.
 [[nodiscard]] Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
                               const CudaQueue& queue);
 

@@ -1,4 +1,4 @@
-// The block shapes of the four kernels, as constants for the kernels and for the host, which
+// The block shapes of both kernels, as constants for the kernels and for the host, which
 // divides the work.
 #pragma once
 
@@ -34,6 +34,7 @@ struct SeqBlock {
   static constexpr int kLines = kTile.lines, kThreads = kLines * kLine.threads();
   static constexpr int kSharedBytes = tile_size<kLine, kLines>() * int(sizeof(Complex<float>));
   static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0);
+  static_assert(fit(kTile.blocks_per_sm, kSharedBytes));
 
   static int tiles(int64_t hidden) {
     return int((spectrum_lines(int(hidden)) + kLines - 1) / kLines);
@@ -55,18 +56,12 @@ struct RowBlock {
       kLines * (kTile * int(sizeof(Complex<float>)) + kSums * kWarps * int(sizeof(float)));
   static constexpr int kRadix = kLine.radix[0], kColumns = kLength / kRadix;
   static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLineThreads && kRadix % 2 == 0);
+  template <class T>
+  static constexpr int kBlocksPerSm = kRowShapes[Shape].template blocks_per_sm<T>();
 
   static int64_t grid_size(int64_t batch, int64_t seq) {
     return (batch * row_lines(seq) + kLines - 1) / kLines;
   }
-};
-
-// RowBlock with the sums of each line for dweight and dbias.
-template <int Shape>
-struct RowGradBlock : RowBlock<Shape> {
-  using K = RowBlock<Shape>;
-  static constexpr int kTotals = 2 * K::kLength;
-  static constexpr int kSharedBytes = K::kSharedBytes + K::kLines * kTotals * int(sizeof(float));
 };
 
 namespace detail {
@@ -79,13 +74,13 @@ bool any_index(const F& body, std::index_sequence<I...>) {
 
 }  // namespace detail
 
-// Calls body(integral_constant I) for the first shape I of this length that the kernel has for T
-// and whose block fits in shared_bytes. Returns false if no shape does.
-template <class T, SeqKernel Kernel, class F>
+// Calls body(integral_constant I) for the first shape I of this length that has blocks for T and
+// whose block fits in shared_bytes. Returns false if no shape does.
+template <class T, class F>
 bool visit_seq_shape(int64_t length, int64_t shared_bytes, const F& body) {
   return detail::any_index(
       [&](auto i) {
-        if constexpr (kSeqShapes[i].template tile<T>().blocks(Kernel) > 0) {
+        if constexpr (kSeqShapes[i].template tile<T>().lines > 0) {
           using K = SeqBlock<T, i>;
           if (length != K::kSeq || K::kSharedBytes > shared_bytes) return false;
           body(i);
@@ -96,12 +91,12 @@ bool visit_seq_shape(int64_t length, int64_t shared_bytes, const F& body) {
       std::make_index_sequence<std::size(kSeqShapes)>{});
 }
 
-// visit_seq_shape for the kernels along hidden, forward and backward.
+// visit_seq_shape for the blocks along hidden.
 template <class F>
 bool visit_row_shape(int64_t length, int64_t shared_bytes, const F& body) {
   return detail::any_index(
       [&](auto i) {
-        using K = RowGradBlock<i>;
+        using K = RowBlock<i>;
         if (length != K::kLength || K::kSharedBytes > shared_bytes) return false;
         body(i);
         return true;
@@ -109,13 +104,12 @@ bool visit_row_shape(int64_t length, int64_t shared_bytes, const F& body) {
       std::make_index_sequence<std::size(kRowShapes)>{});
 }
 
-// Calls body(integral_constant shape) for the shape of a plan. Returns false if the kernel lacks
-// it.
-template <class T, SeqKernel Kernel, class F>
+// Calls body(integral_constant shape) for the shape of a plan. Returns false if there is none.
+template <class T, class F>
 bool with_seq_shape(int shape, const F& body) {
   return detail::any_index(
       [&](auto i) {
-        if constexpr (kSeqShapes[i].template tile<T>().blocks(Kernel) > 0) {
+        if constexpr (kSeqShapes[i].template tile<T>().lines > 0) {
           if (i == shape) body(i);
           return i == shape;
         }

@@ -6,10 +6,10 @@
 //   FNET_DEVICE                                 a function that only kernels call
 //   threadIdx, blockIdx, blockDim, gridDim      as in CUDA
 //   sync_threads(), sync_warp()                 barriers: all threads of the block, of the warp
-//   announce(flag), await(flag)                 release and acquire between blocks: all threads
-//   trap()                                      makes the launch fail
+//   launch_dependents()                         lets the next kernel start, if it overlaps
+//   await_previous_kernel()                     until that kernel ends, if this one overlaps it
 //   thread_index(), block_index()               threadIdx.x and blockIdx.x, signed
-//   opaque(v)                                   returns v, an index or a pointer to global memory;
+//   opaque(v)                                   returns v, an index, a Vec or a global pointer;
 //                                               the compiler recomputes values that depend on it
 //   shuffle, shuffle_xor, shuffle_down          whole warps; they order no memory accesses
 //   load_global, store_global                   global memory, 2, 4, 8 or 16 bytes per access
@@ -23,13 +23,12 @@
 // shuffle at the same call. Kernels access memory only through these functions. Only helpers pass
 // `where`, the location of their caller.
 //
-// announce(flag) releases a flag from 0 to 1; await(flag) acquires it, and then the block sees all
-// earlier writes of the announcing block. A block may await only blocks of smaller blockIdx.x
-// (equal y and z), and the launch must set `in_order`. Devices start blocks in the order of their
-// indices (CUDA does not guarantee this, but every decoupled look-back relies on it), and a started
-// block finishes. A flag that is never announced is a bug: after about ten seconds await returns
-// false in one thread. The kernel then traps, so that the call fails instead of hanging. It traps
-// at its end, because nvcc 13 spills in kernels that trap while many registers are live.
+// A kernel launched with `overlaps` starts once every block of the previous kernel of the stream
+// has called launch_dependents() or ended. It must await the previous kernel before it reads what
+// that kernel writes or writes what it reads, and before it ends, so that a kernel that has been
+// awaited has awaited all kernels before it. The compiler moves plain loads only to their side of
+// the wait; it would move Cache::kReadOnly loads past it. Devices below compute capability 9.0
+// ignore both.
 #pragma once
 
 #include "cuda/types.h"

@@ -23,23 +23,16 @@ struct Site {
 FNET_DEVICE void sync_threads(Site = {}) { __syncthreads(); }
 FNET_DEVICE void sync_warp(Site = {}) { __syncwarp(); }
 
-// The barriers extend the release and the acquire of one thread to its block.
-FNET_DEVICE void announce(unsigned* flag, Site = {}) {
-  __syncthreads();
-  if (threadIdx.x == 0) asm volatile("st.release.gpu.u32 [%0], 1;" ::"l"(flag) : "memory");
+FNET_DEVICE void launch_dependents() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
 }
-[[nodiscard]] FNET_DEVICE bool await(const unsigned* flag, Site = {}) {
-  constexpr unsigned kMaxPolls = 1u << 24;
-  unsigned announced = threadIdx.x > 0;
-  unsigned polls = announced ? 0 : kMaxPolls;
-  while (polls) {
-    asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(announced) : "l"(flag) : "memory");
-    polls = announced ? 0 : polls - 1;
-  }
-  __syncthreads();
-  return announced;
+FNET_DEVICE void await_previous_kernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
 }
-FNET_DEVICE void trap() { __trap(); }
 
 // For a non-negative number, division by a power of two is a shift, and extending an index to 64
 // bits is free.
@@ -53,6 +46,12 @@ FNET_DEVICE int block_index() { return assume_nonnegative(int(blockIdx.x)); }
 FNET_DEVICE int opaque(int v) {
   asm volatile("" : "+r"(v));
   return assume_nonnegative(v);
+}
+template <class T, int N>
+FNET_DEVICE Vec<T, N> opaque(const Vec<T, N>& v) {
+  auto words = detail::bits_as<Vec<unsigned, N * sizeof(T) / 4>>(v);
+  for (unsigned& word : words.v) asm volatile("" : "+r"(word));
+  return detail::bits_as<Vec<T, N>>(words);
 }
 // The result is still known to point to global memory. The compiler may merge two calls for the
 // same pointer.
@@ -163,6 +162,11 @@ cudaError_t start(const LaunchConfig& config, void (*kernel)(P...), A&&... args)
   launch.blockDim = config.block;
   launch.dynamicSmemBytes = config.shared_bytes;
   launch.stream = static_cast<cudaStream_t>(config.stream);
+  cudaLaunchAttribute overlaps = {};
+  overlaps.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlaps.val.programmaticStreamSerializationAllowed = 1;
+  launch.attrs = &overlaps;
+  launch.numAttrs = config.overlaps ? 1 : 0;
   return cudaLaunchKernelEx(&launch, kernel, std::forward<A>(args)...);
 }
 

@@ -19,12 +19,17 @@ namespace fnet {
 // belong to the second kernel, which also separates the spectra of the two columns; both need rows
 // -k next to rows k. With lines of only N/2 numbers a block covers whole sectors of x.
 template <class T>
+inline constexpr bool kHasRowScale = std::is_same_v<T, Float16>;
+
+template <class T>
 struct SeqFftArgs {
   const T* x;
   int64_t batch_stride, row_stride;
   Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
   int64_t batch;
   int seq, hidden, pitch;
+  const float* row_scale;  // [batch, seq], or null: x stands for row_scale * x; only in float16
+  bool x_is_new;           // the previous kernel of the stream writes x and may still run
 };
 
 // The number of lines of the packed spectrum, and its pitch in whole 32-byte sectors.
@@ -45,73 +50,46 @@ struct RowFftArgs {
   Epilogue epilogue;
   float scale, eps;        // scale: a quarter of the user's; fold and unpacking double
   const T *weight, *bias;  // [hidden], or null
-  T* y;                    // [batch, seq, hidden], not x
+  const float* row_scale;  // as in SeqFftArgs
+  T* y;                    // [batch, seq, hidden]; may be x
   T* normalized;           // or null
   float* rstd;             // [batch, seq], or null
 };
 
-// The backward pass of LayerNorm(x + scale M(x)) transforms rows first, because LayerNorm's
-// gradient reads whole rows, then columns. dx = du + scale M(du), because M is its own adjoint.
+// The backward pass of LayerNorm(x + scale M(x)) is norm_grad, which computes du, and the two
+// kernels above: dx = du + scale M(du), because M is its own adjoint.
 
-// row_grad, the first kernel of the backward pass, computes du, its fold, the transform along
-// hidden, packed as above, and the first butterflies along seq:
-//
-//   F[p, n, j] = H[n, 2j] + i H[n, 2j + 1] + (-1)^p (H[n + N/2, 2j] + i H[n + N/2, 2j + 1]),
-//   H[n, m] = 2 sum_l g[n, l] w_d^{lm},  n = 0..N/2-1.
-template <class T>
-struct RowGradArgs {
-  const T *grad, *normalized;  // [batch, seq, hidden]
-  const float* rstd;           // [batch, seq]
-  const T* weight;             // [hidden], or null
-  T* du;                       // [batch, seq, hidden]
-  Complex<float>* spectrum;    // [batch, 2, seq / 2, pitch]
-  float* partials;             // [grid_size, 2, hidden]: sums for dweight and dbias; or null
-  bool overwrite;              // partials are written, not added to
-  int64_t batch, grid_size;
-  int iterations;  // lines per thread, one after another
-  int seq, hidden, pitch;
-  unsigned* flags;  // [flag_count]: set to 0, for seq_grad
-  int64_t flag_count;
-};
-
-// seq_grad, the second kernel, completes the transform along seq, beginning with the factors
-// w_N^{pn}, and adds du. dx[2k + p] depends only on F[p].
-template <class T>
-struct SeqGradArgs {
-  const Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
-  float* edges;                    // [batch, 2, tiles, seq / 2]: the first column of each tile
-  unsigned* flags;                 // [batch, 2, tiles]: 1 after the edge is written; 0 before
-  float scale;                     // a quarter of the user's: fold and unpacking double
-  T* dx;                           // [batch, seq, hidden]: du becomes dx
-  int64_t batch;
-  int seq, hidden, pitch;
-};
+// How a launch follows the previous kernel of the stream. kOverlaps: it starts when the blocks of
+// that kernel have started, and the kernel awaits its end before it reads or overwrites anything
+// that it used (programmatic dependent launch; device.h). Only kernels that await it may be
+// launched so, and the previous kernel must be one of the same call.
+enum class Order { kAfter, kOverlaps };
 
 // shape: an index in lengths.h, from a plan. Pointers and strides of x are aligned to 16 bytes.
 template <class T>
-int launch_seq_fft(const SeqFftArgs<T>& args, int shape, void* stream);
+int launch_seq_fft(const SeqFftArgs<T>& args, int shape, Order order, void* stream);
 template <class T>
-int launch_row_fft(const RowFftArgs<T>& args, int shape, void* stream);
-template <class T>
-int launch_row_grad(const RowGradArgs<T>& args, int shape, void* stream);
-template <class T>
-int launch_seq_grad(const SeqGradArgs<T>& args, int shape, void* stream);
+int launch_row_fft(const RowFftArgs<T>& args, int shape, Order order, void* stream);
 
-// The kernels for all lengths, alignments and dtypes: see NormGradArgs, widen_rows_cuda and
-// mix_from_spectrum_cuda. partials: [chunks, 2, hidden] in the compute type, or null.
+// LayerNorm's gradient for all lengths, alignments and dtypes; see NormGradArgs. A block takes a
+// chunk of rows. partials: [chunks, 2, hidden] in the compute type, the sums of each chunk for
+// dweight and dbias; or null.
 constexpr int64_t norm_grad_chunk_rows(int64_t rows) {
-  const int64_t fair = (rows + 1023) / 1024;  // at most 1024 chunks to add up
+  const int64_t fair = (rows + 255) / 256;
   return fair < 32 ? 32 : fair > 128 ? 128 : fair;
 }
 constexpr int64_t norm_grad_chunks(int64_t rows) {
   return (rows + norm_grad_chunk_rows(rows) - 1) / norm_grad_chunk_rows(rows);
 }
 template <class T>
-int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream);
+int launch_norm_grad(const NormGradArgs& args, void* partials, Order order, void* stream);
 // dweight and dbias (each may be null) from partials [chunks, 2, hidden], added in order.
 template <class T>
 int launch_add_chunks(const Compute<T>* partials, int64_t chunks, int64_t hidden, T* dweight,
                       T* dbias, void* stream);
+
+// The general path's kernels, for all lengths, alignments and dtypes: see widen_rows_cuda and
+// mix_from_spectrum_cuda.
 template <class T>
 int launch_widen_rows(const MixArgs& args, void* wide, void* stream);
 template <class T>

@@ -21,7 +21,7 @@ struct LaunchConfig {
   dim3 grid = 1, block = 1;
   size_t shared_bytes = 0;
   void* stream = nullptr;  // a cudaStream_t
-  bool in_order = false;   // the simulator runs blocks in order, as devices always start them
+  bool overlaps = false;   // starts before the previous kernel of the stream ends
 };
 
 }  // namespace fnet

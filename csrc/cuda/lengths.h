@@ -24,17 +24,17 @@ struct LineShape {
   }
 };
 
-// A block of the kernels along seq transforms the even or the odd rows of `lines` neighbouring
-// pairs of columns; 8 pairs of 16-bit numbers, or 4 of 32-bit numbers, are a 32-byte sector of each
-// row. fft_blocks and grad_blocks are the blocks per multiprocessor of seq_fft and seq_grad. The
+// A block of seq_fft transforms the even or the odd rows of `lines` neighbouring pairs of columns.
+// 8 pairs of 16-bit numbers, or 4 of 32-bit numbers, are a 32-byte sector of each row. A block of
+// 16-bit numbers takes more where it can: every access then looks up fewer lines of L2 for its
+// bytes, and lookups are what bounds 8 pairs. blocks_per_sm: blocks per multiprocessor. The
 // compiler divides its 65,536 registers among them; with more blocks a thread would spill.
-enum class SeqKernel { kFft, kGrad };
+// scaled_blocks: the same for float16 with a row_scale, if not as many.
 struct SeqTile {
-  int lines = 0, fft_blocks = 0, grad_blocks = 0;  // 0: that kernel does not use the shape
+  int lines = 0, blocks_per_sm = 0;  // 0: no blocks with this storage
+  int scaled_blocks = blocks_per_sm;
 
-  constexpr int blocks(SeqKernel kernel) const {
-    return kernel == SeqKernel::kFft ? fft_blocks : grad_blocks;
-  }
+  constexpr int blocks(bool scaled) const { return scaled ? scaled_blocks : blocks_per_sm; }
 };
 
 // A shape of a sequence length, with tiles for 16-bit and 32-bit storage. A line is half of the
@@ -42,8 +42,7 @@ struct SeqTile {
 // memory: 227 KB on data-centre devices, 99 KB on others.
 //
 // At 8192 no 16-bit block is a whole sector wide: 8 lines of 4096 would need all 65,536 registers.
-// In 32 bits the two kernels have different shapes at 4096 and 8192, because each would spill with
-// the radices or points of the other.
+// In 32 bits more points per thread save those registers that loads in flight need.
 struct SeqShape {
   LineShape line;
   SeqTile tile16, tile32;
@@ -57,20 +56,18 @@ struct SeqShape {
 
 // A shape of a hidden length. A line is two rows of the spectrum. Its first radix is half of its
 // points, because a thread begins with one butterfly of each row.
-struct RowBlocks {
-  int fft, grad;
-};
+// blocks16 and blocks32: blocks per multiprocessor, as in SeqTile.
 struct RowShape {
   LineShape line;
-  RowBlocks blocks16, blocks32;
+  int blocks16, blocks32;
 
   template <class T>
-  constexpr const RowBlocks& blocks() const {
+  constexpr int blocks_per_sm() const {
     return sizeof(T) == 4 ? blocks32 : blocks16;
   }
 };
 
-// A block of the kernels along hidden has this many threads, or one line if a line has more.
+// A block of row_fft has this many threads, or one line if a line has more.
 inline constexpr int kRowThreads = 128;
 constexpr int row_block_lines(const LineShape& line) {
   return line.threads() < kRowThreads ? kRowThreads / line.threads() : 1;
@@ -79,49 +76,38 @@ constexpr int row_block_lines(const LineShape& line) {
 // With -DFNET_FEW_LENGTHS a build for checks (sanitizers, mutants) has one length of each kind.
 #if defined(FNET_FEW_LENGTHS)
 inline constexpr SeqShape kSeqShapes[] = {
-    {{8, 2, {2, 2, 2}}, {8, 16, 16}, {8, 16, 16}},
-    {{192, 24, {24, 8}}, {8, 8, 8}, {8, 8, 8}},
+    {{8, 2, {2, 2, 2}}, {8, 16}, {8, 16}},
+    {{192, 24, {24, 8}}, {8, 8}, {8, 8}},
 };
 inline constexpr RowShape kRowShapes[] = {
-    {{64, 8, {4, 4, 4}}, {5, 4}, {4, 4}},
-    {{768, 24, {12, 8, 8}}, {4, 4}, {4, 3}},
-    {{1024, 16, {8, 8, 16}}, {4, 4}, {4, 4}},
+    {{64, 8, {4, 4, 4}}, 5, 4},
+    {{768, 24, {12, 8, 8}}, 4, 4},
+    {{1024, 16, {8, 8, 16}}, 4, 4},
 };
 #else
 
 inline constexpr SeqShape kSeqShapes[] = {
-    {{8, 2, {2, 2, 2}}, {8, 16, 16}, {8, 16, 16}},
-    {{16, 4, {4, 4}}, {32, 8, 8}, {32, 8, 8}},
-    {{32, 8, {4, 8}}, {32, 10, 10}, {32, 8, 8}},
-    {{64, 8, {8, 8}}, {16, 10, 10}, {16, 8, 8}},
-    {{128, 16, {8, 16}}, {16, 8, 8}, {16, 7, 8}},
-    {{192, 24, {24, 8}}, {8, 10, 8}, {8, 10, 8}},
-    {{256, 16, {16, 16}}, {8, 8, 8}, {8, 7, 7}},
-    {{320, 20, {20, 4, 4}}, {8, 6, 5}, {8, 5, 5}},
-    {{384, 24, {6, 8, 8}}, {8, 5, 4}, {8, 4, 4}},
-    {{512, 16, {8, 8, 8}}, {8, 4, 4}, {8, 3, 4}},
-    {{640, 40, {10, 8, 8}}, {8, 3, 2}, {8, 3, 2}},
-    {{768, 24, {12, 8, 8}}, {8, 2, 2}, {8, 2, 2}},
-    {{1024, 16, {8, 16, 8}}, {8, 2, 2}, {4, 3, 4}},
-    {{1280, 40, {20, 8, 8}}, {8, 1, 1}, {4, 3, 2}},
-    {{1536, 24, {24, 8, 8}}, {8, 1, 1}, {4, 2, 2}},
-    {{2048, 16, {8, 16, 16}}, {8, 1, 1}, {4, 2, 0}},
-    {{2048, 16, {8, 16, 16}}, {4, 2, 2}, {}},
-    {{2048, 16, {16, 8, 16}}, {}, {4, 0, 2}},
-    {{4096, 16, {16, 16, 16}}, {4, 1, 1}, {4, 0, 1}},
-    {{4096, 16, {16, 16, 16}}, {2, 2, 2}, {2, 0, 2}},
-    {{4096, 32, {16, 16, 16}}, {}, {4, 1, 0}},
-    {{4096, 32, {16, 16, 16}}, {}, {2, 1, 0}},
+    {{8, 2, {2, 2, 2}}, {8, 16}, {8, 16}},    {{16, 4, {4, 4}}, {32, 8}, {32, 8}},
+    {{32, 8, {4, 8}}, {32, 10}, {32, 8}},     {{64, 8, {8, 8}}, {32, 5}, {16, 8}},
+    {{128, 16, {8, 16}}, {32, 4}, {16, 7}},   {{192, 24, {24, 8}}, {16, 5, 4}, {8, 10}},
+    {{256, 16, {16, 16}}, {32, 2}, {8, 7}},   {{320, 20, {20, 4, 4}}, {16, 3, 2}, {8, 5}},
+    {{384, 24, {6, 8, 8}}, {16, 2}, {8, 4}},  {{512, 16, {8, 8, 8}}, {16, 2}, {8, 3}},
+    {{640, 40, {10, 8, 8}}, {8, 3}, {8, 3}},  {{768, 24, {12, 8, 8}}, {8, 2}, {8, 2}},
+    {{1024, 16, {8, 16, 8}}, {8, 2}, {4, 3}}, {{1280, 40, {20, 8, 8}}, {8, 1}, {4, 3}},
+    {{1536, 24, {24, 8, 8}}, {8, 1}, {4, 2}}, {{2048, 16, {8, 16, 16}}, {8, 1}, {4, 2}},
+    {{2048, 16, {8, 16, 16}}, {4, 2}, {}},    {{4096, 16, {16, 16, 16}}, {4, 1}, {}},
+    {{4096, 16, {16, 16, 16}}, {2, 2}, {}},   {{4096, 32, {16, 16, 16}}, {}, {4, 1}},
+    {{4096, 32, {16, 16, 16}}, {}, {2, 1}},
 };
 
 inline constexpr RowShape kRowShapes[] = {
-    {{64, 8, {4, 4, 4}}, {8, 8}, {8, 8}},        {{128, 16, {8, 16}}, {7, 5}, {5, 6}},
-    {{256, 16, {8, 4, 8}}, {8, 6}, {5, 6}},      {{384, 24, {12, 4, 8}}, {5, 4}, {4, 4}},
-    {{512, 16, {8, 4, 16}}, {5, 5}, {5, 6}},     {{640, 40, {20, 4, 8}}, {3, 2}, {2, 2}},
-    {{768, 24, {12, 8, 8}}, {4, 4}, {4, 4}},     {{1024, 16, {8, 8, 16}}, {5, 6}, {5, 5}},
-    {{1280, 40, {20, 8, 8}}, {3, 2}, {2, 2}},    {{1536, 24, {12, 4, 4, 8}}, {4, 4}, {4, 4}},
-    {{2048, 16, {8, 16, 16}}, {5, 5}, {5, 6}},   {{2560, 40, {20, 4, 4, 8}}, {3, 2}, {2, 2}},
-    {{3072, 24, {12, 4, 8, 8}}, {5, 4}, {4, 4}}, {{4096, 16, {8, 8, 8, 8}}, {2, 2}, {2, 3}},
+    {{64, 8, {4, 4, 4}}, 8, 8},        {{128, 16, {8, 16}}, 7, 5},
+    {{256, 16, {8, 4, 8}}, 7, 5},      {{384, 24, {12, 4, 8}}, 5, 4},
+    {{512, 16, {8, 4, 16}}, 5, 5},     {{640, 40, {20, 4, 8}}, 3, 2},
+    {{768, 24, {12, 8, 8}}, 4, 4},     {{1024, 16, {8, 8, 16}}, 5, 5},
+    {{1280, 40, {20, 8, 8}}, 3, 2},    {{1536, 24, {12, 4, 4, 8}}, 4, 3},
+    {{2048, 16, {8, 16, 16}}, 5, 5},   {{2560, 40, {20, 4, 4, 8}}, 3, 2},
+    {{3072, 24, {12, 4, 8, 8}}, 5, 4}, {{4096, 16, {8, 8, 8, 8}}, 2, 2},
 };
 #endif
 

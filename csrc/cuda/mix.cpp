@@ -12,11 +12,6 @@ constexpr int64_t kAlign = 16;
 
 bool is_aligned(const void* p) { return reinterpret_cast<intptr_t>(p) % kAlign == 0; }
 
-template <class P>
-P* offset_elements(P* p, int64_t elements) {
-  return p ? p + elements : nullptr;
-}
-
 Status status_of(int error, const CudaQueue& queue) {
   queue.error = error;
   return error ? Status::kLaunchFailed : Status::kOk;
@@ -39,28 +34,41 @@ Status status_of(const CudaPlan& plan) {
 }
 
 Status status_of(const MixArgs& args, const CudaPlan& plan) {
-  if (args.row_scale) return Status::kUnsupportedRowScale;
-  if (args.y == args.x) return Status::kInPlace;
+  if (args.row_scale && args.dtype != DType::kFloat16) return Status::kUnsupportedRowScale;
   if (const Status status = status_of(plan); status != Status::kOk) return status;
   return is_aligned_for_cuda(args) ? Status::kOk : Status::kMisaligned;
 }
 
+template <class P>
+P* offset_elements(P* p, int64_t elements) {
+  return p ? p + elements : nullptr;
+}
+
+Order order_of(const CudaPlan& plan, bool follows) {
+  return plan.overlaps && follows ? Order::kOverlaps : Order::kAfter;
+}
+
+// x_is_new: the kernel that writes x was launched just before.
 template <class T>
-int run_seq_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, void* spectrum,
-                const CudaQueue& queue) {
+int run_seq_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, bool x_is_new,
+                void* spectrum, const CudaQueue& queue) {
+  const int64_t b = plan.slices.begin(slice);
   SeqFftArgs<T> seq;
-  seq.x = static_cast<const T*>(args.x) + plan.slices.begin(slice) * args.x_batch_stride;
+  seq.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
   seq.batch_stride = args.x_batch_stride;
   seq.row_stride = args.x_row_stride;
   seq.spectrum = static_cast<Complex<float>*>(spectrum);
   seq.batch = plan.slices.size(slice);
   seq.seq = int(args.seq), seq.hidden = int(args.hidden), seq.pitch = spectrum_pitch(seq.hidden);
-  return launch_seq_fft(seq, plan.seq_fft_shape, queue.stream);
+  seq.row_scale = offset_elements(static_cast<const float*>(args.row_scale), b * args.seq);
+  seq.x_is_new = x_is_new;
+  const bool follows = x_is_new || slice > 0;
+  return launch_seq_fft(seq, plan.seq_shape, order_of(plan, follows), queue.stream);
 }
 
 template <class T>
-int run_row_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, const void* spectrum,
-                const CudaQueue& queue) {
+int run_row_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, Order order,
+                const void* spectrum, const CudaQueue& queue) {
   const int64_t b = plan.slices.begin(slice), rows = b * args.seq, elements = rows * args.hidden;
   RowFftArgs<T> row;
   row.spectrum = static_cast<const Complex<float>*>(spectrum);
@@ -69,6 +77,7 @@ int run_row_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, const 
   row.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
   row.batch_stride = args.x_batch_stride;
   row.row_stride = args.x_row_stride;
+  row.row_scale = offset_elements(static_cast<const float*>(args.row_scale), rows);
   row.epilogue = args.epilogue;
   row.scale = float(args.scale / 4);
   row.eps = float(args.eps);
@@ -77,52 +86,47 @@ int run_row_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, const 
   row.y = static_cast<T*>(args.y) + elements;
   row.normalized = offset_elements(static_cast<T*>(args.normalized), elements);
   row.rstd = offset_elements(static_cast<float*>(args.rstd), rows);
-  return launch_row_fft(row, plan.row_shape, queue.stream);
+  return launch_row_fft(row, plan.row_shape, order, queue.stream);
 }
 
+// Both kernels of a slice. The first one may not follow a kernel of another call.
 template <class T>
-int run_norm_mix_grad(const NormGradArgs& norm, const MixArgs& args, const CudaGradPlan& plan,
-                      void* workspace, const CudaQueue& queue) {
-  const bool sums = norm.dweight || norm.dbias;
-  const Slices& slices = plan.slices;
-  const int seq = int(args.seq), hidden = int(args.hidden), pitch = spectrum_pitch(hidden);
-  const auto at = [&](int64_t offset) { return static_cast<char*>(workspace) + offset; };
-  auto* spectrum = static_cast<Complex<float>*>(workspace);
-  auto* edges = reinterpret_cast<float*>(at(plan.edges));
-  auto* partials = sums ? reinterpret_cast<float*>(at(plan.partials)) : nullptr;
-  auto* flags = reinterpret_cast<unsigned*>(at(plan.flags));
-  for (int64_t i = 0; i < slices.count; ++i) {
-    const int64_t b = slices.begin(i), batch = slices.size(i);
-    const int64_t rows = b * args.seq, elements = rows * args.hidden;
-    RowGradArgs<T> row;
-    row.grad = static_cast<const T*>(norm.grad) + elements;
-    row.normalized = static_cast<const T*>(norm.normalized) + elements;
-    row.rstd = static_cast<const float*>(norm.rstd) + rows;
-    row.weight = static_cast<const T*>(norm.weight);
-    row.du = static_cast<T*>(args.y) + elements;
-    row.spectrum = spectrum;
-    row.partials = partials;
-    row.overwrite = b == 0;
-    row.batch = batch;
-    row.grid_size = plan.row_grad_grid_size;
-    row.iterations = plan.row_grad_iterations;
-    row.seq = seq, row.hidden = hidden, row.pitch = pitch;
-    row.flags = flags, row.flag_count = batch * 2 * plan.seq_grad_tiles;
-    if (const int error = launch_row_grad(row, plan.row_shape, queue.stream)) return error;
+int run_slice(const MixArgs& args, const CudaPlan& plan, int64_t slice, bool x_is_new,
+              void* spectrum, const CudaQueue& queue) {
+  if (const int error = run_seq_fft<T>(args, plan, slice, x_is_new, spectrum, queue)) return error;
+  return run_row_fft<T>(args, plan, slice, order_of(plan, true), spectrum, queue);
+}
 
-    SeqGradArgs<T> column;
-    column.spectrum = spectrum;
-    column.edges = edges, column.flags = flags;
-    column.scale = float(args.scale / 4);
-    column.dx = row.du;
-    column.batch = batch;
-    column.seq = seq, column.hidden = hidden, column.pitch = pitch;
-    if (const int error = launch_seq_grad(column, plan.seq_grad_shape, queue.stream)) return error;
+// float16 cannot hold du, which is grad divided by the deviation of a row: there norm_grad stores
+// du / rstd, and the mix multiplies each row by rstd.
+template <class T>
+int run_norm_mix_grad(const NormGradArgs& norm, const MixArgs& mix, const CudaGradPlan& plan,
+                      void* workspace, const CudaQueue& queue) {
+  MixArgs args = mix;
+  args.epilogue = Epilogue::kResidual;
+  args.x = args.y;
+  args.x_row_stride = args.hidden, args.x_batch_stride = args.seq * args.hidden;
+  if (kHasRowScale<T>) args.row_scale = norm.rstd;
+  const bool sums = norm.dweight || norm.dbias;
+  auto* partials = reinterpret_cast<float*>(static_cast<char*>(workspace) + plan.partials);
+  int64_t chunks = 0;
+  for (int64_t i = 0; i < plan.slices.count; ++i) {
+    const int64_t row = plan.slices.begin(i) * args.seq, element = row * args.hidden;
+    NormGradArgs slice = norm;
+    slice.rows = plan.slices.size(i) * args.seq;
+    slice.grad = static_cast<const T*>(norm.grad) + element;
+    slice.normalized = static_cast<const T*>(norm.normalized) + element;
+    slice.rstd = kHasRowScale<T> ? nullptr : static_cast<const float*>(norm.rstd) + row;
+    slice.du = static_cast<T*>(args.y) + element;
+    float* to = sums ? partials + chunks * 2 * args.hidden : nullptr;
+    if (const int error = launch_norm_grad<T>(slice, to, order_of(plan, i > 0), queue.stream))
+      return error;
+    if (const int error = run_slice<T>(args, plan, i, true, workspace, queue)) return error;
+    chunks += norm_grad_chunks(slice.rows);
   }
   if (!sums) return 0;
-  return launch_add_chunks<T>(partials, plan.row_grad_grid_size, args.hidden,
-                              static_cast<T*>(norm.dweight), static_cast<T*>(norm.dbias),
-                              queue.stream);
+  return launch_add_chunks<T>(partials, chunks, args.hidden, static_cast<T*>(norm.dweight),
+                              static_cast<T*>(norm.dbias), queue.stream);
 }
 
 }  // namespace
@@ -139,10 +143,8 @@ Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
   if (const Status status = status_of(args, plan); status != Status::kOk) return status;
   return run_own_dtype(args.dtype, queue, [&](auto t) {
     using T = decltype(t);
-    for (int64_t i = 0; i < plan.slices.count; ++i) {
-      if (const int error = run_seq_fft<T>(args, plan, i, workspace, queue)) return error;
-      if (const int error = run_row_fft<T>(args, plan, i, workspace, queue)) return error;
-    }
+    for (int64_t i = 0; i < plan.slices.count; ++i)
+      if (const int error = run_slice<T>(args, plan, i, false, workspace, queue)) return error;
     return 0;
   });
 }
@@ -151,7 +153,7 @@ Status seq_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice, v
                      const CudaQueue& queue) {
   if (const Status status = status_of(args, plan); status != Status::kOk) return status;
   return run_own_dtype(args.dtype, queue, [&](auto t) {
-    return run_seq_fft<decltype(t)>(args, plan, slice, spectrum, queue);
+    return run_seq_fft<decltype(t)>(args, plan, slice, false, spectrum, queue);
   });
 }
 
@@ -159,7 +161,7 @@ Status row_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice, c
                      const CudaQueue& queue) {
   if (const Status status = status_of(args, plan); status != Status::kOk) return status;
   return run_own_dtype(args.dtype, queue, [&](auto t) {
-    return run_row_fft<decltype(t)>(args, plan, slice, spectrum, queue);
+    return run_row_fft<decltype(t)>(args, plan, slice, Order::kAfter, spectrum, queue);
   });
 }
 
@@ -179,8 +181,18 @@ size_t norm_grad_cuda_workspace(const NormGradArgs& args) {
 }
 
 Status norm_grad_cuda(const NormGradArgs& args, void* workspace, const CudaQueue& queue) {
+  if (args.hidden == 0) return Status::kOk;
   return visit_dtype(args.dtype, [&](auto t) {
-    return status_of(launch_norm_grad<decltype(t)>(args, workspace, queue.stream), queue);
+    using T = decltype(t);
+    const bool sums = args.dweight || args.dbias;
+    auto* partials = sums ? static_cast<Compute<T>*>(workspace) : nullptr;
+    int error = 0;
+    if (args.rows > 0) error = launch_norm_grad<T>(args, partials, Order::kAfter, queue.stream);
+    if (!error && sums)
+      error = launch_add_chunks<T>(partials, norm_grad_chunks(args.rows), args.hidden,
+                                   static_cast<T*>(args.dweight), static_cast<T*>(args.dbias),
+                                   queue.stream);
+    return status_of(error, queue);
   });
 }
 

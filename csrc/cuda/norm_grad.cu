@@ -1,7 +1,5 @@
-// LayerNorm's gradient for rows of any length; see NormGradArgs.
-#include "core/layer_norm.h"
-#include "cuda/device.h"
-#include "cuda/kernels.h"
+// LayerNorm's gradient: the kernel for rows of any length, and the choice of the kernel.
+#include "cuda/norm_grad_rows.h"
 
 namespace fnet {
 namespace {
@@ -9,16 +7,6 @@ namespace {
 constexpr int kThreads = 128, kMaxChunkRows = 128;
 // Each warp of add_chunks adds every kGroups-th chunk and keeps kLoadsInFlight loads in flight.
 constexpr int kSumThreads = 1024, kGroups = kSumThreads / kWarp, kLoadsInFlight = 8;
-
-template <class T>
-struct NormGradTask {
-  using R = Compute<T>;
-  const T *grad, *normalized, *weight;
-  const R* rstd;
-  int64_t rows, hidden, chunk_rows;
-  T* du;
-  R* partials;  // [chunks, 2, hidden]: sums for dweight, then for dbias; or null
-};
 
 // A block takes a chunk of rows. First each warp computes the two means of its rows. Then each
 // thread reads its columns again, from the caches, for du and the sums over the chunk.
@@ -134,43 +122,22 @@ int launch_add_chunks(const Compute<T>* partials, int64_t chunks, int64_t hidden
 }
 
 template <class T>
-int launch_norm_grad(const NormGradArgs& args, void* partials, void* stream) {
-  using R = Compute<T>;
-  NormGradTask<T> task;
-  task.grad = static_cast<const T*>(args.grad);
-  task.normalized = static_cast<const T*>(args.normalized);
-  task.weight = static_cast<const T*>(args.weight);
-  task.rstd = static_cast<const R*>(args.rstd);
-  task.rows = args.rows;
-  task.hidden = args.hidden;
-  task.chunk_rows = norm_grad_chunk_rows(args.rows);
-  task.du = static_cast<T*>(args.du);
-  const bool sums = args.dweight || args.dbias;
-  task.partials = sums ? static_cast<R*>(partials) : nullptr;
-
+int launch_norm_grad(const NormGradArgs& args, void* partials, Order order, void* stream) {
+  const NormGradTask<T> task(args, partials);
+  if (const auto rows = RowsLaunch<T>::of(args)) return rows->run(task, order, stream);
   constexpr int kWide = sizeof(T) == 8 ? 2 : 4;
-  const auto aligned = [](const void* p) {
-    return reinterpret_cast<intptr_t>(p) % (kWide * sizeof(T)) == 0;
-  };
-  const bool wide = args.hidden % kWide == 0 && aligned(args.grad) && aligned(args.normalized) &&
-                    aligned(args.weight) && aligned(args.du);
+  const bool wide = args.hidden % kWide == 0 && is_aligned(args, kWide * sizeof(T));
   const LaunchConfig config = {.name = "norm_grad",
                                .grid = dim3(unsigned(norm_grad_chunks(args.rows))),
                                .block = dim3(kThreads),
-                               .shared_bytes = 3 * kMaxChunkRows * sizeof(R),
+                               .shared_bytes = 3 * kMaxChunkRows * sizeof(Compute<T>),
                                .stream = stream};
-  int status = 0;
-  if (args.hidden == 0) return status;
-  if (args.rows > 0)
-    status = wide ? launch<norm_grad_kernel<T, kWide>>(config, task)
-                  : launch<norm_grad_kernel<T, 1>>(config, task);
-  if (status || !sums) return status;
-  return launch_add_chunks<T>(task.partials, norm_grad_chunks(args.rows), args.hidden,
-                              static_cast<T*>(args.dweight), static_cast<T*>(args.dbias), stream);
+  return wide ? launch<norm_grad_kernel<T, kWide>>(config, task)
+              : launch<norm_grad_kernel<T, 1>>(config, task);
 }
 
-#define FNET_INSTANTIATE(T)                                            \
-  template int launch_norm_grad<T>(const NormGradArgs&, void*, void*); \
+#define FNET_INSTANTIATE(T)                                                   \
+  template int launch_norm_grad<T>(const NormGradArgs&, void*, Order, void*); \
   template int launch_add_chunks<T>(const Compute<T>*, int64_t, int64_t, T*, T*, void*);
 FNET_INSTANTIATE(float)
 FNET_INSTANTIATE(double)

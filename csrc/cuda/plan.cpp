@@ -5,11 +5,11 @@
 namespace fnet {
 namespace {
 
-// Shared memory of the smallest block of a kernel along seq for this length; 0 if it has none.
-template <class T, SeqKernel Kernel>
+// Shared memory of the smallest block of seq_fft for this length; 0 if it has none.
+template <class T>
 int64_t smallest_seq_block(int64_t seq) {
   int64_t smallest = 0, limit = int64_t(1) << 30;
-  while (visit_seq_shape<T, Kernel>(seq, limit, [&](auto i) {
+  while (visit_seq_shape<T>(seq, limit, [&](auto i) {
     smallest = SeqBlock<T, i>::kSharedBytes;
     limit = smallest - 1;
   })) {
@@ -22,17 +22,15 @@ template <class T>
 void choose_path(const MixArgs& args, const CudaDevice& device, CudaPlan& plan) {
   const auto keep = [](int& shape) { return [&shape](auto i) { shape = i; }; };
   const int64_t limit = device.shared_bytes;
-  if (visit_seq_shape<T, SeqKernel::kFft>(args.seq, limit, keep(plan.seq_fft_shape)) &&
-      visit_seq_shape<T, SeqKernel::kGrad>(args.seq, limit, keep(plan.seq_grad_shape)) &&
+  if (visit_seq_shape<T>(args.seq, limit, keep(plan.seq_shape)) &&
       visit_row_shape(args.hidden, limit, keep(plan.row_shape))) {
     plan.path = Path::kKernels;
     return;
   }
-  const int64_t seq = std::max(smallest_seq_block<T, SeqKernel::kFft>(args.seq),
-                               smallest_seq_block<T, SeqKernel::kGrad>(args.seq));
+  const int64_t seq = smallest_seq_block<T>(args.seq);
   int64_t hidden = 0;
   visit_row_shape(args.hidden, int64_t(1) << 30,
-                  [&](auto i) { hidden = RowGradBlock<i>::kSharedBytes; });
+                  [&](auto i) { hidden = RowBlock<i>::kSharedBytes; });
   if (seq && hidden) {
     plan.reason = Reason::kSharedMemory;
     plan.needed_shared_bytes = std::max(seq, hidden);
@@ -47,7 +45,7 @@ void append(CudaRadices& list, const LineShape& line) {
 }
 
 // Slices are small enough for the second kernel to find the data of the first in L2, but large
-// enough for both kernels of the forward pass to fill every multiprocessor.
+// enough for both kernels to fill every multiprocessor.
 template <class T>
 Slices slices_of(const MixArgs& args, const CudaPlan& plan, const CudaDevice& device) {
   // x, spectrum and y fit in half of L2.
@@ -60,13 +58,13 @@ Slices slices_of(const MixArgs& args, const CudaPlan& plan, const CudaDevice& de
         int64_t(device.processors) * resident_blocks(blocks_per_sm, shared_bytes, device);
     enough = std::max(enough, (resident + per_sequence - 1) / per_sequence);
   };
-  with_seq_shape<T, SeqKernel::kFft>(plan.seq_fft_shape, [&](auto i) {
+  with_seq_shape<T>(plan.seq_shape, [&](auto i) {
     using K = SeqBlock<T, i>;
-    fill(K::kTile.fft_blocks, K::kSharedBytes, 2 * K::tiles(args.hidden));
+    fill(K::kTile.blocks_per_sm, K::kSharedBytes, 2 * K::tiles(args.hidden));
   });
   with_row_shape(plan.row_shape, [&](auto i) {
     using K = RowBlock<i>;
-    fill(kRowShapes[i].template blocks<T>().fft, K::kSharedBytes, K::grid_size(1, args.seq));
+    fill(K::template kBlocksPerSm<T>, K::kSharedBytes, K::grid_size(1, args.seq));
   });
 
   constexpr int64_t kMaxGridZ = 65535;
@@ -81,7 +79,7 @@ Slices slices_of(const MixArgs& args, const CudaPlan& plan, const CudaDevice& de
 
 template <class T>
 void fill_forward(const MixArgs& args, const CudaDevice& device, CudaPlan& plan) {
-  with_seq_shape<T, SeqKernel::kFft>(plan.seq_fft_shape, [&](auto i) {
+  with_seq_shape<T>(plan.seq_shape, [&](auto i) {
     using K = SeqBlock<T, i>;
     plan.seq_fft_points = K::kLine.points;
     plan.seq_fft_threads = K::kThreads;
@@ -95,35 +93,20 @@ void fill_forward(const MixArgs& args, const CudaDevice& device, CudaPlan& plan)
     plan.row_fft_threads = K::kLineThreads;
     append(plan.hidden_radices, K::kLine);
   });
+  plan.overlaps = device.overlaps;
   plan.spectrum_bytes =
       args.seq * spectrum_pitch(int(args.hidden)) * int64_t(sizeof(Complex<float>));
   plan.slices = slices_of<T>(args, plan, device);
   plan.workspace_bytes = size_t(plan.slices.largest() * plan.spectrum_bytes);
 }
 
-// Every block of row_grad writes partial sums, so the grid has only as many blocks as the device
-// runs at once, and each thread takes several lines.
+// norm_grad's sums follow the spectrum.
 template <class T>
 void fill_backward(const MixArgs& args, bool sums, const CudaDevice& device, CudaGradPlan& plan) {
-  const int64_t batch = plan.slices.largest();
-  with_row_shape(plan.row_shape, [&](auto i) {
-    using K = RowGradBlock<i>;
-    const int blocks_per_sm = kRowShapes[i].template blocks<T>().grad;
-    const int64_t resident = std::max<int64_t>(
-        1, int64_t(device.processors) * resident_blocks(blocks_per_sm, K::kSharedBytes, device));
-    const int64_t all = K::grid_size(batch, args.seq);
-    plan.row_grad_iterations = int((all + resident - 1) / resident);
-    plan.row_grad_grid_size = (all + plan.row_grad_iterations - 1) / plan.row_grad_iterations;
-  });
-  with_seq_shape<T, SeqKernel::kGrad>(plan.seq_grad_shape, [&](auto i) {
-    plan.seq_grad_tiles = SeqBlock<T, i>::tiles(args.hidden);
-  });
-  const int64_t partials = sums ? plan.row_grad_grid_size * 2 * args.hidden : 0;
-  plan.edges = batch * plan.spectrum_bytes;
-  plan.partials = plan.edges + batch * plan.seq_grad_tiles * args.seq * int64_t(sizeof(float));
-  plan.flags = plan.partials + partials * int64_t(sizeof(float));
-  plan.workspace_bytes =
-      size_t(plan.flags + batch * 2 * plan.seq_grad_tiles * int64_t(sizeof(unsigned)));
+  fill_forward<T>(args, device, plan);
+  plan.partials = int64_t(plan.workspace_bytes);
+  const int64_t chunks = plan.slices.count * norm_grad_chunks(plan.slices.largest() * args.seq);
+  if (sums) plan.workspace_bytes += size_t(chunks * 2 * args.hidden * int64_t(sizeof(float)));
 }
 
 template <class Plan, class F>
@@ -159,7 +142,6 @@ CudaPlan plan_cuda(const MixArgs& args, const CudaDevice& device) {
 CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
                             const CudaDevice& device) {
   return plan_with<CudaGradPlan>(args, device, [&](auto t, CudaGradPlan& plan) {
-    fill_forward<decltype(t)>(args, device, plan);
     fill_backward<decltype(t)>(args, norm.dweight || norm.dbias, device, plan);
   });
 }

@@ -22,6 +22,14 @@ struct RowEpilogue {
   // Computes rows k and -k of sequence b from r[k] at `r_at`.
   FNET_DEVICE void finish_pair(Shared<float> r_at, int64_t b, int k, bool wanted) {
     constexpr int W = kWidth;
+    const int minus_k = mirror(k, args.seq);
+    Pair early;
+    if constexpr (kEarly)
+      if (args.epilogue != Epilogue::kMix)
+        static_for<kVectors>([&](auto v) {
+          early.row[0][v] = x_of<false>(b, k, wanted, v);
+          early.row[1][v] = x_of<true>(b, minus_k, wanted && minus_k != k, v);
+        });
     float r[K::kPoints], m[K::kPoints];
     const int base = swizzled(line_thread * W);
     static_for<kVectors>([&](auto v) {
@@ -41,12 +49,18 @@ struct RowEpilogue {
       if (last) m[v * W] = r_at.load(swizzled(l < K::kLength ? l : 0));
       static_for<W - 1>([&](auto e) { m[v * W + e + 1] = r[v * W + W - 1 - e]; });
     });
-    const int minus_k = mirror(k, args.seq);
-    finish<false>(b, k, wanted, r);
-    finish<true>(b, minus_k, wanted && minus_k != k, m);
+    finish<false>(b, k, wanted, r, early);
+    finish<true>(b, minus_k, wanted && minus_k != k, m, early);
   }
 
  private:
+  using Numbers = float[kWidth];
+  // Rows k and -k of x. Lines of 16-bit numbers have registers to load both at once.
+  static constexpr bool kEarly = sizeof(T) == 2;
+  struct Pair {
+    Vec<T, kWidth> row[2][kEarly ? kVectors : 1];
+  };
+
   // The first column of the thread's vector v.
   template <bool Mirrored>
   FNET_DEVICE int column(int v) const {
@@ -54,28 +68,41 @@ struct RowEpilogue {
     return (Mirrored ? K::kLength / kWidth - 1 - i : i) * kWidth;
   }
 
+  // Vector v of row n of x. Only the line that stores a row of y may read that row of x, because y
+  // may be x; other lines get zeros.
+  template <bool Mirrored>
+  FNET_DEVICE Vec<T, kWidth> x_of(int64_t b, int n, bool wanted, int v) const {
+    const T* row = args.x + b * args.batch_stride + n * args.row_stride;
+    if (!wanted) return {};
+    return load_global<kWidth>(row + column<Mirrored>(v));
+  }
+
   // Computes row n of sequence b from r, where r[v * kWidth + e] is element e of vector v. Stores
   // only if `wanted`, but all threads take part in the sums.
   template <bool Mirrored>
-  FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints]) {
+  FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints],
+                          const Pair& early) {
     const int64_t row = b * args.seq + n;
     T* y = args.y + row * K::kLength;
-    using Numbers = float[kWidth];
 
     float u[K::kPoints];
     if (args.epilogue == Epilogue::kMix) {
       static_for<K::kPoints>([&](auto i) { u[i] = r[i] * args.scale; });
     } else {
-      const T* x = args.x + b * args.batch_stride + n * args.row_stride;
-      // The compiler hoists read-only loads, which needs registers. Only 16-bit lines of one warp
-      // have enough of them.
-      constexpr bool kEarly = sizeof(T) == 2 && K::kWarps == 0;
-      constexpr Cache kAs = kEarly ? Cache::kReadOnly : Cache::kDefault;
+      float factor = 1;
+      if constexpr (kHasRowScale<T>) {
+        if (args.row_scale) factor = load_global(args.row_scale + row);
+      }
       static_for<kVectors>([&](auto v) {
-        const auto in = widened(load_global<kWidth, kAs>(x + column<Mirrored>(v)));
+        Vec<T, kWidth> x;
+        if constexpr (kEarly)
+          x = early.row[Mirrored][v];
+        else
+          x = x_of<Mirrored>(b, n, wanted, v);
+        const auto in = widened(x);
         static_for<kWidth>([&](auto e) {
           constexpr int i = v * kWidth + e;
-          u[i] = in[e] + r[i] * args.scale;
+          u[i] = (kHasRowScale<T> ? in[e] * factor : in[e]) + r[i] * args.scale;
         });
       });
     }

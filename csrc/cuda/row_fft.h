@@ -43,8 +43,8 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
   const auto spectrum = [&](const Point* const(&at)[4], auto a) {
     Point part[2];  // of F[0] and of F[1]
     static_for<2>([&](auto p) {
-      const Point f = load_global<Cache::kReadOnly>(at[p] + a * (C / 2));
-      Point g = load_global<Cache::kReadOnly>(at[2 + p] + a * (C / 2));
+      const Point f = load_global(at[p] + a * (C / 2));
+      Point g = load_global(at[2 + p] + a * (C / 2));
       if (p == 1) g = {g.re * sign, g.im * sign};
       const Point sum = f + conj(g), difference = mul_minus_i(f - conj(g));
       part[p] = {odd ? difference.re : sum.re, odd ? difference.im : sum.im};
@@ -99,16 +99,17 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
 }
 
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template blocks<T>().fft))
+FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (kRowShapes[Shape].template blocks_per_sm<T>()))
 void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowLine<Shape>;
-  static_assert(fit(kRowShapes[Shape].template blocks<T>().fft, K::kSharedBytes));
+  static_assert(fit(RowBlock<Shape>::template kBlocksPerSm<T>, K::kSharedBytes));
+  launch_dependents();
   using Out = RowEpilogue<T, Shape>;
   const int line_thread = thread_index() % K::kLineThreads, slot = thread_index() / K::kLineThreads;
   const int half = args.seq / 2, lines = row_lines(args.seq);
-  const int64_t all = args.batch * lines;
-  const int64_t requested = int64_t(blockIdx.x) * K::kLines + slot;
-  const int64_t index = requested < all ? requested : all - 1;
+  const unsigned all = unsigned(args.batch) * unsigned(lines);
+  const unsigned requested = blockIdx.x * K::kLines + slot;
+  const unsigned index = requested < all ? requested : all - 1;
   const int64_t b = index / lines;
   const int k = int(index % lines);
 
@@ -117,6 +118,7 @@ void row_fft_kernel(RowFftArgs<T> args) {
   const int image = mirror(k, half);
   const Complex<float>* const in[4] = {row(k), row(half + k), row(image), row(half + image)};
   const typename K::Fft fft{shared_memory<Complex<float>>() + slot * K::kTile, line_thread, 0};
+  await_previous_kernel();  // which writes the spectrum
   first_stage<Shape>(fft, in, k == 0 ? 1.0f : -1.0f);
   Complex<float> z[K::kPoints];
   fft.template finish<1>(z);
@@ -143,7 +145,7 @@ void row_fft_kernel(RowFftArgs<T> args) {
 }
 
 template <class T>
-int launch_row_fft(const RowFftArgs<T>& args, int shape, void* stream) {
+int launch_row_fft(const RowFftArgs<T>& args, int shape, Order order, void* stream) {
   int status = 0;
   with_row_shape(shape, [&](auto i) {
     using K = RowBlock<i>;
@@ -152,7 +154,8 @@ int launch_row_fft(const RowFftArgs<T>& args, int shape, void* stream) {
                                       .grid = dim3(unsigned(K::grid_size(args.batch, args.seq))),
                                       .block = dim3(K::kThreads),
                                       .shared_bytes = size_t(K::kSharedBytes),
-                                      .stream = stream},
+                                      .stream = stream,
+                                      .overlaps = order == Order::kOverlaps},
                                      args);
   });
   return status;

@@ -1,9 +1,22 @@
 // Queries of the CUDA runtime for the binding. The simulator does not compile this file.
 #include <cuda_runtime.h>
 
+#include <cstdlib>
+#include <string_view>
+
 #include "cuda/api.h"
 
 namespace fnet {
+
+// FNET_CUDA_OVERLAP=0 launches every kernel after the end of the previous one, for comparisons and
+// for drivers that cannot capture overlapping launches (before CUDA 12.3).
+static bool overlap_is_off() {
+  static const bool off = [] {
+    const char* value = std::getenv("FNET_CUDA_OVERLAP");
+    return value && std::string_view(value) == "0";
+  }();
+  return off;
+}
 
 CudaDevice current_device() {
   int device = 0;
@@ -17,6 +30,7 @@ CudaDevice current_device() {
   found.processors = ask(cudaDevAttrMultiProcessorCount, 16);
   found.shared_bytes = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin, 48 << 10);
   found.l2_bytes = ask(cudaDevAttrL2CacheSize, 4 << 20);
+  found.overlaps = ask(cudaDevAttrComputeCapabilityMajor, 0) >= 9 && !overlap_is_off();
   if (failed) cudaGetLastError();  // clears our error; an earlier error of another library stays
   return found;
 }

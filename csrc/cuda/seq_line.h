@@ -1,4 +1,4 @@
-// The blocks of the kernels along seq and the FFT of their lines.
+// The blocks of seq_fft and the FFT of their lines.
 #pragma once
 
 #include "cuda/blocks.h"
@@ -36,15 +36,6 @@ struct SeqLine : SeqBlock<T, Shape> {
     while (batch > 1 && (kPoints % batch || batch * registers > all - 2 * kPoints - kAddresses))
       --batch;
     return batch;
-  }
-  // The launch of a kernel along seq: one block per tile of the even and of the odd rows.
-  template <class Args>
-  static LaunchConfig config(const char* name, const Args& args, void* stream) {
-    return {.name = name,
-            .grid = dim3(unsigned(K::tiles(args.hidden)), 2, unsigned(args.batch)),
-            .block = dim3(K::kThreads),
-            .shared_bytes = size_t(K::kSharedBytes),
-            .stream = stream};
   }
 };
 

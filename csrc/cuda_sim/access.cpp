@@ -13,7 +13,7 @@ void Launch::add_constants(const char* name, const void* p, size_t bytes) {
 }
 
 bool Launch::access(bool shared, const void* p, int bytes, Touch touch, const Place& place) {
-  const bool write = touch == Touch::kWrite || touch == Touch::kFlag;
+  const bool write = touch == Touch::kWrite;
   const auto address = reinterpret_cast<intptr_t>(p);
   Buffer* buffer = &shared_;
   int index = 0;
@@ -43,11 +43,11 @@ bool Launch::access(bool shared, const void* p, int bytes, Touch touch, const Pl
 
   const int site = audit_.site(place, index, write, bytes);
   audit_.record(thread_, site, uint64_t(offset));
-  if (!buffer->writable || touch == Touch::kFlag) return true;
-  const Shadow::Finding found = buffer->shadow.touch(
-      size_t(offset), bytes, write, touch == Touch::kConstantRead,
-      {session_.clock_, launch_began_, block_began_, block_synced_, warp_synced_[thread_ / 32],
-       uint16_t(thread_), uint16_t(site), acquired_});
+  if (!buffer->writable) return true;
+  const Shadow::Finding found =
+      buffer->shadow.touch(size_t(offset), bytes, write, touch == Touch::kConstantRead,
+                           {session_.clock_, launch_began_, block_began_, block_synced_,
+                            warp_synced_[thread_ / 32], uint16_t(thread_), uint16_t(site)});
   if (found.fault == Shadow::Fault::kUninitialised) report("uninitialised", "");
   if (found.fault == Shadow::Fault::kNotConstant)
     report("not constant", write ? ", which the launch reads as constant"

@@ -23,18 +23,9 @@ inline void sync_warp(Site where = Site::current()) {
   cuda_sim::Launch::current().sync_warp(where);
 }
 
-inline void announce(unsigned* flag, Site where = Site::current()) {
-  sync_threads(where);
-  if (cuda_sim::Launch::current().is_first_thread())
-    cuda_sim::Launch::current().announce(flag, where);
-}
-// If no block has announced the flag, the launch reports a deadlock and the block continues.
-inline bool await(const unsigned* flag, Site where = Site::current()) {
-  if (cuda_sim::Launch::current().is_first_thread()) cuda_sim::Launch::current().await(flag, where);
-  sync_threads(where);
-  return true;
-}
-inline void trap() {}
+// Kernels run one after another.
+inline void launch_dependents() {}
+inline void await_previous_kernel() {}
 
 inline int thread_index() { return int(threadIdx.x); }
 inline int block_index() { return int(blockIdx.x); }

@@ -45,7 +45,7 @@ bool Launch::run(const LaunchConfig& config, Fiber::Body kernel, void* arguments
     gridDim = config.grid;
     std::vector<unsigned> blocks(config.grid.x * config.grid.y * config.grid.z);
     std::iota(blocks.begin(), blocks.end(), 0u);
-    if (!config.in_order) launch.shuffle_order(blocks);
+    launch.shuffle_order(blocks);
     for (const unsigned block : blocks)
       if (!launch.stuck_) launch.run_block(block);
     current_ = nullptr;
@@ -89,7 +89,6 @@ bool Launch::acceptable() {
 void Launch::run_block(unsigned block) {
   blockIdx = {block % gridDim.x, block / gridDim.x % gridDim.y, block / gridDim.x / gridDim.y};
   block_began_ = block_synced_ = ++session_.clock_;
-  acquired_.clear();
   memset(shared_.data, 0xff, shared_.bytes);  // NaN in every float format
   ready_.resize(threads_count_);
   for (int t = 0; t < threads_count_; ++t) {
@@ -189,29 +188,6 @@ std::string Launch::describe(int thread) const {
   const char* what[] = {"runs", "waits in a shuffle", "waits in sync_warp", "waits in sync_threads",
                         "has ended"};
   return what[int(t.wait)] + (t.wait == Wait::kEnded ? "" : " at " + cuda_sim::text_of(t.place));
-}
-
-void Launch::announce(unsigned* flag, const Place& place) {
-  if (!access(false, flag, sizeof(*flag), Touch::kFlag, place)) return;
-  if (*flag != 0)
-    error("uninitialised", cuda_sim::text_of(place), "a flag that is not 0 before it is announced");
-  *flag = 1;
-  announced_[flag] = {{block_began_, session_.clock_, 0}, blockIdx};
-}
-
-void Launch::await(const unsigned* flag, const Place& place) {
-  if (!access(false, flag, sizeof(*flag), Touch::kFlag, place)) return;
-  const auto found = announced_.find(flag);
-  const auto may_be_awaited = [](dim3 by) {
-    return by.x < blockIdx.x && by.y == blockIdx.y && by.z == blockIdx.z;
-  };
-  if (found == announced_.end() || !may_be_awaited(found->second.by)) {
-    error("deadlock", cuda_sim::text_of(place),
-          "a flag that no earlier block of equal blockIdx.y and z has announced");
-    return;
-  }
-  acquired_.push_back(found->second.done);
-  acquired_.back().since = session_.clock_;
 }
 
 uint64_t Launch::shuffle(uint64_t value, int source_lane, const Place& place) {

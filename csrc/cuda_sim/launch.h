@@ -1,5 +1,4 @@
-// Runs the blocks of a kernel one after another, each thread as a fiber. Blocks run in random order
-// unless the launch sets in_order.
+// Runs the blocks of a kernel one after another in random order, each thread as a fiber.
 #pragma once
 
 #include <map>
@@ -17,9 +16,8 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace cuda_sim {
 
-// kConstantRead asserts that no thread writes the data while the kernel runs. kFlag is a release or
-// an acquire, which orders other accesses.
-enum class Touch { kRead, kConstantRead, kWrite, kFlag };
+// kConstantRead asserts that no thread writes the data while the kernel runs.
+enum class Touch { kRead, kConstantRead, kWrite };
 
 class Launch {
  public:
@@ -33,10 +31,7 @@ class Launch {
   void add_constants(const char* name, const void* p, size_t bytes);
   void sync_threads(const Place& place) { wait(Wait::kBlock, place); }
   void sync_warp(const Place& place) { wait(Wait::kWarp, place); }
-  void announce(unsigned* flag, const Place& place);
-  void await(const unsigned* flag, const Place& place);
   uint64_t shuffle(uint64_t value, int source_lane, const Place& place);
-  bool is_first_thread() const { return thread_ == 0; }
   int warp_lane() const { return thread_ % 32; }
   unsigned char* shared_base() { return reinterpret_cast<unsigned char*>(shared_.data); }
 
@@ -78,12 +73,6 @@ class Launch {
   std::vector<unsigned> ready_;
   std::vector<uint32_t> warp_synced_;
   uint32_t launch_began_, block_began_ = 0, block_synced_ = 0;
-  struct Announced {
-    Acquired done;
-    dim3 by;  // blockIdx
-  };
-  std::map<const unsigned*, Announced> announced_;
-  std::vector<Acquired> acquired_;  // by the running block
   int thread_ = 0;
   bool stuck_ = false;
   std::map<std::pair<std::string, std::string>, size_t> error_index_;

@@ -36,7 +36,7 @@ struct Access {
 };
 
 // kind: "out of range", "misaligned", "read-only", "uninitialised", "race", "not constant",
-// "divergence", "deadlock", "configuration". The text describes the first of `count` occurrences at
+// "divergence", "configuration". The text describes the first of `count` occurrences at
 // one place.
 struct Error {
   std::string kind, where, text;

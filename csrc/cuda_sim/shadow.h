@@ -3,30 +3,22 @@
 //
 // Time is a number of phases: it advances whenever a barrier releases threads. An access at time t
 // happened before an access of thread u if u passed a barrier that was released after t: a barrier
-// of its block, or one of its warp if the earlier access was by that warp. An access of another
-// block happened before it if that block announced a flag later, u's block awaited the flag, and u
-// has passed a barrier since then.
+// of its block, or one of its warp if the earlier access was by that warp. Nothing orders the
+// blocks of a launch.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <span>
 
 namespace fnet::cuda_sim {
-
-// Accesses of another block at times [from, to), acquired at time `since`.
-struct Acquired {
-  uint32_t from, to, since;
-};
 
 // The time and the thread of an access.
 struct Moment {
   uint32_t now, launch_began, block_began, block_synced, warp_synced;
   uint16_t thread;
   uint16_t site;  // for messages
-  std::span<const Acquired> acquired;
 };
 
 class Shadow {
@@ -83,18 +75,13 @@ class Shadow {
   bool of_other_block(const Mark& mark, const Moment& m) const {
     return mark.thread == kManyBlocks || mark.time < m.block_began;
   }
-  static bool acquired(uint32_t time, const Moment& m) {
-    for (const Acquired& a : m.acquired)
-      if (a.from <= time && time < a.to && a.since < m.block_synced) return true;
-    return false;
-  }
   static bool of_warp(const Mark& mark, int warp) {
     return one_thread(mark.thread) ? mark.thread / 32 == warp : mark.thread == kWarpOfMany + warp;
   }
 
   bool ordered(const Mark& mark, const Moment& m) const {
     if (expired(mark, m)) return true;
-    if (of_other_block(mark, m)) return mark.thread != kManyBlocks && acquired(mark.time, m);
+    if (of_other_block(mark, m)) return false;
     return mark.time < m.block_synced || mark.thread == m.thread ||
            (mark.time < m.warp_synced && of_warp(mark, m.thread / 32));
   }

@@ -233,16 +233,16 @@ std::vector<int> lengths() {
 // and their two mirror images.
 using Block = std::tuple<std::string, int, int, int, int>;
 
-template <class T, SeqKernel Kernel>
+template <class T>
 std::vector<Block> seq_blocks() {
   std::vector<Block> all;
   const auto add = [&](auto i) {
-    if constexpr (kSeqShapes[i].template tile<T>().blocks(Kernel) == 0) {
+    if constexpr (kSeqShapes[i].template tile<T>().lines == 0) {
       all.emplace_back("", 0, 0, 0, 0);
     } else {
       using K = SeqBlock<T, i>;
       const std::string name = std::to_string(K::kSeq) + " x " + std::to_string(K::kLines);
-      all.emplace_back(name, K::kThreads, K::kSharedBytes, K::kTile.blocks(Kernel),
+      all.emplace_back(name, K::kThreads, K::kSharedBytes, K::kTile.blocks_per_sm,
                        4 * K::kLine.points);
     }
     return false;
@@ -251,15 +251,13 @@ std::vector<Block> seq_blocks() {
   return all;
 }
 
-template <class T, bool Grad>
+template <class T>
 std::vector<Block> row_blocks() {
   std::vector<Block> all;
   const auto add = [&](auto i) {
     using K = RowBlock<i>;
-    const RowBlocks blocks = kRowShapes[i].template blocks<T>();
-    all.emplace_back(std::to_string(K::kLength), K::kThreads,
-                     Grad ? RowGradBlock<i>::kSharedBytes : K::kSharedBytes,
-                     Grad ? blocks.grad : blocks.fft, 4 * K::kPoints);
+    all.emplace_back(std::to_string(K::kLength), K::kThreads, K::kSharedBytes,
+                     K::template kBlocksPerSm<T>, 4 * K::kPoints);
     return false;
   };
   detail::any_index(add, std::make_index_sequence<std::size(kRowShapes)>{});
@@ -268,10 +266,7 @@ std::vector<Block> row_blocks() {
 
 template <class T>
 std::map<std::string, std::vector<Block>> all_blocks() {
-  return {{"seq_fft", seq_blocks<T, SeqKernel::kFft>()},
-          {"seq_grad", seq_blocks<T, SeqKernel::kGrad>()},
-          {"row_fft", row_blocks<T, false>()},
-          {"row_grad", row_blocks<T, true>()}};
+  return {{"seq_fft", seq_blocks<T>()}, {"row_fft", row_blocks<T>()}};
 }
 
 PYBIND11_MODULE(fnet_cuda_test, m) {

@@ -4,19 +4,11 @@
 
 namespace fnet {
 template <>
-int launch_seq_fft(const SeqFftArgs<Float16>&, int, void*) {
+int launch_seq_fft(const SeqFftArgs<Float16>&, int, Order, void*) {
   return -1;
 }
 template <>
-int launch_row_fft(const RowFftArgs<Float16>&, int, void*) {
-  return -1;
-}
-template <>
-int launch_seq_grad(const SeqGradArgs<Float16>&, int, void*) {
-  return -1;
-}
-template <>
-int launch_row_grad(const RowGradArgs<Float16>&, int, void*) {
+int launch_row_fft(const RowFftArgs<Float16>&, int, Order, void*) {
   return -1;
 }
 }  // namespace fnet

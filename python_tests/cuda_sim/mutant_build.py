@@ -16,19 +16,17 @@ from tools.cuda_sim import ROOT
 ABSENT = """
 #include "cuda/kernels.h"
 namespace fnet {
-template <class T> int launch_norm_grad(const NormGradArgs&, void*, void*) { return -1; }
+template <class T> int launch_norm_grad(const NormGradArgs&, void*, Order, void*) { return -1; }
 template <class T>
 int launch_add_chunks(const Compute<T>*, int64_t, int64_t, T*, T*, void*) { return -1; }
-template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, int, void*) { return -1; }
-template <> int launch_row_fft(const RowFftArgs<BFloat16>&, int, void*) { return -1; }
-template <> int launch_seq_grad(const SeqGradArgs<BFloat16>&, int, void*) { return -1; }
-template <> int launch_row_grad(const RowGradArgs<BFloat16>&, int, void*) { return -1; }
+template <> int launch_seq_fft(const SeqFftArgs<BFloat16>&, int, Order, void*) { return -1; }
+template <> int launch_row_fft(const RowFftArgs<BFloat16>&, int, Order, void*) { return -1; }
 }
 """
 
 
 #: Sources by unit of compilation. A kernel is one, so that a mutant compiles little.
-KERNELS = ("seq_fft", "row_fft", "row_grad", "seq_grad")
+KERNELS = ("seq_fft", "row_fft")
 SIMULATOR = sorted(path.name for path in (ROOT / "csrc/cuda_sim").glob("*.cpp"))
 REST = [
     "cuda/mix.cpp",

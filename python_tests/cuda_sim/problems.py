@@ -14,8 +14,7 @@ from tools.cuda_sim import cuda_sim_module
 Output = dict[str, Any]
 MIX, RESIDUAL, NORM = 0, 1, 2
 FOURIER, HARTLEY = 0, 1
-OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED, IN_PLACE = 0, 1, 2, 3, 5
-UNSUPPORTED_ROW_SCALE = 6
+OK, UNSUPPORTED_LENGTH, UNSUPPORTED_DTYPE, MISALIGNED, UNSUPPORTED_ROW_SCALE = 0, 1, 2, 3, 5
 #: Devices: multiprocessors, shared memory per block, L2 size.
 H100 = (132, 227 << 10, 50 << 20)
 SMALL = (84, 99 << 10, 6 << 20)
@@ -134,9 +133,19 @@ class Backward:
     def exact(self, precision: type = np.float64) -> dict[str, Array]:
         parts = (self.grad, self.normalized, self.weight)
         dy, xhat, weight = (load(a, self.dtype).astype(precision) for a in parts)
-        du = norm_gradient(dy * weight, xhat, self.rstd.astype(precision))
+        rstd = self.rstd.astype(precision)
+        du = self.stored_du(norm_gradient(dy * weight, xhat, np.ones_like(rstd)), rstd)
         dx = du + precision(self.scale) * mix(du)
         return {"du": du, "dx": dx, "dweight": (dy * xhat).sum((0, 1)), "dbias": dy.sum((0, 1))}
+
+    def stored_du(self, du_over_rstd: Array, rstd: Array) -> Array:
+        """du as the mix reads it: in 16 bits once rounded, in float16 before the factor rstd."""
+        rstd = rstd[..., None]
+        if self.dtype == "float32":
+            return du_over_rstd * rstd
+        if self.dtype == "float16":
+            return load(store(du_over_rstd, self.dtype), self.dtype).astype(rstd.dtype) * rstd
+        return load(store(du_over_rstd * rstd, self.dtype), self.dtype).astype(rstd.dtype)
 
     def check(self, output: Output) -> None:
         assert output["status"] == OK

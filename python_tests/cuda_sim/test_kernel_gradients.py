@@ -24,7 +24,13 @@ from python_tests.helpers.definition import mix, norm_gradient, normalised
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "float64"])
-@pytest.mark.parametrize(("rows", "hidden"), [(1, 4), (37, 64), (130, 768), (33, 7), (5, 1001)])
+@pytest.mark.parametrize(
+    ("rows", "hidden"),
+    # Rows in registers: of one warp, with 1 to 4 vectors a thread, and of 2 to 8 warps. Then rows
+    # of any length: not in whole vectors, or too long.
+    [(1, 64), (37, 64), (130, 768), (70, 384), (9, 1536), (33, 4096), (5, 3072)]
+    + [(1, 4), (33, 7), (5, 1001), (3, 8192)],
+)
 @pytest.mark.parametrize("whole", [False, True])
 def test_norm_gradient(rows: int, hidden: int, dtype: str, whole: bool) -> None:
     grad = store(numbers(rows, hidden), dtype)
@@ -88,38 +94,30 @@ def test_backward_in_slices_and_any_order(hidden: int, dtype: str) -> None:
     problem = Backward(5, SEQ[0], hidden, dtype)
     whole = problem.run()
     problem.check(whole)
-    assert len(whole["launches"]) == 3, "two kernels, and one for the sums"
+    kernels = [launch["kernel"] for launch in whole["launches"]]
+    assert kernels == ["norm_grad", "seq_fft", "row_fft", "add_chunks"]
     for seed in (7, 8):
         again = problem.run(seed=seed)
         for name in ("dx", "dweight", "dbias"):
             np.testing.assert_array_equal(again[name], whole[name])
     alone = problem.run(sums=False)
-    assert len(alone["launches"]) == 2
+    assert len(alone["launches"]) == 3
     assert errors(alone) == []
     np.testing.assert_array_equal(alone["dx"], whole["dx"])
     sliced = problem.run(device=ONE_BY_ONE)
     problem.check(sliced)
-    assert len(sliced["launches"]) == 11
+    assert len(sliced["launches"]) == 16
     np.testing.assert_array_equal(sliced["dx"], whole["dx"])
 
 
-def test_backward_of_more_lines_than_blocks() -> None:
-    """Threads take several lines, and the workspace for sums does not grow."""
-    device = (1, 227 << 10, 50 << 20)
-    few, many = (Backward(batch, 16, 64, "bfloat16") for batch in (1, 225))
-    output = many.run(device=device)
-    many.check(output)
-    lines_of_a_block, lines = 16, 5
-    (name, threads, _, blocks, _) = MODULE.blocks("bfloat16")["row_grad"][0]
-    assert (name, threads) == ("64", 8 * lines_of_a_block)
-    grid = output["launches"][0]["grid"][0]
-    assert grid <= blocks < 225 * lines / lines_of_a_block, (
-        "as many blocks as the device runs at once"
-    )
-    of_a_sequence = 16 * 20 * 8 + 3 * 16 * 4 + 2 * 3 * 4  # spectrum, edges, flags
-    sums = 2 * 64 * 4
-    assert output["workspace"] == 225 * of_a_sequence + grid * sums
-    assert few.run(device=device)["workspace"] == of_a_sequence + sums
+def test_the_workspace_has_a_spectrum_and_the_sums_of_chunks() -> None:
+    spectrum, sums = 16 * 20 * 8, 2 * 64 * 4  # of a sequence, of a chunk
+    for batch, chunks in ((1, 1), (2, 1), (3, 2), (225, 57)):  # of 64 rows, from 32 on
+        problem = Backward(batch, 16, 64, "bfloat16")
+        output = problem.run()
+        problem.check(output)
+        assert output["workspace"] == batch * spectrum + chunks * sums
+        assert problem.run(sums=False)["workspace"] == batch * spectrum
 
 
 def test_backward_without_weight() -> None:

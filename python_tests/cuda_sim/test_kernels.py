@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from arrays import EPS, assert_accurate, compute_type, fetch, load
+from arrays import EPS, assert_accurate, compute_type, fetch, load, store
 from problems import (
     DTYPES,
     FEW,
@@ -12,7 +12,6 @@ from problems import (
     H100,
     HARTLEY,
     HIDDEN,
-    IN_PLACE,
     MISALIGNED,
     MIX,
     MODULE,
@@ -29,6 +28,7 @@ from problems import (
     General,
     Problem,
     errors,
+    numbers,
 )
 
 from python_tests.helpers.definition import mix, normalised
@@ -100,10 +100,10 @@ needs_all_lengths = pytest.mark.skipif(FEW, reason="build with few lengths")
 @pytest.mark.parametrize(
     ("batch", "seq", "hidden", "dtype", "device", "sizes"),
     [
-        # A multiprocessor runs 8 blocks of seq_fft at 512 in bfloat16, and a sequence has 50.
+        # A multiprocessor runs 2 blocks of seq_fft at 512 in bfloat16, and a sequence has 14.
         (32, 512, 768, "bfloat16", H100, [16, 16]),
         (32, 512, 768, "bfloat16", (132, 227 << 10, 200 << 20), [16, 16]),  # half of the memory
-        (64, 512, 768, "bfloat16", H100, [22, 21, 21]),
+        (64, 512, 768, "bfloat16", H100, [16] * 4),
         (12, 512, 768, "bfloat16", H100, [6, 6]),
         (4, 512, 768, "bfloat16", H100, [4]),  # a spectrum of 3 MB
         (1, 512, 768, "bfloat16", H100, [1]),
@@ -157,17 +157,38 @@ def test_a_device_with_too_little_shared_memory_is_rejected() -> None:
     assert MODULE.slices(1, 8192, 64, "bfloat16", tiny) == []
 
 
-def test_row_scale_is_rejected() -> None:
+def test_row_scale_is_rejected_except_in_float16() -> None:
     scale = np.ones((2, 16), np.float32)
-    for dtype in DTYPES:
+    for dtype in ("float32", "bfloat16"):
         assert Problem(2, 16, 64, dtype).run(row_scale=scale)["status"] == UNSUPPORTED_ROW_SCALE
+
+
+@pytest.mark.skipif(FEW, reason="build without float16")
+@pytest.mark.parametrize("kind", [MIX, RESIDUAL, NORM])
+def test_row_scale_multiplies_rows_in_float16(kind: int) -> None:
+    """As the same rows multiplied beforehand; powers of two lose no bits."""
+    problem = Problem(3, 16, 64, "float16", kind)
+    scale = np.exp2(np.round(numbers(3, 16))).astype(np.float32)
+    scaled = problem.run(row_scale=scale, device=ONE_BY_ONE)
+    problem.stored = store(load(problem.stored, "float16") * scale[..., None], "float16")
+    problem.check(scaled)
+    np.testing.assert_array_equal(scaled["y"], problem.run()["y"])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [MIX, RESIDUAL, NORM])
+def test_in_place(kind: int, dtype: str) -> None:
+    for batch, seq, hidden in ((3, 16, 64), (1, SEQ[1], 768)):
+        problem = Problem(batch, seq, hidden, dtype, kind)
+        output = problem.run(in_place=True)
+        problem.check(output)
+        np.testing.assert_array_equal(output["y"], problem.run()["y"])
 
 
 def test_unsupported_arguments_are_rejected() -> None:
     assert Problem(1, 17, 64, "float32").run()["status"] == UNSUPPORTED_LENGTH
     assert Problem(1, 16, 80, "float32").run()["status"] == UNSUPPORTED_LENGTH
     assert Problem(1, 16, 64, "float64").run()["status"] == UNSUPPORTED_DTYPE
-    assert Problem(1, 16, 64, "float32").run(in_place=True)["status"] == IN_PLACE
     assert Problem(1, 16, 64, "float32").run(pitch=66)["status"] == MISALIGNED
     assert Problem(1, 16, 64, "bfloat16").run(pitch=68)["status"] == MISALIGNED
 

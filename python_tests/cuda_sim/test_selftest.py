@@ -210,22 +210,6 @@ def test_blocks_must_not_write_shared_bytes(kernels: ModuleType) -> None:
         assert kinds(kernels.overlapping_blocks(True, seed)[1]) == set()
 
 
-def test_a_block_sees_the_writes_before_an_awaited_flag(kernels: ModuleType) -> None:
-    y, report, status = kernels.relay(0)
-    assert (status, report["errors"]) == (0, [])
-    np.testing.assert_array_equal(y, np.broadcast_to(np.arange(1, 5)[:, None], y.shape))
-
-
-@pytest.mark.parametrize(
-    ("how", "kind"),
-    [(1, "race"), (2, "deadlock"), (3, "deadlock"), (4, "race"), (5, "race"), (6, "uninitialised")],
-)
-def test_wrong_waits_are_reported(kernels: ModuleType, how: int, kind: str) -> None:
-    _, report, status = kernels.relay(how)
-    assert status != 0
-    assert kind in kinds(report)
-
-
 @pytest.mark.parametrize("how", range(4))
 def test_constant_reads_of_written_data_are_reported(kernels: ModuleType, how: int) -> None:
     _, report, status = kernels.constant_reads(how)

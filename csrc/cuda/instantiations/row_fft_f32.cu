@@ -1,3 +1,3 @@
 #include "cuda/row_fft.h"
 
-template int fnet::launch_row_fft(const fnet::RowFftArgs<float>&, int, void*);
+template int fnet::launch_row_fft(const fnet::RowFftArgs<float>&, int, fnet::Order, void*);

@@ -1,3 +1,3 @@
 #include "cuda/seq_fft.h"
 
-template int fnet::launch_seq_fft(const fnet::SeqFftArgs<fnet::BFloat16>&, int, void*);
+template int fnet::launch_seq_fft(const fnet::SeqFftArgs<fnet::BFloat16>&, int, fnet::Order, void*);

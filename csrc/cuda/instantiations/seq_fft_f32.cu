@@ -1,3 +1,3 @@
 #include "cuda/seq_fft.h"
 
-template int fnet::launch_seq_fft(const fnet::SeqFftArgs<float>&, int, void*);
+template int fnet::launch_seq_fft(const fnet::SeqFftArgs<float>&, int, fnet::Order, void*);

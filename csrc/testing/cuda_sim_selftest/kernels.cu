@@ -147,28 +147,6 @@ FNET_KERNEL void misaligned_kernel(const float* x, float* y) {
   store_global(y + 4 * threadIdx.x, load_global<4>(x + 1 + 4 * threadIdx.x));
 }
 
-FNET_KERNEL void clear_kernel(unsigned* flags) { store_global(flags + threadIdx.x, 0); }
-
-// Each block of a row adds one to the result of the previous block.
-FNET_KERNEL void relay_kernel(float* y, unsigned* flags, int how) {
-  const int b = block_index(), row = int(blockIdx.y), blocks = int(gridDim.x);
-  float* mine = y + (row * blocks + b) * kWarp + thread_index();
-  unsigned* flag = flags + row * blocks + b;
-  float sum = 0;
-  bool in_time = true;
-  if (b > 0) {
-    if (how == 4) sum = load_global(mine - kWarp);
-    if (how == 2) in_time = await(b + 1 < blocks ? flag + 1 : flag);
-    if (how == 3) in_time = await(flags + (1 - row) * blocks + b - 1);
-    if (how == 0 || how > 3) in_time = await(flag - 1);
-    if (how != 4) sum = load_global(mine - kWarp);
-  }
-  if (how != 5) store_global(mine, sum + 1);
-  announce(flag);
-  if (how == 5) store_global(mine, sum + 1);
-  if (!in_time) trap();
-}
-
 // Reads data through the read-only cache, which the launch may also write.
 FNET_KERNEL void constant_reads_kernel(float* y, int how) {
   float* mine = y + threadIdx.x;
@@ -268,12 +246,6 @@ int overlapping_blocks(float* y, bool read_only) {
 
 int misaligned(const float* x, float* y) {
   return launch<misaligned_kernel>({.name = "misaligned", .block = 32}, x, y);
-}
-
-int relay(float* y, unsigned* flags, int how) {
-  if (how != 6) launch<clear_kernel>({.name = "clear", .block = 32}, flags);
-  return launch<relay_kernel>({.name = "relay", .grid = dim3(4, 2), .block = 32, .in_order = true},
-                              y, flags, how);
 }
 
 int constant_reads(float* y, int how) {

@@ -21,9 +21,6 @@ int warp_barrier_for_block(float* y);
 int out_of_range(const float* x, float* y, int n, int what);
 int uninitialised(float* y);
 int overlapping_blocks(float* y, bool read_only);
-// 0: correct; 1: awaits no flag; 2: that of a later block; 3: that of another row; 4: reads before
-// the await; 5: writes after the announcement; 6: flags are not cleared
-int relay(float* y, unsigned* flags, int how);
 int misaligned(const float* x, float* y);
 int constant_reads(float* y, int how);  // 0, 1: before, after the write; 2: streaming; 3: no write
 int wrong_launch(int threads, int64_t shared_bytes);

@@ -81,14 +81,6 @@ PYBIND11_MODULE(cuda_sim_selftest, m) {
     return float_kernel(seed, array_t<float>(1), 128,
                         [&](auto*, auto* out) { return overlapping_blocks(out, read_only); });
   });
-  m.def("relay", [](int how) {
-    Session session(0);
-    auto* y = static_cast<float*>(session.output("y", 4 * 2 * 32 * sizeof(float)));
-    auto* flags = static_cast<unsigned*>(session.output("flags", 32 * sizeof(unsigned)));
-    const int status = relay(y, flags, how);
-    const py::list reports = cuda_sim::report(session);
-    return py::make_tuple(cuda_sim::fetch(y, {2, 4, 32}), reports[reports.size() - 1], status);
-  });
   m.def("misaligned", [](array_t<float> x) {
     return float_kernel(0, x, 128, [&](auto* in, auto* out) { return misaligned(in, out); });
   });

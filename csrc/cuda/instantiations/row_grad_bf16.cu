@@ -1,3 +1,0 @@
-#include "cuda/row_grad.h"
-
-template int fnet::launch_row_grad(const fnet::RowGradArgs<fnet::BFloat16>&, int, void*);

@@ -1,0 +1,195 @@
+// LayerNorm's gradient for aligned rows that fit in the registers of a block; see NormGradArgs.
+#pragma once
+
+#include <algorithm>
+#include <initializer_list>
+#include <optional>
+
+#include "core/layer_norm.h"
+#include "cuda/device.h"
+#include "cuda/kernels.h"
+
+namespace fnet {
+
+template <class T>
+struct NormGradTask {
+  using R = Compute<T>;
+  const T *grad, *normalized, *weight;
+  const R* rstd;
+  int64_t rows, hidden, chunk_rows;
+  T* du;
+  R* partials;  // [chunks, 2, hidden]: sums for dweight, then for dbias; or null
+
+  NormGradTask(const NormGradArgs& args, void* partials)
+      : grad(static_cast<const T*>(args.grad)),
+        normalized(static_cast<const T*>(args.normalized)),
+        weight(static_cast<const T*>(args.weight)),
+        rstd(static_cast<const R*>(args.rstd)),
+        rows(args.rows),
+        hidden(args.hidden),
+        chunk_rows(norm_grad_chunk_rows(args.rows)),
+        du(static_cast<T*>(args.du)),
+        partials(static_cast<R*>(partials)) {}
+};
+
+// Whether all rows that a kernel reads or writes begin at multiples of `bytes`, if the first does.
+inline bool is_aligned(const NormGradArgs& args, size_t bytes) {
+  const void* const tensors[] = {args.grad, args.normalized, args.weight, args.du};
+  return std::all_of(std::begin(tensors), std::end(tensors),
+                     [&](const void* p) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; });
+}
+
+inline constexpr int kNormGradThreads = 256;
+
+// A block takes a chunk of rows, `row_threads` of its threads one row at a time. Thread t of them
+// has V vectors of 16 bytes, t, t + row_threads, ..., and the sums of their columns for dweight and
+// dbias in registers. The next row is in flight meanwhile, if the registers suffice.
+template <class T, int V>
+FNET_KERNEL_BOUNDS(kNormGradThreads, 2)
+void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
+  constexpr int W = 16 / int(sizeof(T));
+  constexpr bool kAhead = V * W <= 16;
+  launch_dependents();
+  const int slots = kNormGradThreads / row_threads;
+  const int slot = thread_index() / row_threads, row_thread = thread_index() % row_threads;
+  const int hidden = int(task.hidden);
+  const int64_t begin = int64_t(blockIdx.x) * task.chunk_rows;
+  const int rows = int(min_of(task.chunk_rows, task.rows - begin));
+  const auto column = [&](int v) { return (row_thread + row_threads * v) * W; };
+  const auto weight_of = [&](int v) {
+    Vec<float, W> weight;
+    static_for<W>([&](auto e) { weight[e] = 1; });
+    if (task.weight && column(v) < hidden)
+      weight = widened(load_global<W, Cache::kReadOnly>(task.weight + column(v)));
+    return weight;
+  };
+
+  struct Row {
+    Vec<T, W> dy[V], xhat[V];
+    float rstd;
+  };
+  const auto load = [&](int n) {
+    Row row = {};
+    if (n >= rows) return row;
+    const int64_t at = (begin + n) * hidden;
+    static_for<V>([&](auto v) {
+      if (column(v) >= hidden) return;
+      row.dy[v] = load_global<W>(task.grad + at + column(v));
+      row.xhat[v] = load_global<W>(task.normalized + at + column(v));
+    });
+    row.rstd = task.rstd ? load_global(task.rstd + begin + n) : 1.0f;
+    return row;
+  };
+
+  // The sums of two numbers over a row. Rows of several warps use two sets of places in turn.
+  constexpr int kWarps = kNormGradThreads / kWarp;
+  const auto places = shared_memory<float>();
+  int set = 0;
+  const auto sum_over_row = [&](float (&total)[2]) {
+    for (int mask = kWarp / 2; mask > 0; mask /= 2)
+      static_for<2>([&](auto i) { total[i] += shuffle_xor(total[i], mask); });
+    const int warps = row_threads / kWarp;
+    if (warps == 1) return;
+    const auto place = [&](int i, int warp) { return (2 * set + i) * kWarps + warp; };
+    if (thread_index() % kWarp == 0)
+      static_for<2>([&](auto i) { places.store(place(i, thread_index() / kWarp), total[i]); });
+    sync_threads();
+    static_for<2>([&](auto i) {
+      total[i] = 0;
+      for (int w = 0; w < warps; ++w) total[i] += places.load(place(i, slot * warps + w));
+    });
+    set ^= 1;
+  };
+
+  float dweight[V * W] = {}, dbias[V * W] = {};
+  Row next = {};
+  if (kAhead) next = load(slot);
+  for (int first = 0; first < rows; first += slots) {
+    const int n = first + slot;
+    const Row row = kAhead ? next : load(n);
+    if (kAhead) next = load(n + slots);
+    float total[2] = {0, 0};
+    static_for<V>([&](auto v) {
+      const auto dy = widened(row.dy[v]), xhat = widened(row.xhat[v]);
+      const auto weight = weight_of(v);
+      static_for<W>([&](auto e) {
+        total[0] += dy[e] * weight[e];
+        total[1] += dy[e] * weight[e] * xhat[e];
+      });
+    });
+    sum_over_row(total);
+    const float mean_g = total[0] / float(hidden), mean_gx = total[1] / float(hidden);
+    static_for<V>([&](auto v) {
+      if (n >= rows || column(v) >= hidden) return;
+      // Widened again, because registers hold a row only as it is stored.
+      const auto dy = widened(opaque(row.dy[v])), xhat = widened(opaque(row.xhat[v]));
+      const auto weight = weight_of(v);
+      float du[W];
+      static_for<W>([&](auto e) {
+        du[e] = norm_gradient(dy[e] * weight[e], xhat[e], mean_g, mean_gx) * row.rstd;
+        dweight[v * W + e] += dy[e] * xhat[e];
+        dbias[v * W + e] += dy[e];
+      });
+      store_global(task.du + (begin + n) * hidden + column(v), rounded<T>(du));
+    });
+  }
+
+  if (task.partials) {
+    sync_threads();  // after the last reads of the places
+    // The rows' threads add their sums one after another, so that the result is always the same.
+    const auto totals = shared_memory<float>();
+    for (int s = 0; s < slots; ++s) {
+      static_for<V * W / 4>([&](auto q) {
+        const int at = column(4 * q / W) + 4 * q % W;
+        if (s != slot || at >= hidden) return;
+        Vec<float, 4> w = {}, b = {};
+        if (s > 0) w = totals.template load<4>(at), b = totals.template load<4>(hidden + at);
+        static_for<4>([&](auto e) { w[e] += dweight[4 * q + e], b[e] += dbias[4 * q + e]; });
+        totals.template store<4>(at, w);
+        totals.template store<4>(hidden + at, b);
+      });
+      sync_threads();
+    }
+    float* to = task.partials + int64_t(blockIdx.x) * 2 * hidden;
+    for (int l = thread_index() * 4; l < 2 * hidden; l += kNormGradThreads * 4)
+      store_global(to + l, totals.template load<4>(l));
+  }
+  await_previous_kernel();
+}
+
+// How norm_grad_rows_kernel runs; none for arguments that it does not take.
+template <class T>
+struct RowsLaunch {
+  static constexpr int kWidth = 16 / int(sizeof(T));
+  static constexpr int kMaxVectors = sizeof(T) == 2 ? 3 : 4;  // more would spill
+  int row_threads, vectors;
+
+  static std::optional<RowsLaunch> of(const NormGradArgs& args) {
+    const int64_t all = args.hidden / kWidth;
+    if (sizeof(T) == 8 || args.hidden % kWidth || all > kMaxVectors * kNormGradThreads ||
+        !is_aligned(args, 16))
+      return {};
+    int threads = kWarp;
+    while (all > kMaxVectors * threads) threads *= 2;
+    return RowsLaunch{threads, int((all + threads - 1) / threads)};
+  }
+
+  int run(const NormGradTask<T>& task, Order order, void* stream) const {
+    const size_t sums = 2 * size_t(task.hidden), places = 4 * kNormGradThreads / kWarp;
+    const LaunchConfig config = {.name = "norm_grad",
+                                 .grid = dim3(unsigned(norm_grad_chunks(task.rows))),
+                                 .block = dim3(kNormGradThreads),
+                                 .shared_bytes = std::max(sums, places) * sizeof(float),
+                                 .stream = stream,
+                                 .overlaps = order == Order::kOverlaps};
+    int status = 0;
+    if constexpr (sizeof(T) < 8)
+      static_for<kMaxVectors>([&](auto v) {
+        if (vectors == v + 1)
+          status = launch<norm_grad_rows_kernel<T, v + 1>>(config, task, row_threads);
+      });
+    return status;
+  }
+};
+
+}  // namespace fnet
