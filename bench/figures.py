@@ -308,7 +308,7 @@ def cuda_block(report: dict[str, Any]) -> str:
         [name, *(moved(kernels, dtype) for dtype in ("bfloat16", "float32"))]
         for name, kernels in (
             ("forward", ("seq_fft", "row_fft")),
-            ("backward", ("row_grad", "seq_grad")),
+            ("backward", ("norm_grad", "seq_fft", "row_fft")),
         )
     ]
     rows.append(["the formula's forward", "", str(_FORMULA_BYTES)])

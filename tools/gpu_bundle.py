@@ -43,27 +43,19 @@ class Variant:
 
 
 _COUNT = "  int64_t count = (args.batch + slice - 1) / slice;\n"
-_RSQRT = "  return S(1) / sqrt(squares / count + eps);\n"
+_SEQ = ("seq_fft_bf16", "seq_fft_f16", "seq_fft_f32")
 VARIANTS = {
-    "two-loads-of-dx": Variant(
-        "cuda/seq_grad.h",
-        "K::loads_in_flight(K::kTile.grad_blocks, sizeof(T) == 4 ? 1 : 0)",
-        "K::loads_in_flight(K::kTile.grad_blocks, 2)",
-        ("seq_grad_bf16", "seq_grad_f16", "seq_grad_f32"),
-    ),
     "one-slice": Variant("cuda/plan.cpp", _COUNT, "  return {args.batch, 1};\n" + _COUNT),
     "four-slices": Variant(
         "cuda/plan.cpp",
         _COUNT,
         "  return {args.batch, std::min<int64_t>(args.batch, 4)};\n" + _COUNT,
     ),
-    "rsqrt": Variant(
-        "core/layer_norm.h",
-        _RSQRT,
-        "#ifdef __CUDA_ARCH__\n  return rsqrtf(squares / count + eps);\n#else\n"
-        + _RSQRT
-        + "#endif\n",
-        ("row_fft_bf16", "row_fft_f16", "row_fft_f32", "general_path"),
+    "narrow-tiles": Variant(
+        "cuda/lengths.h", "{{256, 16, {16, 16}}, {32, 2}", "{{256, 16, {16, 16}}, {8, 8}", _SEQ
+    ),
+    "no-overlap": Variant(
+        "cuda/plan.cpp", "  plan.overlaps = device.overlaps;\n", "  plan.overlaps = false;\n"
     ),
 }
 

@@ -2,7 +2,7 @@
 
     python -m tools.gpu_smoke forward     seq_fft and row_fft
     python -m tools.gpu_smoke training    row_fft, including what it stores for the backward pass
-    python -m tools.gpu_smoke backward    row_grad (dweight, dbias) and seq_grad (dx)
+    python -m tools.gpu_smoke backward    norm_grad (dweight, dbias), then seq_fft and row_fft (dx)
     python -m tools.gpu_smoke general     the path around cuFFT, and its kernels
 
 Each test runs four shapes in three dtypes and compares with float64 on the CPU. It prints a line

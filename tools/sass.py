@@ -1,6 +1,6 @@
-"""SASS, the machine code of CUDA kernels: reads cuobjdump's listings and counts loads in flight.
+"""SASS, the machine code of CUDA kernels: reads cuobjdump's listings.
 
-defines: listings, parse, loads_in_flight
+defines: listings, parse, overlaps
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ Listings = dict[tuple[str, str], list[str]]
 def listings(objects: Sequence[str]) -> Listings:
     """Disassemble the kernels of object files.
 
-    A listing does not tell how often instructions run: row_grad runs half of its own twice, and no
-    kernel runs all of its epilogues.
+    A listing does not tell how often instructions run: no kernel runs all of its epilogues.
 
     Raises:
         SystemExit: cuobjdump is not installed.
@@ -58,25 +57,7 @@ def parse(text: str) -> Listings:
     return found
 
 
-def loads_in_flight(listing: Sequence[str]) -> float:
-    """Loads of dx that a thread of seq_grad issues before it waits for the first of them.
-
-    This is the mean length of the bursts of loads between stores. Only the direct columns count:
-    they end at the acquire load that waits for the next tile.
-
-    Raises:
-        SystemExit: no burst was found, so the code of seq_grad has changed.
-    """
-    bursts, length = [], 0
-    for line in listing:
-        opcode = line.split()[1] if line.startswith("@") else line.split()[0]
-        if opcode.startswith("LD.") and "STRONG" in opcode:
-            break
-        if opcode.startswith("LDG") and "CONSTANT" not in opcode:
-            length += 1
-        elif opcode.startswith("STG") and length:
-            bursts.append(length)
-            length = 0
-    if not bursts:
-        raise SystemExit("seq_grad has no loads before its acquire load: its code has changed")
-    return round(sum(bursts) / len(bursts), 2)
+def overlaps(listing: Sequence[str]) -> bool:
+    """Whether a kernel lets the next one start and waits for the previous one."""
+    text = " ".join(listing)
+    return "PREEXIT" in text and "ACQBULK" in text

@@ -44,7 +44,8 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
       // Addresses from an opaque index take fewer registers to compute than to keep.
       const int n = opaque(row) + 2 * K::Fft::kLineThreads * q, begin = int(blockIdx.z) * K::kSeq;
       const float factor = load_global(args.row_scale + (begin + n));
-      const float image_factor = load_global(args.row_scale + (begin + (n == 0 ? 0 : K::kSeq - n)));
+      const int image = n == 0 ? 0 : K::kSeq - n;
+      const float image_factor = load_global(args.row_scale + (begin + opaque(image)));
       pair = {pair[0] * factor, pair[1] * factor};
       image[1] *= image_factor, minus_m *= image_factor;
     }
