@@ -1,0 +1,220 @@
+"""How a batch divides into sequences that are mixed one by one.
+
+A model makes `Sequences` once a call and hands them to its layers. `docs/padding.md` compares the
+meanings of padding.
+
+defines: Packed, Sequences, Traced, Zeroed, prefix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, pad
+
+from fnet_kernels._fusible import only_runs_forward
+from fnet_kernels._norm import Norm
+from fnet_kernels._traced_mix import traced_fourier_mix
+from fnet_kernels.functional import fused_fourier_mix
+from fnet_kernels.modules import FourierMix
+from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen
+
+
+class Sequences:
+    """What layers ask of a batch that divides into sequences.
+
+    Args:
+        kept: `[..., seq]`, true for the tokens of a sequence; None if the input has no padding.
+    """
+
+    def __init__(self, kept: Tensor | None) -> None:
+        self.kept = kept
+
+    def enter(self, x: Tensor) -> Tensor:
+        """The rows that layers compute, of the input `[..., seq, hidden]` of a model."""
+        return x
+
+    def leave(self, y: Tensor) -> Tensor:
+        """The inverse of `enter`, with zeros for padding."""
+        return self.cleared(y)
+
+    def cleared(self, x: Tensor) -> Tensor:
+        """`x` with zeros for padding, where layers see padding."""
+        return x if self.kept is None else x.masked_fill(~self.kept[..., None], 0)
+
+    def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`x` with axes for sequences and for their tokens, and a mask of the tokens that exist."""
+        return x, self.kept
+
+    def rows(self, batch: Tensor) -> Tensor:
+        """The inverse of `batch`."""
+        return batch
+
+    def by_sequence(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `batch`, for the output of a model."""
+        return y, self.kept
+
+    def fused_fourier_mix(
+        self, x: Tensor, *affine: Any, scale: float = 1, norm: Norm = "backward"
+    ) -> Tensor:
+        """`fnet_kernels.fused_fourier_mix` of each sequence."""
+        return fused_fourier_mix(x, *affine, scale=scale, norm=norm)
+
+    def mix(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        """`mixer` of each sequence."""
+        y: Tensor = mixer(x)
+        return y
+
+
+class Zeroed(Sequences):
+    """Padding is zeros, and a sequence is mixed over the padded length."""
+
+
+class Packed(Sequences):
+    """Each sequence is mixed over its own length. Layers see tokens alone, `[total, hidden]`.
+
+    Args:
+        offsets: where each sequence starts among all tokens, and last the number of tokens.
+        shape: `[..., seq]` of the input if that is padded, else of the packed tokens.
+        padded: whether the input is padded.
+        round_to: mixing is over the next multiple of it, filled with zeros; None for the length
+            itself.
+        device: of the input.
+    """
+
+    def __init__(
+        self,
+        offsets: Sequence[int],
+        shape: Sequence[int],
+        *,
+        padded: bool,
+        round_to: int | None,
+        device: torch.device,
+    ) -> None:
+        self.offsets = list(offsets)
+        self.lengths = [end - start for start, end in zip(offsets, offsets[1:], strict=False)]
+        self.longest = max(self.lengths, default=0)
+        self.shape = tuple(shape)
+        self.round_to = round_to
+        self._places = self._rows_of(self.shape[-1], device) if padded else None
+        kept = prefix(self.lengths, self.shape[-1], device).view(self.shape) if padded else None
+        super().__init__(kept)
+
+    def enter(self, x: Tensor) -> Tensor:
+        x = x.flatten(0, -2)
+        return x if self._places is None else x.index_select(0, self._places)
+
+    def leave(self, y: Tensor) -> Tensor:
+        if self._places is not None:
+            y = _spread(y, self._places, prod(self.shape))
+        return y.view(*self.shape, y.size(-1))
+
+    def cleared(self, x: Tensor) -> Tensor:
+        return x
+
+    def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        count, longest = len(self.lengths), self.longest
+        y = _spread(x, self._rows_of(longest, x.device), count * longest)
+        shape = count, longest, x.size(-1)
+        return y.view(shape), prefix(self.lengths, longest, x.device)
+
+    def rows(self, batch: Tensor) -> Tensor:
+        places = self._rows_of(batch.size(1), batch.device)
+        return batch.flatten(0, 1).index_select(0, places)
+
+    def by_sequence(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.batch(y.flatten(0, -2)) if self._places is None else (y, self.kept)
+
+    def positions(self, device: torch.device) -> Tensor:
+        """The position of each token in its sequence."""
+        return self._rows_of(0, device)
+
+    def fused_fourier_mix(
+        self, x: Tensor, *affine: Any, scale: float = 1, norm: Norm = "backward"
+    ) -> Tensor:
+        options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
+        return fused_fourier_mix_varlen(x, self.offsets, *affine, **options)
+
+    def mix(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        if only_runs_forward(mixer, FourierMix):
+            options: Any = {"scale": mixer.scale, "norm": mixer.norm, "round_to": self.round_to}
+            return fourier_mix_varlen(x, self.offsets, **options)
+        tokens = list(x.split(self.lengths))
+        # Sequences that are mixed over the same length share a call.
+        alike: dict[int, list[int]] = {}
+        for i, length in enumerate(self.lengths):
+            if length:
+                alike.setdefault(self._mixed_length(length), []).append(i)
+        for size, members in alike.items():
+            filled = [pad(tokens[i], (0, 0, 0, size - self.lengths[i])) for i in members]
+            for i, mixed in zip(members, mixer(torch.stack(filled)), strict=True):
+                tokens[i] = mixed[: self.lengths[i]]
+        return torch.cat(tokens) if tokens else x
+
+    def _mixed_length(self, length: int) -> int:
+        step = self.round_to or 1
+        return -(-length // step) * step
+
+    def _rows_of(self, seq: int, device: torch.device) -> Tensor:
+        """The row of each token in `[batch, seq]`."""
+        # Sequence b starts at row b * seq in place of row offsets[b].
+        shifts = torch.tensor([b * seq - self.offsets[b] for b in range(len(self.lengths))])
+        moved = torch.repeat_interleave(
+            shifts.long(), torch.tensor(self.lengths).long(), output_size=self.offsets[-1]
+        )
+        return (torch.arange(self.offsets[-1]) + moved).to(device)
+
+
+class Traced(Sequences):
+    """As `Packed`, for lengths that a graph computes: layers see the padded input.
+
+    Args:
+        kept: `[..., seq]`, true for the tokens of a sequence, which come first.
+        round_to: as in `Packed`.
+    """
+
+    kept: Tensor
+
+    def __init__(self, kept: Tensor, round_to: int | None) -> None:
+        super().__init__(kept)
+        self.lengths = kept.sum(-1)
+        self.round_to = round_to
+
+    def fused_fourier_mix(
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        *,
+        scale: float = 1,
+        norm: Norm = "backward",
+    ) -> Tensor:
+        u = x.to(torch.promote_types(x.dtype, torch.float32))
+        wide = (None if t is None else t.to(u.dtype) for t in (weight, bias))
+        mixed = traced_fourier_mix(u, self.lengths, scale, norm or "backward", self.round_to)
+        return layer_norm(u + mixed, x.shape[-1:], *wide, eps).to(x.dtype)
+
+    def mix(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        if not only_runs_forward(mixer, FourierMix):
+            raise ValueError(
+                f"{type(mixer).__name__}: in a graph, lengths must be Python integers, because this"
+                " mixer is called for each length; got a tensor"
+            )
+        norm = mixer.norm or "backward"
+        return traced_fourier_mix(x, self.lengths, mixer.scale, norm, self.round_to)
+
+
+def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> Tensor:
+    """A mask `[..., seq]` that is true for the first `lengths` of each row."""
+    ends = torch.as_tensor(lengths, dtype=torch.int64).to(device)
+    return torch.arange(seq, device=device) < ends[..., None]
+
+
+def _spread(rows: Tensor, places: Tensor, count: int) -> Tensor:
+    """`count` rows with `rows` at `places`, and zeros elsewhere."""
+    return rows.new_zeros(count, rows.size(-1)).index_copy(0, places, rows)
