@@ -45,8 +45,8 @@ def check_dense(op: str, name: str, t: Tensor) -> None:
         return
     if t.is_nested:
         raise TypeError(
-            f"{op}: {name} must be a dense (strided) tensor, got a nested tensor: stack sequences"
-            " of one length with torch.stack, or call this for each sequence of t.unbind()"
+            f"{op}: {name} must be a dense (strided) tensor, got a nested tensor: make it with"
+            " layout=torch.jagged, or pass its values() and offsets() to fourier_mix_varlen"
         )
     raise TypeError(
         f"{op}: {name} must be a dense (strided) tensor, got {t.layout}: convert it with to_dense()"
