@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fnet_kernels._ops.checks import check_size, kind
 from fnet_kernels._ops.sequences import Integers, lengths_of_offsets, lengths_of_rows
-from fnet_kernels._sequences import Packed, Sequences, Traced, Zeroed, prefix
+from fnet_kernels._sequences import Packed, Sequences, Traced, prefix
 
 #: What `padding` may be; see docs/padding.md.
 MEANINGS = ("tokens", "zero", "exact")
@@ -32,6 +32,11 @@ class Padding:
 
     meaning: str = "tokens"
     round_to: int | None = None
+
+    def __str__(self) -> str:
+        """For the end of an `extra_repr`, which does not mention defaults."""
+        text = "" if self.meaning == "tokens" else f", padding={self.meaning}"
+        return text if self.round_to is None else f"{text}, round_to={self.round_to}"
 
     def checked(self, owner: str) -> Padding:
         """Return this with `round_to` as an int.
@@ -63,7 +68,7 @@ class Padding:
         cu_seqlens: Integers | None = None,
         **mask: Tensor | None,
     ) -> Sequences | None:
-        """Read the arguments of a call; None if it mixes `x` as it is.
+        """Read the arguments of a call; None with "tokens".
 
         Args:
             owner: what errors name.
@@ -100,18 +105,17 @@ class Padding:
         else:
             return self._padded(x, [x.size(-2)] * prod(x.shape[:-2]))
         if self.meaning == "zero":
-            return Zeroed(kept)
+            return Sequences(kept)
         if _is_traced(kept):
             return Traced(kept, self.round_to)
         return self._padded(x, lengths_of_rows(owner, kept.sum(-1), x))
 
-    def _padded(self, x: Tensor, lengths: list[int]) -> Sequences | None:
+    def _padded(self, x: Tensor, lengths: list[int]) -> Sequences:
         shape, seq = x.shape[:-1], x.size(-2)
-        full = all(length == seq for length in lengths)
+        if all(length == seq for length in lengths) and seq % (self.round_to or 1) == 0:
+            return Sequences(None)
         if self.meaning == "zero":
-            return None if full else Zeroed(prefix(lengths, seq, x.device).view(shape))
-        if full and seq % (self.round_to or 1) == 0:
-            return None
+            return Sequences(prefix(lengths, seq, x.device).view(shape))
         offsets = [0, *accumulate(lengths)]
         return Packed(offsets, shape, padded=True, round_to=self.round_to, device=x.device)
 
@@ -149,12 +153,12 @@ def _kept(owner: str, name: str, mask: object, x: Tensor, meaning: str) -> Tenso
     kept = mask.bool()
     right = kept == prefix(kept.sum(-1), kept.size(-1), kept.device)
     message = (
-        f"{owner}: {name} must be ones and then zeros in each row (padding on the right) with"
-        f" padding={meaning!r}"
+        f"{owner}: {name} must keep the first tokens of each row and no others (padding on the"
+        f" right) with padding={meaning!r}"
     )
     if torch.compiler.is_compiling():  # a graph cannot branch on a value
         torch._assert_async(right.all(), message)
     elif not kept.is_meta and not right.all():
         rows = right.flatten(0, -2).all(-1) if right.dim() > 1 else right.all()
-        raise ValueError(f"{message}; got another order in row {int(rows.int().argmin())}")
+        raise ValueError(f"{message}; got other tokens in row {int(rows.int().argmin())}")
     return kept

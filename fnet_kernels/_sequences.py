@@ -3,7 +3,7 @@
 A model makes `Sequences` once a call and hands them to its layers. `docs/padding.md` compares the
 meanings of padding.
 
-defines: Packed, Sequences, Traced, Zeroed, prefix
+defines: Packed, Sequences, Traced, prefix
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch.nn.functional import layer_norm, pad
 from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm import Norm
 from fnet_kernels._traced_mix import traced_fourier_mix
-from fnet_kernels.functional import fused_fourier_mix
+from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 from fnet_kernels.modules import FourierMix
 from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen
 
 
 class Sequences:
-    """What layers ask of a batch that divides into sequences.
+    """What layers ask of a batch: here that padding is zeros, mixed like the other rows.
 
     Args:
         kept: `[..., seq]`, true for the tokens of a sequence; None if the input has no padding.
@@ -64,14 +64,20 @@ class Sequences:
         """`fnet_kernels.fused_fourier_mix` of each sequence."""
         return fused_fourier_mix(x, *affine, scale=scale, norm=norm)
 
+    def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+        """`fnet_kernels.fourier_mix` of each sequence."""
+        return fourier_mix(x, scale=scale, norm=norm)
+
     def mix(self, mixer: nn.Module, x: Tensor) -> Tensor:
         """`mixer` of each sequence."""
+        if only_runs_forward(mixer, FourierMix):
+            return self.fourier_mix(x, scale=mixer.scale, norm=mixer.norm)
+        return self.mix_any(mixer, x)
+
+    def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        """`mixer` of each sequence, whatever it is."""
         y: Tensor = mixer(x)
         return y
-
-
-class Zeroed(Sequences):
-    """Padding is zeros, and a sequence is mixed over the padded length."""
 
 
 class Packed(Sequences):
@@ -139,10 +145,11 @@ class Packed(Sequences):
         options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
         return fused_fourier_mix_varlen(x, self.offsets, *affine, **options)
 
-    def mix(self, mixer: nn.Module, x: Tensor) -> Tensor:
-        if only_runs_forward(mixer, FourierMix):
-            options: Any = {"scale": mixer.scale, "norm": mixer.norm, "round_to": self.round_to}
-            return fourier_mix_varlen(x, self.offsets, **options)
+    def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+        options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
+        return fourier_mix_varlen(x, self.offsets, **options)
+
+    def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
         tokens = list(x.split(self.lengths))
         # Sequences that are mixed over the same length share a call.
         alike: dict[int, list[int]] = {}
@@ -196,17 +203,17 @@ class Traced(Sequences):
     ) -> Tensor:
         u = x.to(torch.promote_types(x.dtype, torch.float32))
         wide = (None if t is None else t.to(u.dtype) for t in (weight, bias))
-        mixed = traced_fourier_mix(u, self.lengths, scale, norm or "backward", self.round_to)
+        mixed = self.fourier_mix(u, scale=scale, norm=norm)
         return layer_norm(u + mixed, x.shape[-1:], *wide, eps).to(x.dtype)
 
-    def mix(self, mixer: nn.Module, x: Tensor) -> Tensor:
-        if not only_runs_forward(mixer, FourierMix):
-            raise ValueError(
-                f"{type(mixer).__name__}: in a graph, lengths must be Python integers, because this"
-                " mixer is called for each length; got a tensor"
-            )
-        norm = mixer.norm or "backward"
-        return traced_fourier_mix(x, self.lengths, mixer.scale, norm, self.round_to)
+    def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+        return traced_fourier_mix(x, self.lengths, scale, norm or "backward", self.round_to)
+
+    def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        raise ValueError(
+            f"{type(mixer).__name__}: in a graph, lengths must be a list of ints, because this"
+            " mixer is called for each length; got a tensor"
+        )
 
 
 def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> Tensor:

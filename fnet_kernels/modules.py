@@ -44,9 +44,7 @@ class FourierMix(nn.Module):
     def forward(
         self, x: Tensor, lengths: Integers | None = None, round_to: int | None = None
     ) -> Tensor:
-        return fourier_mix(
-            x, scale=self.scale, norm=self.norm, lengths=lengths, round_to=round_to
-        )
+        return fourier_mix(x, scale=self.scale, norm=self.norm, lengths=lengths, round_to=round_to)
 
     def extra_repr(self) -> str:
         return f"scale={float(self.scale)}, norm={self.norm}"

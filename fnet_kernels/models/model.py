@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._ops.checks import kind
+from fnet_kernels._ops.sequences import Integers
+from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
 from fnet_kernels.mixers.registry import create_mixer, gain_among
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
@@ -202,8 +204,9 @@ class FNetModel(FNetPreTrained):
             lengths=lengths,
             cu_seqlens=cu_seqlens,
         )
-        if cu_seqlens is not None and position_ids is None:
-            position_ids = self.embeddings.packed_positions(sequences, shape)
+        if position_ids is None and isinstance(sequences, Packed) and cu_seqlens is not None:
+            self.embeddings.check_length(sequences.longest)
+            position_ids = sequences.positions(given.device).view(shape)
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         states = [x] if output_hidden_states else None
         x = self.encoder(x, attention_mask, states, sequences)
