@@ -6,7 +6,6 @@ defines: MEANINGS, Padding
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 from math import prod
 
 import torch
@@ -116,8 +115,7 @@ class Padding:
             return Sequences(None)
         if self.meaning == "zero":
             return Sequences(prefix(lengths, seq, x.device).view(shape))
-        offsets = [0, *accumulate(lengths)]
-        return Packed(offsets, shape, padded=True, round_to=self.round_to, device=x.device)
+        return Packed(lengths, shape, padded=True, round_to=self.round_to, device=x.device)
 
     def _packed(self, owner: str, x: Tensor, cu_seqlens: Integers) -> Sequences:
         if self.meaning != "exact":
@@ -132,8 +130,7 @@ class Padding:
                 f" got shape {tuple(shape)}"
             )
         lengths = lengths_of_offsets(owner, cu_seqlens, shape[-1])
-        offsets = [0, *accumulate(lengths)]
-        return Packed(offsets, shape, padded=False, round_to=self.round_to, device=x.device)
+        return Packed(lengths, shape, padded=False, round_to=self.round_to, device=x.device)
 
 
 def _is_traced(value: Tensor) -> bool:

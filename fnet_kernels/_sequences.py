@@ -9,6 +9,7 @@ defines: Packed, Sequences, Traced, prefix
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -59,16 +60,23 @@ class Sequences:
         return y, self.kept
 
     def fused_fourier_mix(
-        self, x: Tensor, *affine: Any, scale: float = 1, norm: Norm = "backward"
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        *,
+        scale: float = 1,
+        norm: Norm = "backward",
     ) -> Tensor:
         """`fnet_kernels.fused_fourier_mix` of each sequence."""
-        return fused_fourier_mix(x, *affine, scale=scale, norm=norm)
+        return fused_fourier_mix(x, weight, bias, eps, scale=scale, norm=norm)
 
     def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
         """`fnet_kernels.fourier_mix` of each sequence."""
         return fourier_mix(x, scale=scale, norm=norm)
 
-    def mix(self, mixer: nn.Module, x: Tensor) -> Tensor:
+    def mix(self, mixer: Any, x: Tensor) -> Tensor:
         """`mixer` of each sequence."""
         if only_runs_forward(mixer, FourierMix):
             return self.fourier_mix(x, scale=mixer.scale, norm=mixer.norm)
@@ -81,10 +89,10 @@ class Sequences:
 
 
 class Packed(Sequences):
-    """Each sequence is mixed over its own length. Layers see tokens alone, `[total, hidden]`.
+    """Each sequence is mixed over its own length. Layers see tokens alone, `[..., total, hidden]`.
 
     Args:
-        offsets: where each sequence starts among all tokens, and last the number of tokens.
+        lengths: of the sequences.
         shape: `[..., seq]` of the input if that is padded, else of the packed tokens.
         padded: whether the input is padded.
         round_to: mixing is over the next multiple of it, filled with zeros; None for the length
@@ -94,27 +102,27 @@ class Packed(Sequences):
 
     def __init__(
         self,
-        offsets: Sequence[int],
+        lengths: Sequence[int],
         shape: Sequence[int],
         *,
         padded: bool,
         round_to: int | None,
         device: torch.device,
     ) -> None:
-        self.offsets = list(offsets)
-        self.lengths = [end - start for start, end in zip(offsets, offsets[1:], strict=False)]
-        self.longest = max(self.lengths, default=0)
+        self.lengths = list(lengths)
+        self.offsets = [0, *accumulate(lengths)]
+        self.longest = max(lengths, default=0)
         self.shape = tuple(shape)
         self.round_to = round_to
         self._places = self._rows_of(self.shape[-1], device) if padded else None
-        kept = prefix(self.lengths, self.shape[-1], device).view(self.shape) if padded else None
-        super().__init__(kept)
+        super().__init__(prefix(lengths, shape[-1], device).view(self.shape) if padded else None)
 
     def enter(self, x: Tensor) -> Tensor:
         x = x.flatten(0, -2)
         return x if self._places is None else x.index_select(0, self._places)
 
     def leave(self, y: Tensor) -> Tensor:
+        y = y.flatten(0, -2)
         if self._places is not None:
             y = _spread(y, self._places, prod(self.shape))
         return y.view(*self.shape, y.size(-1))
@@ -124,7 +132,7 @@ class Packed(Sequences):
 
     def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         count, longest = len(self.lengths), self.longest
-        y = _spread(x, self._rows_of(longest, x.device), count * longest)
+        y = _spread(x.flatten(0, -2), self._rows_of(longest, x.device), count * longest)
         shape = count, longest, x.size(-1)
         return y.view(shape), prefix(self.lengths, longest, x.device)
 
@@ -133,34 +141,43 @@ class Packed(Sequences):
         return batch.flatten(0, 1).index_select(0, places)
 
     def by_sequence(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self.batch(y.flatten(0, -2)) if self._places is None else (y, self.kept)
+        return self.batch(y) if self._places is None else (y, self.kept)
 
     def positions(self, device: torch.device) -> Tensor:
         """The position of each token in its sequence."""
         return self._rows_of(0, device)
 
     def fused_fourier_mix(
-        self, x: Tensor, *affine: Any, scale: float = 1, norm: Norm = "backward"
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        *,
+        scale: float = 1,
+        norm: Norm = "backward",
     ) -> Tensor:
         options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
-        return fused_fourier_mix_varlen(x, self.offsets, *affine, **options)
+        rows = x.flatten(0, -2)
+        y = fused_fourier_mix_varlen(rows, self.offsets, weight, bias, eps, **options)
+        return y.view(x.shape)
 
     def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
         options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
-        return fourier_mix_varlen(x, self.offsets, **options)
+        return fourier_mix_varlen(x.flatten(0, -2), self.offsets, **options).view(x.shape)
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
-        tokens = list(x.split(self.lengths))
         # Sequences that are mixed over the same length share a call.
         alike: dict[int, list[int]] = {}
         for i, length in enumerate(self.lengths):
             if length:
                 alike.setdefault(self._mixed_length(length), []).append(i)
+        tokens = list(torch.split(x.flatten(0, -2), self.lengths))
         for size, members in alike.items():
             filled = [pad(tokens[i], (0, 0, 0, size - self.lengths[i])) for i in members]
             for i, mixed in zip(members, mixer(torch.stack(filled)), strict=True):
                 tokens[i] = mixed[: self.lengths[i]]
-        return torch.cat(tokens) if tokens else x
+        return torch.cat(tokens).view(x.shape) if tokens else x
 
     def _mixed_length(self, length: int) -> int:
         step = self.round_to or 1
@@ -169,9 +186,11 @@ class Packed(Sequences):
     def _rows_of(self, seq: int, device: torch.device) -> Tensor:
         """The row of each token in `[batch, seq]`."""
         # Sequence b starts at row b * seq in place of row offsets[b].
-        shifts = torch.tensor([b * seq - self.offsets[b] for b in range(len(self.lengths))])
+        shifts = [b * seq - offset for b, offset in enumerate(self.offsets[:-1])]
         moved = torch.repeat_interleave(
-            shifts.long(), torch.tensor(self.lengths).long(), output_size=self.offsets[-1]
+            torch.tensor(shifts, dtype=torch.int64),
+            torch.tensor(self.lengths, dtype=torch.int64),
+            output_size=self.offsets[-1],
         )
         return (torch.arange(self.offsets[-1]) + moved).to(device)
 
@@ -183,8 +202,6 @@ class Traced(Sequences):
         kept: `[..., seq]`, true for the tokens of a sequence, which come first.
         round_to: as in `Packed`.
     """
-
-    kept: Tensor
 
     def __init__(self, kept: Tensor, round_to: int | None) -> None:
         super().__init__(kept)
@@ -202,12 +219,13 @@ class Traced(Sequences):
         norm: Norm = "backward",
     ) -> Tensor:
         u = x.to(torch.promote_types(x.dtype, torch.float32))
-        wide = (None if t is None else t.to(u.dtype) for t in (weight, bias))
+        weight, bias = (None if t is None else t.to(u.dtype) for t in (weight, bias))
         mixed = self.fourier_mix(u, scale=scale, norm=norm)
-        return layer_norm(u + mixed, x.shape[-1:], *wide, eps).to(x.dtype)
+        return layer_norm(u + mixed, x.shape[-1:], weight, bias, eps).to(x.dtype)
 
     def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
-        return traced_fourier_mix(x, self.lengths, scale, norm or "backward", self.round_to)
+        y: Tensor = traced_fourier_mix(x, self.lengths, scale, norm or "backward", self.round_to)
+        return y
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
         raise ValueError(

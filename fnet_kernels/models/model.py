@@ -197,6 +197,7 @@ class FNetModel(FNetPreTrained):
         _check_shape("attention_mask", attention_mask, shape)
         _check_shape("token_type_ids", token_type_ids, shape)
         given = inputs_embeds if input_ids is None else input_ids[..., None]
+        assert given is not None
         sequences = self.encoder.padding.sequences(
             "FNetModel",
             given,
