@@ -130,7 +130,8 @@ def forward_of_encoder(
     if sequences is not None:
         x = sequences.enter(x)
         x = x[None] if x.dim() == 2 else x
-    result = stock.FNetEncoder.forward(Having(self, layer=layers), x, output_hidden_states, True)
+    parts: Any = Having(self, layer=layers)
+    result = stock.FNetEncoder.forward(parts, x, output_hidden_states, True)
     if sequences is not None:
         states = result.hidden_states
         result = BaseModelOutput(
