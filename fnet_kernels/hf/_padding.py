@@ -39,11 +39,7 @@ class PaddedFNetLayer(stock.FNetLayer):
 
     def forward(self, hidden_states: Tensor, sequences: Sequences | None = None) -> Any:
         given = {} if sequences is None else {"sequences": sequences}
-        layer: Any = Having(
-            self,
-            fourier=partial(self.fourier, **given),
-            gradient_checkpointing=False,  # transformers checkpoints this forward already
-        )
+        layer: Any = Having(self, fourier=partial(self.fourier, **given))
         return stock.FNetLayer.forward(layer, hidden_states)
 
 

@@ -27,6 +27,9 @@ from fnet_kernels._sequences import Packed, Sequences
 class Having:
     """`module` with other attributes, for one call of a method of its class."""
 
+    #: The wrapper that checkpoints layers compares it with itself, and here must not be the one.
+    forward: Any = None
+
     def __init__(self, module: nn.Module, **attributes: Any) -> None:
         self._module = module
         self.__dict__.update(attributes)

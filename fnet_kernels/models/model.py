@@ -209,7 +209,9 @@ class FNetModel(FNetPreTrained):
             self.embeddings.check_length(sequences.longest)
             position_ids = sequences.positions(given.device).view(shape)
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
-        states = [x] if output_hidden_states else None
+        states = None
+        if output_hidden_states:
+            states = [x if sequences is None else sequences.leave(sequences.enter(x))]
         x = self.encoder(x, attention_mask, states, sequences)
         by_sequence = (x, attention_mask) if sequences is None else sequences.by_sequence(x)
         return FNetModelOutput(x, self.pooler(*by_sequence), tuple(states or ()))
