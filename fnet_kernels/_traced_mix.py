@@ -13,7 +13,9 @@ from torch import Tensor
 from fnet_kernels.functional import fourier_mix
 
 
-@torch.library.custom_op("fnet_kernels::traced_fourier_mix", mutates_args=())
+@torch.library.custom_op(
+    "fnet_kernels::traced_fourier_mix", mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,)
+)
 def traced_fourier_mix(
     x: Tensor, lengths: Tensor, scale: float, norm: str, round_to: int | None
 ) -> Tensor:
