@@ -7,6 +7,7 @@
 #include "torch/ops.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
+#include "torch/varlen_ops.h"
 #include "torch/workspace.h"
 
 namespace fnet::binding {
@@ -36,6 +37,11 @@ PathSwitch path_switch;
 
 CpuPlan plan_of(const MixArgs& args, const Parallel& parallel) {
   return plan_cpu(args, parallel.slots(), active_kernels(), {.general = path_switch.general()});
+}
+
+CpuVarlenPlan plan_of(const MixArgs& args, const Sequences& sequences, const Parallel& parallel) {
+  return plan_varlen_cpu(args, sequences, parallel.slots(), active_kernels(),
+                         {.general = path_switch.general()});
 }
 
 // The general path's kernels.
@@ -83,6 +89,43 @@ struct Cpu {
                  [&](int64_t begin, int64_t end) {
                    if (!is_empty(args)) mix_part(args, plan, begin, end, parallel, like);
                  });
+  }
+
+  static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    const Parallel parallel = mix_parallel(args);
+    const CpuVarlenPlan plan = plan_of(args, sequences, parallel);
+    const Workspace workspace(plan.workspace_bytes);
+    check(mix_varlen_cpu(args, plan, workspace.data(), parallel));
+    mix_others(args, plan, like);
+  }
+
+  static void backward_varlen(const NormGradArgs& norm, MixArgs args, const Sequences& sequences,
+                              const void* rstd, const Tensor& like) {
+    const Parallel parallel = mix_parallel(args);
+    const CpuVarlenPlan plan = plan_of(args, is_empty(args) ? Sequences{} : sequences, parallel);
+    const CpuNormGradPlan norm_plan = plan_norm_grad_varlen_cpu(norm, plan);
+    const Tensor sums = new_bytes(like, norm_plan.workspace_bytes);
+    args.row_scale = rstd;
+    {
+      const Workspace workspace(plan.workspace_bytes);
+      check(backward_varlen_cpu(norm, norm_plan, sums.mutable_data_ptr(), args, plan,
+                                workspace.data(), parallel));
+    }
+    mix_others(args, plan, like);
+  }
+
+ private:
+  static void check(Status status) {
+    require(status == Status::kOk,
+            "fourier_mix_varlen: the kernels rejected a sequence with status ", int(status));
+  }
+
+  // The sequences whose lengths take the general path.
+  static void mix_others(const MixArgs& args, const CpuVarlenPlan& plan, const Tensor& like) {
+    for (size_t i = 0; i < plan.sequences.size(); ++i) {
+      const CpuPlan* own = plan.plan_of(int64_t(i));
+      if (own && own->path == Path::kGeneral) mix(args_of(args, plan.sequences[i]), like);
+    }
   }
 };
 
@@ -146,6 +189,12 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
   m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cpu>>::call));
   m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cpu>>::call));
   m.impl("fused_fourier_mix_backward", TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cpu>>::call));
+  m.impl("fourier_mix_varlen", TORCH_BOX(&Guarded<&fourier_mix_varlen<Cpu>>::call));
+  m.impl("fused_fourier_mix_varlen", TORCH_BOX(&Guarded<&fused_fourier_mix_varlen<Cpu>>::call));
+  m.impl("fused_fourier_mix_varlen_train",
+         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_train<Cpu>>::call));
+  m.impl("fused_fourier_mix_varlen_backward",
+         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_backward<Cpu>>::call));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
