@@ -111,7 +111,7 @@ class Packed(Sequences):
     ) -> None:
         self.lengths = list(lengths)
         self.offsets = [0, *accumulate(lengths)]
-        self.longest = max(lengths, default=0)
+        self.longest = max([0, *lengths])
         self.shape = tuple(shape)
         self.round_to = round_to
         self._places = self._rows_of(self.shape[-1], device) if padded else None

@@ -42,10 +42,7 @@ def alone(
     model: Callable[[Tensor], Sequence[Tensor]], padded: Tensor, lengths: Sequence[int] = LENGTHS
 ) -> list[list[Tensor]]:
     """For each result of the model, that of each sequence in a batch of its own."""
-    rows = [
-        model(row[None, :length])
-        for row, length in zip(padded, lengths, strict=True)
-    ]
+    rows = [model(row[None, :length]) for row, length in zip(padded, lengths, strict=True)]
     return [[result[0] for result in each] for each in zip(*rows, strict=True)]
 
 

@@ -24,7 +24,7 @@ from fnet_kernels import (
     models,
     reference,
 )
-from fnet_kernels.mixers import create_mixer, list_mixers
+from fnet_kernels.mixers import list_mixers
 from fnet_kernels.models import FNetConfig
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.fnet_models import MODELS, FusedCalls
@@ -244,6 +244,309 @@ def test_every_mixer_takes_lengths_or_refuses_them(mixer: str) -> None:
     assert_independent([states], alone(lambda ids: [model(ids).last_hidden_state], IDS))
     by_zero = make(mixer=mixer, padding="zero")
     other = torch.where(MASK, IDS, 50)
-    assert torch.equal(
-        by_zero(IDS, attention_mask=MASK)[0], by_zero(other, attention_mask=MASK)[0]
+    assert torch.equal(by_zero(IDS, attention_mask=MASK)[0], by_zero(other, attention_mask=MASK)[0])
+
+
+# Modules
+
+
+def test_modules_take_lengths() -> None:
+    x = torch.randn(4, SEQ, 24, dtype=torch.float64)
+    mix, fused = FourierMix(0.5, norm="ortho"), FusedFourierMix(24, dtype=torch.float64)
+    nn.init.normal_(fused.weight)
+    for round_to, sizes in ((None, LENGTHS), (4, [16, 8, 4, 12])):
+        for given_as in (LENGTHS, torch.tensor(LENGTHS), MASK):
+            y = mix(x, given_as, round_to)
+            z = fused(x, lengths=given_as, round_to=round_to)
+            for i, (length, size) in enumerate(zip(LENGTHS, sizes, strict=True)):
+                filled = pad(x[i, :length], (0, 0, 0, size - length))
+                expected = reference.fourier_mix(filled, scale=0.5, norm="ortho")[:length]
+                assert_close(y[i, :length], expected, factor=10)
+                expected = reference.fused_fourier_mix(filled, fused.weight, fused.bias)[:length]
+                assert_close(z[i, :length], expected, factor=100)
+                assert not y[i, length:].any()
+                assert not z[i, length:].any()
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_attention_takes_a_padding_mask(batch_first: bool) -> None:
+    x = torch.randn(4, SEQ, 24)
+    for options, sizes in (
+        ({"padding": "exact"}, LENGTHS),
+        ({"padding": "exact", "round_to": 4}, [16, 8, 4, 12]),
+        ({"padding": "zero"}, [SEQ] * 4),
+    ):
+        attention = FourierAttention(24, batch_first=batch_first, **options)
+        assert str(options["padding"]) in repr(attention)
+        query = x if batch_first else x.transpose(0, 1)
+        floats = torch.zeros(4, SEQ).masked_fill(~MASK, -torch.inf)
+        for mask in (~MASK, floats):
+            y, _ = attention(query, query, query, key_padding_mask=mask)
+            y = y if batch_first else y.transpose(0, 1)
+            for i, (length, size) in enumerate(zip(LENGTHS, sizes, strict=True)):
+                filled = pad(x[i, :length], (0, 0, 0, size - length))
+                assert_close(y[i, :length], reference.fourier_mix(filled)[:length], factor=10)
+                assert not y[i, length:].any()
+        assert_close(attention(query)[0], FourierAttention(24, batch_first=batch_first)(query)[0])
+        one = attention(x[1], key_padding_mask=~MASK[1])[0]
+        assert_close(one, y[1])
+        with pytest.raises(ValueError, match="key_padding_mask must keep the first tokens"):
+            attention(query, key_padding_mask=MASK)
+    with pytest.raises(ValueError, match="key_padding_mask must not mask anything"):
+        FourierAttention(24, batch_first=True)(x, key_padding_mask=~MASK)
+
+
+def test_an_encoder_of_torch_gives_each_sequence_what_it_gives_alone() -> None:
+    layer = nn.TransformerEncoderLayer(24, 4, 48, batch_first=True)
+    layer.self_attn = FourierAttention(24, batch_first=True, padding="exact")
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    x = torch.randn(4, SEQ, 24)
+    y = encoder(x, src_key_padding_mask=~MASK)
+    for i, length in enumerate(LENGTHS):
+        assert relative_error(y[i, :length], encoder(x[i : i + 1, :length])[0]) <= 1e-5
+
+
+# Configurations and checkpoints
+
+
+def test_padding_is_saved(tmp_path: Path) -> None:
+    model = make("FNetForMaskedLM", round_to=8)
+    assert FNetConfig.from_json(model.config.to_json()) == model.config
+    model.save_pretrained(tmp_path)
+    assert '"model_type": "fnet_kernels"' in (tmp_path / "config.json").read_text()
+    again = models.FNetForMaskedLM.from_pretrained(tmp_path)
+    assert (again.config.padding, again.config.round_to) == ("exact", 8)
+    given = {"attention_mask": MASK}
+    expected = tensors(model(IDS, **given))
+    assert all(map(torch.equal, tensors(again(IDS, **given)), expected))
+    zero = models.FNetForMaskedLM.from_pretrained(tmp_path, padding="zero", round_to=None)
+    assert relative_error(zero(IDS, **given).logits[1], expected[0][1]) > 1e-2
+
+
+def test_transformers_knows_the_saved_padding(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from fnet_kernels import hf
+
+    hf.register()
+    for config in ({}, {"round_to": 8, "num_attention_layers": 1, "pooling": "mean"}):
+        model = make(**config)
+        model.save_pretrained(tmp_path)
+        theirs = transformers.AutoModel.from_pretrained(tmp_path).eval()
+        for x, options in (
+            (IDS, {"attention_mask": MASK}),
+            (packed(IDS)[None], {"cu_seq_lens_q": torch.tensor(CU_SEQLENS)}),
+        ):
+            got = theirs(x, **options, output_hidden_states=True)
+            renamed = {k.replace("cu_seq_lens_q", "cu_seqlens"): v for k, v in options.items()}
+            expected = model(x, **renamed, output_hidden_states=True)
+            for a, b in zip(
+                (*got.hidden_states, got.pooler_output),
+                (*expected.hidden_states, expected.pooler_output),
+                strict=True,
+            ):
+                assert relative_error(a, b) <= 1e-6
+
+
+# Errors
+
+
+BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "lengths of tokens": (
+        {"padding": "tokens"},
+        {"lengths": LENGTHS},
+        "FNetModel: lengths must be None with padding='tokens'",
+    ),
+    "offsets of tokens": (
+        {"padding": "tokens"},
+        {"cu_seqlens": CU_SEQLENS},
+        "cu_seqlens must be None with padding='tokens'",
+    ),
+    "offsets of zero": (
+        {"padding": "zero"},
+        {"cu_seqlens": CU_SEQLENS},
+        "cu_seqlens must be None with padding='zero'",
+    ),
+    "two": (
+        {},
+        {"attention_mask": MASK, "lengths": LENGTHS},
+        "at most one of lengths, cu_seqlens, attention_mask must be given, got lengths and att",
+    ),
+    "left": (
+        {},
+        {"attention_mask": MASK.flip(-1)},
+        "attention_mask must keep the first tokens of each row and no others .*in row 1",
+    ),
+    "holes": (
+        {"padding": "zero"},
+        {"attention_mask": torch.ones(4, SEQ).index_fill(1, torch.tensor(3), 0)},
+        "attention_mask must keep the first tokens .*'zero'; got other tokens in row 0",
+    ),
+    "too long": ({}, {"lengths": [17, 1, 1, 1]}, "between 0 and 16, .*got 17 at index 0"),
+    "negative": ({}, {"lengths": torch.tensor([1, -1, 1, 1])}, "got -1 at index 1"),
+    "too few": ({}, {"lengths": [1, 2]}, "one number for each of the 4 sequences .*got 2"),
+    "padded offsets": (
+        {},
+        {"cu_seqlens": CU_SEQLENS},
+        r"the input must be packed tokens, \[total\] or \[1, total\]; got shape \(4, 16\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_fit_is_an_error(case: str) -> None:
+    config, given_as, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        make(**config)(IDS, **given_as)
+
+
+def test_more_errors() -> None:
+    flat = packed(IDS)
+    with pytest.raises(ValueError, match="cu_seqlens must end at the number of rows of x, 31"):
+        make()(flat, cu_seqlens=[0, 30])
+    with pytest.raises(ValueError, match="max_position_embeddings=16 tokens, got 17"):
+        make()(flat, cu_seqlens=[0, 17, 31])
+    with pytest.raises(TypeError, match="lengths must be a list of ints, got a float"):
+        make()(IDS, lengths=[1.0, 2, 3, 4])
+    with pytest.raises(TypeError, match=r"key_mask must be a torch\.Tensor, got list"):
+        FNetEncoder(1, 8, 8, padding="exact")(torch.randn(1, 2, 8), key_mask=[[1, 0]])
+    for owner, build in (
+        ("FNetEncoder", lambda **o: FNetEncoder(1, 8, 8, **o)),
+        ("FNetEncoderLayer", lambda **o: FNetEncoderLayer(8, 8, **o)),
+        ("FourierAttention", lambda **o: FourierAttention(8, **o)),
+        ("FNetConfig", lambda **o: FNetConfig.mini(**o)),
+    ):
+        with pytest.raises(ValueError, match=f"{owner}: padding must be one of 'tokens', 'zero', "):
+            build(padding="pad")
+        with pytest.raises(ValueError, match=f"{owner}: round_to must be None with padding='zero'"):
+            build(padding="zero", round_to=8)
+        with pytest.raises(TypeError, match=f"{owner}: round_to must be an int"):
+            build(padding="exact", round_to=1.5)
+
+
+def test_sequences_may_be_empty() -> None:
+    model = make(num_attention_layers=1, pooling="mean")
+    ids, lengths = IDS[:2], [0, 5]
+    padded = model(ids, lengths=lengths)
+    flat = model(ids[1, :5], cu_seqlens=[0, 0, 5])
+    expected = model(ids[1:, :5])
+    assert relative_error(padded[0][1, :5], expected[0][0]) <= 1e-5
+    assert relative_error(flat[0], expected[0][0]) <= 1e-5
+    for result in (padded, flat):
+        assert relative_error(result.pooler_output[1], expected.pooler_output[0]) <= 1e-5
+        assert result.pooler_output.isfinite().all()
+    assert not padded[0][0].any()
+    nothing = model(ids[:0], lengths=[])
+    assert nothing.last_hidden_state.shape == (0, SEQ, 64)
+    none = model(ids[0, :0], cu_seqlens=[0])
+    assert none.last_hidden_state.shape == (0, 64)
+    assert none.pooler_output.shape == (0, 64)
+
+
+# Graphs, copies, dtypes, training
+
+
+@pytest.mark.parametrize(("padding", "dynamic"), [("exact", None), ("zero", None), ("exact", True)])
+def test_compiles_as_one_graph(padding: str, dynamic: bool | None) -> None:
+    torch.compiler.reset()
+    model = make("FNetForSequenceClassification", padding=padding, num_attention_layers=1)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+    labels = torch.tensor([0, 1, 0, 1])
+    for name in ("ones", "a list", "a tensor", "offsets")[: 4 if padding == "exact" else 2]:
+        options = GIVEN[name]
+        ids = packed(IDS) if "cu_seqlens" in options else IDS
+        results = []
+        for each in (compiled, model):
+            model.zero_grad()
+            output = each(ids, **options, labels=labels)
+            output.loss.backward()
+            results.append([output.logits, model.fnet.embeddings.projection.weight.grad.clone()])
+        for a, b in zip(*results, strict=True):
+            assert relative_error(a, b) < 1e-5
+    with pytest.raises(RuntimeError, match="attention_mask must keep the first tokens"):
+        compiled(IDS, attention_mask=MASK.flip(-1).long())
+
+
+def test_one_graph_serves_all_masks() -> None:
+    torch.compiler.reset()
+    model = make(round_to=4)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for lengths in ([16, 5, 1, 9], [3, 3, 16, 0], [7, 8, 9, 10]):
+        mask = torch.arange(SEQ) < torch.tensor(lengths)[:, None]
+        with torch.compiler.set_stance("default" if lengths == LENGTHS else "fail_on_recompile"):
+            got = compiled(IDS, attention_mask=mask)
+        expected = model(IDS, attention_mask=mask)
+        assert relative_error(got[0], expected[0]) < 1e-5
+
+
+def test_a_learned_mixer_needs_integers_in_a_graph() -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(make(mixer="dct"), fullgraph=True, backend="aot_eager")
+    assert compiled(IDS, lengths=LENGTHS)[0].shape == (4, SEQ, 64)
+    with pytest.raises(Exception, match="lengths must be a list of ints"):
+        compiled(IDS, attention_mask=MASK)
+
+
+@pytest.mark.parametrize("padding", ["exact", "zero"])
+def test_export_with_a_dynamic_batch_and_length(padding: str) -> None:
+    from torch.export import Dim, export
+
+    model = make(padding=padding)
+    sizes = {0: Dim("batch", max=64), 1: Dim("seq", min=2, max=SEQ)}
+    program = export(
+        model,
+        (IDS,),
+        {"attention_mask": MASK},
+        dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
     )
+    ids, mask = IDS[1:, :12], MASK[1:, :12]
+    got, expected = (m(ids, attention_mask=mask) for m in (program.module(), model))
+    for a, b in zip(tensors(got), tensors(expected), strict=True):
+        assert relative_error(a, b) < 1e-5
+
+
+def test_gradient_checkpointing_gives_the_same_gradients() -> None:
+    model = make("FNetForMaskedLM", num_attention_layers=1).train()
+    runs = []
+    for model.gradient_checkpointing in (False, True):
+        model.zero_grad()
+        model(IDS, attention_mask=MASK, labels=IDS.where(MASK, -100)).loss.backward()
+        runs.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert all(map(torch.equal, *runs))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_dtypes(dtype: torch.dtype) -> None:
+    model = make("FNetForTokenClassification", initializer_range=0.1)
+    expected = model(IDS, attention_mask=MASK).logits
+    narrow = copy.deepcopy(model).to(dtype)
+    logits = narrow(IDS, attention_mask=MASK).logits
+    assert logits.dtype == dtype
+    assert relative_error(logits[MASK], expected[MASK]) < (1e-5 if dtype.itemsize == 8 else 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        autocast = model(IDS, attention_mask=MASK).logits
+    assert relative_error(autocast[MASK], expected[MASK]) < 0.1
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_keep_the_padding(clone: Any) -> None:
+    model = make(round_to=8)
+    options: Any = {"attention_mask": MASK}
+    assert torch.equal(clone(model)(IDS, **options)[0], model(IDS, **options)[0])
+
+
+def test_padding_gets_no_gradient_and_tokens_the_sum_of_their_own() -> None:
+    model = make("FNetForSequenceClassification", num_labels=3)
+    x = torch.randn(4, SEQ, 64, requires_grad=True)
+    weights = torch.randn(4, 3)
+    (model(inputs_embeds=x, attention_mask=MASK).logits * weights).sum().backward()
+    assert not x.grad[~MASK].any()
+    whole = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    gradient, model_x = x.grad.clone(), x.detach()
+    model.zero_grad()
+    for i, length in enumerate(LENGTHS):
+        own = model_x[i : i + 1, :length].requires_grad_()
+        (model(inputs_embeds=own).logits * weights[i]).sum().backward()
+        assert relative_error(gradient[i, :length], own.grad[0]) < 1e-4
+    summed = [p.grad for p in model.parameters() if p.grad is not None]
+    for a, b in zip(whole, summed, strict=True):
+        assert not b.any() or relative_error(a, b) < 1e-4
