@@ -90,7 +90,8 @@ def why_not_pad(module: nn.Module) -> str | None:
     """Why `module` cannot hand lengths down, if it is between a model and its layers."""
     for base, padded in PADDED.items():
         if derives(type(module), base) and altered(module, base):
-            return altered(module, padded)
+            reason = altered(module, padded)
+            return None if reason is None else f"its {reason}"
     return None
 
 
