@@ -230,11 +230,12 @@ def _transform(
     round_to: int | None,
 ) -> Tensor:
     check_norm(name, norm)
+    norm = norm or "backward"
     scale, symbolic = total_scale(name, x, scale, "backward")
     multiple = check_round_to(name, round_to)
     if symbolic:
-        return (scale * ops.fourier_mix(compute(x), lengths, multiple, norm, 1)).to(x.dtype)
-    return ops.fourier_mix(x, lengths, multiple, norm, scale)
+        return (scale * ops.fourier_mix(compute(x), lengths, multiple, norm, 1, False)).to(x.dtype)
+    return ops.fourier_mix(x, lengths, multiple, norm, scale, False)
 
 
 def _wide(t: Tensor | None) -> Tensor | None:
@@ -253,13 +254,14 @@ def _fused(
     round_to: int | None,
 ) -> Tensor:
     check_norm(name, norm)
+    norm = norm or "backward"
     scale, symbolic = total_scale(name, x, scale, "backward")
     check_eps(name, eps)
     multiple = check_round_to(name, round_to)
     weight, bias = check_affine(name, x, weight, bias)
     if symbolic:
         u = compute(x)
-        mixed = scale * ops.fourier_mix(u, lengths, multiple, norm, 1)
+        mixed = scale * ops.fourier_mix(u, lengths, multiple, norm, 1, False)
         y = layer_norm(u + mixed, x.shape[-1:], _wide(weight), _wide(bias), eps)
-        return ops.keep(y, lengths).to(x.dtype)
+        return ops.keep(y, (lengths,)).to(x.dtype)
     return ops.fused_fourier_mix(x, weight, bias, lengths, multiple, norm, eps, scale)

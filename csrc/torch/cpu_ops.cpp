@@ -7,7 +7,7 @@
 #include "torch/ops.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
-#include "torch/varlen_ops.h"
+#include "torch/varlen_runs.h"
 #include "torch/workspace.h"
 
 namespace fnet::binding {
@@ -91,7 +91,17 @@ struct Cpu {
                  });
   }
 
+  // LayerNorm's gradient of all rows.
+  static void norm_grad(const NormGradArgs& norm, const Tensor& like) {
+    const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
+    const CpuNormGradPlan plan = plan_norm_grad_cpu(norm);
+    const Tensor workspace = new_bytes(like, plan.workspace_bytes);
+    norm_grad_part_cpu(norm, plan, 0, plan.chunks, workspace.mutable_data_ptr(), parallel);
+    norm_grad_sums_cpu(norm, plan, workspace.mutable_data_ptr(), parallel);
+  }
+
   static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    if (path_switch.runs()) return VarlenByRuns<Cpu>::mix_varlen(args, sequences, like);
     const Parallel parallel = mix_parallel(args);
     const CpuVarlenPlan plan = plan_of(args, sequences, parallel);
     const Workspace workspace(plan.workspace_bytes);
@@ -101,6 +111,8 @@ struct Cpu {
 
   static void backward_varlen(const NormGradArgs& norm, MixArgs args, const Sequences& sequences,
                               const void* rstd, const Tensor& like) {
+    if (path_switch.runs())
+      return VarlenByRuns<Cpu>::backward_varlen(norm, args, sequences, rstd, like);
     const Parallel parallel = mix_parallel(args);
     const CpuVarlenPlan plan = plan_of(args, is_empty(args) ? Sequences{} : sequences, parallel);
     const CpuNormGradPlan norm_plan = plan_norm_grad_varlen_cpu(norm, plan);

@@ -49,6 +49,8 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def("cpu_isas() -> str");
   // Affects later calls of all threads.
   m.def("set_cpu_isa(str isa) -> ()");
+  // "auto", the default; "general": torch's FFT for every length; "runs": different lengths as on
+  // CUDA.
   m.def("set_cpu_path(str path) -> ()");
   // Outputs of at least this many bytes use non-temporal stores; setting 0 restores the default.
   m.def("stream_bytes() -> int");

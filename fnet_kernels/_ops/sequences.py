@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from fnet_kernels._ops.checks import check_size, kind
 
@@ -24,7 +25,18 @@ _INTEGERS = (torch.int32, torch.int64)
 
 def check_round_to(op: str, round_to: int | None) -> int:
     """Return `round_to`, and 1 for None."""
-    return 1 if round_to is None else check_size(op, "round_to", round_to)
+    if round_to is None:
+        return 1
+    if type(round_to) is int and not _holds(round_to < 1):  # also a symbolic one under a compiler
+        return round_to
+    return check_size(op, "round_to", round_to)
+
+
+def _holds(condition: bool) -> bool:
+    """Whether `condition` is true; under a compiler that cannot know it, the operator checks it."""
+    if is_compiling():
+        return torch.fx.experimental.symbolic_shapes.guard_or_false(condition)
+    return condition
 
 
 def lengths_of_offsets(op: str, cu_seqlens: Integers, total: int) -> list[int]:
@@ -40,17 +52,17 @@ def lengths_of_offsets(op: str, cu_seqlens: Integers, total: int) -> list[int]:
             f"{op}: {name} must have one axis, [batch + 1]; got shape {tuple(cu_seqlens.shape)}"
         )
     offsets = _on_the_host(op, name, cu_seqlens)
-    if not offsets or offsets[0] != 0:
+    if not offsets or _holds(offsets[0] != 0):
         start = offsets[0] if offsets else "no offsets"
         raise ValueError(f"{op}: {name} must start at 0, got {start}")
     lengths = [end - begin for begin, end in pairwise(offsets)]
     for i, length in enumerate(lengths):
-        if length < 0:
+        if _holds(length < 0):
             raise ValueError(
                 f"{op}: {name} must not decrease, got {offsets[i]} and then {offsets[i + 1]} at"
                 f" index {i + 1}"
             )
-    if offsets[-1] != total:
+    if _holds(offsets[-1] != total):
         raise ValueError(
             f"{op}: {name} must end at the number of rows of x, {total}; got {offsets[-1]}"
         )
@@ -86,7 +98,7 @@ def lengths_of_rows(op: str, lengths: Integers, x: Tensor) -> list[int]:
             f" {len(values)}"
         )
     for i, length in enumerate(values):
-        if not 0 <= length <= seq:
+        if _holds(length < 0) or _holds(length > seq):
             raise ValueError(
                 f"{op}: lengths must be between 0 and {seq}, the rows of each sequence of x; got"
                 f" {length} at index {i}"

@@ -1,62 +1,49 @@
-"""The operators of sequences of different lengths.
+"""The operators of sequences of different lengths, and their derivatives.
 
 `x` is packed, `[total, hidden]` with the sequences one after the other, or padded, `[..., seq,
-hidden]` with a sequence at the start of each `[seq, hidden]`.
+hidden]` with a sequence at the start of each `[seq, hidden]`. With a matrix C that cuts out the
+rows of a sequence and extends them with zeros, the mixing is the sum of C^T M C over all sequences:
+self-adjoint, as M is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from fnet_kernels._norm import Norm, norm_factor
-from fnet_kernels._ops import autograd, mixing
+from fnet_kernels._ops.autograd import Family, register_family
+from fnet_kernels._ops.derivatives import shortest
+from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.mixing import fourier_mix_varlen as fourier_mix
+from fnet_kernels._ops.mixing import mix_varlen
 
+__all__ = ["VARLEN", "fourier_mix", "fused_fourier_mix", "keep"]
 
-def fourier_mix(x: Tensor, lengths: list[int], round_to: int, norm: Norm, scale: float) -> Tensor:
-    def mix(t: Tensor) -> Tensor:
-        return mixing.fourier_mix(t, scale * norm_factor("fourier_mix_varlen", t, norm))
-
-    return _each(x, lengths, round_to, mix)
-
-
-def fused_fourier_mix(
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    lengths: list[int],
-    round_to: int,
-    norm: Norm,
-    eps: float,
-    scale: float,
-) -> Tensor:
-    def mix(t: Tensor) -> Tensor:
-        factor = scale * norm_factor("fused_fourier_mix_varlen", t, norm)
-        return autograd.fused_fourier_mix(t, weight, bias, eps, factor)
-
-    return _each(x, lengths, round_to, mix)
+#: The arguments lengths, round_to and norm.
+Where = tuple[Any, ...]
 
 
-def _each(x: Tensor, lengths: list[int], round_to: int, mix: Callable[[Tensor], Tensor]) -> Tensor:
-    packed = x.dim() == 2
-    parts = torch.split(x, lengths) if packed else x.reshape(-1, *x.shape[-2:]).unbind()
-    mixed = []
-    for part, length in zip(parts, lengths, strict=True):
-        rounded = -(-length // round_to) * round_to
-        y = mix(pad(part[:length], (0, 0, 0, rounded - length)))[:length]
-        mixed.append(y if packed else pad(y, (0, 0, 0, part.shape[0] - length)))
-    if not mixed:
-        return torch.zeros_like(x)
-    return torch.cat(mixed) if packed else torch.stack(mixed).reshape(x.shape)
-
-
-def keep(t: Tensor, lengths: list[int]) -> Tensor:
+def keep(t: Tensor, where: Where) -> Tensor:
     """Return `t`, packed or padded rows, with zeros past the lengths."""
     if t.dim() == 2:
         return t
-    seq = t.shape[-2]
-    ends = torch.tensor(lengths, device=t.device).view(*t.shape[:-2], 1, 1)
-    return torch.where(torch.arange(seq, device=t.device).unsqueeze(-1) < ends, t, 0)
+    ends = torch.tensor(where[0], device=t.device).view(*t.shape[:-2], 1, 1)
+    return torch.where(torch.arange(t.shape[-2], device=t.device).unsqueeze(-1) < ends, t, 0)
+
+
+def _mix(u: Tensor, where: Where, scale: float) -> Tensor:
+    mixed: Tensor = mix_varlen(u, *where, scale, True)
+    return mixed
+
+
+VARLEN = Family(
+    operators.fused_fourier_mix_varlen.default,
+    operators.fused_fourier_mix_varlen_train.default,
+    operators.fused_fourier_mix_varlen_backward.default,
+    _mix,
+    keep,
+)
+fused_fourier_mix: Callable[..., Tensor] = shortest(VARLEN.fused, register_family(VARLEN))
