@@ -89,9 +89,9 @@ def is_model(module: nn.Module) -> bool:
 def why_not_pad(module: nn.Module) -> str | None:
     """Why `module` cannot hand lengths down, if it is between a model and its layers."""
     for base, padded in PADDED.items():
-        if derives(type(module), base) and altered(module, base):
-            reason = altered(module, padded)
-            return None if reason is None else f"its {reason}"
+        if derives(type(module), base):
+            now = padded if derives(type(module), padded) else base
+            return f"its {reason}" if (reason := altered(module, now)) else None
     return None
 
 

@@ -72,10 +72,10 @@ def test_every_class_gives_a_sequence_what_it_gives_alone(name: str, round_to: i
 
 def test_multiple_choice() -> None:
     model = patched("FNetForMultipleChoice")
-    ids, mask = (t[:, None].expand(-1, 3, -1) for t in (IDS, MASK))
+    ids, mask = (t[:, None].repeat(1, 3, 1) for t in (IDS, MASK))
     logits = model(input_ids=ids, attention_mask=mask.long()).logits
     for i, length in enumerate(LENGTHS):
-        single = model(input_ids=ids[i : i + 1, :, :length]).logits
+        single = model(input_ids=ids[i : i + 1, :, :length].contiguous()).logits
         assert relative_error(logits[i : i + 1], single) <= 1e-5
     with pytest.raises(ValueError, match="the input must be packed tokens"):
         model(input_ids=ids, cu_seq_lens_q=torch.tensor(CU_SEQLENS))
@@ -202,18 +202,16 @@ def test_copies_keep_the_padding(clone: Any) -> None:
 
 def test_threads_have_sequences_of_their_own() -> None:
     model = patched()
-    expected = [
-        results(model, input_ids=IDS[:, :n], attention_mask=MASK[:, :n])[0] for n in (9, 16)
-    ]
+    batches = [{"input_ids": IDS[:, :n], "attention_mask": MASK[:, :n]} for n in (9, SEQ)]
+    expected = [results(model, **batch)[0] for batch in batches]
     wrong: list[int] = []
 
-    def work(i: int, n: int) -> None:
+    def work(i: int) -> None:
         for _ in range(20):
-            got = results(model, input_ids=IDS[:, :n], attention_mask=MASK[:, :n])[0]
-            if not torch.equal(got, expected[i]):
-                wrong.append(n)
+            if not torch.equal(results(model, **batches[i])[0], expected[i]):
+                wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=(i, n)) for i, n in enumerate((9, 16))]
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -316,9 +314,8 @@ def test_lora() -> None:
     given = {"input_ids": IDS, "attention_mask": MASK}
     expected = model(**given).logits
     config = peft.LoraConfig(target_modules=["dense"], task_type="SEQ_CLS")
-    assert (
-        relative_error(peft.get_peft_model(model, config).eval()(**given).logits, expected) < 1e-6
-    )
+    adapted = peft.get_peft_model(model, config).eval()
+    assert relative_error(adapted(**given).logits, expected) < 1e-6
 
 
 # Errors
