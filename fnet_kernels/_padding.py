@@ -91,6 +91,11 @@ class Padding:
                 f"{owner}: at most one of {', '.join(given)} must be given, got"
                 f" {' and '.join(names)}"
             )
+        if x.is_nested:  # without padding: the operators mix each of its sequences alone
+            if names or self.round_to is not None:
+                what = names[0] if names else "round_to"
+                raise ValueError(f"{owner}: {what} must be None for a nested tensor")
+            return None
         if cu_seqlens is not None:
             return self._packed(owner, x, cu_seqlens)
         if lengths is not None:

@@ -19,6 +19,7 @@ from torch.nn.functional import layer_norm, pad
 
 from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm import Norm
+from fnet_kernels._ops.checks import check_x
 from fnet_kernels._traced_mix import traced_fourier_mix
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 from fnet_kernels.modules import FourierMix
@@ -218,13 +219,15 @@ class Traced(Sequences):
         scale: float = 1,
         norm: Norm = "backward",
     ) -> Tensor:
+        x = check_x("fused_fourier_mix", x)
         u = x.to(torch.promote_types(x.dtype, torch.float32))
         weight, bias = (None if t is None else t.to(u.dtype) for t in (weight, bias))
         mixed = self.fourier_mix(u, scale=scale, norm=norm)
         return layer_norm(u + mixed, x.shape[-1:], weight, bias, eps).to(x.dtype)
 
     def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
-        y: Tensor = traced_fourier_mix(x, self.lengths, scale, norm or "backward", self.round_to)
+        options = scale, norm or "backward", self.round_to
+        y: Tensor = traced_fourier_mix(check_x("fourier_mix", x), self.lengths, *options)
         return y
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:

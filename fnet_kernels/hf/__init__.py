@@ -173,7 +173,8 @@ def register() -> None:
     transform or a hybrid of two, then load with `AutoModel.from_pretrained`, as subclasses of
     transformers' own FNet classes: Trainer, pipelines, peft and `push_to_hub` work with them. Their
     encoder layers are `fnet_kernels.FNetEncoderLayer`, with the fused operator if the mixer is
-    "fourier". The `attention_mask` reaches attention layers, and pooling by the mean.
+    "fourier". The `attention_mask` reaches attention layers, pooling by the mean, and the mixers as
+    `padding` of the config says; so do packed rows, as in `patch_fnet`.
 
     Mixers start as `create_mixer` makes them, all other parameters as in transformers. The field
     `chunk_size_feed_forward` of the config has no effect. Calling this again has no further effect.

@@ -308,6 +308,29 @@ def test_trainer_hands_the_mask_to_the_model(tmp_path: Path) -> None:
         assert relative_error(logits[i, : len(single)], single) <= 1e-4
 
 
+def test_pipeline_in_batches() -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    words = ["[PAD]", "[UNK]", "[MASK]", "the", "cat", "sat", "on", "a", "mat"]
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, "[UNK]")
+    )
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    model = patched("FNetForMaskedLM", vocab_size=len(words), pad_token_id=0)
+    fill = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer, device="cpu")
+    texts = ["the [MASK]", "the cat sat on a [MASK]", "a [MASK] sat"]
+    for single, together in zip(map(fill, texts), fill(texts, batch_size=3), strict=True):
+        assert [answer["token"] for answer in together] == [answer["token"] for answer in single]
+        for a, b in zip(together, single, strict=True):
+            assert a["score"] == pytest.approx(b["score"], 1e-4)
+
+
 def test_lora() -> None:
     peft = pytest.importorskip("peft")
     model = patched("FNetForSequenceClassification")

@@ -24,6 +24,7 @@ from fnet_kernels import (
     models,
     reference,
 )
+from fnet_kernels._traced_mix import traced_fourier_mix
 from fnet_kernels.mixers import list_mixers
 from fnet_kernels.models import FNetConfig
 from python_tests.helpers.close import assert_close, relative_error
@@ -423,6 +424,19 @@ def test_more_errors() -> None:
             build(padding="exact", round_to=1.5)
 
 
+def test_nested_tensors_have_lengths_of_their_own() -> None:
+    parts = [torch.randn(n, 24) for n in LENGTHS]
+    nested = torch.nested.nested_tensor(parts, layout=torch.jagged)
+    for padding in ("tokens", "exact"):
+        encoder = FNetEncoder(2, 24, 48, padding=padding).eval()
+        for part, got in zip(parts, encoder(nested).unbind(), strict=True):
+            assert relative_error(got, encoder(part[None])[0]) <= 1e-5
+    with pytest.raises(ValueError, match="FNetEncoder: lengths must be None for a nested tensor"):
+        encoder(nested, lengths=LENGTHS)
+    with pytest.raises(ValueError, match="round_to must be None for a nested tensor"):
+        FNetEncoder(1, 24, 48, padding="exact", round_to=8)(nested)
+
+
 def test_sequences_may_be_empty() -> None:
     model = make(num_attention_layers=1, pooling="mean")
     ids, lengths = IDS[:2], [0, 5]
@@ -464,6 +478,18 @@ def test_compiles_as_one_graph(padding: str, dynamic: bool | None) -> None:
             assert relative_error(a, b) < 1e-5
     with pytest.raises(RuntimeError, match="attention_mask must keep the first tokens"):
         compiled(IDS, attention_mask=MASK.flip(-1).long())
+
+
+@pytest.mark.parametrize("round_to", [None, 4])
+def test_the_operator_of_graphs(round_to: int | None) -> None:
+    x = torch.randn(2, 5, 3, requires_grad=True, dtype=torch.float64)
+    constants = torch.tensor([5, 2]), 0.5, "ortho", round_to
+    torch.library.opcheck(traced_fourier_mix, (x, *constants))
+    y = traced_fourier_mix(x, *constants)
+    assert torch.equal(y, FourierMix(0.5, norm="ortho")(x, [5, 2], round_to))
+    assert torch.autograd.gradgradcheck(lambda t: traced_fourier_mix(t, *constants), x)
+    (gradient,) = torch.autograd.grad(y, x, y.detach())
+    assert torch.equal(gradient, traced_fourier_mix(y.detach(), *constants))
 
 
 def test_one_graph_serves_all_masks() -> None:
