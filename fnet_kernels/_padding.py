@@ -98,25 +98,31 @@ class Padding:
             return None
         if cu_seqlens is not None:
             return self._packed(owner, x, cu_seqlens)
-        if lengths is not None:
-            if not (isinstance(lengths, Tensor) and _is_traced(lengths)):
-                return self._padded(x, lengths_of_rows(owner, lengths, x))
-            kept = lengths
-            if lengths.dtype is not torch.bool:
-                kept = prefix(lengths, x.size(-2), x.device)
-        elif names:
+        kept = None
+        if lengths is None and names:
             kept = _kept(owner, names[0], mask[names[0]], x, self.meaning)
-        else:
-            return self._padded(x, [x.size(-2)] * prod(x.shape[:-2]))
-        if self.meaning == "zero":
-            return Sequences(kept)
-        if _is_traced(kept):
-            return Traced(kept, self.round_to)
-        return self._padded(x, lengths_of_rows(owner, kept.sum(-1), x))
+        elif isinstance(lengths, Tensor) and _is_traced(lengths):
+            is_mask = lengths.dtype is torch.bool
+            kept = lengths if is_mask else prefix(lengths, x.size(-2), x.device)
+        if kept is not None:
+            if self.meaning == "zero":
+                return Sequences(kept)
+            if _is_traced(kept):
+                return Traced(kept, self.round_to)
+            lengths = kept.sum(-1)
+        if lengths is None:
+            if self._fits(x.size(-2)):
+                return Sequences(None)
+            lengths = [x.size(-2)] * prod(x.shape[:-2])
+        return self._padded(x, lengths_of_rows(owner, lengths, x))
+
+    def _fits(self, length: int) -> bool:
+        """Whether `length` is not rounded up."""
+        return length % (self.round_to or 1) == 0
 
     def _padded(self, x: Tensor, lengths: list[int]) -> Sequences:
         shape, seq = x.shape[:-1], x.size(-2)
-        if all(length == seq for length in lengths) and seq % (self.round_to or 1) == 0:
+        if all(length == seq for length in lengths) and self._fits(seq):
             return Sequences(None)
         if self.meaning == "zero":
             return Sequences(prefix(lengths, seq, x.device).view(shape))

@@ -194,7 +194,6 @@ class FNetEncoderLayer(nn.Module):
         x: Tensor,
         key_mask: Tensor | None = None,
         sequences: Sequences | None = None,
-        *,
         lengths: Integers | None = None,
         cu_seqlens: Integers | None = None,
     ) -> Tensor:
@@ -312,7 +311,6 @@ class FNetEncoder(nn.Module):
         key_mask: Tensor | None = None,
         hidden_states: list[Tensor] | None = None,
         sequences: Sequences | None = None,
-        *,
         lengths: Integers | None = None,
         cu_seqlens: Integers | None = None,
     ) -> Tensor:

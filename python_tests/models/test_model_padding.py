@@ -22,6 +22,7 @@ from fnet_kernels import (
     FourierMix,
     FusedFourierMix,
     models,
+    onnx,
     reference,
 )
 from fnet_kernels._traced_mix import traced_fourier_mix
@@ -498,6 +499,10 @@ def test_the_operator_of_graphs(round_to: int | None) -> None:
     assert torch.autograd.gradgradcheck(lambda t: traced_fourier_mix(t, *constants), x)
     (gradient,) = torch.autograd.grad(y, x, y.detach())
     assert torch.equal(gradient, traced_fourier_mix(y.detach(), *constants))
+    composed = onnx.decompositions()[torch.ops.fnet_kernels.traced_fourier_mix.default]
+    for norm in ("backward", "ortho", "forward"):
+        arguments = torch.randn(3, 7, 5), torch.tensor([7, 0, 4]), 0.5, norm, round_to
+        assert_close(composed(*arguments), traced_fourier_mix(*arguments), factor=10)
 
 
 def test_one_graph_serves_all_masks() -> None:
