@@ -135,7 +135,7 @@ def fused_fourier_mix_varlen(
     ):
         return overridden(
             fused_fourier_mix_varlen,
-            ("x", "cu_seqlens", "weight", "bias"),
+            ("x", None, "weight", "bias"),
             (x, cu_seqlens, weight, bias),
             eps=eps,
             scale=scale,

@@ -176,6 +176,22 @@ std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type
   return text.add("workspace_bytes", bytes_of(args, plan, parallel)).str();
 }
 
+std::string cpu_varlen_plan(std::vector<int64_t> lengths, int64_t round_to, int64_t hidden,
+                            ScalarType type) {
+  const char* op = "cpu_varlen_plan";
+  int64_t rows = 0;
+  for (const int64_t length : lengths) rows += length;
+  MixArgs args = shape_of(op, 1, rows, hidden, type);
+  args.x_row_stride = hidden;
+  const Sequences sequences = sequences_of(op, args, {std::move(lengths), round_to}, true);
+  const Parallel parallel = mix_parallel(args);
+  const CpuVarlenPlan plan = plan_of(args, is_empty(args) ? Sequences{} : sequences, parallel);
+  PlanText text(Path::kKernels, Reason::kNone);
+  text.add("slots", parallel.slots()).add("shared", int64_t(plan.shared.size()));
+  text.add("workers", plan.workers).add("groups", int64_t(plan.groups.size()));
+  return text.add("workspace_bytes", int64_t(plan.workspace_bytes)).str();
+}
+
 std::string isa() { return cpu_isa(); }
 std::string isas() { return cpu_isas(); }
 void set_isa(std::string name) {
@@ -213,6 +229,7 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   using namespace fnet::binding;
   m.impl("workspace_bytes", TORCH_BOX(&Guarded<&workspace_bytes>::call));
   m.impl("cpu_plan", TORCH_BOX(&Guarded<&cpu_plan>::call));
+  m.impl("cpu_varlen_plan", TORCH_BOX(&Guarded<&cpu_varlen_plan>::call));
   m.impl("cpu_isa", TORCH_BOX(&Guarded<&isa>::call));
   m.impl("cpu_isas", TORCH_BOX(&Guarded<&isas>::call));
   m.impl("set_cpu_isa", TORCH_BOX(&Guarded<&set_isa>::call));

@@ -45,6 +45,8 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
   m.def("cpu_plan(int batch, int seq, int hidden, ScalarType dtype) -> str");
   // The bytes that an op allocates besides its results.
   m.def("workspace_bytes(int batch, int seq, int hidden, ScalarType dtype) -> int");
+  // The plan of sequences of different lengths, likewise.
+  m.def("cpu_varlen_plan(int[] lengths, int round_to, int hidden, ScalarType dtype) -> str");
   m.def("cpu_isa() -> str");
   m.def("cpu_isas() -> str");
   // Affects later calls of all threads.

@@ -30,7 +30,7 @@ concept VarlenBackend =
 struct Cut {
   std::vector<int64_t> lengths;
   int64_t round_to;
-  std::string norm;
+  std::string norm = "backward";
 };
 
 inline double norm_factor(const char* op, const std::string& norm, int64_t elements) {
@@ -41,31 +41,30 @@ inline double norm_factor(const char* op, const std::string& norm, int64_t eleme
   return 1;
 }
 
-inline Sequences sequences_of(const char* op, const Rows& in, const Cut& cut, double scale) {
+// The sequences in the rows of `all`: packed in [batch, seq] = [1, total], or one in each [seq].
+inline Sequences sequences_of(const char* op, const MixArgs& all, const Cut& cut, bool packed) {
   const int64_t count = int64_t(cut.lengths.size());
-  const bool packed = in.x.dim() == 2;
-  check_scale(op, scale);
   require(cut.round_to >= 1, op, ": expected round_to of at least 1, got ", cut.round_to);
-  require(packed || count == in.batch, op, ": expected one length for each of ", in.batch,
+  require(packed || count == all.batch, op, ": expected one length for each of ", all.batch,
           " sequences, got ", count);
   Sequences sequences;
   int64_t row = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t length = cut.lengths[i], left = packed ? in.seq - row : in.seq;
+    const int64_t length = cut.lengths[i], left = packed ? all.seq - row : all.seq;
     require(0 <= length && length <= left, op, ": expected a length between 0 and ", left,
             " at index ", i, ", got ", length);
     Sequence s;
-    s.x = packed ? row * in.row_stride : i * in.batch_stride;
-    s.row = packed ? row : i * in.seq;
+    s.x = packed ? row * all.x_row_stride : i * all.x_batch_stride;
+    s.row = row;
     s.length = length;
-    s.end = s.row + (packed ? length : in.seq);
+    s.end = row + (packed ? length : all.seq);
     s.seq = (length + cut.round_to - 1) / cut.round_to * cut.round_to;
-    s.scale = scale * norm_factor(op, cut.norm, s.seq * in.hidden);
+    s.scale = all.scale * norm_factor(op, cut.norm, s.seq * all.hidden);
     row = s.end;
     sequences.push_back(s);
   }
-  require(!packed || row == in.seq, op, ": expected lengths that add up to the rows of x, ", in.seq,
-          ", got ", row);
+  require(!packed || row == all.seq, op, ": expected lengths that add up to the rows of x, ",
+          all.seq, ", got ", row);
   return sequences;
 }
 
@@ -73,7 +72,8 @@ inline Sequences sequences_of(const char* op, const Rows& in, const Cut& cut, do
 template <VarlenBackend B>
 auto mix_of(const char* op, const Cut& cut) {
   return [op, &cut](const Rows& in, MixArgs args, const Tensor& x) {
-    const Sequences sequences = sequences_of(op, in, cut, args.scale);
+    check_scale(op, args.scale);
+    const Sequences sequences = sequences_of(op, args, cut, in.x.dim() == 2);
     args.output_rows = in.batch * in.seq;
     if (!is_empty(args)) B::mix_varlen(args, sequences, x);
   };
@@ -133,7 +133,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_varlen_backward(
   return run_backward<B>(op, grad, normalized, rstd, weight, scale, need_weight, need_bias,
                          [&](const Rows& in, const NormGradArgs& grads, MixArgs args,
                              const void* saved, const Tensor& like) {
-                           const Sequences sequences = sequences_of(op, in, cut, args.scale);
+                           const Sequences sequences = sequences_of(op, args, cut, in.x.dim() == 2);
                            args.output_rows = in.batch * in.seq;
                            B::backward_varlen(grads, args, sequences, saved, like);
                          });
