@@ -83,7 +83,7 @@ def forward_of_model(padding_of: Callable[[Any], Padding], *, masked: bool) -> C
         padding = padding_of(self)
         sequences = None
         given = inputs_embeds if input_ids is None else input_ids[..., None]
-        if padding.meaning != "tokens" and given is not None:
+        if given is not None:  # else transformers raises the error
             offsets: Any = cu_seq_lens_q
             if padding.meaning == "exact" and attention_mask is None and offsets is None:
                 offsets = _offsets(position_ids)
@@ -96,7 +96,7 @@ def forward_of_model(padding_of: Callable[[Any], Padding], *, masked: bool) -> C
                 token_type_ids = (
                     torch.zeros_like(positions) if token_type_ids is None else token_type_ids
                 )
-            elif input_ids is not None:
+            elif input_ids is not None and sequences is not None:
                 self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
 
         def pooler(states: Tensor) -> Any:

@@ -96,6 +96,16 @@ def test_a_sequence_gives_in_a_batch_what_it_gives_alone(
         assert_independent(tensors(row), alone(caller(model), IDS))
 
 
+def test_positions_of_packed_tokens_follow_from_their_offsets() -> None:
+    model, ids = make(), packed(IDS)
+    expected = model(ids, cu_seqlens=CU_SEQLENS).last_hidden_state
+    positions = torch.cat([torch.arange(length) for length in LENGTHS])
+    given = {"cu_seqlens": CU_SEQLENS, "position_ids": positions}
+    assert torch.equal(model(ids, **given).last_hidden_state, expected)
+    other = model(ids, **{**given, "position_ids": positions.flip(0)}).last_hidden_state
+    assert relative_error(other, expected) > 1e-2
+
+
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     st.lists(st.integers(0, SEQ), min_size=1, max_size=6),
@@ -347,6 +357,10 @@ def test_transformers_knows_the_saved_padding(tmp_path: Path) -> None:
                 strict=True,
             ):
                 assert relative_error(a, b) <= 1e-6
+
+    theirs.config.padding, theirs.config.round_to = "tokens", None
+    with pytest.raises(ValueError, match="cu_seqlens must be None with padding='tokens'"):
+        theirs(packed(IDS)[None], cu_seq_lens_q=torch.tensor(CU_SEQLENS))
 
 
 # Errors
