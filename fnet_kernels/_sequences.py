@@ -27,7 +27,7 @@ from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen
 
 
 class Sequences:
-    """What layers ask of a batch: here that padding is zeros, mixed like the other rows.
+    """A batch as layers see it: padding is rows of zeros, which are mixed like the other rows.
 
     Args:
         kept: `[..., seq]`, true for the tokens of a sequence; None if the input has no padding.

@@ -1,9 +1,10 @@
 # mypy: disable-error-code="no-untyped-call"
 """How transformers' FNet classes hand lengths down to their layers. Imports `transformers`.
 
-transformers drops the attention mask of an FNet. Nothing is stored in a model during a call, which
-threads and the second forward pass of checkpointed layers would miss: each `forward` calls that of
-transformers with parts that already have their arguments.
+transformers drops the attention mask of an FNet. A `forward` of this module calls that of
+transformers with parts that already have the mask or the lengths. Nothing is stored in a model
+during a call: another thread would overwrite it, and the second forward pass of a checkpointed
+layer comes too late to read it.
 
 defines: Having, forward_of_encoder, forward_of_head, forward_of_model
 """
@@ -27,7 +28,7 @@ from fnet_kernels._sequences import Packed, Sequences
 class Having:
     """`module` with other attributes, for one call of a method of its class."""
 
-    #: The wrapper that checkpoints layers compares it with itself, and here must not be the one.
+    #: transformers checkpoints the `forward` of a layer's class, unless that is another function.
     forward: Any = None
 
     def __init__(self, module: nn.Module, **attributes: Any) -> None:
