@@ -46,11 +46,14 @@ def fourier_mix_varlen(
     `x` alone. Like the transform of one sequence, that of all is its own adjoint.
 
     Args:
-        x: `[total, hidden]`, any strides, of the dtypes of `fourier_mix`.
+        x: `[total, hidden]`, any strides, of the dtypes of `fourier_mix`. On CUDA neighbours of one
+            length take one call of the kernels, so sort sequences by length. A DTensor is gathered:
+            to split a batch, call this on each rank with its own sequences.
         cu_seqlens: `[batch + 1]` offsets: 0, then the end of each sequence; the last is `total`.
-            A list of ints or an int32 or int64 tensor on the CPU. A tensor on CUDA costs a wait
-            for the device and cannot be used in the capture of a CUDA graph. A sequence may be
-            empty. Under `torch.compile(fullgraph=True)` pass a list.
+            A list of ints or an int32 or int64 tensor on the CPU, because the lengths choose the
+            plans of the transforms. A tensor on CUDA costs a wait for the device, and is refused
+            while a CUDA graph is captured. A sequence may be empty. With `dynamic=True` one graph
+            of `torch.compile` serves all lengths of as many sequences.
         scale: as in `fourier_mix`.
         norm: as in `fourier_mix`; `seq` is the length of each sequence, rounded up to `round_to`.
         round_to: None, or the multiple to which each length is rounded up. The sequence continues

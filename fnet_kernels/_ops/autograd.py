@@ -18,7 +18,6 @@ M may also be that of sequences of different lengths, which mixes some rows and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,30 +29,40 @@ from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import mix
 
 Triple = tuple[Tensor, Tensor, Tensor]
+#: The arguments that say which rows an operator mixes.
+Where = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
 class Family:
-    """Fused operators of one kind.
+    """Fused operators of one kind, and their derivatives, which this registers.
 
-    `fused` and `train` take (x, weight, bias, *where, eps, scale); `backward` takes (grad, rows,
-    rstd, weight, *where, scale, need_weight, need_bias).
+    Args:
+        fused: the operator of (x, weight, bias, *where, eps, scale).
+        train: the operator of the same, which also returns the normalised rows and rstd.
+        backward: the operator of (grad, rows, rstd, weight, *where, scale, need_weight, need_bias).
+        mix: u + scale * M(u), from (u, where, scale).
+        keep: `[..., seq, hidden]` with zeros in the rows that are not mixed, from (tensor, where).
     """
 
-    fused: Any
-    train: Any
-    backward: Any
-    #: u + scale * M(u), from (u, where, scale).
-    mix: Callable[[Tensor, tuple[Any, ...], float], Tensor]
-    #: A tensor [..., seq, hidden] with zeros in the rows that are not mixed, from (tensor, where).
-    keep: Callable[[Tensor, tuple[Any, ...]], Tensor] = lambda t, where: t
-
-    def shortest_backward(self, *args: Any) -> Triple:
-        return _shortest[self.backward](*args)
-
-
-#: By operator, the shortest call of the backward operators.
-_shortest: dict[Any, Callable[..., Triple]] = {}
+    def __init__(
+        self,
+        fused: Any,
+        train: Any,
+        backward: Any,
+        mix: Callable[[Tensor, Where, float], Tensor],
+        keep: Callable[[Tensor, Where], Tensor] = lambda t, where: t,
+    ) -> None:
+        self.fused, self.train, self.backward = fused, train, backward
+        self.mix, self.keep = mix, keep
+        composed_train, apply_train = partial(_composed_train, self), partial(_apply_train, self)
+        register(train, composed_train, apply_train)
+        composed = register(backward, partial(composed_backward, self))
+        #: These call the operators in less time, `plain` only where `is_plain` holds.
+        self.shortest_backward: Callable[..., Triple] = shortest(backward, composed)
+        self.plain: Callable[..., Tensor] = register(
+            fused, _first(composed_train), _first(apply_train)
+        )
+        self.shortest: Callable[..., Tensor] = shortest(fused, self.plain)
 
 
 class _Train(Reverse):
@@ -159,7 +168,7 @@ def composed_backward(
 
 def _input_gradient(
     family: Family,
-    where: tuple[Any, ...],
+    where: Where,
     grad: Tensor | None,
     grad_rows: Tensor | None,
     grad_rstd: Tensor | None,
@@ -209,19 +218,6 @@ def _first(function: Callable[..., Triple]) -> Callable[..., Tensor]:
     return lambda *args: function(*args)[0]
 
 
-def register_family(family: Family) -> Callable[..., Tensor]:
-    """Register the derivatives of the operators of a family.
-
-    Returns:
-        A function that computes the same as `family.fused` in less time where `is_plain` holds.
-    """
-    composed_train, apply_train = partial(_composed_train, family), partial(_apply_train, family)
-    register(family.train, composed_train, apply_train)
-    backward = register(family.backward, partial(composed_backward, family))
-    _shortest[family.backward] = shortest(family.backward, backward)
-    return register(family.fused, _first(composed_train), _first(apply_train))
-
-
 _apply_train = apply_of(_Train)
 #: The operators of sequences of one length.
 DENSE = Family(
@@ -230,5 +226,4 @@ DENSE = Family(
     operators.fused_fourier_mix_backward.default,
     lambda u, where, scale: mix(u, scale, True),
 )
-fused_fourier_mix_plain: Callable[..., Tensor] = register_family(DENSE)
-fused_fourier_mix: Callable[..., Tensor] = shortest(DENSE.fused, fused_fourier_mix_plain)
+fused_fourier_mix_plain, fused_fourier_mix = DENSE.plain, DENSE.shortest

@@ -4,26 +4,21 @@
 hidden]` with a sequence at the start of each `[seq, hidden]`. With a matrix C that cuts out the
 rows of a sequence and extends them with zeros, the mixing is the sum of C^T M C over all sequences:
 self-adjoint, as M is.
+
+The operators take (lengths, round_to, norm) to say which rows they mix, and how.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.autograd import Family, register_family
-from fnet_kernels._ops.derivatives import shortest
+from fnet_kernels._ops.autograd import Family, Where
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import fourier_mix_varlen as fourier_mix
 from fnet_kernels._ops.mixing import mix_varlen
 
 __all__ = ["VARLEN", "fourier_mix", "fused_fourier_mix", "keep"]
-
-#: The arguments lengths, round_to and norm.
-Where = tuple[Any, ...]
 
 
 def keep(t: Tensor, where: Where) -> Tensor:
@@ -46,4 +41,4 @@ VARLEN = Family(
     _mix,
     keep,
 )
-fused_fourier_mix: Callable[..., Tensor] = shortest(VARLEN.fused, register_family(VARLEN))
+fused_fourier_mix = VARLEN.shortest
