@@ -2,13 +2,14 @@
 
 import sys
 
-from bench import command, cores, lengths, mixers, sweep
+from bench import command, cores, lengths, mixers, sweep, varlen
 
 COMMANDS = {
     "cores": cores.main,
     "lengths": lengths.main,
     "mixers": mixers.main,
     "sweep": sweep.main,
+    "varlen": varlen.main,
 }
 
 if __name__ == "__main__":

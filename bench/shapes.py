@@ -1,10 +1,12 @@
 """The shapes of the benchmarks: (batch, seq, hidden).
 
-defines: TARGET_SHAPES, PRIME_SHAPES, BATCH_ONE, LENGTHS, TOKENS, AWKWARD, is_awkward, label,
-parse, equal_tokens
+defines: TARGET_SHAPES, PRIME_SHAPES, BATCH_ONE, VARLEN, random_lengths, LENGTHS, TOKENS, AWKWARD,
+is_awkward, label, parse, equal_tokens
 """
 
 from __future__ import annotations
+
+import random
 
 Shape = tuple[int, int, int]
 
@@ -18,6 +20,15 @@ TARGET_SHAPES: list[Shape] = [
 #: length before each is a product of radices.
 PRIME_SHAPES: list[Shape] = [(8, 197, 768), (8, 257, 1024), (4, 577, 768), (2, 1009, 768)]
 BATCH_ONE: Shape = (1, 2048, 768)  # threads can only divide the one sequence
+
+
+def random_lengths(count: int, longest: int, seed: int = 0) -> list[int]:
+    """`count` lengths of sequences from 16 to `longest`, equally likely."""
+    chance = random.Random(seed)
+    return [chance.randint(16, longest) for _ in range(count)]
+
+
+VARLEN: list[int] = random_lengths(64, 512)  # of one batch, at hidden 768
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 TOKENS = {"cpu": 16384, "cuda": 65536}  # per call; at least the longest sequence
 

@@ -18,7 +18,9 @@ __all__ = [
     "clear_caches",
     "explain",
     "fourier_mix",
+    "fourier_mix_varlen",
     "fused_fourier_mix",
+    "fused_fourier_mix_varlen",
     "hartley_mix",
     "hf",
     "mixers",
@@ -34,6 +36,7 @@ try:
     from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer
     from fnet_kernels.functional import fourier_mix, fused_fourier_mix, hartley_mix
     from fnet_kernels.modules import FourierMix, FusedFourierMix
+    from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen
 except (ImportError, OSError) as error:  # OSError: a shared library of torch is missing
     # Importing the package must succeed, so that `python -m fnet_kernels doctor` can name the fix.
     # The names above raise this error on first access.

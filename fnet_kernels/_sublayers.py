@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fnet_kernels._fusible import fusible_norm, only_runs_forward
+from fnet_kernels._sequences import Sequences
 from fnet_kernels.functional import fused_fourier_mix
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.modules import FourierMix
@@ -38,7 +39,9 @@ class MixingSublayer(nn.Module):
         self.self = mixer
         self.output = _PostNorm(norm)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sequences: Sequences | None = None) -> Tensor:
+        if sequences is not None:
+            x = sequences.cleared(x)
         modules: Mapping[str, Any] = self._modules  # faster than attributes of a module
         mixer, output = modules["self"], modules["output"]
         if (
@@ -46,10 +49,10 @@ class MixingSublayer(nn.Module):
             and only_runs_forward(output, _PostNorm)
             and fusible_norm(norm := output._modules["LayerNorm"], x)
         ):
-            return fused_fourier_mix(
-                x, norm.weight, norm.bias, norm.eps, scale=mixer.scale, norm=mixer.norm
-            )
-        y: Tensor = output(mixer(x), x)
+            fused = fused_fourier_mix if sequences is None else sequences.fused_fourier_mix
+            return fused(x, norm.weight, norm.bias, norm.eps, scale=mixer.scale, norm=mixer.norm)
+        mixed = mixer(x) if sequences is None else sequences.mix(mixer, x)
+        y: Tensor = output(mixed, x)
         return y
 
 
@@ -61,7 +64,13 @@ class AttentionSublayer(nn.Module):
         self.self = attention.self
         self.output = nn.ModuleDict({**attention.output, "LayerNorm": norm})
 
-    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        mixed = self.output["dense"](self.self(x, key_mask))
+    def forward(
+        self, x: Tensor, key_mask: Tensor | None = None, sequences: Sequences | None = None
+    ) -> Tensor:
+        if sequences is None:
+            heads = self.self(x, key_mask)
+        else:
+            heads = sequences.rows(self.self(*sequences.batch(x)))
+        mixed = self.output["dense"](heads)
         y: Tensor = self.output["LayerNorm"](x + mixed)
         return y

@@ -11,6 +11,7 @@ from torch.fx import Proxy
 from fnet_kernels._norm import Norm, check_norm
 from fnet_kernels._ops.checks import kind
 from fnet_kernels._ops.scale import check_scale, constant_scale
+from fnet_kernels._padding import Padding
 from fnet_kernels.functional import fourier_mix
 
 _NAME = "FourierAttention"
@@ -44,12 +45,17 @@ class FourierAttention(nn.Module):
         dtype: ignored.
         scale: multiplies the transform.
         norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`.
+        padding: what a `key_padding_mask` means: with "tokens" an error, because the transform
+            mixes all tokens; with "zero" that padding is zeros; with "exact" that each sequence is
+            transformed over its own length. With the last two, padding comes out as zeros.
+        round_to: with "exact", over the next multiple of it, filled with zeros.
 
     Raises:
-        TypeError: `embed_dim` or `num_heads` is not an int, or `scale` is not a number.
+        TypeError: `embed_dim`, `num_heads` or `round_to` is not an int, or `scale` is not a number.
         ValueError: `embed_dim` or `num_heads` is not positive, `num_heads` does not divide
-            `embed_dim`, `scale` is not finite, `norm` is none of the three, or another argument
-            asks for what a transform lacks.
+            `embed_dim`, `scale` is not finite, `norm` or `padding` is none of the three, `round_to`
+            is less than 1 or given without "exact", or another argument asks for what a transform
+            lacks.
 
     >>> import torch
     >>> from torch import nn
@@ -77,6 +83,8 @@ class FourierAttention(nn.Module):
         *,
         scale: float = 1.0,
         norm: Norm = "backward",
+        padding: str = "tokens",
+        round_to: int | None = None,
     ) -> None:
         super().__init__()
         for name, size in (("embed_dim", embed_dim), ("num_heads", num_heads)):
@@ -96,6 +104,7 @@ class FourierAttention(nn.Module):
                 raise ValueError(f"{_NAME}: {name} must be None or embed_dim, got {dim}")
         check_scale(_NAME, scale)
         check_norm(_NAME, norm)
+        self.padding = Padding(padding, round_to).checked(_NAME)
         self.embed_dim = self.kdim = self.vdim = embed_dim
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
@@ -126,7 +135,7 @@ class FourierAttention(nn.Module):
         hidden_states: Tensor | None = None,
         **others: object,
     ) -> tuple[Tensor, None]:
-        """Transform `query`. Every output depends on every position, so nothing can be masked.
+        """Transform `query`. Every output depends on every position, so no weight can be masked.
 
         Args:
             query: `[batch, seq, hidden]` or `[seq, batch, hidden]`, see `batch_first`, or
@@ -134,7 +143,9 @@ class FourierAttention(nn.Module):
             key: None or `query` itself. A view of the same elements counts as `query`, except
                 under `torch.compile`.
             value: likewise.
-            key_padding_mask: None or a mask of zeros (False), which masks nothing.
+            key_padding_mask: None or a mask of zeros (False), which masks nothing. With `padding`
+                "zero" or "exact" it may mask the end of each sequence (True, or a float other than
+                0).
             need_weights: ignored; there are no attention weights to return.
             attn_mask: None or a mask of zeros (False), which masks nothing.
             average_attn_weights: ignored.
@@ -167,17 +178,27 @@ class FourierAttention(nn.Module):
                     f"{_NAME}: {name} must be None or False, because a Fourier transform has no"
                     f" use for it; got {given!r}"
                 )
-        for name, zeros in (("key_padding_mask", key_padding_mask), ("attn_mask", attn_mask)):
+        zero_masks = {"attn_mask": attn_mask}
+        if self.padding.meaning == "tokens":
+            zero_masks["key_padding_mask"] = key_padding_mask
+        for name, zeros in zero_masks.items():
             if zeros is not None:
                 _refuse(name, _tensor(name, zeros).any())
         for name, kept in (("attention_mask", attention_mask), ("mask", mask)):
             if kept is not None:
                 _refuse(name, _drops_any(_tensor(name, kept)))
         if self.batch_first:
-            return fourier_mix(x, scale=self.scale, norm=self.norm), None
+            return self._mix(x, key_padding_mask), None
         # Swaps seq and batch of [seq, batch, hidden], and nothing of [seq, hidden].
-        y = fourier_mix(x.transpose(0, -2), scale=self.scale, norm=self.norm)
-        return y.transpose(0, -2), None
+        return self._mix(x.transpose(0, -2), key_padding_mask).transpose(0, -2), None
+
+    def _mix(self, x: Tensor, key_padding_mask: Tensor | None) -> Tensor:
+        kept = None if key_padding_mask is None else key_padding_mask == 0
+        sequences = self.padding.sequences(_NAME, x, key_padding_mask=kept)
+        if sequences is None:
+            return fourier_mix(x, scale=self.scale, norm=self.norm)
+        rows = sequences.cleared(sequences.enter(x))
+        return sequences.leave(sequences.fourier_mix(rows, scale=self.scale, norm=self.norm))
 
     def _check_query(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
@@ -194,7 +215,7 @@ class FourierAttention(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{self.embed_dim}, batch_first={self.batch_first}, scale={float(self.scale)},"
-            f" norm={self.norm}"
+            f" norm={self.norm}{self.padding}"
         )
 
 

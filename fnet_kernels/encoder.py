@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size, kind
+from fnet_kernels._ops.sequences import Integers
+from fnet_kernels._padding import Padding
+from fnet_kernels._sequences import Sequences
 from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer
 from fnet_kernels.mixers.attention import SelfAttention
@@ -107,19 +110,28 @@ class FNetEncoderLayer(nn.Module):
         eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, where
             `torch.nn.LayerNorm` has 1e-5.
         initializer_range: standard deviation of the initial dense weights.
+        padding: how the mixer treats padding: as "tokens", as "zero" rows, or not at all with
+            "exact", which mixes each sequence over its own length. With the last two, padding comes
+            out as zeros.
+        round_to: with "exact", mix over the next multiple of it, filled with zeros.
         device: device of the parameters.
         dtype: dtype of the parameters and, except under autocast, of the input.
 
     Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
     autocast. `key_mask`, `[..., seq]`, is true or 1 for the tokens that attention sees; other
-    mixers ignore it.
+    mixers ignore it, unless `padding` says what they do with the rest. In place of `key_mask` a
+    call may have `lengths`, as in `fourier_mix`, or, for `padding="exact"` and packed tokens
+    `[total, hidden_size]`, `cu_seqlens`, as in `fourier_mix_varlen`.
 
     Raises:
         TypeError: a size is not an integer, `mixer` neither a name nor a module, `dropout`, `eps`
             or `initializer_range` not a number, `activation` neither a name nor callable, `dtype`
             not supported, or the mixer has no such argument.
-        ValueError: a size is less than 1, `mixer` or `activation` an unknown name, `dropout`
-            outside 0 to 1, `eps` negative or not finite, or the mixer refuses a value.
+        ValueError: a size is less than 1, `mixer`, `activation` or `padding` an unknown name,
+            `dropout` outside 0 to 1, `eps` negative or not finite, `round_to` given without
+            "exact", or the mixer refuses a value. In a call: `lengths` or `cu_seqlens` with
+            `padding="tokens"`, padding that is not on the right, or a length that the mixer cannot
+            take.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoderLayer
@@ -141,6 +153,8 @@ class FNetEncoderLayer(nn.Module):
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
         initializer_range: float = 0.02,
+        padding: str = "tokens",
+        round_to: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -149,6 +163,7 @@ class FNetEncoderLayer(nn.Module):
         _check(name, hidden_size, intermediate_size, mixer, dropout, eps, dtype)
         check_number(name, "initializer_range", initializer_range)
         self.hidden_size = hidden_size
+        self.padding = Padding(padding, round_to).checked(name)
         function = _function(activation)
         with nullcontext() if device is None else torch.device(device):
             if isinstance(mixer, str):
@@ -174,14 +189,36 @@ class FNetEncoderLayer(nn.Module):
             nn.init.normal_(normal, std=std)
         nn.init.zeros_(second.bias)
 
-    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        key_mask: Tensor | None = None,
+        sequences: Sequences | None = None,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
+    ) -> Tensor:
+        """`sequences` is what an `FNetEncoder` makes of its arguments for all of its layers."""
         if isinstance(x, Tensor) and not x.is_nested and x.dim() and x.size(-1) != self.hidden_size:
             raise ValueError(
                 f"FNetEncoderLayer: x must have hidden size {self.hidden_size} as its last axis;"
                 f" got shape {tuple(x.shape)}"
             )
+        if sequences is not None:
+            return self._layer(x, key_mask, sequences)
+        sequences = self.padding.sequences(
+            "FNetEncoderLayer", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens
+        )
+        if sequences is None:
+            return self._layer(x, key_mask)
+        return sequences.leave(self._layer(sequences.enter(x), None, sequences))
+
+    def _layer(
+        self, x: Tensor, key_mask: Tensor | None, sequences: Sequences | None = None
+    ) -> Tensor:
         attends = "attention" in self._modules
-        h: Tensor = self.attention(x, key_mask) if attends else self.fourier(x)
+        # Without sequences, what replaces a sublayer needs no such argument.
+        divided = () if sequences is None else (sequences,)
+        h: Tensor = self.attention(x, key_mask, *divided) if attends else self.fourier(x, *divided)
         y: Tensor = self.output(self.intermediate(h), h)
         return y
 
@@ -204,7 +241,8 @@ class FNetEncoder(nn.Module):
             in the backward pass. An attribute too, which may change at any time.
 
     Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
-    autocast. `key_mask` as in `FNetEncoderLayer`. The output of each layer is appended to
+    autocast. `key_mask`, `lengths` and `cu_seqlens` as in `FNetEncoderLayer`. With
+    `padding="exact"` the layers compute no padding. The output of each layer is appended to
     `hidden_states`, if that is a list.
 
     Raises:
@@ -216,6 +254,9 @@ class FNetEncoder(nn.Module):
     >>> encoder = FNetEncoder(num_layers=2, hidden_size=64, intermediate_size=256).eval()
     >>> encoder(torch.randn(2, 128, 64)).shape
     torch.Size([2, 128, 64])
+    >>> exact = FNetEncoder(2, 64, 256, padding="exact").eval()
+    >>> exact(torch.randn(2, 128, 64), lengths=[128, 93])[1, 93:].any()
+    tensor(False)
     """
 
     def __init__(
@@ -232,6 +273,8 @@ class FNetEncoder(nn.Module):
         activation: Activation = "gelu_tanh",
         eps: float = LAYER_NORM_EPS,
         initializer_range: float = 0.02,
+        padding: str = "tokens",
+        round_to: int | None = None,
         gradient_checkpointing: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -242,6 +285,7 @@ class FNetEncoder(nn.Module):
         for of_a_layer in mixers or ["fourier"]:
             _check("FNetEncoder", hidden_size, intermediate_size, of_a_layer, dropout, eps, dtype)
         names = {of_a_layer for of_a_layer in mixers if isinstance(of_a_layer, str)}
+        self.padding = Padding(padding, round_to).checked("FNetEncoder")
         self.gradient_checkpointing = gradient_checkpointing
         self.layer = nn.ModuleList(
             FNetEncoderLayer(
@@ -266,15 +310,26 @@ class FNetEncoder(nn.Module):
         x: Tensor,
         key_mask: Tensor | None = None,
         hidden_states: list[Tensor] | None = None,
+        sequences: Sequences | None = None,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
     ) -> Tensor:
+        """`sequences` is what an `FNetModel` makes of its arguments."""
+        if sequences is None:
+            sequences = self.padding.sequences(
+                "FNetEncoder", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens
+            )
+        given: tuple[Any, ...] = (key_mask,)
+        if sequences is not None:
+            x, given = sequences.enter(x), (None, sequences)
         for layer in self.layer:
             if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-                x = checkpoint(layer, x, key_mask, use_reentrant=False)
+                x = checkpoint(layer, x, *given, use_reentrant=False)
             else:
-                x = layer(x, key_mask)
+                x = layer(x, *given)
             if hidden_states is not None:
-                hidden_states.append(x)
-        return x
+                hidden_states.append(x if sequences is None else sequences.leave(x))
+        return x if sequences is None else sequences.leave(x)
 
     def __len__(self) -> int:
         return len(self.layer)

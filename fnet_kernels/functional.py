@@ -13,7 +13,9 @@ from fnet_kernels._ops import autocast, autograd, dtensor, exporters, fake, mixi
 from fnet_kernels._ops.checks import are_alike, check_affine, check_eps, check_x, overridden
 from fnet_kernels._ops.derivatives import is_plain
 from fnet_kernels._ops.scale import total_scale
+from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sizes import LAYER_NORM_EPS
+from fnet_kernels.varlen import fourier_mix_lengths, fused_fourier_mix_lengths, lengths_given
 
 _OPTIONAL = (Tensor, type(None))
 
@@ -21,7 +23,14 @@ _OPTIONAL = (Tensor, type(None))
 # makes 1.0 an input of the graph.
 
 
-def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+def fourier_mix(
+    x: Tensor,
+    *,
+    scale: float = 1,
+    norm: Norm = "backward",
+    lengths: Integers | None = None,
+    round_to: int | None = None,
+) -> Tensor:
     """Mix tokens: `scale * Re(FFT2(x))`, the real part of the DFT over the last two axes.
 
     By default the transform is unnormalised, as in section 3.2 of the FNet paper (arXiv
@@ -37,6 +46,13 @@ def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
             graph serves all its values, and leaves to torch what follows the transform.
         norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`: the transform is multiplied
             by 1, `(seq * hidden) ** -0.5` or `1 / (seq * hidden)`, and by `scale` too.
+        lengths: the length of each sequence in a padded `x`, or None for `seq`. The first
+            `lengths[i]` rows of sequence i are mixed over that length; the others do not count, and
+            are zeros in the result and in the gradient. A list of ints in the order of the leading
+            axes; an int32 or int64 tensor with the leading axes of `x`; or a boolean mask `[...,
+            seq]`, True for the first tokens of each sequence. Tensors on CUDA cost a wait for the
+            device. A nested tensor of jagged layout has lengths of its own.
+        round_to: as in `fourier_mix_varlen`; only with `lengths` or a nested tensor.
 
     Returns:
         A contiguous tensor with the shape and dtype of `x`; under `torch.autocast` in float32 for
@@ -45,8 +61,10 @@ def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
         Other matrices are unaffected.
 
     Raises:
-        TypeError: `x` is not a dense tensor of one of these dtypes, or `scale` is not a number.
+        TypeError: `x` is not a tensor of one of these dtypes, `scale` or `round_to` is not a
+            number, or `lengths` has another type.
         ValueError: `x` has fewer than two axes, `scale` is not finite, `norm` is none of the three,
+            there is not one length from 0 to `seq` for each sequence, a mask is True after False,
             or this build has no kernels for the device of `x`.
 
     >>> import torch
@@ -56,7 +74,10 @@ def fourier_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
             [-4.,  0.]])
     """
     if not isinstance(x, Tensor):
-        return overridden(fourier_mix, ("x",), (x,), scale=scale, norm=norm)
+        given = lengths_given(lengths, round_to)
+        return overridden(fourier_mix, ("x",), (x,), scale=scale, norm=norm, **given)
+    if lengths is not None or round_to is not None or x.is_nested:
+        return fourier_mix_lengths(x, scale, norm, lengths, round_to)
     return _transform("fourier_mix", mixing.fourier_mix, x, scale, norm)
 
 
@@ -113,6 +134,8 @@ def fused_fourier_mix(
     *,
     scale: float = 1,
     norm: Norm = "backward",
+    lengths: Integers | None = None,
+    round_to: int | None = None,
 ) -> Tensor:
     """The mixing sublayer of FNet in one pass: `LayerNorm(x + scale * Re(FFT2(x)))`.
 
@@ -130,6 +153,8 @@ def fused_fourier_mix(
         eps: added to the variance of each row; finite and not negative.
         scale: as in `fourier_mix`.
         norm: as in `fourier_mix`.
+        lengths: as in `fourier_mix`. Rows past a length are zeros, not `bias`.
+        round_to: as in `fourier_mix`.
 
     Returns:
         A contiguous tensor with the shape and dtype of `x`; under `torch.autocast` in float32 for
@@ -159,7 +184,10 @@ def fused_fourier_mix(
             eps=eps,
             scale=scale,
             norm=norm,
+            **lengths_given(lengths, round_to),
         )
+    if lengths is not None or round_to is not None or x.is_nested:
+        return fused_fourier_mix_lengths(x, weight, bias, eps, scale, norm, lengths, round_to)
     x = check_x("fused_fourier_mix", x)
     scale, symbolic = total_scale("fused_fourier_mix", x, scale, norm)
     check_eps("fused_fourier_mix", eps)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fnet_kernels._norm import Norm, check_norm
 from fnet_kernels._ops.checks import check_dtype, check_eps, check_size
 from fnet_kernels._ops.scale import check_scale, constant_scale
+from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
@@ -24,7 +25,7 @@ class FourierMix(nn.Module):
         ValueError: `scale` is not finite, or `norm` is none of the three.
 
     Shape: input and output are `[..., seq, hidden]` and have the same dtype, except under autocast.
-    No parameters.
+    `lengths` and `round_to` of a call are as in `fnet_kernels.fourier_mix`. No parameters.
 
     >>> import torch
     >>> from fnet_kernels import FourierMix
@@ -40,8 +41,10 @@ class FourierMix(nn.Module):
         self.scale = constant_scale(scale)
         self.norm = norm
 
-    def forward(self, x: Tensor) -> Tensor:
-        return fourier_mix(x, scale=self.scale, norm=self.norm)
+    def forward(
+        self, x: Tensor, lengths: Integers | None = None, round_to: int | None = None
+    ) -> Tensor:
+        return fourier_mix(x, scale=self.scale, norm=self.norm, lengths=lengths, round_to=round_to)
 
     def extra_repr(self) -> str:
         return f"scale={float(self.scale)}, norm={self.norm}"
@@ -71,7 +74,7 @@ class FusedFourierMix(nn.Module):
             `norm` none of the three.
 
     Shape: input and output are `[..., seq, hidden_size]` and have the same dtype, except under
-    autocast.
+    autocast. `lengths` and `round_to` of a call are as in `fnet_kernels.fused_fourier_mix`.
 
     >>> import torch
     >>> from fnet_kernels import FusedFourierMix
@@ -117,7 +120,9 @@ class FusedFourierMix(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, lengths: Integers | None = None, round_to: int | None = None
+    ) -> Tensor:
         # Without weight and bias, fused_fourier_mix cannot check the hidden size.
         if isinstance(x, Tensor) and not x.is_nested and x.dim() and x.size(-1) != self.hidden_size:
             raise ValueError(
@@ -125,7 +130,14 @@ class FusedFourierMix(nn.Module):
                 f" got shape {tuple(x.shape)}"
             )
         return fused_fourier_mix(
-            x, self.weight, self.bias, self.eps, scale=self.scale, norm=self.norm
+            x,
+            self.weight,
+            self.bias,
+            self.eps,
+            scale=self.scale,
+            norm=self.norm,
+            lengths=lengths,
+            round_to=round_to,
         )
 
     def extra_repr(self) -> str:

@@ -6,6 +6,10 @@ once at the end. For a reference in double precision pass float64 tensors.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
@@ -108,3 +112,90 @@ def fused_fourier_mix(
         eps,
     )
     return y.to(x.dtype)
+
+
+def fourier_mix_varlen(
+    x: Tensor,
+    cu_seqlens: Sequence[int] | Tensor,
+    *,
+    scale: float = 1.0,
+    norm: Norm = "backward",
+    round_to: int | None = None,
+) -> Tensor:
+    """`fourier_mix` of each sequence of packed rows alone.
+
+    Args:
+        x: `[total, hidden]`, any floating dtype.
+        cu_seqlens: `[batch + 1]` offsets: 0, then the end of each sequence.
+        scale: multiplies the transform.
+        norm: as in `torch.fft.fft2`.
+        round_to: None, or the multiple to which rows of zeros extend each sequence; the result is
+            cut off after its own rows.
+
+    Returns:
+        A tensor with the shape and dtype of `x`.
+
+    Raises:
+        ValueError: `norm` is not one of the three.
+
+    >>> import torch
+    >>> fourier_mix_varlen(torch.tensor([[5.0, 6.0], [1.0, 2.0], [3.0, 4.0]]), [0, 1, 3])
+    tensor([[11., -1.],
+            [10., -2.],
+            [-4.,  0.]])
+    """
+    return _each(x, cu_seqlens, round_to, partial(fourier_mix, scale=scale, norm=norm))
+
+
+def fused_fourier_mix_varlen(
+    x: Tensor,
+    cu_seqlens: Sequence[int] | Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = LAYER_NORM_EPS,
+    *,
+    scale: float = 1.0,
+    norm: Norm = "backward",
+    round_to: int | None = None,
+) -> Tensor:
+    """`fused_fourier_mix` of each sequence of packed rows alone.
+
+    Args:
+        x: `[total, hidden]`, any floating dtype.
+        cu_seqlens: as in `fourier_mix_varlen`.
+        weight: `[hidden]`, multiplies the normalised rows; None for ones.
+        bias: `[hidden]`, added last; None for zeros.
+        eps: added to the variance of each row.
+        scale: multiplies the transform.
+        norm: as in `torch.fft.fft2`.
+        round_to: as in `fourier_mix_varlen`.
+
+    Returns:
+        A tensor with the shape and dtype of `x`.
+
+    Raises:
+        ValueError: `norm` is not one of the three.
+
+    >>> import torch
+    >>> x = torch.tensor([[5.0, 6.0], [1.0, 2.0], [3.0, 4.0]])
+    >>> fused_fourier_mix_varlen(x, [0, 1, 3])
+    tensor([[ 1., -1.],
+            [ 1., -1.],
+            [-1.,  1.]])
+    """
+    mix = partial(fused_fourier_mix, weight=weight, bias=bias, eps=eps, scale=scale, norm=norm)
+    return _each(x, cu_seqlens, round_to, mix)
+
+
+def _each(
+    x: Tensor,
+    cu_seqlens: Sequence[int] | Tensor,
+    round_to: int | None,
+    mix: Callable[[Tensor], Tensor],
+) -> Tensor:
+    offsets = [int(offset) for offset in cu_seqlens]
+    parts = []
+    for begin, end in pairwise(offsets):
+        zeros = x.new_zeros(-(end - begin) % (round_to or 1), x.shape[1])
+        parts.append(mix(torch.cat([x[begin:end], zeros]))[: end - begin])
+    return torch.cat(parts) if parts else x.clone()

@@ -144,6 +144,10 @@ GUARANTEES = [
         ("hf/test_hf.py", "field/test_field_hf_norm.py", "field/test_field_hf_training.py"),
     ),
     Guarantee(
+        'With `padding="exact"` the result of a sequence does not depend on its batch.',
+        ("models/test_model_padding.py", "hf/test_hf_padding.py", "varlen/test_varlen.py"),
+    ),
+    Guarantee(
         "ONNX export runs in onnxruntime with equal results.",
         ("onnx_export/test_onnx_export.py",),
     ),

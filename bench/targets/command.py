@@ -29,7 +29,7 @@ from bench.folders import add_out
 from bench.measure import machine, memory
 from bench.measure.pages import huge, pages
 from bench.measure.timing import Entries, Problem, ready, time_all
-from bench.shapes import BATCH_ONE, PRIME_SHAPES, TARGET_SHAPES, Shape, label
+from bench.shapes import BATCH_ONE, PRIME_SHAPES, TARGET_SHAPES, VARLEN, Shape, label
 from bench.targets.report import TargetReport
 from bench.targets.target import Target
 from bench.targets.values import (
@@ -46,7 +46,10 @@ from bench.targets.values import (
     TARGETS,
     THREADS,
     TORCH,
+    VARLEN_EQUAL,
+    VARLEN_PADDED,
 )
+from bench.varlen import PACKED, PADDED, SAME, call, equal_tokens_factor, mixes
 from fnet_kernels._timing import Timing
 
 ROLES = ("ours", "formula", "composition", "floor")  # the targets compare only these
@@ -177,6 +180,24 @@ def threads(report: TargetReport, budget: Budget) -> None:
             report.check(THREADS, isa, label(BATCH_ONE), one.over(two))
 
 
+def varlen(report: TargetReport, lengths: list[int], budget: Budget) -> None:
+    """Compare packed sequences with as many tokens in equal ones, and with padding."""
+    ways = mixes(lengths)
+    calls: dict[str, Any] = {
+        f"ours {isa}, {name}": (ours(isa), call(*ways[name]))
+        for isa in report.isas
+        for name in (PACKED, SAME, PADDED)
+    }
+    what, where = f"forward fp32, {len(lengths)} lengths", f"{len(lengths)}x16..512x768"
+    times = report.take(what, partial(budget.time, calls, lambda call: call, report.absent))
+    for isa in report.isas:
+        packed, same, padded = (times.get(f"ours {isa}, {n}") for n in (PACKED, SAME, PADDED))
+        if packed and same and padded:
+            low, middle, high = (r / equal_tokens_factor(lengths) for r in packed.over(same))
+            report.check(VARLEN_EQUAL, isa, where, (low, middle, high))
+            report.check(VARLEN_PADDED, isa, where, packed.over(padded))
+
+
 def peak_memory(report: TargetReport, isa: str) -> dict[str, Any] | str:
     """Measure extra memory in a child process (memory.py) and check the worst case per shape."""
     found = memory.measure(torch.get_num_threads())
@@ -228,6 +249,7 @@ def main() -> int:
         prime(report, shape, half)
         gradients(report, shape, half, PRIME_STEP, "both")
     threads(report, budget)
+    varlen(report, VARLEN, budget)
     torch.ops.fnet_kernels.set_cpu_isa("auto")
     print("\npeak memory, in a child process", flush=True)
     memory_ratios = peak_memory(report, isas()[0])

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <type_traits>
 
 #include "core/dtype.h"
 #include "core/transform.h"
@@ -68,6 +69,10 @@ struct MixArgs {
   const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
   int64_t batch = 0, seq = 0, hidden = 0;
   int64_t x_batch_stride = 0, x_row_stride = 0;
+  // Only the CPU reads these two. If not 0, x and y have `rows` rows of one sequence, which
+  // continues with zeros; y, normalized and rstd end after them.
+  int64_t rows = 0;
+  int64_t output_rows = 0;  // of all sequences, if this call computes a part of them
   // Optional [batch, seq] in the compute type: x stands for row_scale * x. mix_cuda takes it only
   // in float16.
   const void* row_scale = nullptr;
@@ -86,7 +91,41 @@ struct MixArgs {
   DType dtype = DType::kFloat32;
 
   DType affine_dtype() const { return wide_affine ? compute_dtype(dtype) : dtype; }
+  int64_t present_rows() const { return rows > 0 ? rows : seq; }
 };
+
+// One of several sequences of different lengths.
+struct Sequence {
+  int64_t x = 0;       // its first element in x
+  int64_t row = 0;     // its first row in y
+  int64_t length = 0;  // its rows
+  int64_t seq = 0;     // the length of its transform, at least `length`
+  int64_t end = 0;     // y has zeros in its rows from row + length to here
+  double scale = 1;
+};
+
+// The mix of one sequence that is not empty. x, y, normalized, rstd and row_scale of `all` begin at
+// row 0.
+inline MixArgs args_of(const MixArgs& all, const Sequence& sequence) {
+  const auto after = [](auto* p, int64_t bytes) {
+    using Byte =
+        std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(p)>>, const char, char>;
+    return p ? static_cast<Byte*>(p) + bytes : nullptr;
+  };
+  const int64_t narrow = element_size(all.dtype), wide = compute_size(all.dtype);
+  const int64_t element = sequence.row * all.hidden;
+  MixArgs args = all;
+  args.batch = 1;
+  args.seq = sequence.seq;
+  args.rows = sequence.length;
+  args.scale = sequence.scale;
+  args.x = after(all.x, sequence.x * narrow);
+  args.y = after(all.y, element * narrow);
+  args.normalized = after(all.normalized, element * narrow);
+  args.rstd = after(all.rstd, sequence.row * wide);
+  args.row_scale = after(all.row_scale, sequence.row * wide);
+  return args;
+}
 
 // Whether no size is negative and byte counts of [batch, seq, hidden] fit into int64_t, with room
 // for the workspace. Empty axes count as 1.

@@ -93,8 +93,8 @@ struct CpuPlan {
   int workers;           // slots that have scratch
   bool private_spectra;  // each slot transforms whole sequences
   int sequences;         // in progress at a time: a group per worker, or shared ones
-  int64_t scratch_bytes, spectrum_bytes;    // of all workers, of one sequence
-  int64_t weight, bias, scratch, spectrum;  // offsets
+  int64_t scratch_bytes, spectrum_bytes;           // of all workers, of one sequence
+  int64_t weight, bias, zeros, scratch, spectrum;  // offsets
   size_t workspace_bytes;
 };
 // What tests and comparisons choose, the scheme or the general path, instead of the plan.
@@ -139,6 +139,45 @@ void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, i
                         int64_t end, void* workspace, const Parallel& parallel);
 void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
                         const Parallel& parallel);
+
+// Sequences of different lengths, each to the bit as if it were alone. All slots share the longest,
+// if that takes less time, one after the other. Then each slot takes the next group from one queue.
+struct CpuVarlenPlan {
+  // Neighbouring sequences, of neighbouring rows, that one slot transforms, or one sequence.
+  struct Group {
+    int64_t begin, end;                 // of the sequences
+    int64_t elements, workspace_bytes;  // of those with kernels
+    int64_t row, rows;
+    int64_t chunk, chunks;  // of the sums of LayerNorm's gradient
+  };
+  std::vector<Sequence> sequences;
+  std::vector<CpuPlan> plans;     // of different lengths, each on one slot
+  std::vector<int> plan_indices;  // by sequence; -1 if it is empty
+  std::vector<Group> groups;      // of falling elements
+  std::vector<CpuPlan> shared;    // of the groups that all slots share, the first ones
+  int workers;                    // slots that take other groups
+  int64_t worker_bytes;
+  int64_t chunk_rows, chunks;
+  size_t workspace_bytes;
+
+  const CpuPlan* plan_of(int64_t sequence) const {
+    const int index = plan_indices[sequence];
+    return index < 0 ? nullptr : &plans[index];
+  }
+};
+CpuVarlenPlan plan_varlen_cpu(const MixArgs& args, std::vector<Sequence> sequences, int slots,
+                              const Kernels& = active_kernels(), const PlanChoice& choice = {});
+// Mixes the sequences whose plan_of() takes the kernels, and writes the zeros past all lengths.
+// Only hidden, dtype, epilogue and pointers of `args` count; `output_rows` are those of y.
+[[nodiscard]] Status mix_varlen_cpu(const MixArgs& args, const CpuVarlenPlan& plan, void* workspace,
+                                    const Parallel& parallel);
+// The backward pass: LayerNorm's gradient of all sequences, whose du is args.x, then their mixes.
+CpuNormGradPlan plan_norm_grad_varlen_cpu(const NormGradArgs& norm, const CpuVarlenPlan& plan,
+                                          const Kernels& = active_kernels());
+[[nodiscard]] Status backward_varlen_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan,
+                                         void* norm_workspace, const MixArgs& args,
+                                         const CpuVarlenPlan& plan, void* workspace,
+                                         const Parallel& parallel);
 
 // The backward pass: both gradients for a few sequences at a time, while their du is cached. The
 // caller's mix(begin, end) mixes sequences [begin, end) of du.

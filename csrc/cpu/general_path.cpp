@@ -1,4 +1,6 @@
 // The general path on the CPU: the kernels before and after a library's FFT.
+#include <algorithm>
+
 #include "cpu/kernels.h"
 #include "cpu/workspace.h"
 #include "fft/mirror.h"
@@ -13,9 +15,13 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
       for (int64_t i = range.begin; i < range.end; ++i) {
         const T* row = static_cast<const T*>(args.x) + i / args.seq * args.x_batch_stride +
                        i % args.seq * args.x_row_stride;
+        R* to = static_cast<R*>(wide) + i * args.hidden;
+        if (i % args.seq >= args.present_rows()) {
+          std::fill_n(to, args.hidden, R(0));
+          continue;
+        }
         const R scale =
             args.row_scale ? with_short_nan(static_cast<const R*>(args.row_scale)[i]) : R(1);
-        R* to = static_cast<R*>(wide) + i * args.hidden;
         for (int64_t l = 0; l < args.hidden; ++l) to[l] = load_scalar(row[l]) * scale;
       }
     });

@@ -16,9 +16,10 @@ struct MixTask {
   const MixArgs* args;
   const void* seq_plan;  // LinePlan<compute type>; null on the general path
   const void* hidden_plan;
-  const void* weight;  // [hidden] in the compute type, ones if the user passes none
-  const void* bias;    // likewise, zeros
-  bool streams;        // y uses non-temporal stores
+  const void* weight;           // [hidden] in the compute type, ones if the user passes none
+  const void* bias;             // likewise, zeros
+  bool streams;                 // y uses non-temporal stores
+  const void* zeros = nullptr;  // a row of x; null if all rows of x are present
 };
 
 // How finely a pass is split. Whole tiles use full vectors and are folded in groups. Fine tiles are

@@ -1,5 +1,6 @@
 // The mix on the CPU: both passes, and how slots share them.
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "cpu/kernels.h"
@@ -22,6 +23,9 @@ class Mix {
       find_lines<float>();
     task_ = {&args,           seq_line_.get(), hidden_line_.get(),
              at(plan.weight), at(plan.bias),   streams_output(args)};
+    if (args.present_rows() == args.seq) return;
+    task_.zeros = at(plan.zeros);
+    std::memset(at(plan.zeros), 0, size_t(args.hidden * element_size(args.dtype)));
   }
 
   void widen_affine() {

@@ -1,13 +1,13 @@
 // LayerNorm's gradient on the CPU: chunks of rows, and their partial sums.
+#include "cpu/norm_grad.h"
+
 #include <algorithm>
 
-#include "cpu/kernels.h"
 #include "cpu/workspace.h"
 
 namespace fnet {
 namespace {
 
-// Chunks depend only on the number of rows, so results do not depend on the number of threads.
 constexpr int64_t kMaxChunks = 128, kMinChunkRows = 16;
 
 // The backward pass of one slot processes this many elements at a time, so that du stays in its L2.
@@ -33,13 +33,12 @@ void add_chunks(const NormGradArgs& args, const CpuNormGradPlan& plan, const voi
   });
 }
 
-}  // namespace
-
-CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& kernels) {
+CpuNormGradPlan plan_chunks(const NormGradArgs& args, int64_t chunk_rows, int64_t chunks,
+                            const Kernels& kernels) {
   CpuNormGradPlan plan;
   plan.kernels = &kernels;
-  plan.chunk_rows = std::max(kMinChunkRows, (args.rows + kMaxChunks - 1) / kMaxChunks);
-  plan.chunks = (args.rows + plan.chunk_rows - 1) / plan.chunk_rows;
+  plan.chunk_rows = chunk_rows;
+  plan.chunks = chunks;
   plan.partial_bytes = align_workspace(args.hidden * compute_size(args.dtype));
   Layout layout;
   const int64_t partials = plan.chunks * plan.partial_bytes;
@@ -50,20 +49,42 @@ CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& kern
   return plan;
 }
 
+}  // namespace
+
+int64_t chunk_rows_of(int64_t rows) {
+  return std::max(kMinChunkRows, (rows + kMaxChunks - 1) / kMaxChunks);
+}
+
+CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& kernels) {
+  const int64_t chunk_rows = chunk_rows_of(args.rows);
+  return plan_chunks(args, chunk_rows, (args.rows + chunk_rows - 1) / chunk_rows, kernels);
+}
+
+CpuNormGradPlan plan_norm_grad_varlen_cpu(const NormGradArgs& args, const CpuVarlenPlan& plan,
+                                          const Kernels& kernels) {
+  return plan_chunks(args, plan.chunk_rows, plan.chunks, kernels);
+}
+
+NormGradChunks::NormGradChunks(const NormGradArgs& args, const CpuNormGradPlan& plan,
+                               void* workspace)
+    : args_(args), plan_(plan), base_(aligned_base(workspace)) {
+  widen(args.affine_dtype(), args.weight, 1, args.hidden, offset_bytes(base_, plan.weight));
+}
+
+void NormGradChunks::run(int64_t c, int64_t begin, int64_t end) const {
+  const auto sums = [&](bool wanted, int64_t offset) {
+    return wanted ? offset_bytes(base_, offset + c * plan_.partial_bytes) : nullptr;
+  };
+  plan_.kernels->norm_grad_rows(args_, offset_bytes(base_, plan_.weight), begin, end,
+                                sums(args_.dweight, plan_.dweight), sums(args_.dbias, plan_.dbias));
+}
+
 void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, int64_t begin,
                         int64_t end, void* workspace, const Parallel& parallel) {
-  void* base = aligned_base(workspace);
-  void* weight = offset_bytes(base, plan.weight);
-  widen(args.affine_dtype(), args.weight, 1, args.hidden, weight);
+  const NormGradChunks chunks(args, plan, workspace);
   parallel_ranges(end - begin, parallel, [&](Range range, int) {
-    for (int64_t c = begin + range.begin; c < begin + range.end; ++c) {
-      const auto partial = [&](bool wanted, int64_t offset) {
-        return wanted ? offset_bytes(base, offset + c * plan.partial_bytes) : nullptr;
-      };
-      plan.kernels->norm_grad_rows(
-          args, weight, c * plan.chunk_rows, std::min(args.rows, (c + 1) * plan.chunk_rows),
-          partial(args.dweight, plan.dweight), partial(args.dbias, plan.dbias));
-    }
+    for (int64_t c = begin + range.begin; c < begin + range.end; ++c)
+      chunks.run(c, c * plan.chunk_rows, std::min(args.rows, (c + 1) * plan.chunk_rows));
   });
 }
 

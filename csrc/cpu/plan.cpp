@@ -20,12 +20,10 @@ Reason reason_of(const MixArgs& args) {
   return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
 }
 
-// The extra memory that a call may take beside weight and bias: 0.62 times x in the compute type. A
-// small or a single x may take more, because the spectrum of a sequence alone is half of it.
+// The extra memory that a call may take beside weight and bias.
 int64_t extra_memory(const MixArgs& args) {
-  const int64_t x = args.batch * args.seq * args.hidden * compute_size(args.dtype);
-  const bool small = args.batch == 1 || x < (1 << 20);
-  return (small ? x + x / 2 : x / 100 * 62) - 2 * args.hidden * compute_size(args.dtype);
+  const int64_t row = args.hidden * compute_size(args.dtype);
+  return memory_limit(args.batch * args.seq * row, args.batch == 1) - 2 * row;
 }
 
 // The scratch of a slot that runs both passes of whole sequences.
@@ -175,6 +173,7 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels, const P
   const int64_t row = args.hidden * compute_size(args.dtype);
   plan.weight = layout.take(row);
   plan.bias = layout.take(row);
+  plan.zeros = layout.take(args.present_rows() < args.seq ? row : 0);
   plan.scratch = layout.take(plan.scratch_bytes);
   plan.spectrum = layout.take(plan.sequences * plan.spectrum_bytes);
   plan.workspace_bytes = layout.bytes();

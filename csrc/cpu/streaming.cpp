@@ -44,8 +44,9 @@ bool streams_output(const MixArgs& args) {
   constexpr int64_t kLine = 64;
   const int64_t row = args.hidden * element_size(args.dtype);
   const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kLine == 0; };
-  return kHasNonTemporalStores && args.batch * args.seq * row >= stream_bytes() &&
-         row % kLine == 0 && args.y != args.x && aligned(args.y) && aligned(args.normalized);
+  const int64_t rows = std::max(args.output_rows, args.batch * args.present_rows());
+  return kHasNonTemporalStores && rows * row >= stream_bytes() && row % kLine == 0 &&
+         args.y != args.x && aligned(args.y) && aligned(args.normalized);
 }
 
 }  // namespace fnet

@@ -7,6 +7,7 @@
 #include "torch/ops.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
+#include "torch/varlen_runs.h"
 #include "torch/workspace.h"
 
 namespace fnet::binding {
@@ -36,6 +37,11 @@ PathSwitch path_switch;
 
 CpuPlan plan_of(const MixArgs& args, const Parallel& parallel) {
   return plan_cpu(args, parallel.slots(), active_kernels(), {.general = path_switch.general()});
+}
+
+CpuVarlenPlan plan_of(const MixArgs& args, const Sequences& sequences, const Parallel& parallel) {
+  return plan_varlen_cpu(args, sequences, parallel.slots(), active_kernels(),
+                         {.general = path_switch.general()});
 }
 
 // The general path's kernels.
@@ -84,6 +90,55 @@ struct Cpu {
                    if (!is_empty(args)) mix_part(args, plan, begin, end, parallel, like);
                  });
   }
+
+  // LayerNorm's gradient of all rows.
+  static void norm_grad(const NormGradArgs& norm, const Tensor& like) {
+    const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
+    const CpuNormGradPlan plan = plan_norm_grad_cpu(norm);
+    const Tensor workspace = new_bytes(like, plan.workspace_bytes);
+    norm_grad_part_cpu(norm, plan, 0, plan.chunks, workspace.mutable_data_ptr(), parallel);
+    norm_grad_sums_cpu(norm, plan, workspace.mutable_data_ptr(), parallel);
+  }
+
+  static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    if (path_switch.runs()) return VarlenByRuns<Cpu>::mix_varlen(args, sequences, like);
+    const Parallel parallel = mix_parallel(args);
+    const CpuVarlenPlan plan = plan_of(args, sequences, parallel);
+    const Workspace workspace(plan.workspace_bytes);
+    check(mix_varlen_cpu(args, plan, workspace.data(), parallel));
+    mix_others(args, plan, like);
+  }
+
+  static void backward_varlen(const NormGradArgs& norm, MixArgs args, const Sequences& sequences,
+                              const void* rstd, const Tensor& like) {
+    if (path_switch.runs())
+      return VarlenByRuns<Cpu>::backward_varlen(norm, args, sequences, rstd, like);
+    const Parallel parallel = mix_parallel(args);
+    const CpuVarlenPlan plan = plan_of(args, is_empty(args) ? Sequences{} : sequences, parallel);
+    const CpuNormGradPlan norm_plan = plan_norm_grad_varlen_cpu(norm, plan);
+    const Tensor sums = new_bytes(like, norm_plan.workspace_bytes);
+    args.row_scale = rstd;
+    {
+      const Workspace workspace(plan.workspace_bytes);
+      check(backward_varlen_cpu(norm, norm_plan, sums.mutable_data_ptr(), args, plan,
+                                workspace.data(), parallel));
+    }
+    mix_others(args, plan, like);
+  }
+
+ private:
+  static void check(Status status) {
+    require(status == Status::kOk,
+            "fourier_mix_varlen: the kernels rejected a sequence with status ", int(status));
+  }
+
+  // The sequences whose lengths take the general path.
+  static void mix_others(const MixArgs& args, const CpuVarlenPlan& plan, const Tensor& like) {
+    for (size_t i = 0; i < plan.sequences.size(); ++i) {
+      const CpuPlan* own = plan.plan_of(int64_t(i));
+      if (own && own->path == Path::kGeneral) mix(args_of(args, plan.sequences[i]), like);
+    }
+  }
 };
 
 MixArgs shape_of(const char* op, int64_t batch, int64_t seq, int64_t hidden, ScalarType type) {
@@ -121,6 +176,22 @@ std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type
   return text.add("workspace_bytes", bytes_of(args, plan, parallel)).str();
 }
 
+std::string cpu_varlen_plan(std::vector<int64_t> lengths, int64_t round_to, int64_t hidden,
+                            ScalarType type) {
+  const char* op = "cpu_varlen_plan";
+  int64_t rows = 0;
+  for (const int64_t length : lengths) rows += length;
+  MixArgs args = shape_of(op, 1, rows, hidden, type);
+  args.x_row_stride = hidden;
+  const Sequences sequences = sequences_of(op, args, {std::move(lengths), round_to}, true);
+  const Parallel parallel = mix_parallel(args);
+  const CpuVarlenPlan plan = plan_of(args, is_empty(args) ? Sequences{} : sequences, parallel);
+  PlanText text(Path::kKernels, Reason::kNone);
+  text.add("slots", parallel.slots()).add("shared", int64_t(plan.shared.size()));
+  text.add("workers", plan.workers).add("groups", int64_t(plan.groups.size()));
+  return text.add("workspace_bytes", int64_t(plan.workspace_bytes)).str();
+}
+
 std::string isa() { return cpu_isa(); }
 std::string isas() { return cpu_isas(); }
 void set_isa(std::string name) {
@@ -146,12 +217,19 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
   m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cpu>>::call));
   m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cpu>>::call));
   m.impl("fused_fourier_mix_backward", TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cpu>>::call));
+  m.impl("fourier_mix_varlen", TORCH_BOX(&Guarded<&fourier_mix_varlen<Cpu>>::call));
+  m.impl("fused_fourier_mix_varlen", TORCH_BOX(&Guarded<&fused_fourier_mix_varlen<Cpu>>::call));
+  m.impl("fused_fourier_mix_varlen_train",
+         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_train<Cpu>>::call));
+  m.impl("fused_fourier_mix_varlen_backward",
+         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_backward<Cpu>>::call));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   using namespace fnet::binding;
   m.impl("workspace_bytes", TORCH_BOX(&Guarded<&workspace_bytes>::call));
   m.impl("cpu_plan", TORCH_BOX(&Guarded<&cpu_plan>::call));
+  m.impl("cpu_varlen_plan", TORCH_BOX(&Guarded<&cpu_varlen_plan>::call));
   m.impl("cpu_isa", TORCH_BOX(&Guarded<&isa>::call));
   m.impl("cpu_isas", TORCH_BOX(&Guarded<&isas>::call));
   m.impl("set_cpu_isa", TORCH_BOX(&Guarded<&set_isa>::call));

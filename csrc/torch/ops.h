@@ -54,15 +54,17 @@ struct NormOutputs {
   std::optional<Tensor> normalized, rstd;  // only in training
 };
 
-template <Backend B>
+// mix(in, args, x) mixes the rows of x.
+template <Backend B, class Mix>
 NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
-                     const std::optional<Tensor>& bias, double eps, double scale, bool train) {
+                     const std::optional<Tensor>& bias, double eps, double scale, bool train,
+                     const Mix& mix) {
   const typename B::Scope scope(x);
   const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
   const bool wide_affine = affine != type;
   if (wide_affine && !B::kReadsWideAffine) {
     NormOutputs out =
-        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train);
+        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train, mix);
     out.y = torch::stable::to(out.y, type);
     if (train) out.normalized = torch::stable::to(*out.normalized, type);
     return out;
@@ -92,38 +94,43 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   args.y = out.y.mutable_data_ptr();
   args.normalized = train ? out.normalized->mutable_data_ptr() : nullptr;
   args.rstd = train ? out.rstd->mutable_data_ptr() : nullptr;
-  if (!is_empty(args)) B::mix(args, x);
+  mix(in, args, x);
   return out;
+}
+
+template <Backend B>
+void mix_batch(const Rows&, const MixArgs& args, const Tensor& x) {
+  if (!is_empty(args)) B::mix(args, x);
 }
 
 template <Backend B>
 Tensor fused_fourier_mix(Tensor x, std::optional<Tensor> weight, std::optional<Tensor> bias,
                          double eps, double scale) {
-  return run_norm<B>("fused_fourier_mix", x, weight, bias, eps, scale, false).y;
+  return run_norm<B>("fused_fourier_mix", x, weight, bias, eps, scale, false, mix_batch<B>).y;
 }
 
 template <Backend B>
 std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::optional<Tensor> weight,
                                                            std::optional<Tensor> bias, double eps,
                                                            double scale) {
-  NormOutputs out = run_norm<B>("fused_fourier_mix_train", x, weight, bias, eps, scale, true);
+  NormOutputs out =
+      run_norm<B>("fused_fourier_mix_train", x, weight, bias, eps, scale, true, mix_batch<B>);
   return {out.y, *out.normalized, *out.rstd};
 }
 
-template <Backend B>
-std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
-                                                              Tensor rstd,
-                                                              std::optional<Tensor> weight,
-                                                              double scale, bool need_weight,
-                                                              bool need_bias) {
-  const char* op = "fused_fourier_mix_backward";
+// backward(in, norm, args, rstd, grad) computes both gradients.
+template <Backend B, class Backward>
+std::tuple<Tensor, Tensor, Tensor> run_backward(const char* op, Tensor grad, Tensor normalized,
+                                                Tensor rstd, std::optional<Tensor> weight,
+                                                double scale, bool need_weight, bool need_bias,
+                                                const Backward& backward) {
   const typename B::Scope scope(grad);
   const ScalarType type = grad.scalar_type(), affine = affine_type(weight, grad);
   const bool wide_affine = affine != type;
   if (wide_affine && !B::kReadsWideAffine) {
-    auto [dx, dweight, dbias] = fused_fourier_mix_backward<B>(
-        torch::stable::to(grad, affine), torch::stable::to(normalized, affine), rstd, weight, scale,
-        need_weight, need_bias);
+    auto [dx, dweight, dbias] =
+        run_backward<B>(op, torch::stable::to(grad, affine), torch::stable::to(normalized, affine),
+                        rstd, weight, scale, need_weight, need_bias, backward);
     return {torch::stable::to(dx, type), dweight, dbias};
   }
   check_scale(op, scale);
@@ -164,8 +171,20 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kResidual;
   args.x = args.y = dx.mutable_data_ptr();
-  B::backward(norm, args, rstd.const_data_ptr(), grad);
+  backward(in, norm, args, rstd.const_data_ptr(), grad);
   return {dx, dweight, dbias};
+}
+
+template <Backend B>
+std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
+                                                              Tensor rstd,
+                                                              std::optional<Tensor> weight,
+                                                              double scale, bool need_weight,
+                                                              bool need_bias) {
+  return run_backward<B>(
+      "fused_fourier_mix_backward", grad, normalized, rstd, weight, scale, need_weight, need_bias,
+      [](const Rows&, const NormGradArgs& norm, const MixArgs& args, const void* saved,
+         const Tensor& like) { B::backward(norm, args, saved, like); });
 }
 
 }  // namespace fnet::binding

@@ -23,14 +23,36 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
       " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor "
       "dbias)");
 
+  // The same for sequences of different lengths: x is [total, hidden] with one after the other, or
+  // [..., seq, hidden] with one at the start of each [seq, hidden], and zeros in the results after
+  // it. Rows of zeros extend each length to a multiple of round_to. norm as in torch.fft.
+  m.def(
+      "fourier_mix_varlen(Tensor x, SymInt[] lengths, SymInt round_to=1, str norm='backward', "
+      "float scale=1.0, bool residual=False) -> Tensor");
+  m.def(
+      "fused_fourier_mix_varlen(Tensor x, Tensor? weight, Tensor? bias, SymInt[] lengths, "
+      "SymInt round_to, str norm, float eps, float scale) -> Tensor");
+  m.def(
+      "fused_fourier_mix_varlen_train(Tensor x, Tensor? weight, Tensor? bias, SymInt[] lengths, "
+      "SymInt round_to, str norm, float eps, float scale)"
+      " -> (Tensor y, Tensor normalized, Tensor rstd)");
+  m.def(
+      "fused_fourier_mix_varlen_backward(Tensor grad, Tensor normalized, Tensor rstd, "
+      "Tensor? weight, SymInt[] lengths, SymInt round_to, str norm, float scale, bool need_weight, "
+      "bool need_bias) -> (Tensor dx, Tensor dweight, Tensor dbias)");
+
   // The plan of a shape with the current threads and instruction set, as a JSON object.
   m.def("cpu_plan(int batch, int seq, int hidden, ScalarType dtype) -> str");
   // The bytes that an op allocates besides its results.
   m.def("workspace_bytes(int batch, int seq, int hidden, ScalarType dtype) -> int");
+  // The plan of sequences of different lengths, likewise.
+  m.def("cpu_varlen_plan(int[] lengths, int round_to, int hidden, ScalarType dtype) -> str");
   m.def("cpu_isa() -> str");
   m.def("cpu_isas() -> str");
   // Affects later calls of all threads.
   m.def("set_cpu_isa(str isa) -> ()");
+  // "auto", the default; "general": torch's FFT for every length; "runs": different lengths as on
+  // CUDA.
   m.def("set_cpu_path(str path) -> ()");
   // Outputs of at least this many bytes use non-temporal stores; setting 0 restores the default.
   m.def("stream_bytes() -> int");

@@ -9,6 +9,7 @@
 #include "torch/ops.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
+#include "torch/varlen_runs.h"
 
 namespace fnet::binding {
 namespace {
@@ -50,7 +51,7 @@ struct CudaHalves {
   }
 };
 
-struct Cuda {
+struct Cuda : VarlenByRuns<Cuda> {
   static constexpr int64_t kAlignment = 16;
   static constexpr bool kReadsWideAffine = false;
   struct Scope {
@@ -79,9 +80,17 @@ struct Cuda {
     // float16 cannot hold du, which is grad divided by the deviation of a row. The mix multiplies
     // each row by rstd instead.
     if (args.dtype == DType::kFloat16) std::swap(norm.rstd, args.row_scale);
-    const Tensor workspace = new_bytes(like, norm_grad_cuda_workspace(norm));
-    check(norm_grad_cuda(norm, workspace.mutable_data_ptr(), queue), queue, args);
+    norm_grad(norm, like);
     if (!is_empty(args)) mix(args, like);
+  }
+
+  // LayerNorm's gradient of all rows.
+  static void norm_grad(const NormGradArgs& norm, const Tensor& like) {
+    const CudaQueue queue = current_queue(like);
+    MixArgs shape;
+    shape.batch = 1, shape.seq = norm.rows, shape.hidden = norm.hidden;
+    const Tensor workspace = new_bytes(like, norm_grad_cuda_workspace(norm));
+    check(norm_grad_cuda(norm, workspace.mutable_data_ptr(), queue), queue, shape);
   }
 };
 
@@ -135,4 +144,10 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CUDA, m) {
   m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cuda>>::call));
   m.impl("fused_fourier_mix_backward",
          TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cuda>>::call));
+  m.impl("fourier_mix_varlen", TORCH_BOX(&Guarded<&fourier_mix_varlen<Cuda>>::call));
+  m.impl("fused_fourier_mix_varlen", TORCH_BOX(&Guarded<&fused_fourier_mix_varlen<Cuda>>::call));
+  m.impl("fused_fourier_mix_varlen_train",
+         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_train<Cuda>>::call));
+  m.impl("fused_fourier_mix_varlen_backward",
+         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_backward<Cuda>>::call));
 }

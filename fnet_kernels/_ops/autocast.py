@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fnet_kernels._ops.autograd import DENSE
 from fnet_kernels._ops.derivatives import LIBRARY
-from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import TRANSFORMS
+from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
+from fnet_kernels._ops.varlen import VARLEN
 
 _16_BITS = (torch.bfloat16, torch.float16)
 
@@ -35,7 +36,7 @@ def _cast(arg: Any) -> Any:
     return arg.float() if isinstance(arg, Tensor) and arg.dtype in _16_BITS else arg
 
 
-_FUSED = (operators.fused_fourier_mix.default, operators.fused_fourier_mix_train.default)
-for _op in (*TRANSFORMS, *_FUSED):
+_FUSED = (DENSE.fused, DENSE.train, VARLEN.fused, VARLEN.train)
+for _op in (*TRANSFORMS, mix_varlen, *_FUSED):
     for _key in ("AutocastCPU", "AutocastCUDA"):
         _register(_op, _key)

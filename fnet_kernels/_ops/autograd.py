@@ -11,11 +11,14 @@ One fused operator computes the first-order gradient; if that is differentiated,
 composed of differentiable operators. xhat and rstd are differentiable outputs of the training
 operator, so derivatives of every order are exact. In forward mode the training operator itself is
 composed.
+
+M may also be that of sequences of different lengths, which mixes some rows and drops others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,27 +29,52 @@ from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import mix
 
 Triple = tuple[Tensor, Tensor, Tensor]
+#: The arguments that say which rows an operator mixes.
+Where = tuple[Any, ...]
 
-_fused: Callable[..., Tensor] = operators.fused_fourier_mix.default
-_train: Callable[..., Triple] = operators.fused_fourier_mix_train.default
-_backward: Callable[..., Triple] = operators.fused_fourier_mix_backward.default
+
+class Family:
+    """Fused operators of one kind, and their derivatives, which this registers.
+
+    Args:
+        fused: the operator of (x, weight, bias, *where, eps, scale).
+        train: the operator of the same, which also returns the normalised rows and rstd.
+        backward: the operator of (grad, rows, rstd, weight, *where, scale, need_weight, need_bias).
+        mix: u + scale * M(u), from (u, where, scale).
+        keep: `[..., seq, hidden]` with zeros in the rows that are not mixed, from (tensor, where).
+    """
+
+    def __init__(
+        self,
+        fused: Any,
+        train: Any,
+        backward: Any,
+        mix: Callable[[Tensor, Where, float], Tensor],
+        keep: Callable[[Tensor, Where], Tensor] = lambda t, where: t,
+    ) -> None:
+        self.fused, self.train, self.backward = fused, train, backward
+        self.mix, self.keep = mix, keep
+        composed_train, apply_train = partial(_composed_train, self), partial(_apply_train, self)
+        register(train, composed_train, apply_train)
+        composed = register(backward, partial(composed_backward, self))
+        #: These call the operators in less time, `plain` only where `is_plain` holds.
+        self.shortest_backward: Callable[..., Triple] = shortest(backward, composed)
+        self.plain: Callable[..., Tensor] = register(
+            fused, _first(composed_train), _first(apply_train)
+        )
+        self.shortest: Callable[..., Tensor] = shortest(fused, self.plain)
 
 
 class _Train(Reverse):
-    """Reverse mode of `fused_fourier_mix_train`."""
+    """Reverse mode of the training operator of a family."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        eps: float,
-        scale: float,
-        below: Callable[..., Triple],
+        ctx: Any, family: Family, x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
     ) -> Any:
-        y, rows, rstd = below(_train, x, weight, bias, eps, scale)
-        need_x, need_weight, *_ = ctx.needs_input_grad
+        *where, eps, scale, below = rest
+        y, rows, rstd = below(family.train, x, weight, bias, *where, eps, scale)
+        _, need_x, need_weight, *_ = ctx.needs_input_grad
         # Save only what the required gradients read. Not y: what follows may overwrite it.
         ctx.save_for_backward(
             rows if need_x or need_weight else None,
@@ -55,6 +83,7 @@ class _Train(Reverse):
         )
         ctx.set_materialize_grads(False)
         weight_dtype = None if weight is None else weight.dtype
+        ctx.family, ctx.where = family, tuple(where)
         ctx.constants = scale, weight_dtype, None if bias is None else bias.dtype
         return y, rows, rstd
 
@@ -67,34 +96,38 @@ class _Train(Reverse):
     ) -> tuple[Tensor | None, ...]:
         rows, rstd, weight = ctx.saved_tensors
         scale, weight_dtype, bias_dtype = ctx.constants
-        need_x, need_weight, need_bias, *_ = ctx.needs_input_grad
+        family, where = ctx.family, ctx.where
+        _, need_x, need_weight, need_bias, *_ = ctx.needs_input_grad
         dx: Tensor | None = None
         dweight: Tensor | None = None
         dbias: Tensor | None = None
         if need_x and grad is not None and grad_rows is None and grad_rstd is None:
             # The operator sums in the dtype of weight or grad, which must hold the bias gradient.
             fuses_bias = need_bias and bias_dtype in (weight_dtype, grad.dtype)
-            dx, sums, bias_sums = _shortest_backward(
-                grad, rows, rstd, weight, scale, need_weight, fuses_bias
+            dx, sums, bias_sums = family.shortest_backward(
+                grad, rows, rstd, weight, *where, scale, need_weight, fuses_bias
             )
             dweight = sums if need_weight else None
             dbias = bias_sums if fuses_bias else None
             if dbias is not None and dbias.dtype is not bias_dtype:
                 dbias = dbias.to(bias_dtype)
         elif need_x:
-            dx = _input_gradient(grad, grad_rows, grad_rstd, rows, rstd, weight, scale)
+            grads = grad, grad_rows, grad_rstd
+            dx = _input_gradient(family, where, *grads, rows, rstd, weight, scale)
         if need_weight and dweight is None and grad is not None:
-            dweight = _weight_gradient(grad, rows, weight_dtype)
+            dweight = _weight_gradient(family.keep(grad, where), rows, weight_dtype)
         if need_bias and dbias is None and grad is not None:
-            dbias = _sum_rows(grad, bias_dtype)
-        return dx, dweight, dbias, None, None, None
+            dbias = _sum_rows(family.keep(grad, where), bias_dtype)
+        return None, dx, dweight, dbias, *(None,) * (len(where) + 3)
 
 
 def _composed_train(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+    family: Family, x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
 ) -> Triple:
-    """The operator `fused_fourier_mix_train`, composed of differentiable operators."""
-    u = mix(compute(x), scale, True)
+    """The training operator of a family, composed of differentiable operators."""
+    *given, eps, scale = rest
+    where = tuple(given)
+    u = family.mix(compute(x), where, scale)
     centred = u - u.mean(-1, keepdim=True)
     rstd = (centred.square().mean(-1, keepdim=True) + eps).rsqrt()
     rows = y = centred * rstd
@@ -102,26 +135,29 @@ def _composed_train(
         y = y * compute(weight)
     if bias is not None:
         y = y + compute(bias)
+    y, rstd = family.keep(y, where), family.keep(rstd, where)
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
 
 
 def composed_backward(
+    family: Family,
     grad: Tensor,
     rows: Tensor,
     rstd: Tensor,
     weight: Tensor | None,
-    scale: float,
-    need_weight: bool,
-    need_bias: bool,
+    *rest: Any,
     mapped_axes: int = 0,
 ) -> Triple:
-    """The operator `fused_fourier_mix_backward`, composed of differentiable operators.
+    """The backward operator of a family, composed of differentiable operators.
 
     With leading `mapped_axes`, the sums keep them, and `weight` broadcasts against `grad`.
     """
+    *given, scale, need_weight, need_bias = rest
+    where = tuple(given)
     dtype = grad.dtype if weight is None else weight.dtype
-    dx = _input_gradient(grad, None, None, rows, rstd, weight, scale)
+    dx = _input_gradient(family, where, grad, None, None, rows, rstd, weight, scale)
     assert dx is not None
+    grad = family.keep(grad, where)
     nothing = grad.new_empty((1,) * mapped_axes + (0,), dtype=dtype)
     return (
         dx,
@@ -131,6 +167,8 @@ def composed_backward(
 
 
 def _input_gradient(
+    family: Family,
+    where: Where,
     grad: Tensor | None,
     grad_rows: Tensor | None,
     grad_rstd: Tensor | None,
@@ -152,7 +190,7 @@ def _input_gradient(
     if grad_rstd is not None:  # d rstd / du = -rstd^2 * xhat / hidden
         term = (grad_rstd * rstd.square()).unsqueeze(-1) * xhat / rows.shape[-1]
         du = -term if du is None else du - term
-    return None if du is None else mix(du, scale, True).to(rows.dtype)
+    return None if du is None else family.mix(du, where, scale).to(rows.dtype)
 
 
 def _project(t: Tensor, xhat: Tensor) -> Tensor:
@@ -181,11 +219,11 @@ def _first(function: Callable[..., Triple]) -> Callable[..., Tensor]:
 
 
 _apply_train = apply_of(_Train)
-register(_train, _composed_train, _apply_train)
-fused_fourier_mix_plain: Callable[..., Tensor] = register(
-    _fused, _first(_composed_train), _first(_apply_train)
+#: The operators of sequences of one length.
+DENSE = Family(
+    operators.fused_fourier_mix.default,
+    operators.fused_fourier_mix_train.default,
+    operators.fused_fourier_mix_backward.default,
+    lambda u, where, scale: mix(u, scale, True),
 )
-fused_fourier_mix: Callable[..., Tensor] = shortest(_fused, fused_fourier_mix_plain)
-_shortest_backward: Callable[..., Triple] = shortest(
-    _backward, register(_backward, composed_backward)
-)
+fused_fourier_mix_plain, fused_fourier_mix = DENSE.plain, DENSE.shortest

@@ -45,8 +45,8 @@ def check_dense(op: str, name: str, t: Tensor) -> None:
         return
     if t.is_nested:
         raise TypeError(
-            f"{op}: {name} must be a dense (strided) tensor, got a nested tensor: stack sequences"
-            " of one length with torch.stack, or call this for each sequence of t.unbind()"
+            f"{op}: {name} must be a dense (strided) tensor, got a nested tensor: make it with"
+            " layout=torch.jagged, or pass its values() and offsets() to fourier_mix_varlen"
         )
     raise TypeError(
         f"{op}: {name} must be a dense (strided) tensor, got {t.layout}: convert it with to_dense()"
@@ -54,15 +54,20 @@ def check_dense(op: str, name: str, t: Tensor) -> None:
 
 
 def overridden(
-    function: Callable[..., Any], names: tuple[str, ...], given: tuple[Any, ...], **options: Any
+    function: Callable[..., Any],
+    names: tuple[str | None, ...],
+    given: tuple[Any, ...],
+    **options: Any,
 ) -> Any:
-    """Answer a call in which an argument that must be a tensor, `given`, is none.
+    """Answer a call in which an argument that must be a tensor is none, the named ones of `given`.
 
     An object with `__torch_function__` answers itself: this is how `torch.fx` records the call.
     """
     if has_torch_function(given):
         return handle_torch_function(function, given, *given, **options)
     for name, value in zip(names, given, strict=True):
+        if name is None:
+            continue
         if name == "x" and not isinstance(value, Tensor):
             expected = "a torch.Tensor"
         elif value is not None and not isinstance(value, Tensor):

@@ -18,9 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._ops import OperatorBase
+from torch.nn.functional import pad
 
+from fnet_kernels._norm import Norm, norm_factor
 from fnet_kernels._ops.autograd import compute
 from fnet_kernels._ops.load import operators
+from fnet_kernels._ops.varlen import keep
 
 
 def fourier_mix(x: Tensor, scale: float = 1.0, residual: bool = False) -> Tensor:
@@ -44,6 +47,65 @@ def fused_fourier_mix_train(
     y, _, rstd = _norm(u, weight, bias, eps)
     rows = _norm(u, None, None, eps)[0]
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def fourier_mix_varlen(
+    x: Tensor,
+    lengths: list[int],
+    round_to: int = 1,
+    norm: Norm = "backward",
+    scale: float = 1.0,
+    residual: bool = False,
+) -> Tensor:
+    def mix(t: Tensor) -> Tensor:
+        return _mix(t, scale * norm_factor("fourier_mix_varlen", t, norm), residual)
+
+    return _each(compute(x), lengths, round_to, mix).to(x.dtype)
+
+
+def fused_fourier_mix_varlen(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    lengths: list[int],
+    round_to: int,
+    norm: Norm,
+    eps: float,
+    scale: float,
+) -> Tensor:
+    u = fourier_mix_varlen(compute(x), lengths, round_to, norm, scale, True)
+    return keep(_norm(u, weight, bias, eps)[0], (lengths,)).to(x.dtype)
+
+
+def fused_fourier_mix_varlen_train(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    lengths: list[int],
+    round_to: int,
+    norm: Norm,
+    eps: float,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    where = (lengths,)
+    u = fourier_mix_varlen(compute(x), lengths, round_to, norm, scale, True)
+    y, _, rstd = _norm(u, weight, bias, eps)
+    rows = _norm(u, None, None, eps)[0]
+    y, rstd = keep(y, where), keep(rstd, where)
+    return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def _each(x: Tensor, lengths: list[int], round_to: int, mix: Callable[[Tensor], Tensor]) -> Tensor:
+    """The sequences of x, packed or padded, one by one."""
+    packed = x.dim() == 2
+    parts = torch.split(x, lengths) if packed else x.reshape(-1, *x.shape[-2:]).unbind()
+    mixed = []
+    for part, length in zip(parts, lengths, strict=True):
+        y = mix(pad(part[:length], (0, 0, 0, -length % round_to)))[:length]
+        mixed.append(y if packed else pad(y, (0, 0, 0, part.shape[0] - length)))
+    if not mixed:
+        return torch.zeros_like(x)
+    return torch.cat(mixed) if packed else torch.stack(mixed).reshape(x.shape)
 
 
 def _norm(
@@ -107,4 +169,7 @@ DECOMPOSITIONS: dict[OperatorBase, Callable[..., Any]] = {
     operators.hartley_mix.default: hartley_mix,
     operators.fused_fourier_mix.default: fused_fourier_mix,
     operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
+    operators.fourier_mix_varlen.default: fourier_mix_varlen,
+    operators.fused_fourier_mix_varlen.default: fused_fourier_mix_varlen,
+    operators.fused_fourier_mix_varlen_train.default: fused_fourier_mix_varlen_train,
 }

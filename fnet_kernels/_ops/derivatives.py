@@ -26,7 +26,7 @@ from fnet_kernels._ops.out_of_memory import in_torchs_class
 
 Kernel = Callable[..., Any]
 
-_PLAIN = frozenset({Tensor, Parameter, type(None), float, int, bool})
+_PLAIN = frozenset({Tensor, Parameter, type(None), float, int, bool, str, list})
 
 #: What Python kernels of the operators are registered with. They live as long as it does.
 LIBRARY = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]

@@ -2,8 +2,10 @@
 
 Mixing couples all of [seq, hidden] and nothing else. Leading axes may be sharded: no rank needs
 another's data, forward or backward. A sharded seq or hidden is first gathered, or exchanged for a
-sharded leading axis. The transform is linear, and so is the backward pass in the gradient: both
-commute with the sum that a `Partial` has yet to take. LayerNorm does not: there it is taken first.
+sharded leading axis. So are sequences of different lengths, because a call has the lengths of all:
+to split them, call the function on each rank with its own. The transform is linear, and so is the
+backward pass in the gradient: both commute with the sum that a `Partial` has yet to take. LayerNorm
+does not: there it is taken first.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import TRANSFORMS
+from fnet_kernels._ops.autograd import DENSE
+from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
 from fnet_kernels._ops.on_import import after_import
+from fnet_kernels._ops.varlen import VARLEN
 
 #: What one axis of the mesh may hold: the placements of the results, then of the tensor arguments.
 Choices = list[list[Any]]
@@ -58,8 +61,9 @@ def _register() -> None:
         return [[p, p, p, p, *vectors] for p in (replicated, *of_leading_axes(x))]
 
     def fused_fourier_mix_backward(
-        grad: Any, rows: Any, rstd: Any, weight: Any, scale: Any, *needed: bool
+        grad: Any, rows: Any, rstd: Any, weight: Any, *rest: Any
     ) -> Choices:
+        needed = rest[-2:]
         vectors = [replicated] * _count(weight)
 
         def placements(dx: Any, dvector: Any, saved: Any) -> list[Any]:
@@ -71,6 +75,15 @@ def _register() -> None:
             *(placements(p, sums[0], p) for p in of_leading_axes(grad)),
         ]
 
+    def whole(rule: Callable[..., Choices]) -> Callable[..., Choices]:
+        """A rule without its shards."""
+
+        def unsharded(*args: Any, **named: Any) -> Choices:
+            choices = rule(*args, **named)
+            return [c for c in choices if not any(isinstance(p, Shard) for p in c)]
+
+        return unsharded
+
     def strategy(rule: Callable[..., Choices], results: int) -> Callable[[Any], Any]:
         return lambda schema: expand_to_full_mesh_op_strategy(
             schema.get_mesh_from_args(),
@@ -81,9 +94,13 @@ def _register() -> None:
 
     rules: dict[Any, Callable[..., Choices]] = {
         **dict.fromkeys(TRANSFORMS, transform),
-        operators.fused_fourier_mix.default: fused_fourier_mix,
-        operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
-        operators.fused_fourier_mix_backward.default: fused_fourier_mix_backward,
+        mix_varlen: whole(transform),
+        DENSE.fused: fused_fourier_mix,
+        DENSE.train: fused_fourier_mix_train,
+        DENSE.backward: fused_fourier_mix_backward,
+        VARLEN.fused: whole(fused_fourier_mix),
+        VARLEN.train: whole(fused_fourier_mix_train),
+        VARLEN.backward: whole(fused_fourier_mix_backward),
     }
     for op, rule in rules.items():
         # Results are cached by all arguments from the second on, for example by which are None.

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch._ops import OperatorBase
 
-from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import TRANSFORMS
+from fnet_kernels._ops.autograd import DENSE
+from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
+from fnet_kernels._ops.varlen import VARLEN
 
 
 def _like(x: Tensor) -> Tensor:
@@ -21,15 +22,7 @@ def _transform(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return _like(x)
 
 
-def _fused_fourier_mix(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
-) -> Tensor:
-    return _like(x)
-
-
-def _fused_fourier_mix_train(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _fused_fourier_mix_train(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     rstd = x.new_empty(x.shape[:-1], dtype=torch.promote_types(x.dtype, torch.float32))
     return _like(x), _like(x), rstd
 
@@ -39,10 +32,9 @@ def _fused_fourier_mix_backward(
     normalized: Tensor,
     rstd: Tensor,
     weight: Tensor | None,
-    scale: float,
-    need_weight: bool,
-    need_bias: bool,
+    *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    *_, need_weight, need_bias = rest
     hidden = grad.shape[-1]
     dtype = grad.dtype if weight is None else weight.dtype
     dweight = grad.new_empty(hidden if need_weight else 0, dtype=dtype)
@@ -50,11 +42,11 @@ def _fused_fourier_mix_backward(
     return _like(grad), dweight, dbias
 
 
-FAKES: dict[OperatorBase, Callable[..., Any]] = {
-    **dict.fromkeys(TRANSFORMS, _transform),
-    operators.fused_fourier_mix.default: _fused_fourier_mix,
-    operators.fused_fourier_mix_train.default: _fused_fourier_mix_train,
-    operators.fused_fourier_mix_backward.default: _fused_fourier_mix_backward,
-}
+FAKES: dict[OperatorBase, Callable[..., Any]] = dict.fromkeys(
+    (*TRANSFORMS, mix_varlen, DENSE.fused, VARLEN.fused), _transform
+)
+for _family in (DENSE, VARLEN):
+    FAKES[_family.train] = _fused_fourier_mix_train
+    FAKES[_family.backward] = _fused_fourier_mix_backward
 for _op, _kernel in FAKES.items():
     torch.library.register_fake(_op, _kernel)  # type: ignore[arg-type]

@@ -25,8 +25,10 @@ from fnet_kernels._ops.load import operators
 Transform = Callable[..., Tensor]
 
 mix: Transform = operators.fourier_mix.default
-#: The operators of x and constants that are linear and self-adjoint in x.
+#: The operators of x and constants that are linear and self-adjoint in x, for sequences of one
+#: length. The same holds of `mix_varlen`, whose other rules are in varlen_rules.py.
 TRANSFORMS: tuple[Any, ...] = (mix, operators.hartley_mix.default)
+mix_varlen: Any = operators.fourier_mix_varlen.default
 
 
 def _composed(op: Transform, x: Tensor, *constants: Any) -> Tensor:
@@ -51,6 +53,6 @@ class _SelfAdjoint(Reverse):
 
 _calls: dict[Any, Transform] = {
     op: shortest(op, register(op, partial(_composed, op), partial(apply_of(_SelfAdjoint), op)))
-    for op in TRANSFORMS
+    for op in (*TRANSFORMS, mix_varlen)
 }
-fourier_mix, hartley_mix = _calls.values()
+fourier_mix, hartley_mix, fourier_mix_varlen = _calls.values()

@@ -1,6 +1,7 @@
 """Rules for `torch.vmap`.
 
-A mapped axis of x becomes a leading axis of one call. A mapped weight or bias needs a loop.
+A mapped axis of x becomes a leading axis of one call, and of packed rows more sequences. A mapped
+weight or bias needs a loop.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.autograd import composed_backward
+from fnet_kernels._ops.autograd import DENSE, composed_backward
 from fnet_kernels._ops.load import operators
-from fnet_kernels._ops.mixing import TRANSFORMS
+from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
+from fnet_kernels._ops.varlen import VARLEN
 
 Dims = tuple[int | None, ...]
 
@@ -26,7 +28,7 @@ def _loop(op: Any, size: int, in_dims: Dims, args: tuple[Any, ...]) -> tuple[Ten
     """Call `op` on each slice along the mapped axes and stack the results along axis 0."""
 
     def slices(arg: Any, dim: int | None) -> Any:
-        if dim is None:
+        if not isinstance(dim, int):  # that of a list is one of None
             return [arg] * max(size, 1)
         if size == 0:  # append a slice of zeros, whose results have the right shapes
             arg = torch.cat([arg, arg.new_zeros(*arg.shape[:dim], 1, *arg.shape[dim + 1 :])], dim)
@@ -84,9 +86,32 @@ def _fused_fourier_mix_backward(
         weight = weight.movedim(in_dims[3], 0)
         weight = weight.view(-1, *(1,) * (grad.dim() - 2), weight.shape[-1])
     results = composed_backward(
-        grad, rows, rstd, weight, scale, need_weight, need_bias, mapped_axes=1
+        DENSE, grad, rows, rstd, weight, scale, need_weight, need_bias, mapped_axes=1
     )
     return tuple(t.expand(info.batch_size, *t.shape[1:]) for t in results), (0, 0, 0)
+
+
+def _of_lengths(
+    op: Any, lengths_at: int, info: Any, in_dims: Dims, *args: Any, **named: Any
+) -> tuple[Any, Any]:
+    """The rule of an operator of (x, ..., lengths, ...): all mapped sequences in one call."""
+    x, *rest = args
+    if in_dims[0] is None or any(isinstance(dim, int) for dim in in_dims[1:]):
+        results = _loop(op, info.batch_size, in_dims, args)
+        return (results[0], 0) if len(results) == 1 else (results, (0,) * len(results))
+    rest[lengths_at - 1] = list(rest[lengths_at - 1]) * info.batch_size
+    x = _to_front(x, in_dims[0])
+    results = op(x.flatten(0, 1) if x.dim() == 3 else x, *rest, **named)
+    if isinstance(results, Tensor):
+        return results.view(x.shape), 0
+    y, rows, rstd = results
+    return (y.view(x.shape), rows.view(x.shape), rstd.view(x.shape[:-1])), (0, 0, 0)
+
+
+def _fused_backward_of_lengths(
+    info: Any, in_dims: Dims, *args: Any
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    return _loop(VARLEN.backward, info.batch_size, in_dims, args), (0, 0, 0)
 
 
 for _op in TRANSFORMS:
@@ -94,3 +119,7 @@ for _op in TRANSFORMS:
 torch.library.register_vmap("fnet_kernels::fused_fourier_mix", _fused_fourier_mix)
 torch.library.register_vmap("fnet_kernels::fused_fourier_mix_train", _fused_fourier_mix_train)
 torch.library.register_vmap("fnet_kernels::fused_fourier_mix_backward", _fused_fourier_mix_backward)
+_varlen: list[tuple[Any, int]] = [(mix_varlen, 1), (VARLEN.fused, 3), (VARLEN.train, 3)]
+for _op, _lengths_at in _varlen:
+    torch.library.register_vmap(_op, partial(_of_lengths, _op, _lengths_at))
+torch.library.register_vmap(VARLEN.backward, _fused_backward_of_lengths)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from torch import nn
+
+from fnet_kernels._padding import Padding
 
 _HINT = (
     "patch_fnet and unpatch_fnet change the model in place and return a report; keep using the"
@@ -39,11 +41,15 @@ class PatchReport:
     unchanged: tuple[str, ...]
     #: Names of the skipped layers, with the reasons.
     skipped: Mapping[str, str] = field(default_factory=dict)
+    #: What padding means to the model now: "tokens", "zero" or "exact".
+    padding: str = "tokens"
 
     def __str__(self) -> str:
         text = f"{self.action} {len(self.changed)} FNet layers"
         if self.unchanged:
             text += f", {len(self.unchanged)} already {self.action}"
+        if self.padding != "tokens":
+            text += f", padding={self.padding!r}"
         for name, reason in self.skipped.items():
             text += f"\n  skipped {name}: {reason}"
         return text
@@ -57,13 +63,24 @@ class PatchReport:
             raise AttributeError(f"PatchReport has no attribute {name!r}: {_HINT}")
 
 
-def patch_fnet(model: nn.Module) -> PatchReport:
+def patch_fnet(
+    model: nn.Module, *, padding: str = "tokens", round_to: int | None = None
+) -> PatchReport:
     """Make the FNet layers of a `transformers` model run the fused operator, in place.
 
     Works on every FNet class of `transformers` 5 and on modules that contain one, in training and
     evaluation, in every dtype of `fused_fourier_mix`, and with `torch.compile`. Parameters, buffers
-    and the keys of `state_dict` do not change. Patching twice has no further effect. Under
-    `torch.autocast` a patched layer runs in float32, like the stock layer.
+    and the keys of `state_dict` do not change. Patching twice has no further effect, except that
+    the last `padding` holds. Under `torch.autocast` a patched layer runs in float32, like the stock
+    layer.
+
+    transformers drops the `attention_mask` of an FNet: padding is mixed as tokens. With `padding`
+    "zero" or "exact" the mask counts; padding is on its right, and the last hidden state has zeros
+    there. With "exact" each sequence gives what it gives alone, and the layers compute no padding.
+    Sequences may then come packed in one row, as from `DataCollatorWithFlattening`: `cu_seq_lens_q`
+    says where they start, or else `position_ids` that start again; heads of whole sequences return
+    one row for each. Without a mask, rows have no padding. FNet's tokenizer returns a mask if asked
+    for one: `tokenizer(texts, padding=True, return_attention_mask=True)`.
 
     Each call of a patched layer looks at the layer's LayerNorm. If that is an ordinary
     `nn.LayerNorm` on the device of the input, the layer runs `fused_fourier_mix`. If it is another
@@ -77,13 +94,19 @@ def patch_fnet(model: nn.Module) -> PatchReport:
 
     Args:
         model: any module that contains FNet layers.
+        padding: what padding is to mixing: further "tokens", as published models were trained,
+            "zero" rows, or nothing with "exact", which mixes each sequence over its own length.
+        round_to: with "exact", over the next multiple of it, filled with zeros.
 
     Returns:
         A report of the changed and the skipped layers.
 
     Raises:
-        TypeError: `model` is not a module.
-        ValueError: `model` has no FNet layers.
+        TypeError: `model` is not a module, or `round_to` not an integer.
+        ValueError: `model` has no FNet layers; `padding` is another word; `round_to` is less than 1
+            or given without "exact"; or, with "zero" or "exact", a layer would be skipped, is in no
+            `FNetModel`, or a module above it has another class or `forward` and may not hand the
+            mask down.
         ImportError: `transformers` is not installed.
 
     >>> from transformers import FNetConfig, FNetModel
@@ -93,13 +116,21 @@ def patch_fnet(model: nn.Module) -> PatchReport:
     patched 2 FNet layers
     >>> print(hf.unpatch_fnet(model))
     unpatched 2 FNet layers
+    >>> print(hf.patch_fnet(model, padding="exact"))
+    patched 2 FNet layers, padding='exact'
     """
     _transformers()
     from fnet_kernels.hf._layer import fuse, is_fused, why_not_fuse
+    from fnet_kernels.hf._padding import pad_as
 
+    meaning = Padding(padding, round_to).checked("patch_fnet")
     layers = _fnet_layers("patch_fnet", model)
     todo = {name: layer for name, layer in layers.items() if not is_fused(layer)}
-    return _change("patched", layers, todo, why_not_fuse, fuse)
+    if padding != "tokens":
+        _check_that_lengths_reach(model, layers, todo)
+    pad_as(model, meaning)
+    report = _change("patched", layers, todo, why_not_fuse, fuse)
+    return replace(report, padding=padding)
 
 
 def unpatch_fnet(model: nn.Module) -> PatchReport:
@@ -127,8 +158,10 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
     """
     _transformers()
     from fnet_kernels.hf._layer import is_fused, restore, why_not_restore
+    from fnet_kernels.hf._padding import pad_as
 
     layers = _fnet_layers("unpatch_fnet", model)
+    pad_as(model, Padding())
     todo = {name: layer for name, layer in layers.items() if is_fused(layer)}
     return _change("unpatched", layers, todo, why_not_restore, restore)
 
@@ -140,7 +173,8 @@ def register() -> None:
     transform or a hybrid of two, then load with `AutoModel.from_pretrained`, as subclasses of
     transformers' own FNet classes: Trainer, pipelines, peft and `push_to_hub` work with them. Their
     encoder layers are `fnet_kernels.FNetEncoderLayer`, with the fused operator if the mixer is
-    "fourier". The `attention_mask` reaches attention layers, and pooling by the mean.
+    "fourier". The `attention_mask` reaches attention layers, pooling by the mean, and the mixers as
+    `padding` of the config says; so do packed rows, as in `patch_fnet`.
 
     Mixers start as `create_mixer` makes them, all other parameters as in transformers. The field
     `chunk_size_feed_forward` of the config has no effect. Calling this again has no further effect.
@@ -226,6 +260,28 @@ def _fnet_layers(function: str, model: nn.Module) -> dict[str, nn.Module]:
             " FNetFourierTransform)"
         )
     return layers
+
+
+def _check_that_lengths_reach(
+    model: nn.Module, layers: Mapping[str, nn.Module], todo: Mapping[str, nn.Module]
+) -> None:
+    """Raise a ValueError if one of `layers`, of which `todo` are stock, would get no lengths."""
+    from fnet_kernels.hf._layer import why_not_fuse
+    from fnet_kernels.hf._padding import is_model, why_not_pad
+
+    within = {id(part) for each in model.modules() if is_model(each) for part in each.modules()}
+    reasons = {name: why_not_pad(module) for name, module in model.named_modules()}
+    reasons |= {name: why_not_fuse(layer) for name, layer in todo.items()}
+    reasons |= {
+        name: "it is in no FNetModel" for name, layer in layers.items() if id(layer) not in within
+    }
+    for name, reason in reasons.items():
+        if reason is not None:
+            raise ValueError(
+                "patch_fnet: padding must be 'tokens' if lengths may not reach every layer;"
+                f" {name or 'the model'}: {reason} (patch an FNetModel alone, and pass it"
+                " attention_mask)"
+            )
 
 
 def _change(

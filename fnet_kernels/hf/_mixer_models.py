@@ -6,10 +6,7 @@ defines: FNetMixerConfig, AUTO_CLASSES, and FNetMixerModel, FNetMixerForMaskedLM
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import field, replace
-from functools import partial, wraps
 from itertools import chain
 from typing import Any
 
@@ -21,8 +18,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.fnet import modeling_fnet as stock
 
 from fnet_kernels import models
+from fnet_kernels._padding import Padding
+from fnet_kernels._sequences import Sequences
 from fnet_kernels._sublayers import MixingSublayer
 from fnet_kernels.encoder import FNetEncoderLayer
+from fnet_kernels.hf._sequences import forward_of_encoder, forward_of_head, forward_of_model
 from fnet_kernels.mixers.registry import create_mixer
 
 
@@ -39,6 +39,7 @@ class FNetMixerConfig(transformers.FNetConfig):
     num_attention_heads: int | None = None
     attention_probs_dropout_prob: float | int = 0.1
     padding: str = "tokens"
+    round_to: int | None = None
     pooling: str = "first"
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -52,23 +53,14 @@ class FNetMixerConfig(transformers.FNetConfig):
 class FNetMixerLayer(GradientCheckpointingLayer, FNetEncoderLayer):
     """`FNetEncoderLayer` that returns a tuple."""
 
-    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> tuple[Tensor]:  # type: ignore[override]
-        return (FNetEncoderLayer.forward(self, x, key_mask),)
-
-
-class _Having:
-    """`module` with other attributes, for one call of a method of its class."""
-
-    def __init__(self, module: nn.Module, **attributes: Any) -> None:
-        self._module = module
-        self.__dict__.update(attributes)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+    def forward(  # type: ignore[override]
+        self, x: Tensor, key_mask: Tensor | None = None, sequences: Sequences | None = None
+    ) -> tuple[Tensor]:
+        return (FNetEncoderLayer.forward(self, x, key_mask, sequences),)
 
 
 class FNetMixerEncoder(stock.FNetEncoder):
-    """A stack of `FNetMixerLayer`, which passes on the attention mask."""
+    """A stack of `FNetMixerLayer`."""
 
     def __init__(self, config: FNetMixerConfig, layers: nn.ModuleList) -> None:
         nn.Module.__init__(self)
@@ -78,10 +70,7 @@ class FNetMixerEncoder(stock.FNetEncoder):
             layer.__class__ = FNetMixerLayer
         self.gradient_checkpointing = False
 
-    def forward(self, *args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
-        layers = [partial(layer, key_mask=attention_mask) for layer in self.layer]
-        bound: Any = _Having(self, layer=layers)
-        return stock.FNetEncoder.forward(bound, *args, **kwargs)
+    forward = forward_of_encoder
 
 
 class FNetMixerPreTrainedModel(stock.FNetPreTrainedModel):
@@ -118,29 +107,8 @@ def _initialize_mixer(mixer: nn.Module, config: models.FNetConfig) -> None:
         init.copy_(tensor, value)
 
 
-def _masked(base: type[nn.Module], **parts: str) -> Callable[..., Any]:
-    """`base.forward` with an `attention_mask`, which `parts` of the model get by these keywords.
-
-    transformers drops the mask of an FNet. Nothing is stored in the model: the call of
-    `base.forward` sees parts that have the mask already.
-    """
-
-    @wraps(base.forward)
-    def forward(self: Any, *args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
-        if attention_mask is not None:  # of multiple choices: [batch, choices, seq]
-            attention_mask = attention_mask.flatten(0, -2)
-        masked = {
-            name: partial(part, **{keyword: attention_mask})
-            for name, keyword in parts.items()
-            if (part := getattr(self, name)) is not None
-        }
-        return base.forward(_Having(self, **masked), *args, **kwargs)
-
-    # Trainer and pipelines pass on what the signature names.
-    *named, others = inspect.signature(base.forward).parameters.values()
-    mask = inspect.Parameter("attention_mask", inspect.Parameter.KEYWORD_ONLY, default=None)
-    forward.__signature__ = inspect.Signature([*named, mask, others])  # type: ignore[attr-defined]
-    return forward
+def _padding(model: FNetMixerModel) -> Padding:
+    return Padding(model.config.padding, model.config.round_to)
 
 
 class FNetMixerModel(FNetMixerPreTrainedModel, stock.FNetModel):
@@ -155,7 +123,7 @@ class FNetMixerModel(FNetMixerPreTrainedModel, stock.FNetModel):
             self.pooler: Any = plain.pooler
         self.post_init()
 
-    forward = _masked(stock.FNetModel, encoder="attention_mask", pooler="mask")
+    forward = forward_of_model(_padding, masked=True)
 
 
 def _with_head(base: type[nn.Module]) -> type[nn.Module]:
@@ -171,7 +139,7 @@ def _with_head(base: type[nn.Module]) -> type[nn.Module]:
         "__init__": __init__,
         "__module__": __name__,
         "__doc__": f"`{base.__name__}` with the mixers of its config.",
-        "forward": _masked(base, fnet="attention_mask"),
+        "forward": forward_of_head(base),
     }
     return type(name, (FNetMixerPreTrainedModel, base), members)
 

@@ -93,9 +93,10 @@ def load(
 def save(model: FNetPreTrained, directory: str | os.PathLike[str]) -> None:
     """Write `config.json` and `model.safetensors`, which replace older ones when complete.
 
-    A model whose every layer is the paper's Fourier mixing is saved as `model_type: "fnet"`, which
-    transformers loads. All others are saved as `"fnet_kernels"`, because transformers would ignore
-    the mixer and compute Fourier mixing; it loads them after `fnet_kernels.hf.register()`.
+    A model whose every layer is the paper's Fourier mixing, with padding as tokens, is saved as
+    `model_type: "fnet"`, which transformers loads. All others are saved as `"fnet_kernels"`:
+    transformers would ignore the mixer and the padding. It loads them after
+    `fnet_kernels.hf.register()`.
 
     Args:
         model: an object of a class of `fnet_kernels.models`.

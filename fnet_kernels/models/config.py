@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fnet_kernels._ops.checks import check_eps, check_number, check_size, kind
+from fnet_kernels._padding import MEANINGS, Padding
 from fnet_kernels._sizes import LAYER_NORM_EPS, SIZES
 from fnet_kernels.mixers.gain import Gain, check_gain
 from fnet_kernels.mixers.registry import mixer_factory
@@ -24,7 +25,7 @@ ACTIVATIONS = {
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "hidden_act": tuple(ACTIVATIONS),
     "attention_layout": ("bottom", "middle", "mixed", "top"),
-    "padding": ("tokens",),
+    "padding": MEANINGS,
     "pooling": ("first", "mean"),
     "problem_type": (
         None,
@@ -75,7 +76,11 @@ class FNetConfig:
         num_attention_heads: heads of attention; None for one per 64 channels, at least one.
         attention_probs_dropout_prob: dropout of the attention weights.
         padding: how mixing treats padding. "tokens": as further tokens, as in the paper; pad to the
-            length that a checkpoint was trained with.
+            length that a checkpoint was trained with. "zero": as zeros, so that a result depends on
+            the padded length, not on what pads. "exact": not at all; each sequence is mixed over
+            its own length, and a result does not depend on the batch.
+        round_to: with "exact", sequences are mixed over the next multiple of it, filled with zeros,
+            which the FFT may do in less time; None for their own length.
         pooling: what the pooler reads: the "first" token, or the "mean" of all tokens, without
             those that `attention_mask` excludes.
         extra: further keys of a configuration file, which `to_dict` writes back.
@@ -118,6 +123,7 @@ class FNetConfig:
     num_attention_heads: int | None = None
     attention_probs_dropout_prob: float = 0.1
     padding: str = "tokens"
+    round_to: int | None = None
     pooling: str = "first"
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -139,8 +145,8 @@ class FNetConfig:
         for name, choices in _CHOICES.items():
             if (choice := getattr(self, name)) not in choices:
                 known = ", ".join(map(repr, choices))
-                expected = f"one of {known}" if len(choices) > 1 else known
-                raise ValueError(f"{owner}: {name} must be {expected}; got {choice!r}")
+                raise ValueError(f"{owner}: {name} must be one of {known}; got {choice!r}")
+        self.round_to = Padding(self.padding, self.round_to).checked(owner).round_to
         mixer_factory(owner, "mixer", self.mixer)
         check_gain(owner, self.gain)
         for name in ("mixer_args", "extra"):

@@ -59,10 +59,14 @@ class FNetEmbeddings(nn.Module):
         return y
 
     def _positions(self, words: Tensor) -> Tensor:
-        seq, most = words.size(-2), self.position_embeddings.num_embeddings
-        if seq > most:
+        self.check_length(words.size(-2))
+        return torch.arange(words.size(-2), device=words.device)
+
+    def check_length(self, tokens: int) -> None:
+        """Raise a ValueError if a sequence of `tokens` has no position embeddings."""
+        most = self.position_embeddings.num_embeddings
+        if tokens > most:
             raise ValueError(
                 f"FNetModel: the input must have at most max_position_embeddings={most} tokens, got"
-                f" {seq}"
+                f" {tokens}"
             )
-        return torch.arange(seq, device=words.device)

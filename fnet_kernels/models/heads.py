@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
+from fnet_kernels._ops.sequences import Integers
 from fnet_kernels.encoder import ACTIVATIONS as FUNCTIONS
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
 from fnet_kernels.models.embeddings import dense
@@ -111,6 +112,8 @@ class FNetForMaskedLM(_WithVocabulary):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
         labels: Tensor | None = None,
         masked_positions: Tensor | None = None,
         output_hidden_states: bool = False,
@@ -121,6 +124,8 @@ class FNetForMaskedLM(_WithVocabulary):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            lengths=lengths,
+            cu_seqlens=cu_seqlens,
             output_hidden_states=output_hidden_states,
         )
         logits = self.cls["predictions"](out.last_hidden_state, masked_positions)
@@ -155,6 +160,8 @@ class FNetForPreTraining(_WithVocabulary):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
         labels: Tensor | None = None,
         next_sentence_label: Tensor | None = None,
         masked_positions: Tensor | None = None,
@@ -166,6 +173,8 @@ class FNetForPreTraining(_WithVocabulary):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            lengths=lengths,
+            cu_seqlens=cu_seqlens,
             output_hidden_states=output_hidden_states,
         )
         words = self.cls["predictions"](out.last_hidden_state, masked_positions)
@@ -191,6 +200,8 @@ class _Classifier(FNetPreTrained):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> FNetOutput:
@@ -200,6 +211,8 @@ class _Classifier(FNetPreTrained):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            lengths=lengths,
+            cu_seqlens=cu_seqlens,
             output_hidden_states=output_hidden_states,
         )
         logits = self._logits(out)
@@ -365,6 +378,8 @@ class FNetForQuestionAnswering(FNetPreTrained):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
         start_positions: Tensor | None = None,
         end_positions: Tensor | None = None,
         output_hidden_states: bool = False,
@@ -375,6 +390,8 @@ class FNetForQuestionAnswering(FNetPreTrained):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            lengths=lengths,
+            cu_seqlens=cu_seqlens,
             output_hidden_states=output_hidden_states,
         )
         start, end = self.qa_outputs(out.last_hidden_state).unbind(-1)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._ops.checks import kind
+from fnet_kernels._ops.sequences import Integers
+from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
 from fnet_kernels.mixers.registry import create_mixer, gain_among
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
@@ -122,27 +124,37 @@ class FNetModel(FNetPreTrained):
     logits: N(0, `initializer_range`^2). The embedding of `pad_token_id` starts at zero and gets no
     gradient, as in transformers. Learned mixers start as published.
 
-    Mixing treats padding as tokens: a result depends on the padded length. `attention_mask` reaches
-    attention layers and the pooler with `pooling="mean"`.
+    `attention_mask` reaches attention layers and the pooler with `pooling="mean"`. Mixing ignores
+    it with `config.padding="tokens"`: a result depends on the padded length. With "zero" and
+    "exact", `attention_mask`, or `lengths` in its place, says which tokens mixing sees, and padding
+    comes out as zeros. With "exact" the layers compute no padding, and tokens may come packed:
+    `input_ids` are `[total]` or `[1, total]`, `cu_seqlens` says where each sequence starts, and
+    `pooler_output` is `[sequences, hidden_size]`.
 
     Args:
         config: sizes and choices.
 
     Shape: `input_ids`, `token_type_ids`, `position_ids` and `attention_mask` are `[..., seq]`,
-    `inputs_embeds` `[..., seq, hidden_size]`; seq is at most `max_position_embeddings`. A call
-    returns an `FNetModelOutput`; its `hidden_states` are empty unless `output_hidden_states` is
-    true.
+    `inputs_embeds` `[..., seq, hidden_size]`; seq is at most `max_position_embeddings`. `lengths`
+    are as in `fnet_kernels.fourier_mix`, `cu_seqlens` as in `fnet_kernels.fourier_mix_varlen`. A
+    call returns an `FNetModelOutput`; its `hidden_states` are empty unless `output_hidden_states`
+    is true.
 
     Raises:
         TypeError: `config` is not an `FNetConfig`, or a keyword of a call is unknown.
         ValueError: a call has neither or both of `input_ids` and `inputs_embeds`, a mask or types
-            of another shape, or more tokens than `max_position_embeddings`.
+            of another shape, more tokens than `max_position_embeddings`, `lengths` or `cu_seqlens`
+            that `config.padding` has no use for, or padding that is not on the right.
 
     >>> import torch
     >>> from fnet_kernels.models import FNetConfig, FNetModel
     >>> model = FNetModel(FNetConfig.mini()).eval()
     >>> model(torch.tensor([[4, 6, 7, 5]])).last_hidden_state.shape
     torch.Size([1, 4, 64])
+    >>> model = FNetModel(FNetConfig.mini(padding="exact")).eval()
+    >>> packed = model(torch.tensor([4, 6, 5, 4, 5]), cu_seqlens=[0, 3, 5])
+    >>> packed.last_hidden_state.shape, packed.pooler_output.shape
+    (torch.Size([5, 64]), torch.Size([2, 64]))
     """
 
     def __init__(self, config: FNetConfig) -> None:
@@ -160,6 +172,8 @@ class FNetModel(FNetPreTrained):
             activation=ACTIVATIONS[config.hidden_act],
             eps=config.layer_norm_eps,
             initializer_range=config.initializer_range,
+            padding=config.padding,
+            round_to=config.round_to,
         )
         self.pooler = _Pooler(config)
 
@@ -175,16 +189,32 @@ class FNetModel(FNetPreTrained):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
         output_hidden_states: bool = False,
     ) -> FNetModelOutput:
         shape = _shape(input_ids, inputs_embeds, self.config.hidden_size)
         _check_shape("attention_mask", attention_mask, shape)
         _check_shape("token_type_ids", token_type_ids, shape)
+        given = inputs_embeds if input_ids is None else input_ids[..., None]
+        assert given is not None
+        sequences = self.encoder.padding.sequences(
+            "FNetModel",
+            given,
+            attention_mask=attention_mask,
+            lengths=lengths,
+            cu_seqlens=cu_seqlens,
+        )
+        if position_ids is None and isinstance(sequences, Packed) and cu_seqlens is not None:
+            self.embeddings.check_length(sequences.longest)
+            position_ids = sequences.positions(given.device).view(shape)
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
-        states = [x] if output_hidden_states else None
-        x = self.encoder(x, attention_mask, hidden_states=states)
-        pooled = self.pooler(x, attention_mask)
-        return FNetModelOutput(x, pooled, tuple(states or ()))
+        states = None
+        if output_hidden_states:
+            states = [x if sequences is None else sequences.leave(sequences.enter(x))]
+        x = self.encoder(x, attention_mask, states, sequences)
+        by_sequence = (x, attention_mask) if sequences is None else sequences.by_sequence(x)
+        return FNetModelOutput(x, self.pooler(*by_sequence), tuple(states or ()))
 
 
 class _Pooler(nn.Module):

@@ -130,6 +130,8 @@ def test_the_cpu_targets() -> None:
         "prime seq, forward fp32: best torch / ours": ">= 2.5",
         "prime seq, forward fp32: ours / ours at seq - 1": "<= 2",
         "prime seq, forward + backward: formula / ours": ">= 4",
+        "random lengths, forward fp32: ours / ours of equal lengths": "<= 1.3",
+        "random lengths, forward fp32: ours / ours padded": "<= 0.75",
     }
 
 
@@ -207,6 +209,7 @@ def test_targets_end_to_end(
     monkeypatch.setattr(targets, "TARGET_SHAPES", [(2, 16, 24)])
     monkeypatch.setattr(targets, "PRIME_SHAPES", [(2, 17, 24)])
     monkeypatch.setattr(targets, "BATCH_ONE", (1, 32, 24))
+    monkeypatch.setattr(targets, "VARLEN", [16, 30, 3])
     monkeypatch.setattr(targets, "FIELD", [*EAGER, absent])
     # The real functions would change the whole pytest process.
     monkeypatch.setattr(targets, "pages", lambda mode: True)

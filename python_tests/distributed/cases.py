@@ -410,6 +410,25 @@ def an_encoder_of_dtensors() -> None:
 
 
 @case
+def sequences_of_different_lengths_are_gathered() -> None:
+    lengths = [3, 6, 0, 1, 2, 6, 5, 4]
+    x = torch.randn(BATCH, SEQ, HIDDEN, requires_grad=True)
+    weight = vectors()[0]
+    expected = fused_fourier_mix(x, weight, eps=1e-3, lengths=lengths)
+    right = torch.autograd.grad(expected.square().sum(), (x, weight))
+    for placement in (Shard(0), Shard(1), Replicate()):
+        shards = placed(x, placement)
+        vector = replicated(weight, shards)
+        y = fused_fourier_mix(shards, vector, eps=1e-3, lengths=lengths)
+        assert torch.equal(whole(y), expected)
+        found = torch.autograd.grad(y.square().sum(), (shards, vector))
+        for one, other in zip(found, right, strict=True):
+            assert_close(whole(one), other.double(), 10)
+        mixed = fourier_mix(shards, lengths=lengths)
+        assert torch.equal(whole(mixed), fourier_mix(x, lengths=lengths))
+
+
+@case
 def tensor_parallel_dense_layers() -> None:
     model = encoder()
     for layer in model:

@@ -64,12 +64,11 @@ def test_a_traced_model_is_copied_and_pickled(tmp_path: Any) -> None:
     assert torch.equal(loaded(x), model(x))
 
 
-@pytest.mark.parametrize("layout", [torch.strided, torch.jagged], ids=str)
-def test_nested_tensors_are_refused_with_a_way_out(layout: torch.layout) -> None:
-    nested = torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)], layout=layout)
+def test_nested_tensors_of_strided_layout_are_refused_with_a_way_out() -> None:
+    nested = torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)])
     mix = fk.FusedFourierMix(4)
     for call in (fk.fourier_mix, fk.fused_fourier_mix, fk.FourierMix(), mix):
-        with pytest.raises(TypeError, match=r"x must be .*got a nested tensor.*each sequence"):
+        with pytest.raises(TypeError, match=r"x must be .*got a nested tensor.*jagged"):
             call(nested)
         with pytest.raises(TypeError, match=r"x must be a torch\.Tensor, got list"):
             call([torch.ones(2, 4), torch.ones(3, 4)])

@@ -125,6 +125,24 @@ def test_batch_and_seq_may_be_free() -> None:
             assert relative_error(result, model(x)) <= 1e-5, name
 
 
+@pytest.mark.parametrize(
+    "options", [{"padding": "zero"}, {"padding": "exact"}, {"padding": "exact", "round_to": 4}]
+)
+def test_lengths_may_be_free(options: dict[str, Any]) -> None:
+    model = randomised(FNetEncoder(2, HIDDEN, 32, **options)).eval()
+
+    def inputs(seq: int, lengths: list[int]) -> tuple[Tensor, Tensor]:
+        mask = torch.arange(seq) < torch.tensor(lengths)[:, None]
+        return torch.randn(len(lengths), seq, HIDDEN), mask
+
+    exported = Exported(model, inputs(6, [6, 2]), dynamic_shapes=(FREE, FREE))
+    for seq, lengths in ((6, [3, 5]), (16, [16, 5, 9, 0]), (37, [1, 37])):
+        x, mask = inputs(seq, lengths)
+        result, truth = exported(x, mask)[0], model(x, mask)
+        assert relative_error(result, truth) <= 1e-5
+        assert relative_error(model(x), truth) > 1e-2
+
+
 def test_fixed_shapes() -> None:
     shapes = [(6, 8), (2, 1, 7), (1, 2), (2, 2, 512, 96), (1, 3, 768)]
     together = Together(*(randomised(FusedFourierMix(shape[-1])) for shape in shapes)).eval()

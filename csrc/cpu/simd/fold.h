@@ -14,8 +14,12 @@ template <class T>
 struct SeqInput {
   const T* x;
   int64_t row_stride;
+  int64_t rows;    // of x; zeros follow
+  const T* zeros;  // a row
   // weight[n] = row_scale[n] * scale / 4: fold and unpacking each contribute a factor of 1/2.
   const Compute<T>* weight;
+
+  FNET_FN const T* row(int64_t n) const { return n < rows ? x + n * row_stride : zeros; }
 };
 
 // Rows of x are prefetched this far ahead of the fold, because no hardware prefetcher follows
@@ -31,16 +35,18 @@ void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int6
   constexpr int64_t kBytes = (W + V) * sizeof(T);
   const int64_t seq = plan.length, stride = in.row_stride, extent = plan.extent;
   for (int64_t n = 0; n < seq; ++n) {
-    const int64_t minus_n = mirror(n, seq), ahead = n + kRowsAhead < seq ? kRowsAhead * stride : 0;
+    const int64_t minus_n = mirror(n, seq);
+    const int64_t up_ahead = n + kRowsAhead < in.rows ? kRowsAhead * stride : 0;
+    const int64_t down_ahead = n + kRowsAhead < seq && minus_n < in.rows ? kRowsAhead * stride : 0;
     const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
-    const T* mirror_row = in.x + minus_n * stride;
-    const T* up = in.x + n * stride + m0;                  // columns m0 to m0 + W + V - 1
+    const T* mirror_row = in.row(minus_n);
+    const T* up = in.row(n) + m0;                          // columns m0 to m0 + W + V - 1
     const T* down = mirror_row + hidden - m0 - W - V + 1;  // -(m0 + W + V - 1) to -m0
     auto* point = lines + plan.entry[n];
-    prefetch<1>(down + W + V - 1 - ahead);
-    if constexpr (First) prefetch<1>(mirror_row - ahead);
+    prefetch<1>(down + W + V - 1 - down_ahead);
+    if constexpr (First) prefetch<1>(mirror_row - down_ahead);
     for (int64_t i = 0; i < count; ++i, up += 2 * W, down -= 2 * W, point += extent) {
-      prefetch<kBytes>(up + ahead), prefetch<kBytes>(down - ahead);
+      prefetch<kBytes>(up + up_ahead), prefetch<kBytes>(down - down_ahead);
       const auto near = [&]() FNET_INLINE_LAMBDA {
         if constexpr (First)
           return after(load_scalar(mirror_row[0]), reverse(load<V>(down + W - 1)));
@@ -70,9 +76,8 @@ void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64
   for (int64_t n = 0; n < plan.length; ++n) {
     const int64_t minus_n = mirror(n, plan.length);
     const auto fold = [&](int64_t m) {
-      return wrapped_columns<V>(in.x + n * in.row_stride, hidden, m, true) * in.weight[n] +
-             wrapped_columns<V>(in.x + minus_n * in.row_stride, hidden, m, false) *
-                 in.weight[minus_n];
+      return wrapped_columns<V>(in.row(n), hidden, m, true) * in.weight[n] +
+             wrapped_columns<V>(in.row(minus_n), hidden, m, false) * in.weight[minus_n];
     };
     auto* point = lines + plan.entry[n];
     for (int64_t i = 0; i < count; ++i, point += plan.extent)

@@ -148,6 +148,8 @@ FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   out.epilogue = args.epilogue;
   out.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
   out.row_stride = args.x_row_stride;
+  out.rows = args.present_rows();
+  out.zeros = static_cast<const T*>(task.zeros);
   out.row_scale = rows_of(args.row_scale);
   out.weight = static_cast<const R*>(task.weight);
   out.bias = static_cast<const R*>(task.bias);
@@ -169,10 +171,12 @@ inline void seq_tiles(const MixTask& task, int64_t b, void* G, Tiles tiles, int6
       const R* row_scale = static_cast<const R*>(args.row_scale);
       const R quarter = R(args.scale) / 4;
       for (int64_t n = 0; n < args.seq; ++n)
-        s.fold_weights[n] =
-            row_scale ? with_short_nan(row_scale[b * args.seq + n]) * quarter : quarter;
+        s.fold_weights[n] = row_scale && n < args.present_rows()
+                                ? with_short_nan(row_scale[b * args.seq + n]) * quarter
+                                : quarter;
       const SeqInput<T> in{static_cast<const T*>(args.x) + b * args.x_batch_stride,
-                           args.x_row_stride, s.fold_weights};
+                           args.x_row_stride, args.present_rows(),
+                           static_cast<const T*>(task.zeros), s.fold_weights};
       seq_pass<kWidth<R>, V>(in, *static_cast<const LinePlan<R>*>(task.seq_plan), args.hidden,
                              begin, end, s.group, s.lines, static_cast<R*>(G));
     });

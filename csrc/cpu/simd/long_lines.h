@@ -52,17 +52,22 @@ FNET_FN void store_first(R* p, Lanes<R, W> v, int64_t count) {
 template <int W, class T, class At>
 FNET_FN void load_rows(const LongSequence<W, T>& s, const At& at, Lanes<Compute<T>, W>* to) {
   const T* run[W];
-  for (int i = 0; i < W; ++i) run[i] = s.out.x + at(i) * s.out.row_stride;
+  for (int i = 0; i < W; ++i)
+    run[i] = at(i) < s.out.rows ? s.out.x + at(i) * s.out.row_stride : s.out.zeros;
   load_runs<W, T>(run, s.out.hidden, to);
 }
 
-// row_scale of row at(i), times weight.
+// row_scale of row n, times weight.
+template <int W, class T>
+FNET_FN Compute<T> row_weight(const LongSequence<W, T>& s, int64_t n, Compute<T> weight) {
+  const bool scaled = s.out.row_scale && n < s.out.rows;
+  return scaled ? with_short_nan(s.out.row_scale[n]) * weight : weight;
+}
 template <int W, class T, class At>
 FNET_FN Lanes<Compute<T>, W> row_weights(const LongSequence<W, T>& s, const At& at,
                                          Compute<T> weight) {
   Compute<T> lane[W];
-  for (int i = 0; i < W; ++i)
-    lane[i] = s.out.row_scale ? with_short_nan(s.out.row_scale[at(i)]) * weight : weight;
+  for (int i = 0; i < W; ++i) lane[i] = row_weight(s, at(i), weight);
   return Lanes<Compute<T>, W>::load(lane);
 }
 
@@ -72,10 +77,9 @@ template <int W, class T>
 void fold_short(const LongSequence<W, T>& s, int64_t m0) {
   const int64_t N = s.out.seq, d = s.out.hidden;
   if (!s.shape.along_seq) {
-    for (int64_t n = 0; n < N; ++n)
-      s.weights[n] = s.out.row_scale ? with_short_nan(s.out.row_scale[n]) * s.weight : s.weight;
-    return fold_tiles<W, W>(SeqInput<T>{s.out.x, s.out.row_stride, s.weights}, s.plan, d, m0, 1,
-                            s.line);
+    for (int64_t n = 0; n < N; ++n) s.weights[n] = row_weight(s, n, s.weight);
+    const SeqInput<T> in{s.out.x, s.out.row_stride, s.out.rows, s.out.zeros, s.weights};
+    return fold_tiles<W, W>(in, s.plan, d, m0, 1, s.line);
   }
   const auto fold = [&](int64_t n0, auto put) FNET_INLINE_LAMBDA {
     const auto up = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, N - 1); };
@@ -177,7 +181,8 @@ template <int W, class T>
 void finish_across(const LongSequence<W, T>& s, int64_t n0) {
   using R = Compute<T>;
   using V = Lanes<R, W>;
-  const int64_t N = s.out.seq, d = s.out.hidden, count = min_of<int64_t>(W, N - n0);
+  const int64_t N = s.out.seq, d = s.out.hidden, count = min_of<int64_t>(W, s.out.rows - n0);
+  if (count <= 0) return;
   const auto row = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, N - 1); };
   if (s.out.epilogue != Epilogue::kMix) {
     load_rows(s, row, s.tile);

@@ -17,6 +17,8 @@ struct RowOutput {
   Epilogue epilogue;
   const T* x;
   int64_t row_stride;
+  int64_t rows;            // of x and y; x continues with zeros to seq
+  const T* zeros;          // a row
   const R* row_scale;      // null: 1
   const R *weight, *bias;  // [hidden], never null
   R eps;
@@ -54,10 +56,11 @@ FNET_FN void put(T* p, Lanes<Compute<T>, Width> v) {
     store<Width>(p, v);
 }
 
-// Writes output row n. u is scratch for one row; y may be x.
+// Writes output row n, if y has it. u is scratch for one row; y may be x.
 template <int W, bool Mirrored, bool Streams, class T>
 void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute<T>* u) {
   using R = Compute<T>;
+  if (n >= out.rows) return;
   const int64_t d = out.hidden;
   T* y = out.y + n * d;
   const T* x = out.x + n * out.row_stride;

@@ -189,8 +189,8 @@ void store_finished(const RowOutput<T>& out, Lanes<Compute<T>, W>* row, int64_t 
   store(out.y);
 }
 
-// The mix of `count` sequences. `out` is the output of the first; x_pitch is the distance of the
-// sequences of x.
+// The mix of `count` sequences, of one if zeros follow its rows. `out` is the output of the first;
+// x_pitch is the distance of the sequences of x.
 template <int W, class T>
 void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute<T>>& seq_plan,
                    const LinePlan<Compute<T>>& hidden_plan, const RowOutput<T>& out,
@@ -201,15 +201,16 @@ void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute
   const auto load = [&](int64_t n, int64_t length) {
     const T* run[W];
     for (int i = 0; i < W; ++i)
-      run[i] = out.x + min_of<int64_t>(i, count - 1) * x_pitch + n * out.row_stride;
+      run[i] = n < out.rows ? out.x + min_of<int64_t>(i, count - 1) * x_pitch + n * out.row_stride
+                            : out.zeros;
     load_runs<W, T>(run, length, s.rows + n * d);
   };
-  if (out.row_stride == d || N == 1) {
+  if ((out.row_stride == d || N == 1) && out.rows == N) {
     load(0, N * d);
   } else {
     for (int64_t n = 0; n < N; ++n) load(n, d);
   }
-  for (int64_t n = 0; out.row_scale && n < N; ++n) {
+  for (int64_t n = 0; out.row_scale && n < out.rows; ++n) {
     R lane[W];
     for (int i = 0; i < W; ++i)
       lane[i] = with_short_nan(out.row_scale[min_of<int64_t>(i, count - 1) * N + n]);
@@ -224,7 +225,8 @@ void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute
     const auto* line = s.line;
     const int32_t* position = hidden_plan.position;
     const auto finish_row = [&](int64_t n, const auto& r) FNET_INLINE_LAMBDA {
-      finish_lanes<W>(out, s.rows + n * d, out.rstd ? out.rstd + n : nullptr, N, count, r);
+      if (n < out.rows)
+        finish_lanes<W>(out, s.rows + n * d, out.rstd ? out.rstd + n : nullptr, N, count, r);
     };
     const auto finish = [&](int64_t k, auto part) FNET_INLINE_LAMBDA {
       finish_row(k, [&](int64_t l) FNET_INLINE_LAMBDA { return part(line[position[l]]); });
@@ -235,7 +237,7 @@ void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute
     finish(a, [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.re; });
     if (b != a) finish(b, [](const Complex<V>& z) FNET_INLINE_LAMBDA { return z.im; });
   }
-  store_finished<W>(out, s.rows, 0, N * d, count, N * d);
+  store_finished<W>(out, s.rows, 0, N * d, count, out.rows * d);
 }
 
 }  // namespace fnet::FNET_ISA

@@ -1,0 +1,145 @@
+// Sequences of different lengths by calls for sequences of one length: the ops on CUDA, and for
+// tests on the CPU.
+//
+// Neighbours of one length are a view [n, length, hidden] of x: one call. Sequences that zeros
+// extend are copied, all of one extended length together.
+#pragma once
+
+#include <map>
+#include <utility>
+
+#include "torch/varlen_ops.h"
+
+namespace fnet::binding {
+
+// A view of `rows` rows at p.
+inline Tensor rows_at(const void* p, int64_t rows, int64_t stride, int64_t hidden, ScalarType type,
+                      const Tensor& like) {
+  return torch::stable::from_blob(const_cast<void*>(p), {rows, hidden}, {stride, 1}, like.device(),
+                                  type);
+}
+
+template <class B>
+struct VarlenByRuns {
+  static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    clear_rows_past(args, sequences, like);
+    std::map<int64_t, Sequences> extended;
+    for (size_t i = 0; i < sequences.size();) {
+      const Sequence& first = sequences[i];
+      size_t end = i + 1;
+      if (first.length > 0 && first.seq == first.length) {
+        end = end_of_run(sequences, i);
+        MixArgs run = args_of(args, first);
+        run.batch = int64_t(end - i);
+        run.rows = 0;
+        run.x_batch_stride = run.batch > 1 ? sequences[i + 1].x - first.x : 0;
+        B::mix(run, like);
+      } else if (first.length > 0) {
+        extended[first.seq].push_back(first);
+      }
+      i = end;
+    }
+    for (const auto& [seq, group] : extended) mix_extended(args, group, like);
+  }
+
+  static void backward_varlen(NormGradArgs norm, MixArgs args, const Sequences& sequences,
+                              const void* rstd, const Tensor& like) {
+    // du of its own, because the kernels do not mix in place.
+    const Tensor du = new_empty(like, {norm.rows, norm.hidden}, like.scalar_type());
+    Tensor grad = like;
+    if (has_rows_past(sequences)) {
+      grad = new_empty(like, {norm.rows, norm.hidden}, like.scalar_type());
+      torch::stable::fill_(grad, 0);
+      for (const Sequence& s : sequences) {
+        Tensor to = rows_of(grad.const_data_ptr(), s, args, like);
+        torch::stable::copy_(to, rows_of(norm.grad, s, args, like));
+      }
+    }
+    norm.grad = grad.const_data_ptr();
+    norm.rstd = rstd;
+    norm.du = du.mutable_data_ptr();
+    B::norm_grad(norm, like);
+    args.x = du.const_data_ptr();
+    if (!is_empty(args)) mix_varlen(args, sequences, like);
+  }
+
+ private:
+  static bool has_rows_past(const Sequences& sequences) {
+    return std::any_of(sequences.begin(), sequences.end(),
+                       [](const Sequence& s) { return s.row + s.length < s.end; });
+  }
+
+  // The rows of one sequence in a contiguous tensor of all rows.
+  static Tensor rows_of(const void* p, const Sequence& s, const MixArgs& args, const Tensor& like) {
+    return rows_at(offset_bytes(p, s.row * args.hidden * element_size(args.dtype)), s.length,
+                   args.hidden, args.hidden, like.scalar_type(), like);
+  }
+
+  // Sequences [first, end) have one length, are equally far apart in x, and are neighbours in y.
+  static size_t end_of_run(const Sequences& sequences, size_t first) {
+    size_t end = first + 1;
+    for (; end < sequences.size(); ++end) {
+      const Sequence &before = sequences[end - 1], &s = sequences[end];
+      if (s.length != before.length || s.seq != s.length || s.row != before.row + before.length ||
+          s.x - before.x != sequences[first + 1].x - sequences[first].x)
+        break;
+    }
+    return end;
+  }
+
+  static void clear_rows_past(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    if (!has_rows_past(sequences)) return;
+    const auto clear = [&](void* p, int64_t columns, ScalarType type) {
+      if (!p) return;
+      Tensor all = rows_at(p, args.output_rows, columns, columns, type, like);
+      torch::stable::fill_(all, 0);
+    };
+    clear(args.y, args.hidden, like.scalar_type());
+    clear(args.normalized, args.hidden, like.scalar_type());
+    clear(args.rstd, 1, compute_type(args.dtype));
+  }
+
+  static void mix_extended(const MixArgs& args, const Sequences& group, const Tensor& like) {
+    const int64_t seq = group.front().seq, rows = int64_t(group.size()) * seq;
+    const ScalarType type = like.scalar_type();
+    const Tensor x = new_empty(like, {rows, args.hidden}, type);
+    Tensor zeros = x;
+    torch::stable::fill_(zeros, 0);
+    NormOutputs out{new_empty(like, {rows, args.hidden}, type), {}, {}};
+    if (args.normalized) out.normalized = new_empty(like, {rows, args.hidden}, type);
+    if (args.rstd) out.rstd = new_empty(like, {rows, 1}, compute_type(args.dtype));
+
+    const auto each = [&](const auto& body) {
+      for (size_t i = 0; i < group.size(); ++i) body(group[i], int64_t(i) * seq);
+    };
+    each([&](const Sequence& s, int64_t row) {
+      const MixArgs own = args_of(args, s);
+      Tensor to = torch::stable::narrow(zeros, 0, row, s.length);
+      torch::stable::copy_(to,
+                           rows_at(own.x, s.length, args.x_row_stride, args.hidden, type, like));
+    });
+    MixArgs all = args_of(args, group.front());
+    all.batch = int64_t(group.size());
+    all.rows = 0;
+    all.x = x.const_data_ptr();
+    all.x_row_stride = args.hidden;
+    all.x_batch_stride = seq * args.hidden;
+    all.y = out.y.mutable_data_ptr();
+    all.normalized = out.normalized ? out.normalized->mutable_data_ptr() : nullptr;
+    all.rstd = out.rstd ? out.rstd->mutable_data_ptr() : nullptr;
+    B::mix(all, like);
+    each([&](const Sequence& s, int64_t row) {
+      const MixArgs own = args_of(args, s);
+      const auto back = [&](void* p, std::optional<Tensor> from, int64_t columns) {
+        if (!p) return;
+        Tensor to = rows_at(p, s.length, columns, columns, from->scalar_type(), like);
+        torch::stable::copy_(to, torch::stable::narrow(*from, 0, row, s.length));
+      };
+      back(own.y, out.y, args.hidden);
+      back(own.normalized, out.normalized, args.hidden);
+      back(own.rstd, out.rstd, 1);
+    });
+  }
+};
+
+}  // namespace fnet::binding

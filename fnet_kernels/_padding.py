@@ -1,0 +1,172 @@
+"""The meanings of padding, and what the arguments of a call say about its sequences.
+
+defines: MEANINGS, Padding
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from fnet_kernels._ops.checks import check_size, kind
+from fnet_kernels._ops.sequences import Integers, lengths_of_offsets, lengths_of_rows
+from fnet_kernels._sequences import Packed, Sequences, Traced, prefix
+
+#: What `padding` may be; see docs/padding.md.
+MEANINGS = ("tokens", "zero", "exact")
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How mixing treats padding.
+
+    Args:
+        meaning: "tokens": as further tokens; "zero": as zeros; "exact": not at all, each sequence
+            is mixed over its own length.
+        round_to: with "exact", over the next multiple of it, filled with zeros.
+    """
+
+    meaning: str = "tokens"
+    round_to: int | None = None
+
+    def __str__(self) -> str:
+        """For the end of an `extra_repr`, which does not mention defaults."""
+        text = "" if self.meaning == "tokens" else f", padding={self.meaning}"
+        return text if self.round_to is None else f"{text}, round_to={self.round_to}"
+
+    def checked(self, owner: str) -> Padding:
+        """Return this with `round_to` as an int.
+
+        Raises:
+            TypeError: `round_to` is not an integer.
+            ValueError: `meaning` is not one of `MEANINGS`, `round_to` is less than 1, or given
+                without "exact".
+        """
+        if self.meaning not in MEANINGS:
+            known = ", ".join(map(repr, MEANINGS))
+            raise ValueError(f"{owner}: padding must be one of {known}; got {self.meaning!r}")
+        if self.round_to is None:
+            return self
+        round_to = check_size(owner, "round_to", self.round_to)
+        if self.meaning != "exact":
+            raise ValueError(
+                f"{owner}: round_to must be None with padding={self.meaning!r}, which rounds no"
+                f" lengths; got {round_to}"
+            )
+        return Padding(self.meaning, round_to)
+
+    def sequences(
+        self,
+        owner: str,
+        x: Tensor,
+        *,
+        lengths: Integers | None = None,
+        cu_seqlens: Integers | None = None,
+        **mask: Tensor | None,
+    ) -> Sequences | None:
+        """Read the arguments of a call; None with "tokens".
+
+        Args:
+            owner: what errors name.
+            x: the input, `[..., seq, hidden]`, or packed tokens, `[total, hidden]`.
+            lengths: as in `fnet_kernels.fourier_mix`.
+            cu_seqlens: as in `fnet_kernels.fourier_mix_varlen`.
+            mask: one argument by its name, `[..., seq]`, true or 1 for the tokens of a sequence.
+        """
+        if self.meaning == "tokens":
+            for name, value in (("lengths", lengths), ("cu_seqlens", cu_seqlens)):
+                if value is not None:
+                    raise ValueError(
+                        f"{owner}: {name} must be None with padding='tokens', which mixes padding"
+                        " as tokens; padding='exact' mixes each sequence over its own length"
+                    )
+            return None
+        given = {"lengths": lengths, "cu_seqlens": cu_seqlens, **mask}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise ValueError(
+                f"{owner}: at most one of {', '.join(given)} must be given, got"
+                f" {' and '.join(names)}"
+            )
+        if x.is_nested:  # without padding: the operators mix each of its sequences alone
+            if names or self.round_to is not None:
+                what = names[0] if names else "round_to"
+                raise ValueError(f"{owner}: {what} must be None for a nested tensor")
+            return None
+        if cu_seqlens is not None:
+            return self._packed(owner, x, cu_seqlens)
+        kept = None
+        if lengths is None and names:
+            kept = _kept(owner, names[0], mask[names[0]], x, self.meaning)
+        elif isinstance(lengths, Tensor) and _is_traced(lengths):
+            is_mask = lengths.dtype is torch.bool
+            kept = lengths if is_mask else prefix(lengths, x.size(-2), x.device)
+        if kept is not None:
+            if self.meaning == "zero":
+                return Sequences(kept)
+            if _is_traced(kept):
+                return Traced(kept, self.round_to)
+            lengths = kept.sum(-1)
+        if lengths is None:
+            if self._fits(x.size(-2)):
+                return Sequences(None)
+            lengths = [x.size(-2)] * prod(x.shape[:-2])
+        return self._padded(x, lengths_of_rows(owner, lengths, x))
+
+    def _fits(self, length: int) -> bool:
+        """Whether `length` is not rounded up."""
+        return length % (self.round_to or 1) == 0
+
+    def _padded(self, x: Tensor, lengths: list[int]) -> Sequences:
+        shape, seq = x.shape[:-1], x.size(-2)
+        if all(length == seq for length in lengths) and self._fits(seq):
+            return Sequences(None)
+        if self.meaning == "zero":
+            return Sequences(prefix(lengths, seq, x.device).view(shape))
+        return Packed(lengths, shape, padded=True, round_to=self.round_to, device=x.device)
+
+    def _packed(self, owner: str, x: Tensor, cu_seqlens: Integers) -> Sequences:
+        if self.meaning != "exact":
+            raise ValueError(
+                f"{owner}: cu_seqlens must be None with padding={self.meaning!r}: packed sequences"
+                " have no padding; use padding='exact'"
+            )
+        shape = x.shape[:-1]
+        if prod(shape[:-1]) != 1:
+            raise ValueError(
+                f"{owner}: with cu_seqlens, the input must be packed tokens, [total] or [1, total];"
+                f" got shape {tuple(shape)}"
+            )
+        lengths = lengths_of_offsets(owner, cu_seqlens, shape[-1])
+        return Packed(lengths, shape, padded=False, round_to=self.round_to, device=x.device)
+
+
+def _is_traced(value: Tensor) -> bool:
+    """Whether the elements of `value` are unknown now."""
+    return torch.compiler.is_compiling() or value.is_meta
+
+
+def _kept(owner: str, name: str, mask: object, x: Tensor, meaning: str) -> Tensor:
+    """`mask` as booleans, after checking that padding is on the right."""
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"{owner}: {name} must be a torch.Tensor, got {kind(mask)}")
+    if mask.shape != x.shape[:-1]:
+        raise ValueError(
+            f"{owner}: {name} must have the shape of the input, {tuple(x.shape[:-1])}; got shape"
+            f" {tuple(mask.shape)}"
+        )
+    kept = mask.bool()
+    right = kept == prefix(kept.sum(-1), kept.size(-1), kept.device)
+    message = (
+        f"{owner}: {name} must keep the first tokens of each row and no others (padding on the"
+        f" right) with padding={meaning!r}"
+    )
+    if torch.compiler.is_compiling():  # a graph cannot branch on a value
+        torch._assert_async(right.all(), message)
+    elif not kept.is_meta and not right.all():
+        rows = right.flatten(0, -2).all(-1) if right.dim() > 1 else right.all()
+        raise ValueError(f"{message}; got other tokens in row {int(rows.int().argmin())}")
+    return kept

@@ -1,0 +1,248 @@
+"""How a batch divides into sequences that are mixed one by one.
+
+A model makes `Sequences` once a call and hands them to its layers. `docs/padding.md` compares the
+meanings of padding.
+
+defines: Packed, Sequences, Traced, prefix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, pad
+
+from fnet_kernels._fusible import only_runs_forward
+from fnet_kernels._norm import Norm
+from fnet_kernels._ops.checks import check_x
+from fnet_kernels._traced_mix import traced_fourier_mix
+from fnet_kernels.functional import fourier_mix, fused_fourier_mix
+from fnet_kernels.modules import FourierMix
+from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen
+
+
+class Sequences:
+    """A batch as layers see it: padding is rows of zeros, which are mixed like the other rows.
+
+    Args:
+        kept: `[..., seq]`, true for the tokens of a sequence; None if the input has no padding.
+    """
+
+    def __init__(self, kept: Tensor | None) -> None:
+        self.kept = kept
+
+    def enter(self, x: Tensor) -> Tensor:
+        """The rows that layers compute, of the input `[..., seq, hidden]` of a model."""
+        return x
+
+    def leave(self, y: Tensor) -> Tensor:
+        """The inverse of `enter`, with zeros for padding."""
+        return self.cleared(y)
+
+    def cleared(self, x: Tensor) -> Tensor:
+        """`x` with zeros for padding, where layers see padding."""
+        return x if self.kept is None else x.masked_fill(~self.kept[..., None], 0)
+
+    def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`x` with axes for sequences and for their tokens, and a mask of the tokens that exist."""
+        return x, self.kept
+
+    def rows(self, batch: Tensor) -> Tensor:
+        """The inverse of `batch`."""
+        return batch
+
+    def by_sequence(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `batch`, for the output of a model."""
+        return y, self.kept
+
+    def fused_fourier_mix(
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        *,
+        scale: float = 1,
+        norm: Norm = "backward",
+    ) -> Tensor:
+        """`fnet_kernels.fused_fourier_mix` of each sequence."""
+        return fused_fourier_mix(x, weight, bias, eps, scale=scale, norm=norm)
+
+    def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+        """`fnet_kernels.fourier_mix` of each sequence."""
+        return fourier_mix(x, scale=scale, norm=norm)
+
+    def mix(self, mixer: Any, x: Tensor) -> Tensor:
+        """`mixer` of each sequence."""
+        if only_runs_forward(mixer, FourierMix):
+            return self.fourier_mix(x, scale=mixer.scale, norm=mixer.norm)
+        return self.mix_any(mixer, x)
+
+    def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        """`mixer` of each sequence, whatever it is."""
+        y: Tensor = mixer(x)
+        return y
+
+
+class Packed(Sequences):
+    """Each sequence is mixed over its own length. Layers see tokens alone, `[..., total, hidden]`.
+
+    Args:
+        lengths: of the sequences.
+        shape: `[..., seq]` of the input if that is padded, else of the packed tokens.
+        padded: whether the input is padded.
+        round_to: mixing is over the next multiple of it, filled with zeros; None for the length
+            itself.
+        device: of the input.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        shape: Sequence[int],
+        *,
+        padded: bool,
+        round_to: int | None,
+        device: torch.device,
+    ) -> None:
+        self.lengths = list(lengths)
+        self.offsets = [0, *accumulate(lengths)]
+        self.longest = max([0, *lengths])
+        self.shape = tuple(shape)
+        self.round_to = round_to
+        self._places = self._rows_of(self.shape[-1], device) if padded else None
+        super().__init__(prefix(lengths, shape[-1], device).view(self.shape) if padded else None)
+
+    def enter(self, x: Tensor) -> Tensor:
+        x = x.flatten(0, -2)
+        return x if self._places is None else x.index_select(0, self._places)
+
+    def leave(self, y: Tensor) -> Tensor:
+        y = y.flatten(0, -2)
+        if self._places is not None:
+            y = _spread(y, self._places, prod(self.shape))
+        return y.view(*self.shape, y.size(-1))
+
+    def cleared(self, x: Tensor) -> Tensor:
+        return x
+
+    def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        count, longest = len(self.lengths), self.longest
+        y = _spread(x.flatten(0, -2), self._rows_of(longest, x.device), count * longest)
+        shape = count, longest, x.size(-1)
+        return y.view(shape), prefix(self.lengths, longest, x.device)
+
+    def rows(self, batch: Tensor) -> Tensor:
+        places = self._rows_of(batch.size(1), batch.device)
+        return batch.flatten(0, 1).index_select(0, places)
+
+    def by_sequence(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.batch(y) if self._places is None else (y, self.kept)
+
+    def positions(self, device: torch.device) -> Tensor:
+        """The position of each token in its sequence."""
+        return self._rows_of(0, device)
+
+    def fused_fourier_mix(
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        *,
+        scale: float = 1,
+        norm: Norm = "backward",
+    ) -> Tensor:
+        options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
+        rows = x.flatten(0, -2)
+        y = fused_fourier_mix_varlen(rows, self.offsets, weight, bias, eps, **options)
+        return y.view(x.shape)
+
+    def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+        options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
+        return fourier_mix_varlen(x.flatten(0, -2), self.offsets, **options).view(x.shape)
+
+    def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        # Sequences that are mixed over the same length share a call.
+        alike: dict[int, list[int]] = {}
+        for i, length in enumerate(self.lengths):
+            if length:
+                alike.setdefault(self._mixed_length(length), []).append(i)
+        tokens = list(torch.split(x.flatten(0, -2), self.lengths))
+        for size, members in alike.items():
+            filled = [pad(tokens[i], (0, 0, 0, size - self.lengths[i])) for i in members]
+            for i, mixed in zip(members, mixer(torch.stack(filled)), strict=True):
+                tokens[i] = mixed[: self.lengths[i]]
+        return torch.cat(tokens).view(x.shape) if tokens else x
+
+    def _mixed_length(self, length: int) -> int:
+        step = self.round_to or 1
+        return -(-length // step) * step
+
+    def _rows_of(self, seq: int, device: torch.device) -> Tensor:
+        """The row of each token in `[batch, seq]`."""
+        # Sequence b starts at row b * seq in place of row offsets[b].
+        shifts = [b * seq - offset for b, offset in enumerate(self.offsets[:-1])]
+        moved = torch.repeat_interleave(
+            torch.tensor(shifts, dtype=torch.int64),
+            torch.tensor(self.lengths, dtype=torch.int64),
+            output_size=self.offsets[-1],
+        )
+        return (torch.arange(self.offsets[-1]) + moved).to(device)
+
+
+class Traced(Sequences):
+    """As `Packed`, for lengths that a graph computes: layers see the padded input.
+
+    Args:
+        kept: `[..., seq]`, true for the tokens of a sequence, which come first.
+        round_to: as in `Packed`.
+    """
+
+    def __init__(self, kept: Tensor, round_to: int | None) -> None:
+        super().__init__(kept)
+        self.lengths = kept.sum(-1)
+        self.round_to = round_to
+
+    def fused_fourier_mix(
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        *,
+        scale: float = 1,
+        norm: Norm = "backward",
+    ) -> Tensor:
+        x = check_x("fused_fourier_mix", x)
+        u = x.to(torch.promote_types(x.dtype, torch.float32))
+        weight, bias = (None if t is None else t.to(u.dtype) for t in (weight, bias))
+        mixed = self.fourier_mix(u, scale=scale, norm=norm)
+        return layer_norm(u + mixed, x.shape[-1:], weight, bias, eps).to(x.dtype)
+
+    def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
+        options = scale, norm or "backward", self.round_to
+        y: Tensor = traced_fourier_mix(check_x("fourier_mix", x), self.lengths, *options)
+        return y
+
+    def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        raise ValueError(
+            f"{type(mixer).__name__}: in a graph, lengths must be a list of ints, because this"
+            " mixer is called for each length; got a tensor"
+        )
+
+
+def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> Tensor:
+    """A mask `[..., seq]` that is true for the first `lengths` of each row."""
+    ends = torch.as_tensor(lengths, dtype=torch.int64).to(device)
+    return torch.arange(seq, device=device) < ends[..., None]
+
+
+def _spread(rows: Tensor, places: Tensor, count: int) -> Tensor:
+    """`count` rows with `rows` at `places`, and zeros elsewhere."""
+    return rows.new_zeros(count, rows.size(-1)).index_copy(0, places, rows)

@@ -1,0 +1,52 @@
+"""`python -m bench varlen`: the calls compute what they say, and the table names them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench import varlen
+from bench.contestants.setting import EPS
+from bench.shapes import VARLEN, random_lengths
+from fnet_kernels import reference
+from python_tests.helpers.close import assert_close
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_the_lengths_are_those_of_the_target() -> None:
+    assert len(VARLEN) == 64
+    assert 16 <= min(VARLEN) < 64
+    assert 448 < max(VARLEN) <= 512
+    assert random_lengths(64, 512) == VARLEN
+    assert random_lengths(64, 512, seed=1) != VARLEN
+
+
+def test_packed_mixes_agree_with_the_definition() -> None:
+    lengths = [30, 17, 64]
+    x, weight, bias = torch.randn(111, 24), torch.randn(24), torch.randn(24)
+    wide = (t.double() for t in (x, weight, bias))
+    expected = reference.fused_fourier_mix_varlen(next(wide), varlen.offsets(lengths), *wide, EPS)
+    same = ("packed", "one by one", "formula")
+    for name, (shape, mix) in varlen.mixes(lengths, 24).items():
+        if name in same:
+            assert shape == x.shape
+            assert_close(mix(x, weight, bias), expected, 4)
+        else:
+            assert mix(torch.randn(shape), weight, bias).shape == shape
+
+
+@pytest.mark.parametrize("direction", ["forward", "both"])
+def test_the_table(direction: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--count", "3", "--longest", "20", "--hidden", "8", "--seconds", "0"]
+    assert varlen.main([*words, "--pass", direction]) == 0
+    text = capsys.readouterr().out
+    for name in varlen.mixes([16], 8):
+        assert f"{name} " in text
+    assert "1.00x" in text
+
+
+def test_impossible_options_are_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        varlen.main(["--longest", "15"])
+    assert "--longest of at least 16" in capsys.readouterr().err
