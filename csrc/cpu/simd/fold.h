@@ -19,7 +19,11 @@ struct SeqInput {
   // weight[n] = row_scale[n] * scale / 4: fold and unpacking each contribute a factor of 1/2.
   const Compute<T>* weight;
 
-  FNET_FN const T* row(int64_t n) const { return n < rows ? x + n * row_stride : zeros; }
+  // Whole: no zeros follow.
+  template <bool Whole>
+  FNET_FN const T* row(int64_t n) const {
+    return Whole || n < rows ? x + n * row_stride : zeros;
+  }
 };
 
 // Rows of x are prefetched this far ahead of the fold, because no hardware prefetcher follows
@@ -29,18 +33,19 @@ constexpr int64_t kRowsAhead = 32;
 // Writes V columns from m and V columns from m + W of row n of g, m = m0 + 2Wi, to point n of line
 // i, for i < count. Columns and mirror columns do not wrap around, except column 0, which is its
 // own mirror; its tile is folded alone (First).
-template <int W, int V, bool First, class T>
+template <int W, int V, bool First, bool Whole, class T>
 void fold_straight(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
                    int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
   constexpr int64_t kBytes = (W + V) * sizeof(T);
   const int64_t seq = plan.length, stride = in.row_stride, extent = plan.extent;
   for (int64_t n = 0; n < seq; ++n) {
     const int64_t minus_n = mirror(n, seq);
-    const int64_t up_ahead = n + kRowsAhead < in.rows ? kRowsAhead * stride : 0;
-    const int64_t down_ahead = n + kRowsAhead < seq && minus_n < in.rows ? kRowsAhead * stride : 0;
+    const int64_t ahead = n + kRowsAhead < seq ? kRowsAhead * stride : 0;
+    const int64_t up_ahead = Whole || n + kRowsAhead < in.rows ? ahead : 0;
+    const int64_t down_ahead = Whole || minus_n < in.rows ? ahead : 0;
     const Compute<T> w = in.weight[n], mirror_w = in.weight[minus_n];
-    const T* mirror_row = in.row(minus_n);
-    const T* up = in.row(n) + m0;                          // columns m0 to m0 + W + V - 1
+    const T* mirror_row = in.template row<Whole>(minus_n);
+    const T* up = in.template row<Whole>(n) + m0;          // columns m0 to m0 + W + V - 1
     const T* down = mirror_row + hidden - m0 - W - V + 1;  // -(m0 + W + V - 1) to -m0
     auto* point = lines + plan.entry[n];
     prefetch<1>(down + W + V - 1 - down_ahead);
@@ -76,8 +81,9 @@ void fold_wrapped(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64
   for (int64_t n = 0; n < plan.length; ++n) {
     const int64_t minus_n = mirror(n, plan.length);
     const auto fold = [&](int64_t m) {
-      return wrapped_columns<V>(in.row(n), hidden, m, true) * in.weight[n] +
-             wrapped_columns<V>(in.row(minus_n), hidden, m, false) * in.weight[minus_n];
+      return wrapped_columns<V>(in.template row<false>(n), hidden, m, true) * in.weight[n] +
+             wrapped_columns<V>(in.template row<false>(minus_n), hidden, m, false) *
+                 in.weight[minus_n];
     };
     auto* point = lines + plan.entry[n];
     for (int64_t i = 0; i < count; ++i, point += plan.extent)
@@ -90,11 +96,14 @@ void fold_tiles(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t
                 int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
   if (m0 + count * 2 * W - W + V > hidden)
     return fold_wrapped<W, V>(in, plan, hidden, m0, count, lines);
-  if (m0 == 0) {
-    fold_straight<W, V, true>(in, plan, hidden, 0, 1, lines);
-    m0 += 2 * W, --count, lines += plan.extent;
-  }
-  if (count > 0) fold_straight<W, V, false>(in, plan, hidden, m0, count, lines);
+  const auto fold = [&]<bool Whole>(std::bool_constant<Whole>) {
+    if (m0 == 0) {
+      fold_straight<W, V, true, Whole>(in, plan, hidden, 0, 1, lines);
+      m0 += 2 * W, --count, lines += plan.extent;
+    }
+    if (count > 0) fold_straight<W, V, false, Whole>(in, plan, hidden, m0, count, lines);
+  };
+  in.rows == plan.length ? fold(std::true_type{}) : fold(std::false_type{});
 }
 
 }  // namespace fnet::FNET_ISA
