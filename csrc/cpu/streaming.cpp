@@ -45,7 +45,8 @@ bool streams_output(const MixArgs& args) {
   const int64_t row = args.hidden * element_size(args.dtype);
   const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kLine == 0; };
   return kHasNonTemporalStores && args.batch * args.seq * row >= stream_bytes() &&
-         row % kLine == 0 && args.y != args.x && aligned(args.y) && aligned(args.normalized);
+         row % kLine == 0 && args.y != args.x && args.y != args.residual && aligned(args.y) &&
+         aligned(args.normalized);
 }
 
 }  // namespace fnet

@@ -56,13 +56,14 @@ struct NormOutputs {
 
 template <Backend B>
 NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
-                     const std::optional<Tensor>& bias, double eps, double scale, bool train) {
+                     const std::optional<Tensor>& bias, double eps, double scale, bool train,
+                     NormType norm = NormType::kLayer) {
   const typename B::Scope scope(x);
   const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
   const bool wide_affine = affine != type;
   if (wide_affine && !B::kReadsWideAffine) {
     NormOutputs out =
-        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train);
+        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train, norm);
     out.y = torch::stable::to(out.y, type);
     if (train) out.normalized = torch::stable::to(*out.normalized, type);
     return out;
@@ -85,6 +86,7 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   }
   MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kNorm;
+  args.norm = norm;
   args.eps = eps;
   args.weight = data_or_null(w);
   args.bias = data_or_null(b);
@@ -111,19 +113,17 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::option
 }
 
 template <Backend B>
-std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
-                                                              Tensor rstd,
-                                                              std::optional<Tensor> weight,
-                                                              double scale, bool need_weight,
-                                                              bool need_bias) {
-  const char* op = "fused_fourier_mix_backward";
+std::tuple<Tensor, Tensor, Tensor> run_norm_backward(const char* op, Tensor grad, Tensor normalized,
+                                                     Tensor rstd, std::optional<Tensor> weight,
+                                                     double scale, bool need_weight, bool need_bias,
+                                                     NormType norm_type = NormType::kLayer) {
   const typename B::Scope scope(grad);
   const ScalarType type = grad.scalar_type(), affine = affine_type(weight, grad);
   const bool wide_affine = affine != type;
   if (wide_affine && !B::kReadsWideAffine) {
-    auto [dx, dweight, dbias] = fused_fourier_mix_backward<B>(
-        torch::stable::to(grad, affine), torch::stable::to(normalized, affine), rstd, weight, scale,
-        need_weight, need_bias);
+    auto [dx, dweight, dbias] = run_norm_backward<B>(
+        op, torch::stable::to(grad, affine), torch::stable::to(normalized, affine), rstd, weight,
+        scale, need_weight, need_bias, norm_type);
     return {torch::stable::to(dx, type), dweight, dbias};
   }
   check_scale(op, scale);
@@ -158,6 +158,7 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
   norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
   norm.wide_affine = wide_affine;
+  norm.norm = norm_type;
   norm.dtype = dtype;
 
   // dx = du + scale M(du), in place: M is its own adjoint.
@@ -166,6 +167,16 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
   args.x = args.y = dx.mutable_data_ptr();
   B::backward(norm, args, rstd.const_data_ptr(), grad);
   return {dx, dweight, dbias};
+}
+
+template <Backend B>
+std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tensor normalized,
+                                                              Tensor rstd,
+                                                              std::optional<Tensor> weight,
+                                                              double scale, bool need_weight,
+                                                              bool need_bias) {
+  return run_norm_backward<B>("fused_fourier_mix_backward", grad, normalized, rstd, weight, scale,
+                              need_weight, need_bias);
 }
 
 }  // namespace fnet::binding

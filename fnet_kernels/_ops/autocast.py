@@ -35,7 +35,14 @@ def _cast(arg: Any) -> Any:
     return arg.float() if isinstance(arg, Tensor) and arg.dtype in _16_BITS else arg
 
 
-_FUSED = (operators.fused_fourier_mix.default, operators.fused_fourier_mix_train.default)
+_FUSED = (
+    operators.fused_fourier_mix.default,
+    operators.fused_fourier_mix_train.default,
+    operators.fused_rms_fourier_mix.default,
+    operators.fused_rms_fourier_mix_train.default,
+    operators.residual_fourier_mix.default,
+    operators.prenorm_fourier_mix.default,
+)
 for _op in (*TRANSFORMS, *_FUSED):
     for _key in ("AutocastCPU", "AutocastCUDA"):
         _register(_op, _key)

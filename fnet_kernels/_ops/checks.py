@@ -54,14 +54,20 @@ def check_dense(op: str, name: str, t: Tensor) -> None:
 
 
 def overridden(
-    function: Callable[..., Any], names: tuple[str, ...], given: tuple[Any, ...], **options: Any
+    function: Callable[..., Any],
+    names: tuple[str, ...],
+    given: tuple[Any, ...],
+    keyword_only: int = 0,
+    **options: Any,
 ) -> Any:
     """Answer a call in which an argument that must be a tensor, `given`, is none.
 
-    An object with `__torch_function__` answers itself: this is how `torch.fx` records the call.
+    The last `keyword_only` of them are passed by name. An object with `__torch_function__` answers itself: this is how `torch.fx` records the call.
     """
     if has_torch_function(given):
-        return handle_torch_function(function, given, *given, **options)
+        positional = len(given) - keyword_only
+        options |= zip(names[positional:], given[positional:], strict=True)
+        return handle_torch_function(function, given, *given[:positional], **options)
     for name, value in zip(names, given, strict=True):
         if name == "x" and not isinstance(value, Tensor):
             expected = "a torch.Tensor"
@@ -129,6 +135,25 @@ def _check_vector(
         return vector.to(dtype)
     wide = " or torch.float32" if dtype in _16_BITS else ""
     raise TypeError(f"{op}: {name} must have the dtype of x, {dtype}{wide}; got {given}")
+
+
+def check_residual(op: str, x: Tensor, residual: Tensor) -> Tensor:
+    """Return `residual`, which is added to what `x` becomes, in the dtype of `x`."""
+    check_dense(op, "residual", residual)
+    if residual.shape != x.shape:
+        raise ValueError(
+            f"{op}: residual must have the shape of x, {tuple(x.shape)}; got shape"
+            f" {tuple(residual.shape)}"
+        )
+    if residual.device != x.device:
+        raise ValueError(
+            f"{op}: residual must be on the device of x, {x.device}; got {residual.device}"
+        )
+    if residual.dtype is x.dtype:
+        return residual
+    if residual.dtype in DTYPES and autocasting(x):
+        return residual.to(x.dtype)
+    raise TypeError(f"{op}: residual must have the dtype of x, {x.dtype}; got {residual.dtype}")
 
 
 def are_alike(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:

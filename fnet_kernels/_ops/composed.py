@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch._ops import OperatorBase
 
-from fnet_kernels._ops.autograd import compute
+from fnet_kernels._ops.autograd import affine, compute, normalised
 from fnet_kernels._ops.load import operators
 
 
@@ -44,6 +44,33 @@ def fused_fourier_mix_train(
     y, _, rstd = _norm(u, weight, bias, eps)
     rows = _norm(u, None, None, eps)[0]
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def fused_rms_fourier_mix(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> Tensor:
+    return fused_rms_fourier_mix_train(x, weight, bias, eps, scale)[0]
+
+
+def fused_rms_fourier_mix_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows, _, rstd = normalised(_mix(compute(x), scale, True), eps, rms=True)
+    y = affine(rows, weight, bias)
+    return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def residual_fourier_mix(x: Tensor, residual: Tensor, scale: float = 1.0) -> Tensor:
+    return (compute(residual) + _mix(compute(x), scale, False)).to(x.dtype)
+
+
+def prenorm_fourier_mix(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float, rms: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    u = compute(x)
+    rows, mean, rstd = normalised(u, eps, rms)
+    y = u + _mix(affine(rows, weight, bias), scale, False)
+    return y.to(x.dtype), mean.squeeze(-1), rstd.squeeze(-1)
 
 
 def _norm(
@@ -107,4 +134,8 @@ DECOMPOSITIONS: dict[OperatorBase, Callable[..., Any]] = {
     operators.hartley_mix.default: hartley_mix,
     operators.fused_fourier_mix.default: fused_fourier_mix,
     operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
+    operators.fused_rms_fourier_mix.default: fused_rms_fourier_mix,
+    operators.fused_rms_fourier_mix_train.default: fused_rms_fourier_mix_train,
+    operators.residual_fourier_mix.default: residual_fourier_mix,
+    operators.prenorm_fourier_mix.default: prenorm_fourier_mix,
 }

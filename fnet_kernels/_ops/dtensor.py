@@ -71,6 +71,24 @@ def _register() -> None:
             *(placements(p, sums[0], p) for p in of_leading_axes(grad)),
         ]
 
+    def residual_fourier_mix(x: Any, residual: Any, *_: Any, **__: Any) -> Choices:
+        return [[p, p, p] for p in (replicated, *sums, *of_leading_axes(x))]
+
+    def prenorm_fourier_mix_backward(
+        grad: Any, x: Any, mean: Any, rstd: Any, weight: Any, *constants: Any
+    ) -> Choices:
+        vectors = [replicated] * _count(weight)
+        needed = constants[-2:]
+
+        def placements(dx: Any, dvector: Any, saved: Any) -> list[Any]:
+            dvectors = [dvector if need else replicated for need in needed]
+            return [dx, *dvectors, dx, saved, saved, saved, *vectors]
+
+        return [
+            *(placements(p, p, replicated) for p in (replicated, *sums)),
+            *(placements(p, sums[0], p) for p in of_leading_axes(grad)),
+        ]
+
     def strategy(rule: Callable[..., Choices], results: int) -> Callable[[Any], Any]:
         return lambda schema: expand_to_full_mesh_op_strategy(
             schema.get_mesh_from_args(),
@@ -84,6 +102,12 @@ def _register() -> None:
         operators.fused_fourier_mix.default: fused_fourier_mix,
         operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
         operators.fused_fourier_mix_backward.default: fused_fourier_mix_backward,
+        operators.fused_rms_fourier_mix.default: fused_fourier_mix,
+        operators.fused_rms_fourier_mix_train.default: fused_fourier_mix_train,
+        operators.fused_rms_fourier_mix_backward.default: fused_fourier_mix_backward,
+        operators.residual_fourier_mix.default: residual_fourier_mix,
+        operators.prenorm_fourier_mix.default: fused_fourier_mix_train,
+        operators.prenorm_fourier_mix_backward.default: prenorm_fourier_mix_backward,
     }
     for op, rule in rules.items():
         # Results are cached by all arguments from the second on, for example by which are None.

@@ -50,11 +50,39 @@ def _fused_fourier_mix_backward(
     return _like(grad), dweight, dbias
 
 
+def _prenorm_fourier_mix(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float, rms: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    y, _, rstd = _fused_fourier_mix_train(x, weight, bias, eps, scale)
+    return y, torch.empty_like(rstd), rstd
+
+
+def _prenorm_fourier_mix_backward(
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    weight: Tensor | None,
+    eps: float,
+    scale: float,
+    rms: bool,
+    need_weight: bool,
+    need_bias: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _fused_fourier_mix_backward(grad, x, rstd, weight, scale, need_weight, need_bias)
+
+
 FAKES: dict[OperatorBase, Callable[..., Any]] = {
     **dict.fromkeys(TRANSFORMS, _transform),
     operators.fused_fourier_mix.default: _fused_fourier_mix,
     operators.fused_fourier_mix_train.default: _fused_fourier_mix_train,
     operators.fused_fourier_mix_backward.default: _fused_fourier_mix_backward,
+    operators.fused_rms_fourier_mix.default: _fused_fourier_mix,
+    operators.fused_rms_fourier_mix_train.default: _fused_fourier_mix_train,
+    operators.fused_rms_fourier_mix_backward.default: _fused_fourier_mix_backward,
+    operators.residual_fourier_mix.default: _transform,
+    operators.prenorm_fourier_mix.default: _prenorm_fourier_mix,
+    operators.prenorm_fourier_mix_backward.default: _prenorm_fourier_mix_backward,
 }
 for _op, _kernel in FAKES.items():
     torch.library.register_fake(_op, _kernel)  # type: ignore[arg-type]
