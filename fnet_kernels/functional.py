@@ -289,12 +289,13 @@ def _composed(
     x: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    eps: float,
+    eps: float | None,
     scale: float,
     norm_first: bool = False,
     rms: bool = False,
 ) -> Tensor:
     """The formula of `fused_fourier_mix` for a symbolic scale, which no operator takes."""
+    assert eps is not None
     u = autograd.compute(x)
     wide_weight, wide_bias = (None if t is None else autograd.compute(t) for t in (weight, bias))
 

@@ -109,8 +109,7 @@ class FusedFourierMix(nn.Module):
         super().__init__()
         self.hidden_size = check_size("FusedFourierMix", "hidden_size", hidden_size)
         check_norm_type("FusedFourierMix", norm_first, norm_type)
-        if eps is not None or norm_type != "rms":
-            check_eps("FusedFourierMix", eps)
+        check_eps("FusedFourierMix", eps, optional=norm_type == "rms")
         check_scale("FusedFourierMix", scale)
         check_norm("FusedFourierMix", norm)
         check_dtype("FusedFourierMix", dtype)

@@ -62,7 +62,8 @@ def overridden(
 ) -> Any:
     """Answer a call in which an argument that must be a tensor, `given`, is none.
 
-    The last `keyword_only` of them are passed by name. An object with `__torch_function__` answers itself: this is how `torch.fx` records the call.
+    The last `keyword_only` of them are passed by name. An object with `__torch_function__` answers
+    itself: this is how `torch.fx` records the call.
     """
     if has_torch_function(given):
         positional = len(given) - keyword_only
@@ -166,13 +167,16 @@ def are_alike(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
     )
 
 
-def check_number(op: str, name: str, value: float) -> None:
+def check_number(op: str, name: str, value: float | None) -> None:
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{op}: {name} must be a Python number, got {kind(value)}")
 
 
-def check_eps(op: str, eps: float) -> None:
+def check_eps(op: str, eps: float | None, optional: bool = False) -> None:
+    if eps is None and optional:
+        return
     check_number(op, "eps", eps)
+    assert eps is not None
     if not 0.0 <= eps < _INFINITY:  # rejects NaN too
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
 

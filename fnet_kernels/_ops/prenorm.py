@@ -30,8 +30,8 @@ from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import mix
 from fnet_kernels._ops.residual import op as residual_mix
 
-forward: Callable[..., Triple] = operators.prenorm_fourier_mix.default
-backward: Callable[..., Triple] = operators.prenorm_fourier_mix_backward.default
+forward: Any = operators.prenorm_fourier_mix.default
+backward: Any = operators.prenorm_fourier_mix_backward.default
 
 
 class _Prenorm(Reverse):

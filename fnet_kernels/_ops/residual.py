@@ -23,7 +23,7 @@ from fnet_kernels._ops.derivatives import (
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import fourier_mix, mix
 
-op: Callable[..., Tensor] = operators.residual_fourier_mix.default
+op: Any = operators.residual_fourier_mix.default
 
 
 class _Residual(Reverse):
