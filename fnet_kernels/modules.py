@@ -151,8 +151,9 @@ class FusedFourierMix(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        other = self.norm_first or self.norm_type != "layer"
+        block = f", norm_first={self.norm_first}, norm_type={self.norm_type}" if other else ""
         return (
             f"{self.hidden_size}, eps={self.eps}, elementwise_affine={self.elementwise_affine},"
-            f" bias={self.bias is not None}, scale={float(self.scale)}, norm={self.norm},"
-            f" norm_first={self.norm_first}, norm_type={self.norm_type}"
+            f" bias={self.bias is not None}, scale={float(self.scale)}, norm={self.norm}{block}"
         )
