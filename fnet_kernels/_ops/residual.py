@@ -50,7 +50,7 @@ def _composed(x: Tensor, residual: Tensor, scale: float = 1.0) -> Tensor:
 def by_fourier_mix(x: Tensor, residual: Tensor, scale: float = 1.0) -> Tensor:
     """The operator by the transform alone, for devices without a kernel for the sum."""
     y = compute(residual) + mix(compute(x), scale)
-    return y.to(x.dtype).contiguous()
+    return y.to(x.dtype)
 
 
 residual_fourier_mix: Callable[..., Tensor] = shortest(
