@@ -275,8 +275,9 @@ def a_residual() -> None:
     x, residual = example().detach(), example().detach()
     truth = fourier_mix(x, residual=residual)
     for placements in LEADING:
+        shards, added = placed(x, *placements), placed(residual, *placements)
         with CommDebugMode() as mode:
-            result = fourier_mix(placed(x, *placements), residual=placed(residual, *placements))
+            result = fourier_mix(shards, residual=added)
         assert communicated(mode) == 0
         assert_close(whole(result), truth)
     summands, truth_x = open_sum(x, "sum")
