@@ -40,7 +40,7 @@ std::vector<Group> groups_of(const std::vector<Sequence>& sequences, int64_t chu
 // The time until the slots finish groups [first, end), of falling work, from one queue. The unit is
 // the work of one slot.
 double queue_time(const std::vector<Group>& groups, int64_t first, int workers) {
-  constexpr int64_t kMany = 8;  // per slot: so many finish at about one time
+  constexpr int64_t kMany = 8;  // per slot; with more groups all slots finish at about one time
   const int64_t end = int64_t(groups.size());
   int64_t sum = 0, last = 0;
   if (end - first > kMany * workers) {
