@@ -150,14 +150,18 @@ CpuVarlenPlan plan_varlen_cpu(const MixArgs& args, std::vector<Sequence> sequenc
   std::vector<int64_t> bytes(count + 1);  // of a worker that takes groups from here on
   for (int64_t g = count; g-- > 0;)
     bytes[g] = std::max(bytes[g + 1], align_workspace(plan.groups[g].workspace_bytes));
-  double shared_time = 0, best = 0;
+  double elements = 0, shared_time = 0, best = 0;
+  for (const Group& group : plan.groups) elements += double(group.elements);
   int64_t shared = 0;
-  for (int64_t g = 0; g <= std::min<int64_t>(count, slots > 1 ? slots : 0); ++g) {
-    const int64_t least = slots <= 2 ? slots : 1;
-    const int workers = int(std::clamp<int64_t>(memory / std::max<int64_t>(bytes[g], 1), least,
-                                                std::clamp<int64_t>(count - g, 1, slots)));
+  for (int64_t g = 0; g <= std::min<int64_t>(count, slots); ++g) {
+    const int64_t most = std::clamp<int64_t>(count - g, 1, slots);
+    const int64_t least = slots <= 2 ? most : 1;
+    const int workers =
+        int(std::clamp<int64_t>(memory / std::max<int64_t>(bytes[g], 1), least, most));
     const double time = shared_time + queue_time(plan.groups, g, workers);
     if (g == 0 || time < best) best = time, shared = g, plan.workers = workers;
+    // Sharing cannot save a tenth, or more of it takes ever longer.
+    if (best <= 1.1 * elements / slots || time > 1.5 * best) break;
     if (g == count || plan.groups[g].end - plan.groups[g].begin > 1) break;
     shared_time += kSharedTime * double(plan.groups[g].elements) / slots + kWaitElements;
   }
