@@ -25,6 +25,7 @@ enum class Status : int32_t {
   kLaunchFailed,
   kInPlace,              // mix_cuda: y is x
   kUnsupportedRowScale,  // mix_cuda: row_scale is not null
+  kUnsupportedBlock,     // mix_cuda: residual, norm_first or RMSNorm
 };
 
 // Which kernels run a call.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +17,7 @@ from torch.library import opcheck
 from fnet_kernels import explain, fourier_mix, fused_fourier_mix, reference
 from fnet_kernels._ops.composed_cuda import KERNELS
 from python_tests.helpers.close import assert_close
+from python_tests.helpers.paths import ROOT
 from python_tests.helpers.refused import assert_refused
 
 OPS = torch.ops.fnet_kernels
@@ -493,6 +497,34 @@ def test_a_non_finite_value_fills_only_its_sequence(
             mixed = fourier_mix(poisoned, residual=grad)
             assert not mixed[1::2].isfinite().any()
             assert torch.equal(mixed[::2], fourier_mix(x, residual=grad)[::2])
+
+
+MEMORY = """
+import torch
+from bench.contestants.blocks import PRE_NORM
+from bench.measure.memory import cases
+from bench.measure.pages import pages
+from bench.measure.timing import Problem
+assert pages("returned")
+torch.set_num_threads(2)
+for dtype in (torch.float32, torch.bfloat16):
+    for batch in (1, 8):  # the first call makes code and tables
+        problem = Problem.random((batch, 512, 768), dtype)
+        sizes = cases(problem, PRE_NORM.ours).values()
+    print(*(size / (4 * problem.x.numel()) for size in sizes))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory.py reads /proc")
+def test_pre_norm_needs_at_most_half_of_x() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    ratios = [float(ratio) for ratio in done.stdout.split()]
+    assert len(ratios) == 6
+    assert 0 < max(ratios) <= 0.5
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 6), (2, 0, 6), (2, 4, 0), (0, 0)], ids=str)
