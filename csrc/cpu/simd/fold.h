@@ -16,18 +16,17 @@ constexpr int64_t kRowsAhead = 32;
 // Writes V columns from m and V columns from m + W of row n of g, m = m0 + 2Wi, to point n of line
 // i, for i < count. Columns and mirror columns do not wrap around, except column 0, which is its
 // own mirror; its tile is folded alone (First).
-template <int W, int V, bool First, Reading Kind, class T>
+template <int W, int V, bool First, bool Normalizes, class T>
 void fold_straight(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
                    int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
-  using Row = InputRow<Kind, T>;
-  constexpr bool kWhole = Kind != Reading::kExtended;
+  using Row = InputRow<Normalizes, T>;
   constexpr int64_t kBytes = (W + V) * sizeof(T);
   const int64_t seq = plan.length, extent = plan.extent;
   for (int64_t n = 0; n < seq; ++n) {
     const int64_t minus_n = mirror(n, seq);
-    const int64_t ahead = n + kRowsAhead < seq ? kRowsAhead * in.stride : 0;
-    const int64_t up_ahead = kWhole || n + kRowsAhead < in.rows ? ahead : 0;
-    const int64_t down_ahead = kWhole || minus_n < in.rows ? ahead : 0;
+    const int64_t up_ahead = n + kRowsAhead < in.rows ? kRowsAhead * in.stride : 0;
+    const int64_t down_ahead =
+        n + kRowsAhead < seq && minus_n < in.rows ? kRowsAhead * in.stride : 0;
     const Row row(in, n, in.factor[n]), mirror_row(in, minus_n, in.factor[minus_n]);
     int64_t up = m0;                         // columns m0 to m0 + W + V - 1
     int64_t down = hidden - m0 - W - V + 1;  // -(m0 + W + V - 1) to -m0
@@ -60,10 +59,10 @@ FNET_FN auto wrapped_columns(const Row& row, int64_t hidden, int64_t m, bool up)
 }
 
 // The fold for tiles that wrap around: the last ones of a small hidden size.
-template <int W, int V, Reading Kind, class T>
+template <int W, int V, bool Normalizes, class T>
 void fold_wrapped(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
                   int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
-  using Row = InputRow<Kind, T>;
+  using Row = InputRow<Normalizes, T>;
   for (int64_t n = 0; n < plan.length; ++n) {
     const int64_t minus_n = mirror(n, plan.length);
     const Row row(in, n, in.factor[n]), mirror_row(in, minus_n, in.factor[minus_n]);
@@ -77,24 +76,23 @@ void fold_wrapped(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int6
   }
 }
 
-template <int W, int V, Reading Kind, class T>
+template <int W, int V, bool Normalizes, class T>
 void fold_kind(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
                int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
   if (m0 + count * 2 * W - W + V > hidden)
-    return fold_wrapped<W, V, Kind>(in, plan, hidden, m0, count, lines);
+    return fold_wrapped<W, V, Normalizes>(in, plan, hidden, m0, count, lines);
   if (m0 == 0) {
-    fold_straight<W, V, true, Kind>(in, plan, hidden, 0, 1, lines);
+    fold_straight<W, V, true, Normalizes>(in, plan, hidden, 0, 1, lines);
     m0 += 2 * W, --count, lines += plan.extent;
   }
-  if (count > 0) fold_straight<W, V, false, Kind>(in, plan, hidden, m0, count, lines);
+  if (count > 0) fold_straight<W, V, false, Normalizes>(in, plan, hidden, m0, count, lines);
 }
 
 template <int W, int V, class T>
 void fold_tiles(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
                 int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
-  if (in.mean) return fold_kind<W, V, Reading::kNormalized>(in, plan, hidden, m0, count, lines);
-  in.rows == plan.length ? fold_kind<W, V, Reading::kWhole>(in, plan, hidden, m0, count, lines)
-                         : fold_kind<W, V, Reading::kExtended>(in, plan, hidden, m0, count, lines);
+  in.mean ? fold_kind<W, V, true>(in, plan, hidden, m0, count, lines)
+          : fold_kind<W, V, false>(in, plan, hidden, m0, count, lines);
 }
 
 }  // namespace fnet::FNET_ISA

@@ -25,35 +25,30 @@ struct InputRows {
   FNET_FN R factor_or_one(int64_t n) const { return n < rows ? factor_of(n) : R(1); }
 };
 
-// What the transform reads: rows times their factors, the same and then rows of zeros, or
-// normalised rows.
-enum class Reading { kWhole, kExtended, kNormalized };
-
 // One of the rows, with its factor.
-template <Reading Kind, class T>
+template <bool Normalizes, class T>
 struct InputRow {
   using R = Compute<T>;
-  static constexpr bool kNormalizes = Kind == Reading::kNormalized;
   const T* x;
   R factor, mean;
   const R *weight, *bias;
 
   FNET_FN InputRow(const InputRows<T>& rows, int64_t n, R factor)
-      : x(Kind == Reading::kExtended ? rows.row(n) : rows.x + n * rows.stride),
+      : x(rows.row(n)),
         factor(factor),
-        mean(kNormalizes ? rows.mean[n] : R(0)),
+        mean(Normalizes ? rows.mean[n] : R(0)),
         weight(rows.weight),
         bias(rows.bias) {}
 
   template <int V>
   FNET_FN Lanes<R, V> lanes(int64_t m) const {
-    if constexpr (kNormalizes)
+    if constexpr (Normalizes)
       return normalize(load<V>(x + m), mean, factor) * load<V>(weight + m) + load<V>(bias + m);
     else
       return load<V>(x + m) * factor;
   }
   FNET_FN R element(int64_t m) const {
-    if constexpr (kNormalizes)
+    if constexpr (Normalizes)
       return normalize(load_scalar(x[m]), mean, factor) * weight[m] + bias[m];
     else
       return load_scalar(x[m]) * factor;
