@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences
 from fnet_kernels._sizes import LAYER_NORM_EPS
-from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer
+from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, Norm
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import create_mixer, gain_among, mixer_factory
@@ -37,8 +38,9 @@ def _check(
     intermediate_size: int,
     mixer: Mixer,
     dropout: float,
-    eps: float,
+    eps: float | None,
     dtype: torch.dtype | None,
+    norm_type: NormType,
 ) -> None:
     check_size(owner, "hidden_size", hidden_size)
     check_size(owner, "intermediate_size", intermediate_size)
@@ -49,7 +51,7 @@ def _check(
     check_number(owner, "dropout", dropout)
     if not 0.0 <= dropout <= 1.0:
         raise ValueError(f"{owner}: dropout must be from 0 to 1, got {dropout}")
-    check_eps(owner, eps)
+    check_eps(owner, eps, optional=norm_type == "rms")
     check_dtype(owner, dtype)
 
 
@@ -66,17 +68,23 @@ class _FeedForward(nn.Module):
 
 
 class _Output(nn.Module):
-    """The second dense layer, dropout, residual and LayerNorm."""
+    """The second dense layer, dropout and residual, and LayerNorm unless `norm_first`.
 
-    def __init__(self, dense: nn.Linear, dropout: float, norm: nn.LayerNorm) -> None:
+    Then the layer applies `LayerNorm` itself, before the first dense layer.
+    """
+
+    def __init__(
+        self, dense: nn.Linear, dropout: float, norm: Norm, norm_first: bool = False
+    ) -> None:
         super().__init__()
+        self.norm_first = norm_first
         self.dense = dense
         self.dropout = nn.Dropout(dropout)
         self.LayerNorm = norm
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        y: Tensor = self.LayerNorm(residual + self.dropout(self.dense(x)))
-        return y
+        y: Tensor = residual + self.dropout(self.dense(x))
+        return y if self.norm_first else self.LayerNorm(y)
 
 
 class FNetEncoderLayer(nn.Module):
@@ -84,6 +92,12 @@ class FNetEncoderLayer(nn.Module):
 
         h = LayerNorm(x + mixer(x))
         y = LayerNorm(h + Dropout(Dense(GELU(Dense(h)))))
+
+    or, with `norm_first`, pre-norm (arXiv 2002.04745, figure 1b), after whose last layer models put
+    one more LayerNorm:
+
+        h = x + mixer(LayerNorm(x))
+        y = h + Dropout(Dense(GELU(Dense(LayerNorm(h)))))
 
     With the mixer "fourier", the first line is `fused_fourier_mix`, as long as its modules are what
     this class made: a replaced, wrapped, hooked or sharded one is called instead.
@@ -108,12 +122,14 @@ class FNetEncoderLayer(nn.Module):
         dropout: dropout probability for the output of the feed-forward network.
         activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
         eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, where
-            `torch.nn.LayerNorm` has 1e-5.
+            `torch.nn.LayerNorm` has 1e-5. None only for RMSNorm, as in `torch.nn.RMSNorm`.
         initializer_range: standard deviation of the initial dense weights.
         padding: how the mixer treats padding: as "tokens", as "zero" rows, or not at all with
             "exact", which mixes each sequence over its own length. With the last two, padding comes
             out as zeros.
         round_to: with "exact", mix over the next multiple of it, filled with zeros.
+        norm_first: normalise the input of both halves, not their sums with the residual.
+        norm_type: `"layer"`, or `"rms"` for RMSNorm (arXiv 1910.07467), which has no bias.
         device: device of the parameters.
         dtype: dtype of the parameters and, except under autocast, of the input.
 
@@ -125,13 +141,13 @@ class FNetEncoderLayer(nn.Module):
 
     Raises:
         TypeError: a size is not an integer, `mixer` neither a name nor a module, `dropout`, `eps`
-            or `initializer_range` not a number, `activation` neither a name nor callable, `dtype`
-            not supported, or the mixer has no such argument.
+            or `initializer_range` not a number, `activation` neither a name nor callable,
+            `norm_first` not a bool, `dtype` not supported, or the mixer has no such argument.
         ValueError: a size is less than 1, `mixer`, `activation` or `padding` an unknown name,
-            `dropout` outside 0 to 1, `eps` negative or not finite, `round_to` given without
-            "exact", or the mixer refuses a value. In a call: `lengths` or `cu_seqlens` with
-            `padding="tokens"`, padding that is not on the right, or a length that the mixer cannot
-            take.
+            `dropout` outside 0 to 1, `eps` negative or not finite, `norm_type` none of the two,
+            `round_to` given without "exact", or the mixer refuses a value. In a call: `lengths` or
+            `cu_seqlens` with `padding="tokens"`, padding that is not on the right, or a length that
+            the mixer cannot take.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoderLayer
@@ -151,16 +167,21 @@ class FNetEncoderLayer(nn.Module):
         mixer_args: Mapping[str, Any] | None = None,
         dropout: float = 0.1,
         activation: Activation = "gelu_tanh",
-        eps: float = LAYER_NORM_EPS,
+        eps: float | None = LAYER_NORM_EPS,
         initializer_range: float = 0.02,
         padding: str = "tokens",
         round_to: int | None = None,
+        norm_first: bool = False,
+        norm_type: NormType = "layer",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        _check(name, hidden_size, intermediate_size, mixer, dropout, eps, dtype)
+        check_norm_type(name, norm_first, norm_type)
+        _check(name, hidden_size, intermediate_size, mixer, dropout, eps, dtype, norm_type)
+        self.norm_first = norm_first
+        new_norm: Any = nn.RMSNorm if norm_type == "rms" else nn.LayerNorm
         check_number(name, "initializer_range", initializer_range)
         self.hidden_size = hidden_size
         self.padding = Padding(padding, round_to).checked(name)
@@ -168,16 +189,17 @@ class FNetEncoderLayer(nn.Module):
         with nullcontext() if device is None else torch.device(device):
             if isinstance(mixer, str):
                 mixer = create_mixer(mixer, hidden_size, seq_len, gain=gain, **(mixer_args or {}))
-            norm = nn.LayerNorm(hidden_size, eps)
+            norm = new_norm(hidden_size, eps)
             if isinstance(mixer, SelfAttention):
-                self.attention = AttentionSublayer(mixer, norm)
+                self.attention = AttentionSublayer(mixer, norm, norm_first)
             else:
-                self.fourier = MixingSublayer(mixer, norm)
+                self.fourier = MixingSublayer(mixer, norm, norm_first)
             self.intermediate = _FeedForward(nn.Linear(hidden_size, intermediate_size), function)
             self.output = _Output(
                 nn.Linear(intermediate_size, hidden_size),
                 dropout,
-                nn.LayerNorm(hidden_size, eps),
+                new_norm(hidden_size, eps),
+                norm_first,
             )
         self.to(dtype=dtype)
         self._reset_dense(initializer_range)
@@ -219,7 +241,8 @@ class FNetEncoderLayer(nn.Module):
         # Without sequences, what replaces a sublayer needs no such argument.
         divided = () if sequences is None else (sequences,)
         h: Tensor = self.attention(x, key_mask, *divided) if attends else self.fourier(x, *divided)
-        y: Tensor = self.output(self.intermediate(h), h)
+        read = self.output.LayerNorm(h) if self.norm_first else h
+        y: Tensor = self.output(self.intermediate(read), h)
         return y
 
 
@@ -271,10 +294,12 @@ class FNetEncoder(nn.Module):
         mixer_args: Mapping[str, Any] | None = None,
         dropout: float = 0.1,
         activation: Activation = "gelu_tanh",
-        eps: float = LAYER_NORM_EPS,
+        eps: float | None = LAYER_NORM_EPS,
         initializer_range: float = 0.02,
         padding: str = "tokens",
         round_to: int | None = None,
+        norm_first: bool = False,
+        norm_type: NormType = "layer",
         gradient_checkpointing: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -283,7 +308,17 @@ class FNetEncoder(nn.Module):
         count = check_size("FNetEncoder", "num_layers", num_layers, least=0)
         mixers = _each(mixer, count)
         for of_a_layer in mixers or ["fourier"]:
-            _check("FNetEncoder", hidden_size, intermediate_size, of_a_layer, dropout, eps, dtype)
+            _check(
+                "FNetEncoder",
+                hidden_size,
+                intermediate_size,
+                of_a_layer,
+                dropout,
+                eps,
+                dtype,
+                norm_type,
+            )
+        check_norm_type("FNetEncoder", norm_first, norm_type)
         names = {of_a_layer for of_a_layer in mixers if isinstance(of_a_layer, str)}
         self.padding = Padding(padding, round_to).checked("FNetEncoder")
         self.gradient_checkpointing = gradient_checkpointing
@@ -299,6 +334,8 @@ class FNetEncoder(nn.Module):
                 activation=copy.deepcopy(activation),  # a module's parameters are not shared
                 eps=eps,
                 initializer_range=initializer_range,
+                norm_first=norm_first,
+                norm_type=norm_type,
                 device=device,
                 dtype=dtype,
             )

@@ -4,18 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm
+from torch.nn.functional import layer_norm, rms_norm
 
 # These imports register gradients, shardings, decompositions, fake kernels and vmap rules.
 from fnet_kernels._norm import Norm
-from fnet_kernels._ops import autocast, autograd, dtensor, exporters, fake, mixing, vmap  # noqa: F401
-from fnet_kernels._ops.checks import are_alike, check_affine, check_eps, check_x, overridden
+from fnet_kernels._norm_type import NormType, check_norm_type
+from fnet_kernels._ops import (  # noqa: F401
+    autocast,
+    autograd,
+    composed_cuda,
+    dtensor,
+    exporters,
+    fake,
+    mixing,
+    vmap,
+)
+from fnet_kernels._ops.checks import (
+    are_alike,
+    check_affine,
+    check_eps,
+    check_residual,
+    check_x,
+    overridden,
+)
 from fnet_kernels._ops.derivatives import is_plain
+from fnet_kernels._ops.prenorm import prenorm_fourier_mix
+from fnet_kernels._ops.residual import residual_fourier_mix
 from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sizes import LAYER_NORM_EPS
-from fnet_kernels.varlen import fourier_mix_lengths, fused_fourier_mix_lengths, lengths_given
+from fnet_kernels.varlen import (
+    fourier_mix_lengths,
+    fused_fourier_mix_lengths,
+    lengths_given,
+    refuse_lengths,
+)
 
 _OPTIONAL = (Tensor, type(None))
 
@@ -28,6 +53,7 @@ def fourier_mix(
     *,
     scale: float = 1,
     norm: Norm = "backward",
+    residual: Tensor | None = None,
     lengths: Integers | None = None,
     round_to: int | None = None,
 ) -> Tensor:
@@ -46,12 +72,14 @@ def fourier_mix(
             graph serves all its values, and leaves to torch what follows the transform.
         norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`: the transform is multiplied
             by 1, `(seq * hidden) ** -0.5` or `1 / (seq * hidden)`, and by `scale` too.
+        residual: added to the transform in the same pass: `residual + scale * Re(FFT2(x))`. It has
+            the shape, dtype and device of `x`, and may be `x`; under autocast any supported dtype.
         lengths: the length of each sequence in a padded `x`, or None for `seq`. The first
             `lengths[i]` rows of sequence i are mixed over that length; the others do not count, and
             are zeros in the result and in the gradient. A list of ints in the order of the leading
             axes; an int32 or int64 tensor with the leading axes of `x`; or a boolean mask `[...,
             seq]`, True for the first tokens of each sequence. Tensors on CUDA cost a wait for the
-            device. A nested tensor of jagged layout has lengths of its own.
+            device. A nested tensor of jagged layout has lengths of its own. Not with `residual`.
         round_to: as in `fourier_mix_varlen`; only with `lengths` or a nested tensor.
 
     Returns:
@@ -62,23 +90,48 @@ def fourier_mix(
 
     Raises:
         TypeError: `x` is not a tensor of one of these dtypes, `scale` or `round_to` is not a
-            number, or `lengths` has another type.
+            number, `residual` has another type or dtype than `x`, or `lengths` has another type.
         ValueError: `x` has fewer than two axes, `scale` is not finite, `norm` is none of the three,
-            there is not one length from 0 to `seq` for each sequence, a mask is True after False,
-            or this build has no kernels for the device of `x`.
+            `residual` has another shape or device than `x` or is given beside `lengths`, there is
+            not one length from 0 to `seq` for each sequence, a mask is True after False, or this
+            build has no kernels for the device of `x`.
 
     >>> import torch
     >>> from fnet_kernels import fourier_mix
-    >>> fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> fourier_mix(x)
     tensor([[10., -2.],
             [-4.,  0.]])
+    >>> fourier_mix(x, residual=torch.ones(2, 2))
+    tensor([[11., -1.],
+            [-3.,  1.]])
     """
+    if residual is not None:
+        refuse_lengths("fourier_mix", "a residual", lengths, round_to)
+        return _residual(x, residual, scale, norm)
     if not isinstance(x, Tensor):
         given = lengths_given(lengths, round_to)
         return overridden(fourier_mix, ("x",), (x,), scale=scale, norm=norm, **given)
     if lengths is not None or round_to is not None or x.is_nested:
         return fourier_mix_lengths(x, scale, norm, lengths, round_to)
     return _transform("fourier_mix", mixing.fourier_mix, x, scale, norm)
+
+
+def _residual(x: Tensor, residual: Tensor, scale: float, norm: Norm) -> Tensor:
+    """`fourier_mix` with a residual."""
+    if not (isinstance(x, Tensor) and isinstance(residual, Tensor)):
+        names, given = ("x", "residual"), (x, residual)
+        return overridden(fourier_mix, names, given, keyword_only=1, scale=scale, norm=norm)
+    is_x = residual is x
+    x = check_x("fourier_mix", x)
+    residual = x if is_x else check_residual("fourier_mix", x, residual)
+    scale, symbolic = total_scale("fourier_mix", x, scale, norm)
+    if symbolic:
+        wide = autograd.compute(residual)
+        return (wide + scale * fourier_mix(autograd.compute(x))).to(x.dtype)
+    if is_x:
+        return mixing.fourier_mix(x, scale, True)
+    return residual_fourier_mix(x, residual, scale)
 
 
 def hartley_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
@@ -130,17 +183,28 @@ def fused_fourier_mix(
     x: Tensor,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
-    eps: float = LAYER_NORM_EPS,
+    eps: float | None = LAYER_NORM_EPS,
     *,
     scale: float = 1,
     norm: Norm = "backward",
+    norm_first: bool = False,
+    norm_type: NormType = "layer",
     lengths: Integers | None = None,
     round_to: int | None = None,
 ) -> Tensor:
     """The mixing sublayer of FNet in one pass: `LayerNorm(x + scale * Re(FFT2(x)))`.
 
     Section 3.2 of the FNet paper (arXiv 2105.03824). `weight`, `bias` and `eps` are those of
-    `torch.nn.functional.layer_norm` over the last axis.
+    `torch.nn.functional.layer_norm` over the last axis. Two arguments select other blocks:
+
+    | | `norm_type="layer"` | `norm_type="rms"` |
+    | --- | --- | --- |
+    | `norm_first=False` | `LayerNorm(x + M(x))` | `RMSNorm(x + M(x))` |
+    | `norm_first=True` | `x + M(LayerNorm(x))` | `x + M(RMSNorm(x))` |
+
+    with `M(x) = scale * Re(FFT2(x))`. Pre-norm: Xiong et al., "On Layer Normalization in the
+    Transformer Architecture" (arXiv 2002.04745, figure 1b). RMSNorm, without mean and bias: Zhang
+    and Sennrich, "Root Mean Square Layer Normalization" (arXiv 1910.07467, equation 4).
 
     Args:
         x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
@@ -149,31 +213,45 @@ def fused_fourier_mix(
         weight: `[hidden]` on the device of `x`, in its dtype; with 16-bit `x` also float32, which
             is not rounded, and whose gradient is float32; under autocast any supported dtype. None
             for ones.
-        bias: `[hidden]`, likewise; None for zeros.
-        eps: added to the variance of each row; finite and not negative.
+        bias: `[hidden]`, likewise; None for zeros. RMSNorm has none.
+        eps: added to the variance of each row, or to the mean of its squares; finite and not
+            negative. With `norm_type="rms"` it may be None, as in `torch.nn.RMSNorm`: the machine
+            epsilon of the dtype that computes, float32 or float64.
         scale: as in `fourier_mix`.
-        norm: as in `fourier_mix`.
-        lengths: as in `fourier_mix`. Rows past a length are zeros, not `bias`.
+        norm: as in `fourier_mix`; that of the transform.
+        norm_first: normalise what the transform reads, not the sum.
+        norm_type: `"layer"` or `"rms"`.
+        lengths: as in `fourier_mix`. Rows past a length are zeros, not `bias`. Not with
+            `norm_first` or `norm_type="rms"`.
         round_to: as in `fourier_mix`.
 
     Returns:
         A contiguous tensor with the shape and dtype of `x`; under `torch.autocast` in float32 for
         16-bit `x`, as from the formula in `torch.fft` and `layer_norm`. If a gradient is required,
-        autograd saves the normalised rows and one number per row, else nothing. Non-finite elements
-        of `x` act as in `fourier_mix`.
+        autograd saves the normalised rows and one number per row, with `norm_first` `x` itself and
+        two numbers per row, else nothing. Non-finite elements of `x` act as in `fourier_mix`.
 
     Raises:
         TypeError: an argument has the wrong type or an unsupported dtype, or dtypes differ.
         ValueError: `x` has fewer than two axes, the shape of `weight` or `bias` is not `[hidden]`,
-            `eps` is negative, `eps` or `scale` is not finite, `norm` is none of the three, devices
-            differ, or this build has no kernels for the device.
+            `eps` is negative, `eps` or `scale` is not finite, `norm` is none of the three,
+            `norm_type` none of the two or with a bias `"rms"`, devices differ, or this build has no
+            kernels for the device.
 
     >>> import torch
     >>> from fnet_kernels import fused_fourier_mix
-    >>> fused_fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> fused_fourier_mix(x)
     tensor([[ 1., -1.],
             [-1.,  1.]])
+    >>> fused_fourier_mix(x, norm_first=True)
+    tensor([[ 1., -2.],
+            [ 3.,  4.]])
     """
+    if norm_first is not False or norm_type != "layer":
+        what = 'norm_first or norm_type="rms"'
+        refuse_lengths("fused_fourier_mix", what, lengths, round_to)
+        return _block(x, weight, bias, eps, scale, norm, norm_first, norm_type)
     if not (
         isinstance(x, Tensor) and isinstance(weight, _OPTIONAL) and isinstance(bias, _OPTIONAL)
     ):
@@ -206,11 +284,63 @@ def fused_fourier_mix(
     return autograd.fused_fourier_mix(x, weight, bias, eps, scale)
 
 
+def _block(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float | None,
+    scale: float,
+    norm: Norm,
+    norm_first: bool,
+    norm_type: NormType,
+) -> Tensor:
+    """`fused_fourier_mix` for pre-norm or RMSNorm."""
+    name = "fused_fourier_mix"
+    if not (
+        isinstance(x, Tensor) and isinstance(weight, _OPTIONAL) and isinstance(bias, _OPTIONAL)
+    ):
+        names, given = ("x", "weight", "bias"), (x, weight, bias)
+        options = {"norm_first": norm_first, "norm_type": norm_type}
+        return overridden(
+            fused_fourier_mix, names, given, eps=eps, scale=scale, norm=norm, **options
+        )
+    check_norm_type(name, norm_first, norm_type, bias)
+    rms = norm_type == "rms"
+    x = check_x(name, x)
+    scale, symbolic = total_scale(name, x, scale, norm)
+    if eps is None and rms:
+        eps = torch.finfo(torch.promote_types(x.dtype, torch.float32)).eps
+    check_eps(name, eps)
+    if weight is not None or bias is not None:
+        weight, bias = check_affine(name, x, weight, bias)
+    if symbolic:
+        return _composed(x, weight, bias, eps, scale, norm_first, rms)
+    if norm_first:
+        return prenorm_fourier_mix(x, weight, bias, eps, scale, rms)[0]
+    return autograd.RMS.call(x, weight, bias, eps, scale)
+
+
 def _composed(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float | None,
+    scale: float,
+    norm_first: bool = False,
+    rms: bool = False,
 ) -> Tensor:
     """The formula of `fused_fourier_mix` for a symbolic scale, which no operator takes."""
+    assert eps is not None
     u = autograd.compute(x)
     wide_weight, wide_bias = (None if t is None else autograd.compute(t) for t in (weight, bias))
-    y = layer_norm(u + scale * fourier_mix(u), x.shape[-1:], wide_weight, wide_bias, eps)
+
+    def normalised(t: Tensor) -> Tensor:
+        if rms:
+            return rms_norm(t, t.shape[-1:], wide_weight, eps)
+        return layer_norm(t, t.shape[-1:], wide_weight, wide_bias, eps)
+
+    if norm_first:
+        y = u + scale * fourier_mix(normalised(u))
+    else:
+        y = normalised(u + scale * fourier_mix(u))
     return y.to(x.dtype)

@@ -12,9 +12,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm
+from torch.nn.functional import layer_norm, rms_norm
 
 from fnet_kernels._norm import Norm, check_norm
+from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._sizes import LAYER_NORM_EPS
 
 
@@ -29,13 +30,16 @@ def _spectrum(op: str, x: Tensor, norm: Norm) -> Tensor:
     return torch.fft.fft2(x, norm=norm) if x.numel() else torch.complex(x, x)
 
 
-def fourier_mix(x: Tensor, *, scale: float = 1.0, norm: Norm = "backward") -> Tensor:
+def fourier_mix(
+    x: Tensor, *, scale: float = 1.0, norm: Norm = "backward", residual: Tensor | None = None
+) -> Tensor:
     """`scale * Re(FFT2(x))` over the last two axes, as `torch.fft` computes it.
 
     Args:
         x: `[..., seq, hidden]`, any floating dtype.
         scale: multiplies the transform.
         norm: as in `torch.fft.fft2`.
+        residual: as `x`, added to the transform; None for zeros.
 
     Returns:
         A tensor with the shape and dtype of `x`.
@@ -48,7 +52,8 @@ def fourier_mix(x: Tensor, *, scale: float = 1.0, norm: Norm = "backward") -> Te
     tensor([[10., -2.],
             [-4.,  0.]])
     """
-    return (scale * _spectrum("fourier_mix", _compute(x), norm).real).to(x.dtype)
+    mixed = scale * _spectrum("fourier_mix", _compute(x), norm).real
+    return (mixed if residual is None else _compute(residual) + mixed).to(x.dtype)
 
 
 def hartley_mix(x: Tensor, *, scale: float = 1.0, norm: Norm = "backward") -> Tensor:
@@ -77,40 +82,57 @@ def fused_fourier_mix(
     x: Tensor,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
-    eps: float = LAYER_NORM_EPS,
+    eps: float | None = LAYER_NORM_EPS,
     *,
     scale: float = 1.0,
     norm: Norm = "backward",
+    norm_first: bool = False,
+    norm_type: NormType = "layer",
 ) -> Tensor:
     """`LayerNorm(x + scale * Re(FFT2(x)))`: the mixing sublayer of FNet (section 3 of the paper).
+
+    With `norm_first`, `x + scale * Re(FFT2(LayerNorm(x)))` (arXiv 2002.04745); with
+    `norm_type="rms"` RMSNorm (arXiv 1910.07467) in place of LayerNorm.
 
     Args:
         x: `[..., seq, hidden]`, any floating dtype.
         weight: `[hidden]`, multiplies the normalised rows; None for ones.
-        bias: `[hidden]`, added last; None for zeros.
-        eps: added to the variance of each row.
+        bias: `[hidden]`, added last; None for zeros. RMSNorm has none.
+        eps: added to the variance of each row, or to the mean of its squares; for RMSNorm None is
+            as in `torch.nn.RMSNorm`.
         scale: multiplies the transform.
         norm: as in `torch.fft.fft2`.
+        norm_first: normalise what the transform reads, not the sum.
+        norm_type: `"layer"` or `"rms"`.
 
     Returns:
         A tensor with the shape and dtype of `x`.
 
     Raises:
-        ValueError: `norm` is not one of the three.
+        TypeError: `norm_first` is not a bool.
+        ValueError: `norm` is not one of the three, `norm_type` not one of the two, or RMSNorm has a
+            bias.
 
     >>> import torch
     >>> fused_fourier_mix(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([[ 1., -1.],
             [-1.,  1.]])
     """
+    check_norm_type("fused_fourier_mix", norm_first, norm_type, bias)
     u = _compute(x)
-    y = layer_norm(
-        u + scale * _spectrum("fused_fourier_mix", u, norm).real,
-        x.shape[-1:],
-        None if weight is None else weight.to(u.dtype),
-        None if bias is None else bias.to(u.dtype),
-        eps,
-    )
+    shape = x.shape[-1:]
+    wide_weight, wide_bias = (None if t is None else t.to(u.dtype) for t in (weight, bias))
+
+    def normalised(t: Tensor) -> Tensor:
+        if norm_type == "rms":
+            return rms_norm(t, shape, wide_weight, eps)
+        assert eps is not None
+        return layer_norm(t, shape, wide_weight, wide_bias, eps)
+
+    def mixed(t: Tensor) -> Tensor:
+        return scale * _spectrum("fused_fourier_mix", t, norm).real
+
+    y = u + mixed(normalised(u)) if norm_first else normalised(u + mixed(u))
     return y.to(x.dtype)
 
 

@@ -169,7 +169,7 @@ def fused_fourier_mix_lengths(
     x: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    eps: float,
+    eps: float | None,
     scale: float,
     norm: Norm,
     lengths: Integers | None,
@@ -177,6 +177,8 @@ def fused_fourier_mix_lengths(
 ) -> Tensor:
     """`fused_fourier_mix` of padded or nested sequences."""
     name = "fused_fourier_mix"
+    check_eps(name, eps)
+    assert eps is not None
     if x.is_nested:
         values, offsets = _jagged(name, x, lengths)
         y = fused_fourier_mix_varlen(
@@ -193,6 +195,14 @@ def lengths_given(lengths: Integers | None, round_to: int | None) -> dict[str, A
     """The two options, where a call gives them."""
     options = {"lengths": lengths, "round_to": round_to}
     return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse_lengths(name: str, beside: str, lengths: Integers | None, round_to: int | None) -> None:
+    for option in lengths_given(lengths, round_to):
+        raise ValueError(
+            f"{name}: {option} must be None with {beside}: call fourier_mix with lengths, and add"
+            " and normalise before and after it"
+        )
 
 
 def _check_packed(name: str, x: Tensor) -> Tensor:

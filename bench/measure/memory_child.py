@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from bench.contestants import models
+from bench.contestants.blocks import PRE_NORM
 from bench.contestants.mixers import MIXERS
 from bench.contestants.registry import CONTESTANTS, LAYERS, ours
 from bench.contestants.setting import Setting
@@ -34,7 +35,8 @@ def _targets(task: dict[str, Any]) -> dict[str, dict[str, float]]:
             # Run one sequence first, to create code, thread stacks and tables of this length.
             for warm, size in ((True, (1, *shape[1:])), (False, shape)):
                 problem = Problem.random(size, dtype)
-                for name, function in {"ours": fused, "formula": formula}.items():
+                functions = {"ours": fused, "ours pre-norm": PRE_NORM.ours, "formula": formula}
+                for name, function in functions.items():
                     if dtype == torch.bfloat16 and name == "formula":
                         continue  # torch.fft has no bfloat16
                     sizes = cases(problem, function)

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from bench.contestants.blocks import BLOCKS, PRE_NORM
 from bench.contestants.registry import CONTESTANTS, Contestant, isas, ours
 from bench.contestants.setting import Setting
 from bench.contestants.streaming import STREAMING
@@ -35,6 +36,8 @@ from bench.targets.target import Target
 from bench.targets.values import (
     BACKWARD,
     BF16,
+    BLOCK,
+    BLOCK_STEP,
     FLOOR,
     FORMULA,
     MEMORY,
@@ -134,6 +137,22 @@ def prime(report: TargetReport, shape: Shape, budget: Budget) -> None:
         if mine and other:
             low, middle, high = (ratio * (seq - 1) / seq for ratio in mine.over(other))
             report.check(PRIME_NEIGHBOUR, isa, where, (low, middle, high))
+
+
+def blocks(report: TargetReport, shape: Shape, budget: Budget) -> None:
+    """Compare each of the other blocks with its formula, and the step of pre-norm."""
+    problem = Problem.cold(Setting(shape))
+    for block, target, direction in (
+        *((block, BLOCK, "forward") for block in BLOCKS),
+        (PRE_NORM, BLOCK_STEP, "both"),
+    ):
+        field = block.contestants(list(report.isas))
+        entries, absent = ready(field, problem, backward=direction == "both")
+        what = f"{block.name}, {direction}, fp32 {label(shape)}"
+        wrap = problem.calls(direction)
+        times = report.take(what, partial(budget.time, entries, wrap, absent))
+        report.absent |= absent
+        report.check_speedup(target, times, "formula", label(shape), against=block.name)
 
 
 def bfloat16(report: TargetReport, shape: Shape, budget: Budget) -> None:
@@ -245,6 +264,7 @@ def main() -> int:
         gradients(report, shape, budget, BACKWARD, "backward")
         gradients(report, shape, budget, STEP, "both")
         bfloat16(report, shape, half)
+        blocks(report, shape, half)
     for shape in PRIME_SHAPES[: args.shapes]:
         prime(report, shape, half)
         gradients(report, shape, half, PRIME_STEP, "both")

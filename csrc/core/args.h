@@ -1,7 +1,10 @@
 // The structs that the binding passes to the kernels, and the Status that they return. The kernels
 // do not depend on torch; the caller owns all tensors and workspaces.
 //
-//   y = epilogue(s x + scale * M(s x)),  M = transform over [seq, hidden], s = row_scale or 1
+//   y = epilogue(r + scale * M(s x)),  M = transform over [seq, hidden], s = row_scale or 1,
+//   r = residual or s x
+//
+// or, with norm_first, y = r + scale * M(Norm(x) weight + bias), r = residual or x.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +24,7 @@ enum class Status : int32_t {
   kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
   kLaunchFailed,
   kUnsupportedRowScale,  // mix_cuda: row_scale is not null, and the dtype not float16
+  kUnsupportedBlock,     // mix_cuda: residual, norm_first or RMSNorm
 };
 
 // Which kernels run a call.
@@ -61,9 +65,13 @@ constexpr const char* name_of(Reason reason) {
 
 enum class Epilogue : int32_t {
   kMix,       // y = scale M(x)
-  kResidual,  // y = x + scale M(x)
-  kNorm,      // y = LayerNorm(x + scale M(x)) weight + bias
+  kResidual,  // y = r + scale M(x)
+  kNorm,      // y = Norm(r + scale M(x)) weight + bias
 };
+
+// What Norm does to a row u: (u - mean(u)) / sqrt(var(u) + eps), or u / sqrt(mean(u^2) + eps)
+// (Zhang and Sennrich, Root Mean Square Layer Normalization, 2019).
+enum class NormType : int32_t { kLayer, kRms };
 
 struct MixArgs {
   const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
@@ -79,7 +87,15 @@ struct MixArgs {
   Transform transform = Transform::kFourier;
   double scale = 1;
 
+  // Optional, as x: the rows that the epilogue adds. Only the CPU takes it.
+  const void* residual = nullptr;
+  int64_t residual_batch_stride = 0, residual_row_stride = 0;
+
   Epilogue epilogue = Epilogue::kMix;
+  // The transform reads normalised rows; the epilogue is kResidual, and row_scale null. Needs mean
+  // and rstd, which the call writes. Only the CPU takes it.
+  bool norm_first = false;
+  NormType norm = NormType::kLayer;  // CUDA: kLayer
   double eps = 0;
   const void* weight = nullptr;  // optional [hidden], as x
   const void* bias = nullptr;
@@ -88,6 +104,7 @@ struct MixArgs {
   void* y = nullptr;           // [batch, seq, hidden], contiguous; may be x itself
   void* normalized = nullptr;  // optional, as y: the rows before weight and bias
   void* rstd = nullptr;        // optional [batch, seq] in the compute type
+  void* mean = nullptr;        // norm_first: likewise; zeros for kRms
   DType dtype = DType::kFloat32;
 
   DType affine_dtype() const { return wide_affine ? compute_dtype(dtype) : dtype; }
@@ -142,11 +159,17 @@ constexpr bool has_valid_sizes(const MixArgs& args) {
 //   dweight = sum_rows grad * normalized;  dbias = sum_rows grad;  du, or du / rstd without rstd.
 // du / rstd has the range of grad, so float16 neither overflows nor underflows. Other dtypes can
 // store du itself, which saves the following kernels a factor per row.
+//
+// With `mean` the rows are not normalised yet: `normalized` holds x, normalized = (x - mean) rstd,
+// and residual, the gradient that passes the norm by, is added to du. du may be grad itself.
 struct NormGradArgs {
   const void* grad = nullptr;
   const void* normalized = nullptr;
-  const void* weight = nullptr;  // optional
-  const void* rstd = nullptr;    // optional [rows] in the compute type
+  const void* weight = nullptr;      // optional
+  const void* rstd = nullptr;        // optional [rows] in the compute type
+  const void* mean = nullptr;        // optional [rows] likewise; needs rstd; CPU only
+  const void* residual = nullptr;    // with mean: as grad
+  NormType norm = NormType::kLayer;  // CUDA: kLayer
   int64_t rows = 0, hidden = 0;
   void* du = nullptr;        // du / rstd if rstd is null
   void* dweight = nullptr;   // optional [hidden]

@@ -1,4 +1,5 @@
-// LayerNorm's formulas over any T with + - *: a float, lanes, a CUDA thread's register.
+// LayerNorm's formulas over any T with + - *: a float, lanes, a CUDA thread's register. RMSNorm's
+// are those with zeros for mean and mean_g.
 #pragma once
 
 #include <cmath>

@@ -117,8 +117,9 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels
 [[nodiscard]] Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
                                   const void* spectrum, void* workspace, const Parallel& parallel);
 
-// The general path, in two halves around a library's FFT. The first half writes row_scale * x to
-// `wide`, contiguous in the compute type.
+// The general path, in two halves around a library's FFT. The first half writes the rows that the
+// transform reads, row_scale * x or with norm_first the normalised ones, to `wide`, contiguous in
+// the compute type.
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
 // The second half computes y from the one-sided FFT2 of `wide`, contiguous [batch, seq,
 // hidden / 2 + 1] complex in the compute type. The plan may be that of a larger batch.
@@ -180,7 +181,8 @@ CpuNormGradPlan plan_norm_grad_varlen_cpu(const NormGradArgs& norm, const CpuVar
                                          const Parallel& parallel);
 
 // The backward pass: both gradients for a few sequences at a time, while their du is cached. The
-// caller's mix(begin, end) mixes sequences [begin, end) of du.
+// caller's mix(begin, end) mixes sequences [begin, end) of du, or with norm.mean those of the
+// gradient of y, to du. In that order the norm's gradient comes second.
 void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, void* workspace,
                   const MixArgs& args, const CpuPlan& plan, const Parallel& parallel,
                   const std::function<void(int64_t begin, int64_t end)>& mix);

@@ -1,11 +1,32 @@
 // The general path on the CPU: the kernels before and after a library's FFT.
 #include <algorithm>
 
+#include "core/layer_norm.h"
 #include "cpu/kernels.h"
 #include "cpu/workspace.h"
 #include "fft/mirror.h"
 
 namespace fnet {
+
+namespace {
+
+// Replaces row i of x by what the transform reads: Norm(x) weight + bias.
+template <class R>
+void normalize_row(const MixArgs& args, int64_t i, R* row) {
+  active_kernels().row_statistics(args, i / args.seq, i % args.seq, i % args.seq + 1);
+  const R mean = static_cast<const R*>(args.mean)[i], rstd = static_cast<const R*>(args.rstd)[i];
+  visit_dtype(args.affine_dtype(), [&](auto t) {
+    using A = decltype(t);
+    const A *weight = static_cast<const A*>(args.weight), *bias = static_cast<const A*>(args.bias);
+    for (int64_t l = 0; l < args.hidden; ++l) {
+      row[l] = normalize(row[l], mean, rstd);
+      if (weight) row[l] *= R(load_scalar(weight[l]));
+      if (bias) row[l] += R(load_scalar(bias[l]));
+    }
+  });
+}
+
+}  // namespace
 
 void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
   visit_dtype(args.dtype, [&](auto t) {
@@ -23,6 +44,7 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
         const R scale =
             args.row_scale ? with_short_nan(static_cast<const R*>(args.row_scale)[i]) : R(1);
         for (int64_t l = 0; l < args.hidden; ++l) to[l] = load_scalar(row[l]) * scale;
+        if (args.norm_first) normalize_row(args, i, to);
       }
     });
   });

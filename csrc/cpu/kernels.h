@@ -17,7 +17,7 @@ struct MixTask {
   const void* seq_plan;  // LinePlan<compute type>; null on the general path
   const void* hidden_plan;
   const void* weight;           // [hidden] in the compute type, ones if the user passes none
-  const void* bias;             // likewise, zeros
+  const void* bias;             // likewise, zeros; with norm_first times scale / 4
   bool streams;                 // y uses non-temporal stores
   const void* zeros = nullptr;  // a row of x; null if all rows of x are present
 };
@@ -69,7 +69,9 @@ struct Kernels {
   // Compute row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.
   void (*spectrum_rows)(const MixTask&, int64_t b, const void* spectrum, int64_t begin, int64_t end,
                         void* scratch);
-  // LayerNorm's gradient for rows [begin, end); dweight, dbias: this chunk's sums, or null.
+  // The mean and rstd of rows [begin, end) of x in sequence b.
+  void (*row_statistics)(const MixArgs&, int64_t b, int64_t begin, int64_t end);
+  // The norm's gradient for rows [begin, end); dweight, dbias: this chunk's sums, or null.
   void (*norm_grad_rows)(const NormGradArgs&, const void* weight, int64_t begin, int64_t end,
                          void* dweight, void* dbias);
   // Replaces the points of a line, [place][re, im][W], by its DFT: the passes' transform alone, for

@@ -31,6 +31,16 @@ class Mix {
   void widen_affine() {
     widen(args_.affine_dtype(), args_.weight, 1, args_.hidden, at(plan_.weight));
     widen(args_.affine_dtype(), args_.bias, 0, args_.hidden, at(plan_.bias));
+    if (args_.norm_first) scale_bias();
+  }
+
+  // The statistics of the rows of sequences [begin, end), which the seq pass reads.
+  void statistics(int64_t begin, int64_t end, const Parallel& parallel) const {
+    if (!args_.norm_first) return;
+    parallel_pieces(end - begin, args_.seq, parallel,
+                    [&](int64_t i, int64_t first, int64_t last, int) {
+                      plan_.kernels->row_statistics(args_, begin + i, first, last);
+                    });
   }
 
   // Both passes of sequences [begin, end), each sequence in one slot.
@@ -38,6 +48,7 @@ class Mix {
     const PassTiles seq = tiles(plan_.kernels->seq_pass), row = tiles(plan_.kernels->row_pass);
     parallel_ranges(end - begin, parallel, [&](Range range, int slot) {
       for (int64_t b = begin + range.begin; b < begin + range.end; ++b) {
+        statistics_of(b);
         plan_.kernels->seq_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, seq.count,
                                  scratch(slot));
         plan_.kernels->row_tiles(task_, b, spectrum(slot), Tiles::kWhole, 0, row.count,
@@ -51,9 +62,10 @@ class Mix {
     const int64_t lanes = plan_.group;
     parallel_ranges((end - begin + lanes - 1) / lanes, parallel.first(plan_.workers),
                     [&](Range range, int slot) {
-                      plan_.kernels->sequences(task_, begin + range.begin * lanes,
-                                               std::min(begin + range.end * lanes, end),
-                                               scratch(slot));
+                      const int64_t first = begin + range.begin * lanes;
+                      const int64_t last = std::min(begin + range.end * lanes, end);
+                      for (int64_t b = first; b < last; ++b) statistics_of(b);
+                      plan_.kernels->sequences(task_, first, last, scratch(slot));
                     });
   }
   // All phases of sequences [begin, end) with a long axis. All slots share each group.
@@ -64,6 +76,7 @@ class Mix {
                         split_.get(), line_places(shape)};
     for (int64_t b = begin; b < end; b += plan_.group) {
       const int64_t count = std::min<int64_t>(plan_.group, end - b);
+      statistics(b, b + count, parallel.first(plan_.workers));
       for (int phase = 0; phase < LongShape::kPhases; ++phase) {
         parallel_pieces(count, shape.pieces(phase), parallel.first(plan_.workers),
                         [&](int64_t i, int64_t first, int64_t last, int slot) {
@@ -91,12 +104,23 @@ class Mix {
     const auto spectrum_of = [&](int64_t i) { return spectrum(i); };
     for (int64_t b = begin; b < end; b += plan_.sequences) {
       const int64_t last = std::min(b + plan_.sequences, end);
+      statistics(b, last, parallel);
       seq_pass(b, last, spectrum_of, parallel);
       row_pass(b, last, spectrum_of, parallel);
     }
   }
 
  private:
+  void statistics_of(int64_t b) const {
+    if (args_.norm_first) plan_.kernels->row_statistics(args_, b, 0, args_.seq);
+  }
+  void scale_bias() {
+    visit_dtype(compute_dtype(args_.dtype), [&](auto t) {
+      using R = Compute<decltype(t)>;
+      R* bias = static_cast<R*>(at(plan_.bias));
+      for (int64_t l = 0; l < args_.hidden; ++l) bias[l] *= R(args_.scale) / 4;
+    });
+  }
   template <class R>
   void find_lines() {
     if (plan_.scheme == Scheme::kLongSeq)
@@ -159,7 +183,10 @@ Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin, int
 Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b, void* spectrum,
                     void* workspace, const Parallel& parallel) {
   if (plan.path != Path::kKernels) return Status::kUnsupportedLength;
-  Mix(args, plan, workspace).seq_pass(b, b + 1, [&](int64_t) { return spectrum; }, parallel);
+  Mix mix(args, plan, workspace);
+  if (args.norm_first) mix.widen_affine();
+  mix.statistics(b, b + 1, parallel);
+  mix.seq_pass(b, b + 1, [&](int64_t) { return spectrum; }, parallel);
   return Status::kOk;
 }
 

@@ -1,4 +1,4 @@
-// LayerNorm's gradient on the CPU: chunks of rows, and their partial sums.
+// The norm's gradient on the CPU: chunks of rows, and their partial sums.
 #include "cpu/norm_grad.h"
 
 #include <algorithm>
@@ -112,11 +112,16 @@ void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, vo
   int64_t done = 0;
   for (int64_t begin = 0; begin < args.batch; begin += slice) {
     const int64_t end = std::min(begin + slice, args.batch);
+    const int64_t rows = end * args.seq;
+    const auto norm_gradient_until = [&](int64_t chunk) {
+      norm_grad_part_cpu(norm, norm_plan, done, chunk, workspace, parallel);
+      done = chunk;
+    };
     // Chunks of rows may extend past the sequences.
-    const int64_t needed = (end * args.seq + norm_plan.chunk_rows - 1) / norm_plan.chunk_rows;
-    norm_grad_part_cpu(norm, norm_plan, done, needed, workspace, parallel);
-    done = needed;
+    if (!norm.mean) norm_gradient_until((rows + norm_plan.chunk_rows - 1) / norm_plan.chunk_rows);
     mix(begin, end);
+    if (norm.mean)
+      norm_gradient_until(end == args.batch ? norm_plan.chunks : rows / norm_plan.chunk_rows);
   }
   norm_grad_sums_cpu(norm, norm_plan, workspace, parallel);
 }

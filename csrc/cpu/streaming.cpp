@@ -46,7 +46,7 @@ bool streams_output(const MixArgs& args) {
   const auto aligned = [](const void* p) { return reinterpret_cast<intptr_t>(p) % kLine == 0; };
   const int64_t rows = std::max(args.output_rows, args.batch * args.present_rows());
   return kHasNonTemporalStores && rows * row >= stream_bytes() && row % kLine == 0 &&
-         args.y != args.x && aligned(args.y) && aligned(args.normalized);
+         args.y != args.x && args.y != args.residual && aligned(args.y) && aligned(args.normalized);
 }
 
 }  // namespace fnet

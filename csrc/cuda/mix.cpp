@@ -35,6 +35,8 @@ Status status_of(const CudaPlan& plan) {
 
 Status status_of(const MixArgs& args, const CudaPlan& plan) {
   if (args.row_scale && args.dtype != DType::kFloat16) return Status::kUnsupportedRowScale;
+  if (args.residual || args.norm_first || args.norm != NormType::kLayer)
+    return Status::kUnsupportedBlock;
   if (const Status status = status_of(plan); status != Status::kOk) return status;
   return is_aligned_for_cuda(args) ? Status::kOk : Status::kMisaligned;
 }

@@ -124,17 +124,25 @@ MixArgs mix_args(const py::array& x, const std::string& dtype, double scale) {
 // x is [batch, seq, hidden] with any batch and row strides; arrays have the storage type of
 // `dtype`. epilogue: 0 mix, 1 residual, 2 norm. With a spectrum (of row_scale x) the second half of
 // the general path runs. transform: 0 Fourier, 1 Hartley.
-// scheme: a number of Scheme, else the plan chooses. Returns (y, normalized, rstd).
+// scheme: a number of Scheme, else the plan chooses. residual: as x. Returns (y, normalized, rstd).
 py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale, double eps,
               std::optional<py::array> weight, std::optional<py::array> bias,
               std::optional<py::array> row_scale, std::optional<py::array> spectrum, int slots,
-              int transform, std::optional<int> scheme) {
+              int transform, std::optional<int> scheme, std::optional<py::array> residual,
+              bool norm_first, bool rms) {
   MixArgs args = mix_args(x, dtype, scale);
   args.transform = Transform(transform);
   args.epilogue = Epilogue(epilogue);
   args.eps = eps;
   args.weight = data_or_null(weight), args.bias = data_or_null(bias);
   args.row_scale = data_or_null(row_scale);
+  args.norm_first = norm_first;
+  args.norm = rms ? NormType::kRms : NormType::kLayer;
+  if (residual) {
+    args.residual = residual->data();
+    args.residual_batch_stride = residual->strides(0) / residual->itemsize();
+    args.residual_row_stride = residual->strides(1) / residual->itemsize();
+  }
 
   const size_t bytes = size_t(args.batch * args.seq * args.hidden * element_size(args.dtype));
   PlanChoice choice{.general = spectrum.has_value()};
@@ -142,7 +150,12 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
   const CpuPlan plan = plan_cpu(args, slots, active_kernels(), choice);
   py::array rstd(py::dtype(args.dtype == DType::kFloat64 ? "f8" : "f4"), {args.batch, args.seq});
   Guarded y(bytes), normalized(bytes), workspace(plan.workspace_bytes, 13);
+  Guarded mean(size_t(args.batch * args.seq * compute_size(args.dtype)));
   args.y = y.data();
+  if (norm_first) {
+    args.mean = mean.data();
+    args.rstd = rstd.mutable_data();
+  }
   if (args.epilogue == Epilogue::kNorm) {
     args.normalized = normalized.data();
     args.rstd = rstd.mutable_data();
@@ -151,7 +164,7 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
     mix_from_spectrum_cpu(args, plan, spectrum->data(), workspace.data(), threads(slots));
   else if (mix_part_cpu(args, plan, 0, args.batch, workspace.data(), threads(slots)) != Status::kOk)
     throw py::value_error("unsupported length");
-  check(y.intact() && normalized.intact() && workspace.intact());
+  check(y.intact() && normalized.intact() && mean.intact() && workspace.intact());
   const std::vector<py::ssize_t> shape{args.batch, args.seq, args.hidden};
   return py::make_tuple(py::array(x.dtype(), shape, y.data()),
                         py::array(x.dtype(), shape, normalized.data()), rstd);
@@ -347,7 +360,8 @@ PYBIND11_MODULE(fnet_core_test, m) {
         py::arg("scale") = 1.0, py::arg("eps") = 1e-12, py::arg("weight") = py::none(),
         py::arg("bias") = py::none(), py::arg("row_scale") = py::none(),
         py::arg("spectrum") = py::none(), py::arg("slots") = 1, py::arg("transform") = 0,
-        py::arg("scheme") = py::none());
+        py::arg("scheme") = py::none(), py::arg("residual") = py::none(),
+        py::arg("norm_first") = false, py::arg("rms") = false);
   m.def("seq_pass32", &seq_pass<float>);
   m.def("seq_pass64", &seq_pass<double>);
   m.def("row_pass32", &row_pass<float>);

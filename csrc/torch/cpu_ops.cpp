@@ -3,8 +3,8 @@
 #include <string>
 
 #include "cpu/api.h"
+#include "torch/block_ops.h"
 #include "torch/general_path.h"
-#include "torch/ops.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
 #include "torch/varlen_runs.h"
@@ -223,6 +223,15 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
          TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_train<Cpu>>::call));
   m.impl("fused_fourier_mix_varlen_backward",
          TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_backward<Cpu>>::call));
+  m.impl("fused_rms_fourier_mix", TORCH_BOX(&Guarded<&fused_rms_fourier_mix<Cpu>>::call));
+  m.impl("fused_rms_fourier_mix_train",
+         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_train<Cpu>>::call));
+  m.impl("fused_rms_fourier_mix_backward",
+         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_backward<Cpu>>::call));
+  m.impl("residual_fourier_mix", TORCH_BOX(&Guarded<&residual_fourier_mix<Cpu>>::call));
+  m.impl("prenorm_fourier_mix", TORCH_BOX(&Guarded<&prenorm_fourier_mix<Cpu>>::call));
+  m.impl("prenorm_fourier_mix_backward",
+         TORCH_BOX(&Guarded<&prenorm_fourier_mix_backward<Cpu>>::call));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {

@@ -22,7 +22,7 @@ inline int64_t general_path_slice(const MixArgs& args) {
 // Whether the transform reads x in place; otherwise rows are widened first.
 inline bool is_wide(const MixArgs& args) {
   return element_size(args.dtype) == compute_size(args.dtype) && !args.row_scale &&
-         args.present_rows() == args.seq;
+         !args.norm_first && args.present_rows() == args.seq;
 }
 
 // The bytes that mix_by_torch_fft allocates at a time.

@@ -54,17 +54,22 @@ struct NormOutputs {
   std::optional<Tensor> normalized, rstd;  // only in training
 };
 
+template <Backend B>
+void mix_batch(const Rows&, const MixArgs& args, const Tensor& x) {
+  if (!is_empty(args)) B::mix(args, x);
+}
+
 // mix(in, args, x) mixes the rows of x.
-template <Backend B, class Mix>
+template <Backend B, class Mix = decltype(&mix_batch<B>)>
 NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor>& weight,
                      const std::optional<Tensor>& bias, double eps, double scale, bool train,
-                     const Mix& mix) {
+                     NormType norm = NormType::kLayer, const Mix& mix = mix_batch<B>) {
   const typename B::Scope scope(x);
   const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
   const bool wide_affine = affine != type;
   if (wide_affine && !B::kReadsWideAffine) {
     NormOutputs out =
-        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train, mix);
+        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train, norm, mix);
     out.y = torch::stable::to(out.y, type);
     if (train) out.normalized = torch::stable::to(*out.normalized, type);
     return out;
@@ -87,6 +92,7 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
   }
   MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kNorm;
+  args.norm = norm;
   args.eps = eps;
   args.weight = data_or_null(w);
   args.bias = data_or_null(b);
@@ -99,38 +105,39 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
 }
 
 template <Backend B>
-void mix_batch(const Rows&, const MixArgs& args, const Tensor& x) {
-  if (!is_empty(args)) B::mix(args, x);
-}
-
-template <Backend B>
 Tensor fused_fourier_mix(Tensor x, std::optional<Tensor> weight, std::optional<Tensor> bias,
                          double eps, double scale) {
-  return run_norm<B>("fused_fourier_mix", x, weight, bias, eps, scale, false, mix_batch<B>).y;
+  return run_norm<B>("fused_fourier_mix", x, weight, bias, eps, scale, false).y;
 }
 
 template <Backend B>
 std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_train(Tensor x, std::optional<Tensor> weight,
                                                            std::optional<Tensor> bias, double eps,
                                                            double scale) {
-  NormOutputs out =
-      run_norm<B>("fused_fourier_mix_train", x, weight, bias, eps, scale, true, mix_batch<B>);
+  NormOutputs out = run_norm<B>("fused_fourier_mix_train", x, weight, bias, eps, scale, true);
   return {out.y, *out.normalized, *out.rstd};
 }
 
+template <Backend B>
+void backward_batch(const Rows&, const NormGradArgs& norm, const MixArgs& args, const void* rstd,
+                    const Tensor& grad) {
+  B::backward(norm, args, rstd, grad);
+}
+
 // backward(in, norm, args, rstd, grad) computes both gradients.
-template <Backend B, class Backward>
-std::tuple<Tensor, Tensor, Tensor> run_backward(const char* op, Tensor grad, Tensor normalized,
-                                                Tensor rstd, std::optional<Tensor> weight,
-                                                double scale, bool need_weight, bool need_bias,
-                                                const Backward& backward) {
+template <Backend B, class Backward = decltype(&backward_batch<B>)>
+std::tuple<Tensor, Tensor, Tensor> run_norm_backward(const char* op, Tensor grad, Tensor normalized,
+                                                     Tensor rstd, std::optional<Tensor> weight,
+                                                     double scale, bool need_weight, bool need_bias,
+                                                     NormType norm_type = NormType::kLayer,
+                                                     const Backward& backward = backward_batch<B>) {
   const typename B::Scope scope(grad);
   const ScalarType type = grad.scalar_type(), affine = affine_type(weight, grad);
   const bool wide_affine = affine != type;
   if (wide_affine && !B::kReadsWideAffine) {
-    auto [dx, dweight, dbias] =
-        run_backward<B>(op, torch::stable::to(grad, affine), torch::stable::to(normalized, affine),
-                        rstd, weight, scale, need_weight, need_bias, backward);
+    auto [dx, dweight, dbias] = run_norm_backward<B>(
+        op, torch::stable::to(grad, affine), torch::stable::to(normalized, affine), rstd, weight,
+        scale, need_weight, need_bias, norm_type, backward);
     return {torch::stable::to(dx, type), dweight, dbias};
   }
   check_scale(op, scale);
@@ -165,6 +172,7 @@ std::tuple<Tensor, Tensor, Tensor> run_backward(const char* op, Tensor grad, Ten
   norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
   norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
   norm.wide_affine = wide_affine;
+  norm.norm = norm_type;
   norm.dtype = dtype;
 
   // dx = du + scale M(du), in place: M is its own adjoint.
@@ -181,10 +189,8 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_backward(Tensor grad, Tenso
                                                               std::optional<Tensor> weight,
                                                               double scale, bool need_weight,
                                                               bool need_bias) {
-  return run_backward<B>(
-      "fused_fourier_mix_backward", grad, normalized, rstd, weight, scale, need_weight, need_bias,
-      [](const Rows&, const NormGradArgs& norm, const MixArgs& args, const void* saved,
-         const Tensor& like) { B::backward(norm, args, saved, like); });
+  return run_norm_backward<B>("fused_fourier_mix_backward", grad, normalized, rstd, weight, scale,
+                              need_weight, need_bias);
 }
 
 }  // namespace fnet::binding

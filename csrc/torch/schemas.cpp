@@ -23,6 +23,29 @@ STABLE_TORCH_LIBRARY(fnet_kernels, m) {
       " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor "
       "dbias)");
 
+  // The same three with RMSNorm, which subtracts no mean.
+  m.def(
+      "fused_rms_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale) -> "
+      "Tensor");
+  m.def(
+      "fused_rms_fourier_mix_train(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale)"
+      " -> (Tensor y, Tensor normalized, Tensor rstd)");
+  m.def(
+      "fused_rms_fourier_mix_backward(Tensor grad, Tensor normalized, Tensor rstd, Tensor? weight,"
+      " float scale, bool need_weight, bool need_bias) -> (Tensor dx, Tensor dweight, Tensor "
+      "dbias)");
+  // residual + scale * Re(FFT2(x)).
+  m.def("residual_fourier_mix(Tensor x, Tensor residual, float scale=1.0) -> Tensor");
+  // x + scale * Re(FFT2(Norm(x) * weight + bias)), and the mean (zeros with rms) and rstd of each
+  // row, which the backward pass reads beside x.
+  m.def(
+      "prenorm_fourier_mix(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale, bool "
+      "rms) -> (Tensor y, Tensor mean, Tensor rstd)");
+  // First-order gradients, as above. Derivatives of this op need eps.
+  m.def(
+      "prenorm_fourier_mix_backward(Tensor grad, Tensor x, Tensor mean, Tensor rstd, Tensor? "
+      "weight, float eps, float scale, bool rms, bool need_weight, bool need_bias) -> (Tensor dx, "
+      "Tensor dweight, Tensor dbias)");
   // The same for sequences of different lengths: x is [total, hidden] with one after the other, or
   // [..., seq, hidden] with one at the start of each [seq, hidden], and zeros in the results after
   // it. Rows of zeros extend each length to a multiple of round_to. norm as in torch.fft.

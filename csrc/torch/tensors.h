@@ -195,6 +195,8 @@ inline MixArgs part_of(const MixArgs& args, int64_t begin, int64_t end) {
   part.normalized = offset_bytes(args.normalized, element * narrow);
   part.row_scale = offset_bytes(args.row_scale, row * wide);
   part.rstd = offset_bytes(args.rstd, row * wide);
+  part.mean = offset_bytes(args.mean, row * wide);
+  part.residual = offset_bytes(args.residual, begin * args.residual_batch_stride * narrow);
   return part;
 }
 

@@ -100,7 +100,8 @@ Tensor fused_fourier_mix_varlen(Tensor x, std::optional<Tensor> weight, std::opt
                                 double eps, double scale) {
   const char* op = "fused_fourier_mix_varlen";
   const Cut cut{std::move(lengths), round_to, std::move(norm)};
-  return run_norm<B>(op, x, weight, bias, eps, scale, false, mix_of<B>(op, cut)).y;
+  return run_norm<B>(op, x, weight, bias, eps, scale, false, NormType::kLayer, mix_of<B>(op, cut))
+      .y;
 }
 
 template <VarlenBackend B>
@@ -109,7 +110,8 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_varlen_train(
     std::vector<int64_t> lengths, int64_t round_to, std::string norm, double eps, double scale) {
   const char* op = "fused_fourier_mix_varlen_train";
   const Cut cut{std::move(lengths), round_to, std::move(norm)};
-  NormOutputs out = run_norm<B>(op, x, weight, bias, eps, scale, true, mix_of<B>(op, cut));
+  NormOutputs out =
+      run_norm<B>(op, x, weight, bias, eps, scale, true, NormType::kLayer, mix_of<B>(op, cut));
   return {out.y, *out.normalized, *out.rstd};
 }
 
@@ -130,13 +132,14 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_varlen_backward(
             torch::stable::to(dbias, affine)};
   }
   const Cut cut{std::move(lengths), round_to, std::move(norm)};
-  return run_backward<B>(op, grad, normalized, rstd, weight, scale, need_weight, need_bias,
-                         [&](const Rows& in, const NormGradArgs& grads, MixArgs args,
-                             const void* saved, const Tensor& like) {
-                           const Sequences sequences = sequences_of(op, args, cut, in.x.dim() == 2);
-                           args.output_rows = in.batch * in.seq;
-                           B::backward_varlen(grads, args, sequences, saved, like);
-                         });
+  return run_norm_backward<B>(
+      op, grad, normalized, rstd, weight, scale, need_weight, need_bias, NormType::kLayer,
+      [&](const Rows& in, const NormGradArgs& grads, MixArgs args, const void* saved,
+          const Tensor& like) {
+        const Sequences sequences = sequences_of(op, args, cut, in.x.dim() == 2);
+        args.output_rows = in.batch * in.seq;
+        B::backward_varlen(grads, args, sequences, saved, like);
+      });
 }
 
 }  // namespace fnet::binding

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.autograd import DENSE
+from fnet_kernels._ops.autograd import LAYER, RMS
 from fnet_kernels._ops.derivatives import LIBRARY
+from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
 from fnet_kernels._ops.varlen import VARLEN
 
@@ -36,7 +37,11 @@ def _cast(arg: Any) -> Any:
     return arg.float() if isinstance(arg, Tensor) and arg.dtype in _16_BITS else arg
 
 
-_FUSED = (DENSE.fused, DENSE.train, VARLEN.fused, VARLEN.train)
+_FUSED = (
+    *(op for family in (LAYER, RMS, VARLEN) for op in (family.fused, family.train)),
+    operators.residual_fourier_mix.default,
+    operators.prenorm_fourier_mix.default,
+)
 for _op in (*TRANSFORMS, mix_varlen, *_FUSED):
     for _key in ("AutocastCPU", "AutocastCUDA"):
         _register(_op, _key)

@@ -7,6 +7,8 @@ and y = xhat * weight + bias, the gradient is
     du = rstd * P(g),  P(g) = g - mean(g) - xhat * mean(g * xhat)
     dx = du + scale * M(du)
 
+RMSNorm is LayerNorm without mean(u), and without mean(g) in P.
+
 One fused operator computes the first-order gradient; if that is differentiated, the formula is
 composed of differentiable operators. xhat and rstd are differentiable outputs of the training
 operator, so derivatives of every order are exact. In forward mode the training operator itself is
@@ -34,7 +36,7 @@ Where = tuple[Any, ...]
 
 
 class Family:
-    """Fused operators of one kind, and their derivatives, which this registers.
+    """Three fused operators, their derivatives, and the shortest ways to call them.
 
     Args:
         fused: the operator of (x, weight, bias, *where, eps, scale).
@@ -42,6 +44,13 @@ class Family:
         backward: the operator of (grad, rows, rstd, weight, *where, scale, need_weight, need_bias).
         mix: u + scale * M(u), from (u, where, scale).
         keep: `[..., seq, hidden]` with zeros in the rows that are not mixed, from (tensor, where).
+        rms: normalise by RMSNorm, not LayerNorm.
+
+    Attributes:
+        fused, train, backward_op: the operators.
+        plain: what `register` returns for `fused`.
+        call: `fused`, and `backward` the backward operator, by the shortest way.
+        composed: each operator composed of differentiable ones.
     """
 
     def __init__(
@@ -51,18 +60,21 @@ class Family:
         backward: Any,
         mix: Callable[[Tensor, Where, float], Tensor],
         keep: Callable[[Tensor, Where], Tensor] = lambda t, where: t,
+        rms: bool = False,
     ) -> None:
-        self.fused, self.train, self.backward = fused, train, backward
-        self.mix, self.keep = mix, keep
-        composed_train, apply_train = partial(_composed_train, self), partial(_apply_train, self)
-        register(train, composed_train, apply_train)
-        composed = register(backward, partial(composed_backward, self))
-        #: These call the operators in less time, `plain` only where `is_plain` holds.
-        self.shortest_backward: Callable[..., Triple] = shortest(backward, composed)
-        self.plain: Callable[..., Tensor] = register(
-            fused, _first(composed_train), _first(apply_train)
-        )
-        self.shortest: Callable[..., Tensor] = shortest(fused, self.plain)
+        self.fused, self.train, self.backward_op = fused, train, backward
+        self.mix, self.keep, self.rms = mix, keep, rms
+        composed_train, apply = partial(_composed_train, self), partial(_apply_train, self)
+        composed: Callable[..., Triple] = partial(composed_backward, self)
+        register(train, composed_train, apply)
+        self.plain: Callable[..., Tensor] = register(fused, _first(composed_train), _first(apply))
+        self.call: Callable[..., Tensor] = shortest(fused, self.plain)
+        self.backward: Callable[..., Triple] = shortest(backward, register(backward, composed))
+        self.composed: dict[Any, Callable[..., Any]] = {
+            fused: _first(composed_train),
+            train: composed_train,
+            backward: composed,
+        }
 
 
 class _Train(Reverse):
@@ -83,8 +95,8 @@ class _Train(Reverse):
         )
         ctx.set_materialize_grads(False)
         weight_dtype = None if weight is None else weight.dtype
-        ctx.family, ctx.where = family, tuple(where)
-        ctx.constants = scale, weight_dtype, None if bias is None else bias.dtype
+        ctx.where = tuple(where)
+        ctx.constants = family, scale, weight_dtype, None if bias is None else bias.dtype
         return y, rows, rstd
 
     @staticmethod
@@ -95,8 +107,8 @@ class _Train(Reverse):
         grad_rstd: Tensor | None = None,
     ) -> tuple[Tensor | None, ...]:
         rows, rstd, weight = ctx.saved_tensors
-        scale, weight_dtype, bias_dtype = ctx.constants
-        family, where = ctx.family, ctx.where
+        family, scale, weight_dtype, bias_dtype = ctx.constants
+        where = ctx.where
         _, need_x, need_weight, need_bias, *_ = ctx.needs_input_grad
         dx: Tensor | None = None
         dweight: Tensor | None = None
@@ -104,7 +116,7 @@ class _Train(Reverse):
         if need_x and grad is not None and grad_rows is None and grad_rstd is None:
             # The operator sums in the dtype of weight or grad, which must hold the bias gradient.
             fuses_bias = need_bias and bias_dtype in (weight_dtype, grad.dtype)
-            dx, sums, bias_sums = family.shortest_backward(
+            dx, sums, bias_sums = family.backward(
                 grad, rows, rstd, weight, *where, scale, need_weight, fuses_bias
             )
             dweight = sums if need_weight else None
@@ -127,15 +139,8 @@ def _composed_train(
     """The training operator of a family, composed of differentiable operators."""
     *given, eps, scale = rest
     where = tuple(given)
-    u = family.mix(compute(x), where, scale)
-    centred = u - u.mean(-1, keepdim=True)
-    rstd = (centred.square().mean(-1, keepdim=True) + eps).rsqrt()
-    rows = y = centred * rstd
-    if weight is not None:
-        y = y * compute(weight)
-    if bias is not None:
-        y = y + compute(bias)
-    y, rstd = family.keep(y, where), family.keep(rstd, where)
+    rows, _, rstd = normalised(family.mix(compute(x), where, scale), eps, family.rms)
+    y, rstd = family.keep(affine(rows, weight, bias), where), family.keep(rstd, where)
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
 
 
@@ -157,10 +162,17 @@ def composed_backward(
     dtype = grad.dtype if weight is None else weight.dtype
     dx = _input_gradient(family, where, grad, None, None, rows, rstd, weight, scale)
     assert dx is not None
-    grad = family.keep(grad, where)
+    needed = (need_weight, need_bias)
+    return dx, *affine_gradients(family.keep(grad, where), rows, dtype, needed, mapped_axes)
+
+
+def affine_gradients(
+    grad: Tensor, rows: Tensor, dtype: torch.dtype, needed: tuple[bool, bool], mapped_axes: int
+) -> tuple[Tensor, Tensor]:
+    """The gradients of weight and bias, empty unless needed."""
+    need_weight, need_bias = needed
     nothing = grad.new_empty((1,) * mapped_axes + (0,), dtype=dtype)
     return (
-        dx,
         _weight_gradient(grad, rows, dtype, mapped_axes) if need_weight else nothing,
         _sum_rows(grad, dtype, mapped_axes) if need_bias else nothing,
     )
@@ -186,16 +198,32 @@ def _input_gradient(
         terms.append(compute(grad_rows))
     du = None
     if terms:
-        du = rstd.unsqueeze(-1) * _project(sum(terms[1:], terms[0]), xhat)
+        du = rstd.unsqueeze(-1) * project(sum(terms[1:], terms[0]), xhat, family.rms)
     if grad_rstd is not None:  # d rstd / du = -rstd^2 * xhat / hidden
         term = (grad_rstd * rstd.square()).unsqueeze(-1) * xhat / rows.shape[-1]
         du = -term if du is None else du - term
     return None if du is None else family.mix(du, where, scale).to(rows.dtype)
 
 
-def _project(t: Tensor, xhat: Tensor) -> Tensor:
-    """P(t): each row less its mean and its part along `xhat`."""
-    return t - t.mean(-1, keepdim=True) - xhat * (t * xhat).mean(-1, keepdim=True)
+def normalised(u: Tensor, eps: float, rms: bool) -> Triple:
+    """The normalised rows of `u`, and mean (zeros with `rms`) and rstd of each row."""
+    mean = u.mean(-1, keepdim=True)
+    if rms:
+        mean = torch.zeros_like(mean)
+    centred = u if rms else u - mean
+    rstd = (centred.square().mean(-1, keepdim=True) + eps).rsqrt()
+    return centred * rstd, mean, rstd
+
+
+def affine(rows: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    y = rows if weight is None else rows * compute(weight)
+    return y if bias is None else y + compute(bias)
+
+
+def project(t: Tensor, xhat: Tensor, rms: bool) -> Tensor:
+    """P(t): each row less its mean, unless `rms`, and its part along `xhat`."""
+    along = xhat * (t * xhat).mean(-1, keepdim=True)
+    return t - along if rms else t - t.mean(-1, keepdim=True) - along
 
 
 def _weight_gradient(
@@ -219,11 +247,16 @@ def _first(function: Callable[..., Triple]) -> Callable[..., Tensor]:
 
 
 _apply_train = apply_of(_Train)
-#: The operators of sequences of one length.
-DENSE = Family(
-    operators.fused_fourier_mix.default,
-    operators.fused_fourier_mix_train.default,
-    operators.fused_fourier_mix_backward.default,
-    lambda u, where, scale: mix(u, scale, True),
-)
-fused_fourier_mix_plain, fused_fourier_mix = DENSE.plain, DENSE.shortest
+
+
+def _of_one_length(name: str, rms: bool) -> Family:
+    fused, train, backward = (
+        getattr(operators, f"{name}{end}").default for end in ("", "_train", "_backward")
+    )
+    return Family(fused, train, backward, lambda u, where, scale: mix(u, scale, True), rms=rms)
+
+
+#: The operators of sequences of one length, by norm.
+LAYER = _of_one_length("fused_fourier_mix", rms=False)
+RMS = _of_one_length("fused_rms_fourier_mix", rms=True)
+fused_fourier_mix, fused_fourier_mix_plain = LAYER.call, LAYER.plain

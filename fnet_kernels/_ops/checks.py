@@ -57,14 +57,19 @@ def overridden(
     function: Callable[..., Any],
     names: tuple[str | None, ...],
     given: tuple[Any, ...],
+    keyword_only: int = 0,
     **options: Any,
 ) -> Any:
     """Answer a call in which an argument that must be a tensor is none, the named ones of `given`.
 
-    An object with `__torch_function__` answers itself: this is how `torch.fx` records the call.
+    The last `keyword_only` of them are passed by name. An object with `__torch_function__` answers
+    itself: this is how `torch.fx` records the call.
     """
     if has_torch_function(given):
-        return handle_torch_function(function, given, *given, **options)
+        positional = len(given) - keyword_only
+        by_name = zip(names[positional:], given[positional:], strict=True)
+        options |= {name: value for name, value in by_name if name is not None}
+        return handle_torch_function(function, given, *given[:positional], **options)
     for name, value in zip(names, given, strict=True):
         if name is None:
             continue
@@ -136,6 +141,25 @@ def _check_vector(
     raise TypeError(f"{op}: {name} must have the dtype of x, {dtype}{wide}; got {given}")
 
 
+def check_residual(op: str, x: Tensor, residual: Tensor) -> Tensor:
+    """Return `residual`, which is added to what `x` becomes, in the dtype of `x`."""
+    check_dense(op, "residual", residual)
+    if residual.shape != x.shape:
+        raise ValueError(
+            f"{op}: residual must have the shape of x, {tuple(x.shape)}; got shape"
+            f" {tuple(residual.shape)}"
+        )
+    if residual.device != x.device:
+        raise ValueError(
+            f"{op}: residual must be on the device of x, {x.device}; got {residual.device}"
+        )
+    if residual.dtype is x.dtype:
+        return residual
+    if residual.dtype in DTYPES and autocasting(x):
+        return residual.to(x.dtype)
+    raise TypeError(f"{op}: residual must have the dtype of x, {x.dtype}; got {residual.dtype}")
+
+
 def are_alike(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
     """Whether all are on one device that computes, and of one dtype."""
     dtype, device = x.dtype, x.device
@@ -146,13 +170,16 @@ def are_alike(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
     )
 
 
-def check_number(op: str, name: str, value: float) -> None:
+def check_number(op: str, name: str, value: float | None) -> None:
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{op}: {name} must be a Python number, got {kind(value)}")
 
 
-def check_eps(op: str, eps: float) -> None:
+def check_eps(op: str, eps: float | None, optional: bool = False) -> None:
+    if eps is None and optional:
+        return
     check_number(op, "eps", eps)
+    assert eps is not None
     if not 0.0 <= eps < _INFINITY:  # rejects NaN too
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
 

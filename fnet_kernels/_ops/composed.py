@@ -21,7 +21,7 @@ from torch._ops import OperatorBase
 from torch.nn.functional import pad
 
 from fnet_kernels._norm import Norm, norm_factor
-from fnet_kernels._ops.autograd import compute
+from fnet_kernels._ops.autograd import affine, compute, normalised
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.varlen import keep
 
@@ -47,6 +47,33 @@ def fused_fourier_mix_train(
     y, _, rstd = _norm(u, weight, bias, eps)
     rows = _norm(u, None, None, eps)[0]
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def fused_rms_fourier_mix(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> Tensor:
+    return fused_rms_fourier_mix_train(x, weight, bias, eps, scale)[0]
+
+
+def fused_rms_fourier_mix_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows, _, rstd = normalised(_mix(compute(x), scale, True), eps, rms=True)
+    y = affine(rows, weight, bias)
+    return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
+
+
+def residual_fourier_mix(x: Tensor, residual: Tensor, scale: float = 1.0) -> Tensor:
+    return (compute(residual) + _mix(compute(x), scale, False)).to(x.dtype)
+
+
+def prenorm_fourier_mix(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, scale: float, rms: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    u = compute(x)
+    rows, mean, rstd = normalised(u, eps, rms)
+    y = u + _mix(affine(rows, weight, bias), scale, False)
+    return y.to(x.dtype), mean.squeeze(-1), rstd.squeeze(-1)
 
 
 def fourier_mix_varlen(
@@ -172,4 +199,8 @@ DECOMPOSITIONS: dict[OperatorBase, Callable[..., Any]] = {
     operators.fourier_mix_varlen.default: fourier_mix_varlen,
     operators.fused_fourier_mix_varlen.default: fused_fourier_mix_varlen,
     operators.fused_fourier_mix_varlen_train.default: fused_fourier_mix_varlen_train,
+    operators.fused_rms_fourier_mix.default: fused_rms_fourier_mix,
+    operators.fused_rms_fourier_mix_train.default: fused_rms_fourier_mix_train,
+    operators.residual_fourier_mix.default: residual_fourier_mix,
+    operators.prenorm_fourier_mix.default: prenorm_fourier_mix,
 }

@@ -14,7 +14,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from fnet_kernels._ops.autograd import DENSE
+from fnet_kernels._ops.autograd import LAYER, RMS
+from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
 from fnet_kernels._ops.on_import import after_import
 from fnet_kernels._ops.varlen import VARLEN
@@ -84,6 +85,24 @@ def _register() -> None:
 
         return unsharded
 
+    def residual_fourier_mix(x: Any, residual: Any, *_: Any, **__: Any) -> Choices:
+        return [[p, p, p] for p in (replicated, *sums, *of_leading_axes(x))]
+
+    def prenorm_fourier_mix_backward(
+        grad: Any, x: Any, mean: Any, rstd: Any, weight: Any, *constants: Any
+    ) -> Choices:
+        vectors = [replicated] * _count(weight)
+        needed = constants[-2:]
+
+        def placements(dx: Any, dvector: Any, saved: Any) -> list[Any]:
+            dvectors = [dvector if need else replicated for need in needed]
+            return [dx, *dvectors, dx, saved, saved, saved, *vectors]
+
+        return [
+            *(placements(p, p, replicated) for p in (replicated, *sums)),
+            *(placements(p, sums[0], p) for p in of_leading_axes(grad)),
+        ]
+
     def strategy(rule: Callable[..., Choices], results: int) -> Callable[[Any], Any]:
         return lambda schema: expand_to_full_mesh_op_strategy(
             schema.get_mesh_from_args(),
@@ -95,13 +114,17 @@ def _register() -> None:
     rules: dict[Any, Callable[..., Choices]] = {
         **dict.fromkeys(TRANSFORMS, transform),
         mix_varlen: whole(transform),
-        DENSE.fused: fused_fourier_mix,
-        DENSE.train: fused_fourier_mix_train,
-        DENSE.backward: fused_fourier_mix_backward,
         VARLEN.fused: whole(fused_fourier_mix),
         VARLEN.train: whole(fused_fourier_mix_train),
-        VARLEN.backward: whole(fused_fourier_mix_backward),
+        VARLEN.backward_op: whole(fused_fourier_mix_backward),
+        operators.residual_fourier_mix.default: residual_fourier_mix,
+        operators.prenorm_fourier_mix.default: fused_fourier_mix_train,
+        operators.prenorm_fourier_mix_backward.default: prenorm_fourier_mix_backward,
     }
+    for family in (LAYER, RMS):
+        rules[family.fused] = fused_fourier_mix
+        rules[family.train] = fused_fourier_mix_train
+        rules[family.backward_op] = fused_fourier_mix_backward
     for op, rule in rules.items():
         # Results are cached by all arguments from the second on, for example by which are None.
         register(op, strategy(rule, len(op._schema.returns)), RuntimeSchemaInfo(1))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch._ops import OperatorBase
 
-from fnet_kernels._ops.autograd import DENSE
+from fnet_kernels._ops.autograd import LAYER, RMS
+from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
 from fnet_kernels._ops.varlen import VARLEN
 
@@ -42,11 +43,25 @@ def _fused_fourier_mix_backward(
     return _like(grad), dweight, dbias
 
 
-FAKES: dict[OperatorBase, Callable[..., Any]] = dict.fromkeys(
-    (*TRANSFORMS, mix_varlen, DENSE.fused, VARLEN.fused), _transform
-)
-for _family in (DENSE, VARLEN):
+def _prenorm_fourier_mix(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    y, _rows, rstd = _fused_fourier_mix_train(x)
+    return y, torch.empty_like(rstd), rstd
+
+
+def _prenorm_fourier_mix_backward(
+    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _fused_fourier_mix_backward(grad, x, rstd, weight, *rest)
+
+
+FAKES: dict[OperatorBase, Callable[..., Any]] = {
+    **dict.fromkeys((*TRANSFORMS, mix_varlen, operators.residual_fourier_mix.default), _transform),
+    operators.prenorm_fourier_mix.default: _prenorm_fourier_mix,
+    operators.prenorm_fourier_mix_backward.default: _prenorm_fourier_mix_backward,
+}
+for _family in (LAYER, RMS, VARLEN):
+    FAKES[_family.fused] = _transform
     FAKES[_family.train] = _fused_fourier_mix_train
-    FAKES[_family.backward] = _fused_fourier_mix_backward
+    FAKES[_family.backward_op] = _fused_fourier_mix_backward
 for _op, _kernel in FAKES.items():
     torch.library.register_fake(_op, _kernel)  # type: ignore[arg-type]

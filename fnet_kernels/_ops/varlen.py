@@ -41,4 +41,4 @@ VARLEN = Family(
     _mix,
     keep,
 )
-fused_fourier_mix = VARLEN.shortest
+fused_fourier_mix = VARLEN.call

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.autograd import DENSE, composed_backward
+from fnet_kernels._ops import prenorm, residual
+from fnet_kernels._ops.autograd import LAYER, RMS
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
 from fnet_kernels._ops.varlen import VARLEN
@@ -48,46 +49,45 @@ def _transform(
     return op(_to_front(x, in_dims[0]), *rest, **named), 0
 
 
-def _fused_fourier_mix(info: Any, in_dims: Dims, *args: Any) -> tuple[Tensor, int]:
+def _of_rows(op: Any, info: Any, in_dims: Dims, *args: Any) -> tuple[Any, Any]:
+    """An operator of x, weight, bias and constants whose results all have the leading axes of x."""
     x, *rest = args
+    single = len(op._schema.returns) == 1
     if in_dims[0] is not None and in_dims[1:3] == (None, None):
-        return operators.fused_fourier_mix(_to_front(x, in_dims[0]), *rest), 0
-    return _loop(operators.fused_fourier_mix, info.batch_size, in_dims, args)[0], 0
-
-
-def _fused_fourier_mix_train(
-    info: Any, in_dims: Dims, *args: Any
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    x, *rest = args
-    if in_dims[0] is not None and in_dims[1:3] == (None, None):
-        results = operators.fused_fourier_mix_train(_to_front(x, in_dims[0]), *rest)
+        results = op(_to_front(x, in_dims[0]), *rest)
     else:
-        results = _loop(operators.fused_fourier_mix_train, info.batch_size, in_dims, args)
-    return results, (0, 0, 0)
+        looped = _loop(op, info.batch_size, in_dims, args)
+        results = looped[0] if single else looped
+    return results, 0 if single else (0,) * len(results)
 
 
-def _fused_fourier_mix_backward(
-    info: Any,
-    in_dims: Dims,
-    grad: Tensor,
-    rows: Tensor,
-    rstd: Tensor,
-    weight: Tensor | None,
-    scale: float,
-    need_weight: bool,
-    need_bias: bool,
+def _residual_fourier_mix(
+    info: Any, in_dims: Dims, x: Tensor, residual: Tensor, *rest: Any, **named: Any
+) -> tuple[Tensor, int]:
+    def mapped(t: Tensor, dim: int | None) -> Tensor:
+        return t.expand(info.batch_size, *t.shape) if dim is None else _to_front(t, dim)
+
+    args = mapped(x, in_dims[0]), mapped(residual, in_dims[1])
+    return operators.residual_fourier_mix(*args, *rest, **named), 0
+
+
+def _backward(
+    composed: Any, saved: int, info: Any, in_dims: Dims, *args: Any
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    # The operator sums over all leading axes, so it cannot keep the mapped one.
+    """A backward operator of `saved` tensors, of weight and constants.
+
+    The operator sums over all leading axes, so it cannot keep the mapped one.
+    """
+
     def front(t: Tensor, dim: int | None) -> Tensor:
         return t.unsqueeze(0) if dim is None else t.movedim(dim, 0)
 
-    grad, rows, rstd = map(front, (grad, rows, rstd), in_dims)
-    if weight is not None and in_dims[3] is not None:
-        weight = weight.movedim(in_dims[3], 0)
-        weight = weight.view(-1, *(1,) * (grad.dim() - 2), weight.shape[-1])
-    results = composed_backward(
-        DENSE, grad, rows, rstd, weight, scale, need_weight, need_bias, mapped_axes=1
-    )
+    tensors = list(map(front, args[:saved], in_dims))
+    weight, *constants = args[saved:]
+    if weight is not None and in_dims[saved] is not None:
+        weight = weight.movedim(in_dims[saved], 0)
+        weight = weight.view(-1, *(1,) * (tensors[0].dim() - 2), weight.shape[-1])
+    results = composed(*tensors, weight, *constants, mapped_axes=1)
     return tuple(t.expand(info.batch_size, *t.shape[1:]) for t in results), (0, 0, 0)
 
 
@@ -111,15 +111,20 @@ def _of_lengths(
 def _fused_backward_of_lengths(
     info: Any, in_dims: Dims, *args: Any
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    return _loop(VARLEN.backward, info.batch_size, in_dims, args), (0, 0, 0)
+    return _loop(VARLEN.backward_op, info.batch_size, in_dims, args), (0, 0, 0)
 
 
 for _op in TRANSFORMS:
     torch.library.register_vmap(_op, partial(_transform, _op))
-torch.library.register_vmap("fnet_kernels::fused_fourier_mix", _fused_fourier_mix)
-torch.library.register_vmap("fnet_kernels::fused_fourier_mix_train", _fused_fourier_mix_train)
-torch.library.register_vmap("fnet_kernels::fused_fourier_mix_backward", _fused_fourier_mix_backward)
+torch.library.register_vmap(residual.op, _residual_fourier_mix)
+for _op in (LAYER.fused, LAYER.train, RMS.fused, RMS.train, prenorm.forward):
+    torch.library.register_vmap(_op, partial(_of_rows, _op))
+for _op, _composed, _saved in (
+    *((family.backward_op, family.composed[family.backward_op], 3) for family in (LAYER, RMS)),
+    (prenorm.backward, prenorm.composed_backward, 4),
+):
+    torch.library.register_vmap(_op, partial(_backward, _composed, _saved))
 _varlen: list[tuple[Any, int]] = [(mix_varlen, 1), (VARLEN.fused, 3), (VARLEN.train, 3)]
 for _op, _lengths_at in _varlen:
     torch.library.register_vmap(_op, partial(_of_lengths, _op, _lengths_at))
-torch.library.register_vmap(VARLEN.backward, _fused_backward_of_lengths)
+torch.library.register_vmap(VARLEN.backward_op, _fused_backward_of_lengths)

@@ -130,6 +130,8 @@ def test_the_cpu_targets() -> None:
         "prime seq, forward fp32: best torch / ours": ">= 2.5",
         "prime seq, forward fp32: ours / ours at seq - 1": "<= 2",
         "prime seq, forward + backward: formula / ours": ">= 4",
+        "other blocks, forward fp32: formula / ours": ">= 4",
+        "pre-norm, forward + backward: formula / ours": ">= 4",
         "random lengths, forward fp32: ours / ours of equal lengths": "<= 1.3",
         "random lengths, forward fp32: ours / ours padded": "<= 0.75",
     }
@@ -198,6 +200,8 @@ SPEEDUPS = (
     targets.PRIME_FORMULA,
     targets.PRIME_TORCH,
     targets.PRIME_STEP,
+    targets.BLOCK,
+    targets.BLOCK_STEP,
 )
 
 

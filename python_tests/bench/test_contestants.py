@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.contestants import registry as contestants
 from bench.contestants import transforms
+from bench.contestants.blocks import BLOCKS, Block
 from bench.contestants.registry import CONTESTANTS, LAYERS, Contestant
 from bench.contestants.setting import Absent, Setting, Sublayer
 from bench.measure import timing
@@ -21,6 +22,7 @@ from bench.measure.study import Row, Study
 from bench.report import plots
 from bench.report.plot_axes import Line
 from bench.report.tables import tables
+from python_tests.helpers.close import assert_close
 
 ON_CUDA = Setting((1, 4, 4), device="cuda")
 AROUND_CUFFT = next(c for c in CONTESTANTS if c.name == "ours, cuFFT path")
@@ -166,3 +168,15 @@ def test_calls_rotate_through_the_incoming_gradients() -> None:
         step()
     assert len(set(seen)) == 3
     assert seen[0] == seen[3]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
+def test_a_block_is_its_formula(block: Block) -> None:
+    problem = timing.Problem.random((2, 12, 32), torch.float64)
+    given = (problem.x, problem.weight, problem.bias)
+    assert_close(block.ours(*given), block.formula(*given), factor=10)
+    assert not any(
+        torch.allclose(block.ours(*given), other.formula(*given))
+        for other in BLOCKS
+        if other is not block
+    )

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from python_tests.helpers.core_arrays import assert_close, normalised, numbers, transform
+from python_tests.helpers.core_arrays import (
+    assert_close,
+    normalised,
+    numbers,
+    rms_normalised,
+    transform,
+)
 
 core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
 
@@ -83,6 +89,42 @@ def test_16_bit_storage(scheme: int, shape: tuple[int, ...], dtype: str) -> None
     x = widen(bits.ravel()).reshape(shape)
     y = widen(core.mix(bits, dtype, scheme=scheme)[0].ravel()).reshape(shape)
     assert np.abs(y - transform(x)).max() <= 2.0**-8 * np.abs(transform(x)).max()
+
+
+BLOCK_CASES = [(TILES, (2, 64, 96)), (TILES, (3, 37, 50)), (TILES, (1, 9, 3)), *CASES]
+
+
+@pytest.mark.parametrize(("scheme", "shape"), BLOCK_CASES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+def test_the_other_blocks(
+    scheme: int, shape: tuple[int, ...], dtype: str, tolerance: float
+) -> None:
+    """A residual with strides of its own, pre-norm with either norm, RMSNorm after the sum."""
+    batch, seq, hidden = shape
+    x = numbers(*shape).astype(dtype) + 0.5
+    residual = numbers(batch, seq + 1, hidden + 9, seed=2).astype(dtype)[:, 1:, 7 : 7 + hidden]
+    weight, bias = numbers(2, hidden, seed=1).astype(dtype)
+    options = {"dtype": dtype, "scale": -0.5, "eps": 0.5, "scheme": scheme, "slots": 2}
+    m = -0.5 * transform(x)
+    assert_close(core.mix(x, epilogue=1, residual=residual, **options)[0], residual + m, tolerance)
+    for rms in (False, True):
+        rows = rms_normalised(x, 0.5) if rms else normalised(x, 0.5)
+        expected = x - 0.5 * transform(rows * weight + bias)
+        given = {**options, "weight": weight, "bias": bias, "norm_first": True, "rms": rms}
+        y = core.mix(x, epilogue=1, **given)[0]
+        assert_close(y, expected, tolerance)
+        assert (core.mix(x, epilogue=1, **{**given, "slots": 3})[0] == y).all()
+        assert_close(
+            core.mix(x, epilogue=1, residual=residual, **given)[0],
+            residual - x + expected,
+            tolerance,
+        )
+    eps = float(seq * hidden)
+    options |= {"eps": eps, "weight": weight, "rms": True}
+    y, rows, rstd = core.mix(x, epilogue=2, **options)
+    assert_close(rows, rms_normalised(x + m, eps), tolerance * 3)
+    assert_close(y, rms_normalised(x + m, eps) * weight, tolerance * 10)
+    assert_close(rstd, 1 / np.sqrt(np.square(x + m).mean(-1) + eps), tolerance)
 
 
 @pytest.mark.parametrize(("scheme", "shape"), CASES, ids=str)

@@ -243,6 +243,52 @@ def a_partial_gradient_stays_open() -> None:
 
 
 @case
+def the_other_blocks() -> None:
+    """Pre-norm, RMSNorm and a residual: leading axes stay where they are."""
+    for norm_first, norm_type in ((True, "layer"), (True, "rms"), (False, "rms")):
+        block = functools.partial(
+            fused_fourier_mix, eps=0.1, norm_first=norm_first, norm_type=norm_type
+        )
+        x, (weight, bias) = example(), vectors()
+        given = (weight, bias) if norm_type == "layer" else (weight,)
+        truth = block(x, *given)
+        grad = torch.randn_like(truth)
+        truth.backward(grad)
+        for placements in (*LEADING, *COUPLED):
+            shards, grads = placed(x, *placements), placed(grad, *placements)
+            vectors_there = [replicated(t, shards) for t in given]
+            with CommDebugMode() as mode:
+                result = block(shards, *vectors_there)
+                if placements in LEADING:
+                    result.backward(grads)
+            assert_close(whole(result), truth)
+            if placements in LEADING:
+                assert communicated(mode) == 0
+                assert_close(whole(shards.grad), x.grad, factor=4)
+                for there, leaf in zip(vectors_there, given, strict=True):
+                    assert there is not None
+                    assert_close(whole(there.grad), leaf.grad, factor=4)
+
+
+@case
+def a_residual() -> None:
+    x, residual = example().detach(), example().detach()
+    truth = fourier_mix(x, residual=residual)
+    for placements in LEADING:
+        shards, added = placed(x, *placements), placed(residual, *placements)
+        with CommDebugMode() as mode:
+            result = fourier_mix(shards, residual=added)
+        assert communicated(mode) == 0
+        assert_close(whole(result), truth)
+    summands, truth_x = open_sum(x, "sum")
+    more, truth_residual = open_sum(residual, "sum")
+    with CommDebugMode() as mode:
+        result = fourier_mix(summands, residual=more)
+    assert communicated(mode) == 0
+    assert_close(whole(result), fourier_mix(truth_x, residual=truth_residual))
+
+
+@case
 def frozen_vectors_and_trained_ones_in_turn() -> None:
     """What DTensor remembers of one call must not leak into the next."""
     for train_weight, train_bias in ((False, False), (True, True), (False, True), (True, False)):

@@ -45,4 +45,4 @@ print(len([op for op in rules if "fnet_kernels" in str(op)]))
 assert not [finder for finder in sys.meta_path if getattr(finder, "name", "").endswith(".tensor")]
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (found.returncode, found.stdout) == (0, "9\n"), found.stderr
+    assert (found.returncode, found.stdout) == (0, "15\n"), found.stderr

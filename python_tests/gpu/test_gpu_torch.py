@@ -56,6 +56,29 @@ def test_gradcheck() -> None:
     assert gradgradcheck(mix, args)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("block", [(True, "layer"), (True, "rms"), (False, "rms")], ids=str)
+def test_the_other_blocks(
+    block: tuple[bool, str], shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    """Pre-norm, RMSNorm and a residual, forward and backward."""
+    x, weight, bias = (t.requires_grad_() for t in inputs(*shape, dtype=dtype))
+    given = (x, weight) if block[1] == "rms" else (x, weight, bias)
+    wide = [t.detach().double().requires_grad_() for t in given]
+    options = {"eps": 0.5, "norm": "ortho", "norm_first": block[0], "norm_type": block[1]}
+    results = []
+    for ops, args in ((fk, given), (reference, wide)):
+        y = ops.fused_fourier_mix(*args, **options)  # type: ignore[attr-defined]
+        z = ops.fourier_mix(y, norm="ortho", residual=args[0])  # type: ignore[attr-defined]
+        grads = torch.autograd.grad(z, args, torch.ones_like(z) + z.detach() * 0.1)
+        results.append([z.detach(), *grads])
+    limit = {2: 4 * torch.finfo(dtype).eps, 4: 1e-5, 8: 1e-12}[dtype.itemsize]
+    for mine, truth in zip(*results, strict=True):
+        assert mine.dtype == dtype
+        assert relative_error(mine, truth) < limit
+
+
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compile(dynamic: bool) -> None:
     torch.compiler.reset()

@@ -20,6 +20,11 @@ def normalised(u: np.ndarray, eps: float) -> np.ndarray:
     return (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + eps)
 
 
+def rms_normalised(u: np.ndarray, eps: float) -> np.ndarray:
+    """The rows of u with mean square 1."""
+    return u / np.sqrt(np.square(u).mean(-1, keepdims=True) + eps)
+
+
 def assert_close(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
     """a is b within the tolerance, relative to the largest of b; a thousandth more is not."""
     assert np.abs(b).max() > 0

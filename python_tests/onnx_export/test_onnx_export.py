@@ -78,6 +78,7 @@ class InUse(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mixed = fourier_mix(x.transpose(-1, -2), scale=0.1).transpose(-1, -2)
+        mixed = fourier_mix(x, scale=0.2, residual=mixed)
         mixed = mixed + fnet_kernels.hartley_mix(x, scale=0.1)
         return fnet_kernels.fused_fourier_mix(mixed + x, self.weight, eps=1e-5, scale=-0.3).relu()
 
@@ -104,6 +105,11 @@ MODELS = {
     "fused": lambda: FusedFourierMix(HIDDEN),
     "no bias": lambda: FusedFourierMix(HIDDEN, bias=False, eps=0.1, scale=2.0),
     "no affine": lambda: FusedFourierMix(HIDDEN, elementwise_affine=False),
+    "pre-norm": lambda: FusedFourierMix(HIDDEN, eps=0.1, scale=0.3, norm_first=True),
+    "pre-norm, RMSNorm": lambda: FusedFourierMix(
+        HIDDEN, eps=0.1, scale=0.3, norm_first=True, norm_type="rms"
+    ),
+    "RMSNorm": lambda: FusedFourierMix(HIDDEN, eps=0.1, norm_type="rms"),
     "functions": InUse,
     "layer": lambda: FNetEncoderLayer(HIDDEN, 32),
     "encoder": lambda: FNetEncoder(2, HIDDEN, 32),
@@ -308,13 +314,20 @@ def test_the_decompositions_are_the_operators(shape: tuple[int, ...], dtype: tor
         (operators.hartley_mix.default, (x, 0.3)),
         (operators.fused_fourier_mix.default, (x, weight, bias, 0.1, 0.3)),
         (operators.fused_fourier_mix_train.default, (x, None, bias, 0.1, 0.3)),
+        (operators.fused_rms_fourier_mix.default, (x, weight, bias, 0.1, 0.3)),
+        (operators.fused_rms_fourier_mix_train.default, (x, weight, None, 0.1, 0.3)),
+        (operators.residual_fourier_mix.default, (x, x + 1, 0.3)),
+        (operators.prenorm_fourier_mix.default, (x, weight, bias, 0.1, 0.3, False)),
+        (operators.prenorm_fourier_mix.default, (x, weight, None, 0.1, 0.3, True)),
     ):
         results, truths = table[op](*args), op(*args)
         if isinstance(results, Tensor):
             results, truths = [results], [truths]
         for result, truth in zip(results, truths, strict=True):
             assert (result.shape, result.dtype) == (truth.shape, truth.dtype)
-            if x.numel() > 1:
+            if not truth.any():  # RMSNorm's means
+                assert not result.any()
+            elif x.numel() > 1:
                 assert_close(result, truth, factor=4)
 
 

@@ -95,6 +95,16 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
         ValueError,
         ["x", "seq the ragged axis", "nested tensor", "got shape"],
     ),
+    (
+        lambda: fk.fourier_mix(BATCH, residual=BATCH, lengths=[1, 2]),
+        ValueError,
+        ["fourier_mix: lengths", "None with a residual"],
+    ),
+    (
+        lambda: fk.fused_fourier_mix(BATCH, norm_first=True, lengths=[1, 2]),
+        ValueError,
+        ["fused_fourier_mix: lengths", "None with norm_first"],
+    ),
     (lambda: OPS.fourier_mix_varlen(X, [2, 2]), RuntimeError, ["rows of x, 5", "got 4"]),
     (lambda: OPS.fourier_mix_varlen(X, [7]), RuntimeError, ["between 0 and 5", "got 7"]),
     (lambda: OPS.fourier_mix_varlen(X, [-1, 6]), RuntimeError, ["at index 0", "got -1"]),

@@ -43,11 +43,11 @@ class Cut {
   intptr_t begin_, at_;
 };
 
-// A slot's scratch in the seq pass: the weights of the fold, and the lines of a group of tiles of V
+// A slot's scratch in the seq pass: the factors of the rows, and the lines of a group of tiles of V
 // lanes.
 template <class R, int V>
 struct SeqScratch {
-  R* fold_weights;
+  R* factors;
   int64_t group;
   Complex<Lanes<R, V>>* lines;
   int64_t bytes;
@@ -55,7 +55,7 @@ struct SeqScratch {
   FNET_FN SeqScratch(void* base, int64_t seq, int64_t hidden, Tiles tiles) {
     constexpr int W = kWidth<R>;
     Cut<R> cut(base);
-    fold_weights = cut.take(seq);
+    factors = cut.take(seq);
     group = tiles == Tiles::kFine ? 1
                                   : min_of(group_size<Lanes<R, W>>(line_extent(seq)),
                                            tile_count<W, W>(half_length(hidden)));
@@ -134,29 +134,54 @@ inline int64_t spectrum_rows_bytes(DType dtype, int64_t hidden) {
       dtype, [&]<class R>(R) { return SpectrumRowScratch<R>(nullptr, hidden).bytes; });
 }
 
+// The numbers of the rows of sequence b.
+template <class R>
+FNET_FN R* rows_of(const MixArgs& args, const void* numbers, int64_t b) {
+  return numbers ? static_cast<R*>(const_cast<void*>(numbers)) + b * args.seq : nullptr;
+}
+
+template <class T>
+FNET_FN InputRows<T> input_rows(const MixTask& task, int64_t b) {
+  using R = Compute<T>;
+  const MixArgs& args = *task.args;
+  InputRows<T> in;
+  in.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
+  in.stride = args.x_row_stride;
+  in.rows = args.present_rows();
+  in.zeros = static_cast<const T*>(task.zeros);
+  in.factor = rows_of<R>(args, args.norm_first ? args.rstd : args.row_scale, b);
+  in.mean = args.norm_first ? rows_of<R>(args, args.mean, b) : nullptr;
+  in.weight = static_cast<const R*>(task.weight);
+  in.bias = static_cast<const R*>(task.bias);
+  return in;
+}
+
 template <class T>
 FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   using R = Compute<T>;
   const MixArgs& args = *task.args;
   const int64_t offset = b * args.seq * args.hidden;
-  const auto rows_of = [&](const void* p) {
-    return p ? static_cast<const R*>(p) + b * args.seq : nullptr;
-  };
   RowOutput<T> out;
   out.seq = args.seq;
   out.hidden = args.hidden;
   out.epilogue = args.epilogue;
-  out.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
-  out.row_stride = args.x_row_stride;
   out.rows = args.present_rows();
-  out.zeros = static_cast<const T*>(task.zeros);
-  out.row_scale = rows_of(args.row_scale);
+  out.norm = args.norm;
+  if (args.residual) {
+    out.x = static_cast<const T*>(args.residual) + b * args.residual_batch_stride;
+    out.row_stride = args.residual_row_stride;
+    out.row_scale = nullptr;
+  } else {
+    out.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
+    out.row_stride = args.x_row_stride;
+    out.row_scale = rows_of<R>(args, args.row_scale, b);
+  }
   out.weight = static_cast<const R*>(task.weight);
   out.bias = static_cast<const R*>(task.bias);
   out.eps = R(args.eps);
   out.y = static_cast<T*>(args.y) + offset;
   out.normalized = args.normalized ? static_cast<T*>(args.normalized) + offset : nullptr;
-  out.rstd = const_cast<R*>(rows_of(args.rstd));
+  out.rstd = rows_of<R>(args, args.rstd, b);
   out.streams = task.streams;
   return out;
 }
@@ -168,15 +193,10 @@ inline void seq_tiles(const MixTask& task, int64_t b, void* G, Tiles tiles, int6
     using R = Compute<T>;
     with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
       const SeqScratch<R, V> s(scratch, args.seq, args.hidden, tiles);
-      const R* row_scale = static_cast<const R*>(args.row_scale);
+      InputRows<T> in = input_rows<T>(task, b);
       const R quarter = R(args.scale) / 4;
-      for (int64_t n = 0; n < args.seq; ++n)
-        s.fold_weights[n] = row_scale && n < args.present_rows()
-                                ? with_short_nan(row_scale[b * args.seq + n]) * quarter
-                                : quarter;
-      const SeqInput<T> in{static_cast<const T*>(args.x) + b * args.x_batch_stride,
-                           args.x_row_stride, args.present_rows(),
-                           static_cast<const T*>(task.zeros), s.fold_weights};
+      for (int64_t n = 0; n < args.seq; ++n) s.factors[n] = in.factor_or_one(n) * quarter;
+      in.factor = s.factors;
       seq_pass<kWidth<R>, V>(in, *static_cast<const LinePlan<R>*>(task.seq_plan), args.hidden,
                              begin, end, s.group, s.lines, static_cast<R*>(G));
     });
@@ -228,8 +248,10 @@ inline void sequences(const MixTask& task, int64_t begin, int64_t end, void* scr
     place_sequences(scratch, args.seq, args.hidden, s);
     for (int64_t b = begin; b < end; b += W)
       mix_sequences(s, *static_cast<const LinePlan<R>*>(task.seq_plan),
-                    *static_cast<const LinePlan<R>*>(task.hidden_plan), row_output<T>(task, b),
-                    args.x_batch_stride, min_of<int64_t>(W, end - b), R(args.scale));
+                    *static_cast<const LinePlan<R>*>(task.hidden_plan), input_rows<T>(task, b),
+                    row_output<T>(task, b), args.x_batch_stride,
+                    args.residual ? args.residual_batch_stride : args.x_batch_stride,
+                    min_of<int64_t>(W, end - b), R(args.scale));
   });
   if (task.streams) end_streaming();
 }
@@ -267,6 +289,7 @@ inline void long_pieces(const LongTask& task, int64_t b, void* buffer, int phase
     const LongSequence<kWidth<R>, T> s{task.shape,
                                        *static_cast<const LinePlan<R>*>(task.plan),
                                        *static_cast<const SplitPlan<R>*>(task.split),
+                                       input_rows<T>(*task.mix, b),
                                        row_output<T>(*task.mix, b),
                                        R(args.scale) / 4,
                                        lines,
@@ -296,12 +319,31 @@ inline void spectrum_rows(const MixTask& task, int64_t b, const void* spectrum, 
   if (task.streams) end_streaming();
 }
 
+inline void row_statistics(const MixArgs& args, int64_t b, int64_t begin, int64_t end) {
+  visit_dtype(args.dtype, [&]<class T>(T) {
+    using R = Compute<T>;
+    constexpr int W = kWidth<R>;
+    R *mean = rows_of<R>(args, args.mean, b), *rstd = rows_of<R>(args, args.rstd, b);
+    for (int64_t n = begin; n < end; ++n) {
+      const T* row =
+          static_cast<const T*>(args.x) + b * args.x_batch_stride + n * args.x_row_stride;
+      const R sum = sum_of<W>(row, args.hidden);
+      const RowStatistics<R> found =
+          statistics_of<W>(row, args.hidden, sum, args.norm, R(args.eps));
+      mean[n] = found.mean, rstd[n] = found.rstd;
+    }
+  });
+}
+
 inline void norm_grad(const NormGradArgs& args, const void* weight, int64_t begin, int64_t end,
                       void* dweight, void* dbias) {
   visit_dtype(args.dtype, [&]<class T>(T) {
     using R = Compute<T>;
-    norm_grad_rows<kWidth<R>, T>(args, static_cast<const R*>(weight), begin, end,
-                                 static_cast<R*>(dweight), static_cast<R*>(dbias));
+    const auto rows = [&](auto norm_first) {
+      norm_grad_rows<kWidth<R>, norm_first, T>(args, static_cast<const R*>(weight), begin, end,
+                                               static_cast<R*>(dweight), static_cast<R*>(dbias));
+    };
+    args.mean ? rows(std::true_type{}) : rows(std::false_type{});
   });
 }
 
@@ -319,7 +361,7 @@ inline constexpr Kernels make_table(const char* name) {
   return {name,           FNET_WIDTH32,        FNET_WIDTH64,    seq_pass_tiles,
           row_pass_tiles, spectrum_rows_bytes, sequences_bytes, seq_tiles,
           row_tiles,      sequences,           long_pieces,     long_bytes,
-          spectrum_rows,  norm_grad,           transform_line};
+          spectrum_rows,  row_statistics,      norm_grad,       transform_line};
 }
 
 }  // namespace fnet::FNET_ISA

@@ -20,6 +20,7 @@ struct LongSequence {
   LongShape shape;
   const LinePlan<R>& plan;  // of the short axis
   const SplitPlan<R>& split;
+  InputRows<T> in;
   RowOutput<T> out;
   R weight;          // scale / 4: fold and unpacking each contribute 1/2
   R* lines;          // [lines][re, im][pitch]
@@ -48,27 +49,39 @@ FNET_FN void store_first(R* p, Lanes<R, W> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = lane[i];
 }
 
-// The rows of x in lanes: lane i is row at(i).
-template <int W, class T, class At>
-FNET_FN void load_rows(const LongSequence<W, T>& s, const At& at, Lanes<Compute<T>, W>* to) {
+// Rows in lanes: lane i is row(at(i)).
+template <int W, class T, class Row, class At>
+FNET_FN void load_rows(const Row& row, int64_t hidden, const At& at, Lanes<Compute<T>, W>* to) {
   const T* run[W];
-  for (int i = 0; i < W; ++i)
-    run[i] = at(i) < s.out.rows ? s.out.x + at(i) * s.out.row_stride : s.out.zeros;
-  load_runs<W, T>(run, s.out.hidden, to);
+  for (int i = 0; i < W; ++i) run[i] = row(at(i));
+  load_runs<W, T>(run, hidden, to);
 }
 
-// row_scale of row n, times weight.
-template <int W, class T>
-FNET_FN Compute<T> row_weight(const LongSequence<W, T>& s, int64_t n, Compute<T> weight) {
-  const bool scaled = s.out.row_scale && n < s.out.rows;
-  return scaled ? with_short_nan(s.out.row_scale[n]) * weight : weight;
+// The numbers of rows at(i): number(at(i)) in lane i.
+template <int W, class R, class At, class Number>
+FNET_FN Lanes<R, W> numbers_of_rows(const At& at, const Number& number) {
+  R lane[W];
+  for (int i = 0; i < W; ++i) lane[i] = number(at(i));
+  return Lanes<R, W>::load(lane);
 }
+
+// The rows that the transform reads, in lanes, times weight.
 template <int W, class T, class At>
-FNET_FN Lanes<Compute<T>, W> row_weights(const LongSequence<W, T>& s, const At& at,
-                                         Compute<T> weight) {
-  Compute<T> lane[W];
-  for (int i = 0; i < W; ++i) lane[i] = row_weight(s, at(i), weight);
-  return Lanes<Compute<T>, W>::load(lane);
+FNET_FN void read_rows(const LongSequence<W, T>& s, const At& at, Lanes<Compute<T>, W>* to) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  const InputRows<T>& in = s.in;
+  const int64_t d = s.out.hidden;
+  load_rows<W, T>([&](int64_t n) { return in.row(n); }, d, at, to);
+  const V factor =
+      numbers_of_rows<W, R>(at, [&](int64_t n) { return in.factor_or_one(n) * s.weight; });
+  if (in.mean) {
+    const V mean = numbers_of_rows<W, R>(at, [&](int64_t n) { return in.mean[n]; });
+    for (int64_t m = 0; m < d; ++m)
+      to[m] = normalize(to[m], mean, factor) * in.weight[m] + V::broadcast(in.bias[m]);
+  } else {
+    for (int64_t m = 0; m < d; ++m) to[m] = to[m] * factor;
+  }
 }
 
 // Points of the short axis for lanes m0 to m0 + 2W - 1 of the long one: two groups of W as one
@@ -77,17 +90,17 @@ template <int W, class T>
 void fold_short(const LongSequence<W, T>& s, int64_t m0) {
   const int64_t N = s.out.seq, d = s.out.hidden;
   if (!s.shape.along_seq) {
-    for (int64_t n = 0; n < N; ++n) s.weights[n] = row_weight(s, n, s.weight);
-    const SeqInput<T> in{s.out.x, s.out.row_stride, s.out.rows, s.out.zeros, s.weights};
+    for (int64_t n = 0; n < N; ++n) s.weights[n] = s.in.factor_or_one(n) * s.weight;
+    InputRows<T> in = s.in;
+    in.factor = s.weights;
     return fold_tiles<W, W>(in, s.plan, d, m0, 1, s.line);
   }
   const auto fold = [&](int64_t n0, auto put) FNET_INLINE_LAMBDA {
     const auto up = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, N - 1); };
     const auto down = [&](int64_t i) FNET_INLINE_LAMBDA { return mirror(up(i), N); };
-    load_rows(s, up, s.tile), load_rows(s, down, s.tile + d);
-    const auto w = row_weights(s, up, s.weight), mirror_w = row_weights(s, down, s.weight);
+    read_rows(s, up, s.tile), read_rows(s, down, s.tile + d);
     for (int64_t m = 0; m < d; ++m)
-      put(s.line[s.plan.entry[m]], s.tile[m] * w + s.tile[d + mirror(m, d)] * mirror_w);
+      put(s.line[s.plan.entry[m]], s.tile[m] + s.tile[d + mirror(m, d)]);
   };
   fold(m0, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.re = v; });
   fold(m0 + W, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.im = v; });
@@ -183,11 +196,12 @@ void finish_across(const LongSequence<W, T>& s, int64_t n0) {
   using V = Lanes<R, W>;
   const int64_t N = s.out.seq, d = s.out.hidden, count = min_of<int64_t>(W, s.out.rows - n0);
   if (count <= 0) return;
-  const auto row = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, N - 1); };
+  const auto row = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, s.out.rows - 1); };
   if (s.out.epilogue != Epilogue::kMix) {
-    load_rows(s, row, s.tile);
+    load_rows<W, T>([&](int64_t n) { return s.out.x + n * s.out.row_stride; }, d, row, s.tile);
     if (s.out.row_scale) {
-      const V factor = row_weights(s, row, R(1));
+      const V factor =
+          numbers_of_rows<W, R>(row, [&](int64_t n) { return with_short_nan(s.out.row_scale[n]); });
       for (int64_t l = 0; l < d; ++l) s.tile[l] = s.tile[l] * factor;
     }
   }

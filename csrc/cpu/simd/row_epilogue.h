@@ -1,25 +1,26 @@
-// The epilogue of a row: from r = scale M(x)[n, :] and x[n, :] to y[n, :].
+// The epilogue of a row: from r = scale M(x)[n, :] and the residual's row n to y[n, :].
 #pragma once
 
 #include "core/args.h"
 #include "core/layer_norm.h"
+#include "cpu/simd/row_statistics.h"
 #include "cpu/simd/storage.h"
 #include "cpu/simd/sweep.h"
 #include "fft/mirror.h"
 
 namespace fnet::FNET_ISA {
 
-// The input and output rows of one sequence's epilogue.
+// The residual and output rows of one sequence's epilogue.
 template <class T>
 struct RowOutput {
   using R = Compute<T>;
   int64_t seq, hidden;
   Epilogue epilogue;
-  const T* x;
+  NormType norm;
+  const T* x;  // the residual
   int64_t row_stride;
-  int64_t rows;            // of x and y; x continues with zeros to seq
-  const T* zeros;          // a row
-  const R* row_scale;      // null: 1
+  int64_t rows;            // of y
+  const R* row_scale;      // of x; null: 1
   const R *weight, *bias;  // [hidden], never null
   R eps;
   T* y;
@@ -74,7 +75,7 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
       return;
     case Epilogue::kResidual:
       sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
-        store<at.width>(
+        put<at.width, Streams>(
             y + l, load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l));
       });
       return;
@@ -87,14 +88,8 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
     store<at.width>(u + l, v);
     sum.add(at, v);
   });
-  const R mean = sum.total() / R(d);
-
-  RowSum<R, W> squares;
-  sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
-    const auto deviation = load<at.width>(u + l) - mean;
-    squares.add(at, deviation * deviation);
-  });
-  const R rstd = reciprocal_std(squares.total(), R(d), out.eps);
+  const RowStatistics<R> row = statistics_of<W>(u, d, sum.total(), out.norm, out.eps);
+  const R mean = row.mean, rstd = row.rstd;
   if (out.rstd) out.rstd[n] = rstd;
 
   const R *weight = out.weight, *bias = out.bias;

@@ -79,7 +79,7 @@ void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, V>>* line, int6
 // lanes is a part of a tile of W lanes, with the same pairs of columns, and is its own group.
 // `lines` is scratch of `group` lines.
 template <int W, int V, class T>
-void seq_pass(const SeqInput<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
+void seq_pass(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
               int64_t begin, int64_t end, int64_t group, Complex<Lanes<Compute<T>, V>>* lines,
               Compute<T>* G) {
   for (int64_t tile = begin; tile < end; tile += group) {

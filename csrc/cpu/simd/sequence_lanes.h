@@ -7,6 +7,7 @@
 // Two sequences never share a line: a NaN or a large number would reach the other sequence.
 #pragma once
 
+#include "cpu/simd/input_rows.h"
 #include "cpu/simd/line_fft.h"
 #include "cpu/simd/row_epilogue.h"
 #include "cpu/simd/transpose.h"
@@ -19,7 +20,7 @@ template <int W, class R>
 struct SequenceLanes {
   using V = Lanes<R, W>;
   int64_t seq, hidden;
-  V* rows;              // [seq, hidden]: row_scale x, then x + r, then y
+  V* rows;              // [seq, hidden]: what is read, then the residual, x + r, y
   Complex<V>* columns;  // pairs of columns of g, transformed along seq, and a buffer
   Complex<V>* line;     // pair of rows of G, transformed along hidden
 };
@@ -153,7 +154,7 @@ FNET_FN void finish_lanes(const RowOutput<T>& out, Lanes<Compute<T>, W>* row, Co
     row[l] = row[l] + r(l);
     sum.add(at, row[l]);
   });
-  const V mean = sum.total() / R(d);
+  const V mean = out.norm == NormType::kRms ? V{} : sum.total() / R(d);
   sweep<1>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
     const V deviation = row[l] - mean;
     squares.add(at, deviation * deviation);
@@ -189,36 +190,63 @@ void store_finished(const RowOutput<T>& out, Lanes<Compute<T>, W>* row, int64_t 
   store(out.y);
 }
 
-// The mix of `count` sequences, of one if zeros follow its rows. `out` is the output of the first;
-// x_pitch is the distance of the sequences of x.
+// Reads rows of `count` sequences, x_pitch apart, or of one that zeros follow.
 template <int W, class T>
-void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute<T>>& seq_plan,
-                   const LinePlan<Compute<T>>& hidden_plan, const RowOutput<T>& out,
-                   int64_t x_pitch, int64_t count, Compute<T> scale) {
-  using R = Compute<T>;
-  using V = Lanes<R, W>;
-  const int64_t N = s.seq, d = s.hidden;
+void load_sequences(const SequenceLanes<W, Compute<T>>& s, const T* x, int64_t row_stride,
+                    int64_t x_pitch, int64_t count, int64_t rows, const T* zeros) {
+  const int64_t d = s.hidden;
   const auto load = [&](int64_t n, int64_t length) {
     const T* run[W];
     for (int i = 0; i < W; ++i)
-      run[i] = n < out.rows ? out.x + min_of<int64_t>(i, count - 1) * x_pitch + n * out.row_stride
-                            : out.zeros;
+      run[i] = n < rows ? x + min_of<int64_t>(i, count - 1) * x_pitch + n * row_stride : zeros;
     load_runs<W, T>(run, length, s.rows + n * d);
   };
-  if ((out.row_stride == d || N == 1) && out.rows == N) {
-    load(0, N * d);
-  } else {
-    for (int64_t n = 0; n < N; ++n) load(n, d);
-  }
-  for (int64_t n = 0; out.row_scale && n < out.rows; ++n) {
-    R lane[W];
-    for (int i = 0; i < W; ++i)
-      lane[i] = with_short_nan(out.row_scale[min_of<int64_t>(i, count - 1) * N + n]);
-    const V factor = V::load(lane);
-    for (int64_t l = 0; l < d; ++l) s.rows[n * d + l] = s.rows[n * d + l] * factor;
-  }
+  if ((row_stride == d || s.seq == 1) && rows == s.seq) return load(0, s.seq * d);
+  for (int64_t n = 0; n < s.seq; ++n) load(n, d);
+}
 
-  transform_columns(s, seq_plan, scale / 4);
+// Multiplies the rows by their factors, or normalises them and multiplies by `weight` too.
+template <int W, class T>
+void read_sequences(const SequenceLanes<W, Compute<T>>& s, const InputRows<T>& in, int64_t count,
+                    Compute<T> weight) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  if (!in.factor) return;
+  for (int64_t n = 0; n < in.rows; ++n) {
+    V* row = s.rows + n * s.hidden;
+    const auto lanes_of = [&](const auto& number) FNET_INLINE_LAMBDA {
+      R lane[W];
+      for (int i = 0; i < W; ++i) lane[i] = number(min_of<int64_t>(i, count - 1) * s.seq + n);
+      return V::load(lane);
+    };
+    const V factor = lanes_of([&](int64_t i) { return in.factor_of(i); });
+    if (!in.mean) {
+      for (int64_t l = 0; l < s.hidden; ++l) row[l] = row[l] * factor;
+      continue;
+    }
+    const V mean = lanes_of([&](int64_t i) { return in.mean[i]; }), scaled = factor * weight;
+    for (int64_t l = 0; l < s.hidden; ++l)
+      row[l] = normalize(row[l], mean, scaled) * in.weight[l] + V::broadcast(in.bias[l]);
+  }
+}
+
+// The mix of `count` sequences. `in` and `out` are of the first, and the following ones lie x_pitch
+// and residual_pitch apart.
+template <int W, class T>
+void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute<T>>& seq_plan,
+                   const LinePlan<Compute<T>>& hidden_plan, const InputRows<T>& in,
+                   const RowOutput<T>& out, int64_t x_pitch, int64_t residual_pitch, int64_t count,
+                   Compute<T> scale) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  const int64_t N = s.seq, d = s.hidden;
+  const R quarter = scale / 4;
+  load_sequences<W>(s, in.x, in.stride, x_pitch, count, in.rows, in.zeros);
+  read_sequences<W>(s, in, count, quarter);
+  transform_columns(s, seq_plan, in.mean ? R(1) : quarter);
+  const bool differs = out.x != in.x || out.row_scale != in.factor;
+  if (out.epilogue != Epilogue::kMix && differs)
+    load_sequences<W>(s, out.x, out.row_stride, residual_pitch, count, in.rows, in.zeros);
   for (int64_t a = 0; 2 * a <= N; a += 2) {
     const int64_t b = min_of(a + 1, N / 2);
     transform_row_pair(s, seq_plan, hidden_plan, a, b);
