@@ -33,12 +33,8 @@ def only_runs_forward(module: Any, expected: type[nn.Module]) -> bool:
     )
 
 
-def fusible_norm(norm: Any, x: Tensor) -> bool:
-    """Whether `norm` is an ordinary LayerNorm or RMSNorm over the last axis of `x`.
-
-    And whether no hook is global.
-    """
-    expected = nn.RMSNorm if type(norm) is nn.RMSNorm else nn.LayerNorm
+def fusible_norm(norm: Any, x: Tensor, expected: type[nn.Module] = nn.LayerNorm) -> bool:
+    """Whether `norm` is an ordinary `expected` over the last axis of `x`, and no hook is global."""
     if not only_runs_forward(norm, expected) or _has_any_global_hook():  # type: ignore[no-untyped-call]
         return False
     if not isinstance(x, Tensor):
@@ -46,7 +42,7 @@ def fusible_norm(norm: Any, x: Tensor) -> bool:
     return (
         norm.normalized_shape == x.shape[-1:]
         and _readable(norm.weight, x)
-        and (expected is nn.RMSNorm or _readable(norm.bias, x))
+        and _readable(getattr(norm, "bias", None), x)  # RMSNorm has none
     )
 
 

@@ -22,6 +22,10 @@ from fnet_kernels.modules import FourierMix
 Norm = nn.LayerNorm | nn.RMSNorm
 
 
+def _kind_of(norm: Any) -> type[nn.Module]:
+    return nn.RMSNorm if type(norm) is nn.RMSNorm else nn.LayerNorm
+
+
 class _PostNorm(nn.Module):
     """`LayerNorm(x + mixed)`."""
 
@@ -67,9 +71,9 @@ class MixingSublayer(nn.Module):
         if (
             only_runs_forward(mixer, FourierMix)
             and only_runs_forward(output, _PreNorm if norm_first else _PostNorm)
-            and fusible_norm(norm := output._modules["LayerNorm"], x)
+            and fusible_norm(norm := output._modules["LayerNorm"], x, _kind_of(norm))
         ):
-            rms = type(norm) is nn.RMSNorm
+            rms = _kind_of(norm) is nn.RMSNorm
             if sequences is None:
                 return fused_fourier_mix(
                     x,

@@ -15,8 +15,8 @@ struct InputRows {
   int64_t rows;     // of x; zeros follow
   const T* zeros;   // a row
   const R* factor;  // [seq], of each row: row_scale or rstd; null: 1
-  // Normalised rows are (x - mean) factor weight + bias. The scale is in the factors of the readers
-  // and in the bias already.
+  // Normalised rows are (x - mean) factor weight + bias. The reader multiplies each factor by
+  // scale / 4; bias is multiplied by it already.
   const R* mean;           // [seq]; null: rows are not normalised
   const R *weight, *bias;  // [hidden]
 
