@@ -27,9 +27,8 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const T* there_at = x + (K::kSeq - row) * stride + (args.hidden - m - 2);
   const int64_t step = 2 * K::Fft::kLineThreads * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
-  // A 16-bit load in flight needs no more registers than its point, unless it is scaled.
-  constexpr int kRegisters = Scaled ? 2 : sizeof(T) == 4 ? 3 : 0;
-  constexpr int kBatch = K::loads_in_flight(K::kTile.blocks(Scaled), kRegisters);
+  // A 16-bit load in flight needs no more registers than its point.
+  constexpr int kBatch = K::loads_in_flight(K::kTile.blocks(Scaled), sizeof(T) == 4 ? 3 : 0);
   Complex<float> z[K::kLine.points];
   static_for<K::kLine.points>([&](auto q) {
     // Bounds the loads in flight, hence registers.
@@ -44,8 +43,7 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
       // Addresses from an opaque index take fewer registers to compute than to keep.
       const int n = opaque(row) + 2 * K::Fft::kLineThreads * q, begin = int(blockIdx.z) * K::kSeq;
       const float factor = load_global(args.row_scale + (begin + n));
-      const int image = n == 0 ? 0 : K::kSeq - n;
-      const float image_factor = load_global(args.row_scale + (begin + opaque(image)));
+      const float image_factor = load_global(args.row_scale + (begin + (n == 0 ? 0 : K::kSeq - n)));
       pair = {pair[0] * factor, pair[1] * factor};
       image[1] *= image_factor, minus_m *= image_factor;
     }
