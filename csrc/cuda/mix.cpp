@@ -115,7 +115,7 @@ int run_norm_mix_grad(const NormGradArgs& norm, const MixArgs& mix, const CudaGr
   for (int64_t i = 0; i < plan.slices.count; ++i) {
     const int64_t row = plan.slices.begin(i) * args.seq, element = row * args.hidden;
     NormGradArgs slice = norm;
-    slice.rows = plan.slices.size(i) * args.seq;
+    slice.rows = plan.slices.size(i) * args.seq, slice.hidden = args.hidden;
     slice.grad = static_cast<const T*>(norm.grad) + element;
     slice.normalized = static_cast<const T*>(norm.normalized) + element;
     slice.rstd = kHasRowScale<T> ? nullptr : static_cast<const float*>(norm.rstd) + row;
