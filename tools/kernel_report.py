@@ -42,8 +42,8 @@ CASES += [(8192, 768, "bfloat16"), (8192, 768, "float32"), (512, 768, "float16")
 DEVICE = (132, 227 << 10, 50 << 20)  # multiprocessors, shared memory of a block, L2
 ARCHITECTURES = ("80", "90")
 
-#: Bytes per element of x at 512 x 768, for the kernels of a pass together: the count of docs/cuda.md
-#: plus 5 % for rstd, partial sums and the spectrum's d / 2 + 1 columns.
+#: Bytes per element of x at 512 x 768, for the kernels of a pass together: the count of
+#: docs/cuda.md plus 5 % for rstd, partial sums and the spectrum's d / 2 + 1 columns.
 MAX_BYTES = {
     ("seq_fft", "row_fft"): {"bfloat16": 10.5, "float32": 16.8},
     ("norm_grad", "seq_fft", "row_fft"): {"bfloat16": 16.8, "float32": 29.4},

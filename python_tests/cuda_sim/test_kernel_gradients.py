@@ -26,10 +26,12 @@ from python_tests.helpers.definition import mix, norm_gradient, normalised
 @pytest.mark.parametrize("dtype", [*DTYPES, "float64"])
 @pytest.mark.parametrize(
     ("rows", "hidden"),
-    # Rows in registers: of one warp, with 1 to 4 vectors a thread, and of 2 to 8 warps. Then rows
-    # of any length: not in whole vectors, or too long.
-    [(1, 64), (37, 64), (130, 768), (70, 384), (9, 1536), (33, 4096), (5, 3072)]
-    + [(1, 4), (33, 7), (5, 1001), (3, 8192)],
+    [
+        # Rows in registers: of one warp, with 1 to 4 vectors a thread, and of 2 to 8 warps.
+        *((1, 64), (37, 64), (130, 768), (70, 384), (9, 1536), (33, 4096), (5, 3072)),
+        # Rows of any length: not in whole vectors, or too long.
+        *((1, 4), (33, 7), (5, 1001), (3, 8192)),
+    ],
 )
 @pytest.mark.parametrize("whole", [False, True])
 def test_norm_gradient(rows: int, hidden: int, dtype: str, whole: bool) -> None:
