@@ -14,15 +14,18 @@ from pathlib import Path
 
 from bench.figures import cores_section, cuda_block, highlights, machine_section, speed
 from bench.folders import RESULTS
+from bench.gpu_figures import gpu_line, gpu_section
 from bench.recorded import Machine
 
 ROOT = Path(__file__).parent.parent
 #: The machine in the table and plot of the README; docs/benchmarks.md shows all machines.
 SHOWN = "amd-epyc-f25m17-targets.json"
+#: The results of `python -m bench.gpu`.
+GPU_RUNS = "nvidia-*.json"
 #: The names of the blocks in each document.
 DOCUMENTS = {
     "README.md": ("highlights", "speed"),
-    "docs/benchmarks.md": ("figures", "cuda"),
+    "docs/benchmarks.md": ("figures", "gpus", "cuda"),
     "docs/cpu.md": ("cores",),
 }
 
@@ -57,11 +60,13 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
     """Generate every block from all machines in `results`."""
     machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-targets.json"))}
     shown = machines[SHOWN]
+    gpus = [json.loads(path.read_text()) for path in sorted(results.glob(GPU_RUNS))]
     divided = [json.loads(path.read_text()) for path in sorted(results.glob("*-cores.json"))]
     return {
         "cores": "\n\n".join(map(cores_section, divided)),
-        "highlights": highlights(list(machines.values())),
+        "highlights": "\n".join([highlights(list(machines.values())), *map(gpu_line, gpus)]),
         "speed": speed(shown, [m for m in machines.values() if m is not shown]),
+        "gpus": "\n\n".join(map(gpu_section, gpus)),
         "figures": "\n\n".join(map(machine_section, machines.values())),
         "cuda": cuda_block(json.loads((results / "kernel_report.json").read_text())),
     }
