@@ -8,6 +8,7 @@
 #include "core/layer_norm.h"
 #include "cuda/device.h"
 #include "cuda/kernels.h"
+#include "cuda/swizzle.h"
 
 namespace fnet {
 
@@ -138,21 +139,24 @@ void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
     sync_threads();  // after the last reads of the places
     // The rows' threads add their sums one after another, so that the result is always the same.
     const auto totals = shared_memory<float>();
+    const int padded = padded_row(hidden);
     for (int s = 0; s < slots; ++s) {
       static_for<V * W / 4>([&](auto q) {
         const int at = column(4 * q / W) + 4 * q % W;
         if (s != slot || at >= hidden) return;
         Vec<float, 4> w = {}, b = {};
-        if (s > 0) w = totals.template load<4>(at), b = totals.template load<4>(hidden + at);
+        const auto of_weight = totals + swizzled(at), of_bias = of_weight + padded;
+        if (s > 0) w = of_weight.template load<4>(0), b = of_bias.template load<4>(0);
         static_for<4>([&](auto e) { w[e] += dweight[4 * q + e], b[e] += dbias[4 * q + e]; });
-        totals.template store<4>(at, w);
-        totals.template store<4>(hidden + at, b);
+        of_weight.template store<4>(0, w);
+        of_bias.template store<4>(0, b);
       });
       sync_threads();
     }
     float* to = task.partials + int64_t(blockIdx.x) * 2 * hidden;
-    for (int l = thread_index() * 4; l < 2 * hidden; l += kNormGradThreads * 4)
-      store_global(to + l, totals.template load<4>(l));
+    for (int l = thread_index() * 4; l < hidden; l += kNormGradThreads * 4)
+      for (int i = 0; i < 2; ++i)
+        store_global(to + i * hidden + l, totals.template load<4>(i * padded + swizzled(l)));
   }
   await_previous_kernel();
 }
@@ -175,7 +179,8 @@ struct RowsLaunch {
   }
 
   int run(const NormGradTask<T>& task, Order order, void* stream) const {
-    const size_t sums = 2 * size_t(task.hidden), places = 4 * kNormGradThreads / kWarp;
+    const size_t sums = 2 * size_t(padded_row(int(task.hidden))),
+                 places = 4 * kNormGradThreads / kWarp;
     const LaunchConfig config = {.name = "norm_grad",
                                  .grid = dim3(unsigned(norm_grad_chunks(task.rows))),
                                  .block = dim3(kNormGradThreads),
