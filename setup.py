@@ -180,6 +180,14 @@ def usable_toolkit(cuda: str | None) -> Toolkit:
             f"the major versions of CUDA differ, nvcc has {version} and torch {cuda}: set CUDA_HOME"
             f" to a toolkit of CUDA {cuda}"
         )
+    if cuda is not None and toolkit.version > tuple(map(int, cuda.split(".")[:2])):
+        # Its code may need a newer runtime than torch brings, and its PTX a newer driver.
+        version = ".".join(map(str, toolkit.version))
+        print(
+            f"fnet_kernels: nvcc {version} is newer than torch's CUDA {cuda}: if the CUDA kernels"
+            f" do not load, set CUDA_HOME to a toolkit of CUDA {cuda}",
+            flush=True,
+        )
     return toolkit
 
 

@@ -17,8 +17,10 @@ from pathlib import Path
 
 FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Xptxas", "-v"]
 FLAGS += ["-Xcompiler", "-fPIC,-fvisibility=hidden"]
-#: The compute capabilities of a portable wheel, if nvcc supports them. The last one includes PTX.
+#: The compute capabilities of a portable wheel, if nvcc supports them. These and the last one
+#: include PTX: 9.0 for devices whose capability lies between the listed ones, such as 11.0.
 ARCHITECTURES = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
+WITH_PTX = ["9.0"]
 #: The first capability with bfloat16 conversions, which the kernels use.
 OLDEST = (8, 0)
 
@@ -113,7 +115,7 @@ def architectures(nvcc: str, local: list[str]) -> list[str]:
     given = given or local
     if not given:
         given = [a for a in ARCHITECTURES if f"compute_{a.replace('.', '')}" in known]
-        given[-1:] = [f"{a}+PTX" for a in given[-1:]]
+        given = [f"{a}+PTX" if a in (*WITH_PTX, given[-1]) else a for a in given]
     flags, skipped = [], []
     for name in given:
         match = re.fullmatch(r"(\d+)\.(\d)([af]?)(\+PTX)?", name)

@@ -119,6 +119,16 @@ def test_different_cuda_majors_are_reported(tmp_path: Path) -> None:
     assert done.stdout.endswith(CPU_BUILT)
 
 
+@pytest.mark.parametrize("cuda_of_torch", ["13.0", "13.1"])
+def test_an_nvcc_newer_than_torch_is_reported_and_used(cuda_of_torch: str, tmp_path: Path) -> None:
+    """Within a major version nvcc may be newer; then what it compiles may not load."""
+    done = build(cuda_of_torch, tmp_path, **fake_toolkit(tmp_path, "13.1"))
+    assert done.returncode == 0, done.stderr
+    said = "nvcc 13.1 is newer than torch's CUDA 13.0: if the CUDA kernels do not load"
+    assert (said in done.stdout) == (cuda_of_torch == "13.0")
+    assert done.stdout.endswith(f"built {CUDA}\n")
+
+
 def test_an_old_architecture_list_builds_the_rest_and_prints_one_line(tmp_path: Path) -> None:
     """The list of container images, with a toolkit of the same major version as torch."""
     home = fake_toolkit(tmp_path, "13.0")
@@ -161,7 +171,7 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return [f.split(",code=")[1] for f in fnet_nvcc.architectures(str(listed), [*local])]
 
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
-    assert codes() == ["sm_80", "sm_86", "sm_90", "sm_120", "compute_120"]
+    assert codes() == ["sm_80", "sm_86", "sm_90", "compute_90", "sm_120", "compute_120"]
     assert codes("9.0") == ["sm_90"]
     assert codes("7.5", "8.0") == ["sm_80"], "an old GPU beside a supported one"
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
