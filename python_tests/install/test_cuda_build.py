@@ -303,7 +303,7 @@ print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
         "path       kernels",
         "512 = 16 * 16 * 2",
         "768 = 12 * 8 * 8",
-        "batch in 2 slices; seq_fft: 128 threads per block for every second row of 16 columns,"
+        "batch in 2 slices; seq_fft: 512 threads per block for every second row of 64 columns,"
         " 16 points per thread",
         "seq_fft: 512 threads per block for every second row of 8 columns, 16 points per thread",
         "torch.fft, because a block of the kernels needs 65 KB of shared memory and this device has"
