@@ -21,20 +21,18 @@ void fold_straight(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int
                    int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
   using Row = InputRow<Normalizes, T>;
   constexpr int64_t kBytes = (W + V) * sizeof(T);
-  const int64_t seq = plan.length, extent = plan.extent;
+  const int64_t seq = plan.length, extent = plan.extent, last_ahead = in.rows - kRowsAhead;
   for (int64_t n = 0; n < seq; ++n) {
     const int64_t minus_n = mirror(n, seq);
-    const int64_t up_ahead = n + kRowsAhead < in.rows ? kRowsAhead * in.stride : 0;
-    const int64_t down_ahead =
-        n + kRowsAhead < seq && minus_n < in.rows ? kRowsAhead * in.stride : 0;
+    const int64_t ahead = n < last_ahead ? kRowsAhead * in.stride : 0;
     const Row row(in, n, in.factor[n]), mirror_row(in, minus_n, in.factor[minus_n]);
     int64_t up = m0;                         // columns m0 to m0 + W + V - 1
     int64_t down = hidden - m0 - W - V + 1;  // -(m0 + W + V - 1) to -m0
     auto* point = lines + plan.entry[n];
-    prefetch<1>(mirror_row.x + down + W + V - 1 - down_ahead);
-    if constexpr (First) prefetch<1>(mirror_row.x - down_ahead);
+    prefetch<1>(mirror_row.x + down + W + V - 1 - ahead);
+    if constexpr (First) prefetch<1>(mirror_row.x - ahead);
     for (int64_t i = 0; i < count; ++i, up += 2 * W, down -= 2 * W, point += extent) {
-      prefetch<kBytes>(row.x + up + up_ahead), prefetch<kBytes>(mirror_row.x + down - down_ahead);
+      prefetch<kBytes>(row.x + up + ahead), prefetch<kBytes>(mirror_row.x + down - ahead);
       const auto near = [&]() FNET_INLINE_LAMBDA {
         if constexpr (First)
           return after(mirror_row.element(0), reverse(mirror_row.template lanes<V>(down + W - 1)));
