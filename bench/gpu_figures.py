@@ -29,10 +29,10 @@ RIVALS = {
 }
 
 
-def _over(times: dict[str, Any], rivals: tuple[str, ...]) -> str:
+def _over(times: dict[str, Any], rivals: tuple[str, ...], digits: int = 2) -> str:
     """The time of the fastest rival over ours, or nothing if none was measured."""
     ratios = [times[name]["over_ours"] for name in rivals if name in times]
-    return f"{min(ratios):.2f}x" if ratios else ""
+    return f"{min(ratios):.{digits}f}x" if ratios else ""
 
 
 def gpu_section(run: dict[str, Any]) -> str:
@@ -70,11 +70,12 @@ def gpu_line(run: dict[str, Any]) -> str:
         run["times"][f"{what}, 32x512x768 bf16"] for what in ("forward", "forward + backward")
     )
     formula, attention = (
-        " and ".join(_over(of, RIVALS[rival]) for of in (forward, step))
+        " and ".join(_over(of, RIVALS[rival], 1) for of in (forward, step))
         for rival in ("formula", "attention")
     )
     return (
         f"- **On an {run['machine']['name'].split()[1]}**, 32 x 512 x 768 in bfloat16:"
         f" {forward[OURS]['median_us']:.0f} us forward, {step[OURS]['median_us']:.0f} us with the"
-        f" backward\n  pass; {formula} faster than the formula, {attention} than attention."
+        f" backward\n  pass. That is {formula} faster than the formula, {attention} faster than"
+        " attention."
     )
