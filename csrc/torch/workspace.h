@@ -4,12 +4,10 @@
 // 4x512x1024.
 #pragma once
 
-#include <cstdlib>
-#include <memory>
 #include <utility>
 
 #include "torch/errors.h"
-#include "torch/huge_pages.h"
+#include "torch/huge_block.h"
 
 namespace fnet::binding {
 
@@ -18,41 +16,31 @@ class Workspace {
   // Larger workspaces are freed after the call.
   static constexpr size_t kMaxKept = 64 << 20;
 
-  explicit Workspace(size_t bytes) : block_(std::exchange(kept(), Block{})) {
-    if (block_.bytes >= bytes) return;
-    block_ = Block{};  // frees the old block before allocating the new one
-    void* data = nullptr;
-    if (posix_memalign(&data, kHugePage, bytes) != 0) fail_out_of_memory(bytes);
-    block_.data.reset(data);
-    block_.bytes = bytes;
-    prefer_huge_pages(data, bytes);
+  explicit Workspace(size_t bytes) : block_(std::exchange(kept(), HugeBlock())) {
+    if (block_.size() >= bytes) return;
+    block_ = HugeBlock();  // frees the old block before allocating the new one
+    block_ = HugeBlock(bytes);
+    if (!block_.data()) fail_out_of_memory(bytes);
   }
   ~Workspace() {
-    if (block_.bytes <= kMaxKept) kept() = std::move(block_);
+    if (block_.size() <= kMaxKept) kept() = std::move(block_);
   }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
-  void* data() const { return block_.data.get(); }
+  void* data() const { return block_.data(); }
 
   // Frees what the calling thread keeps.
-  static void clear() { kept() = Block{}; }
+  static void clear() { kept() = HugeBlock(); }
 
  private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  struct Block {
-    std::unique_ptr<void, Free> data;
-    size_t bytes = 0;
-  };
   // The block of this thread; empty while a call uses it.
-  static Block& kept() {
-    thread_local Block block;
+  static HugeBlock& kept() {
+    thread_local HugeBlock block;
     return block;
   }
 
-  Block block_;
+  HugeBlock block_;
 };
 
 }  // namespace fnet::binding
