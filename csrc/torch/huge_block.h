@@ -18,27 +18,26 @@ class HugeBlock {
  public:
   HugeBlock() = default;  // empty
 
-  // At least `bytes` bytes, whole huge pages if that is more than half a page; data() is null if
-  // there is no memory.
-  explicit HugeBlock(size_t bytes) {
-    const size_t unit = bytes > kHugePage / 2 ? kHugePage : kSmallUnit;
-    size_ = (bytes + unit - 1) / unit * unit;
+  // At least `bytes` bytes; data() is null if there is no memory. Only whole huge pages are huge:
+  // rounding up would hold up to 2 MiB more.
+  explicit HugeBlock(size_t bytes) : size_((bytes + kUnit - 1) / kUnit * kUnit) {
 #ifdef __linux__
-    void* mapped =
-        mmap(nullptr, size_ + unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // The mapping is larger by a huge page, so that it contains an aligned block; the rest goes
+    // back.
+    void* mapped = mmap(nullptr, size_ + kHugePage, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) {
       size_ = 0;
       return;
     }
-    // The mapping is larger by a unit, so that it contains an aligned block; the rest goes back.
     char* const first = static_cast<char*>(mapped);
-    const size_t before = -reinterpret_cast<uintptr_t>(first) % unit;
+    const size_t before = -reinterpret_cast<uintptr_t>(first) % kHugePage;
     if (before > 0) munmap(first, before);
-    munmap(first + before + size_, unit - before);
+    munmap(first + before + size_, kHugePage - before);
     data_ = first + before;
     prefer_huge_pages(data_, size_);
 #else
-    data_ = std::aligned_alloc(unit, size_);
+    data_ = std::aligned_alloc(kUnit, size_);
     if (!data_) size_ = 0;
 #endif
   }
@@ -61,7 +60,7 @@ class HugeBlock {
   size_t size() const { return size_; }
 
  private:
-  static constexpr size_t kSmallUnit = 64 << 10;  // a multiple of every page size
+  static constexpr size_t kUnit = 64 << 10;  // a multiple of every small page size
 
   void* data_ = nullptr;
   size_t size_ = 0;
