@@ -1,0 +1,85 @@
+"""Collects the logs of a study into one JSON object without a path of the machine.
+
+defines: collect, write
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from examples.studies.runs import Run, State
+from examples.studies.study import Study
+
+#: What must be equal in all runs of a study: they are compared with each other.
+_DATA = ("name", "sha256", "classes", "train", "validation", "test")
+
+
+def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
+    """The result of the finished `runs` of `study`; empty if none is finished.
+
+    Raises:
+        ValueError: two runs read other data.
+    """
+    finished = [run for run in runs if run.state() is State.FINISHED]
+    if not finished:
+        return {}
+    headers = [run.log().last("header") for run in finished]
+    data = {json.dumps({key: h["data"].get(key) for key in _DATA}) for h in headers}
+    if len(data) > 1:
+        raise ValueError(f"{study.name}: the runs read different data: {', '.join(sorted(data))}")
+    facts = [run.facts() for run in finished]
+    return {
+        "study": study.name,
+        "question": study.question,
+        "command": study.command(),
+        "metric": study.metric,
+        "dates": [min(f["started"] for f in facts), max(f["started"] for f in facts)],
+        "machines": _different({key: f[key] for key in ("cpu", "cpus", "jobs")} for f in facts),
+        "devices": _different(h["device"] for h in headers),
+        "threads": _different(h["threads"] for h in headers),
+        "versions": _different(h["versions"] for h in headers),
+        "data": json.loads(data.pop()),
+        "floors": headers[0].get("floors", {}),
+        "seeds": sorted({run.cell.seed for run in finished}),
+        "runs": [_figures(run) for run in finished],
+    }
+
+
+def _different(values: Any) -> list[Any]:
+    """The values without repetition, in order."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    """The figures of one finished run."""
+    log, metric = run.log(), run.cell.study.metric
+    header, step, test = (log.last(kind) for kind in ("header", "step", "test"))
+    return {
+        "mixer": run.cell.variant.name,
+        "options": run.cell.variant.options,
+        "seed": run.cell.seed,
+        metric: test[metric],
+        "validation": log.last("validation").get(metric),
+        "steps": test["step"],
+        "seconds": step["seconds"],
+        "tokens": step["tokens"],
+        "parameters": header["parameters"],
+        "peak_mib": step["peak_bytes"] / 2**20 if step.get("peak_bytes") else None,
+        "resumed": sum(record["kind"] == "resumed" for record in log.records),
+    }
+
+
+def write(result: dict[str, Any], path: Path) -> None:
+    """Write `result` as JSON; a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(new, path)
