@@ -39,8 +39,8 @@ _PADDINGS = tuple(
     for padding in ("tokens", "zero", "exact")
 )
 
-_SMALL = "--layers 2 --hidden 64 --intermediate 128 --pooling mean --batch 32 --lr 1e-3"
-_FOUR = "--layers 4 --hidden 128 --intermediate 256 --pooling mean --batch 32 --lr 1e-3"
+_SMALL = "--layers 2 --hidden 64 --intermediate 128 --heads 2 --pooling mean --batch 32 --lr 1e-3"
+_FOUR = "--layers 4 --hidden 128 --intermediate 256 --heads 2 --pooling mean --batch 32 --lr 1e-3"
 _PAIRS = f"--data r8-pairs --units words --seq 128 --epochs 3 {_SMALL}"
 _LISTOPS = (
     "35 to 37 % has been published for ListOps at its full length, for many models (the paper:"
