@@ -1,0 +1,56 @@
+"""Labelled texts, and how they become the splits of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from examples.corpora.dataset import Dataset, Split
+
+#: Texts with the names of their classes.
+Documents = Sequence[tuple[str, str]]
+
+
+def class_names(*splits: Documents) -> tuple[str, ...]:
+    return tuple(sorted({name for documents in splits for _, name in documents}))
+
+
+def split_of(documents: Documents, classes: Sequence[str]) -> Split:
+    number = {name: index for index, name in enumerate(classes)}
+    texts, names = zip(*documents, strict=True) if documents else ((), ())
+    return Split(texts, tuple(number[name] for name in names))
+
+
+def distinct(documents: Iterable[tuple[str, str]], seen: Documents = ()) -> Documents:
+    """The documents without repeated texts and without the texts of `seen`; the first one stays."""
+    known = {text for text, _ in seen}
+    first = {text: name for text, name in reversed(list(documents)) if text not in known}
+    return [(text, first[text]) for text in reversed(first)]
+
+
+def digest(splits: Iterable[Split]) -> str:
+    """SHA-256 of all examples, in their order."""
+    found = hashlib.sha256()
+    for split in splits:
+        found.update(f"{len(split.inputs)} examples\n".encode())
+        for texts in (split.inputs, split.pairs or ()):
+            for text in texts:
+                found.update(_as_bytes(text))
+                found.update(b"\0")
+        found.update(repr(list(split.labels)).encode())
+    return found.hexdigest()
+
+
+def _as_bytes(text: str | bytes | Sequence[int]) -> bytes:
+    if isinstance(text, str):
+        return text.encode()
+    return text if isinstance(text, bytes) else repr(list(text)).encode()
+
+
+def text_dataset(
+    name: str, train: Documents, validation: Documents, test: Documents, source: str
+) -> Dataset:
+    """A data set of single texts; its classes are those of all splits, sorted."""
+    classes = class_names(train, validation, test)
+    a, b, c = (split_of(documents, classes) for documents in (train, validation, test))
+    return Dataset(name, classes, a, b, c, digest((a, b, c)), source)
