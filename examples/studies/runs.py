@@ -77,14 +77,12 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.facts_file.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            continued = self.state() is State.INTERRUPTED
-            if not continued:
+            if self.state() is State.ABSENT:
                 lock.truncate(0)
                 lock.write(json.dumps({"arguments": self.cell.arguments(), **machine}) + "\n")
                 lock.flush()
             where = ["--threads", str(threads), "--device", device, "--out", str(self.folder)]
-            command = [sys.executable, *self.cell.arguments(), *where]
-            command += ["--resume"] * continued
+            command = [sys.executable, *self.cell.arguments(), *where, "--resume"]
             path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             with (self.folder / "output.txt").open("ab") as output:
                 return subprocess.Popen(

@@ -24,9 +24,9 @@ from examples.studies.runs import ROOT, Run, State
 from examples.studies.study import Cell, Study, Variant, interleaved
 
 #: A training program without training: its log has the records of a real one. `--slow` waits in
-#: each step until it is interrupted; `--resume` continues from the last step of the log.
+#: the first step until it is interrupted; `--resume` continues from the last step of a log.
 PROGRAM = """
-import argparse, json, sys, time
+import argparse, json, os, sys, time
 parser = argparse.ArgumentParser()
 for name in ("mixer", "out", "device"):
     parser.add_argument("--" + name)
@@ -43,7 +43,8 @@ data = {"name": "fake", "sha256": args.hash, "classes": 2, "train": 8, "validati
 def write(kind, **record):
     with open(path, "a") as log:
         log.write(json.dumps({"kind": kind, **record}) + "\\n")
-if args.resume:
+go_on = args.resume and os.path.exists(path)
+if go_on:
     with open(path) as log:
         done = max([r["step"] for r in map(json.loads, log) if r["kind"] == "step"], default=0)
     write("resumed", step=done)
@@ -56,7 +57,7 @@ try:
     for step in range(done + 1, 4):
         write("step", step=step, loss=1 / step, tokens=100 * step, seconds=2.0 * step,
               peak_bytes=2**20)
-        while args.slow and not args.resume:
+        while args.slow and not go_on:
             time.sleep(0.01)
 except KeyboardInterrupt:
     sys.exit(130)
