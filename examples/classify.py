@@ -25,9 +25,9 @@ from examples.training.loop import run, start
 from examples.training.model import POOLING, adopt, build, configuration
 from examples.training.options import TextOptions, flag, parse
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
-from fnet_kernels.models.checkpoint import CONFIG
 
 PROGRAM = "classify"
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
             },
             "floors": floors(dataset),
         }
-        return run(PROGRAM, options, task, model.to(device), about)
+        return run(PROGRAM, options, task, model.to(device), about, encoder)
 
 
 def _encoder(dataset: Dataset, options: ClassifyOptions, pretrained: Path | None) -> Encoder | None:
@@ -79,7 +79,7 @@ def _encoder(dataset: Dataset, options: ClassifyOptions, pretrained: Path | None
     if pretrained is not None:
         return encode.read(pretrained)
     texts = [*dataset.train.inputs, *(dataset.train.pairs or ())]
-    return encode.learn(options.units, texts, options.vocabulary)  # type: ignore[arg-type]
+    return encode.learn(options.units, texts, options.vocabulary)
 
 
 def _folder(name: str) -> Path:

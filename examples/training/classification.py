@@ -97,11 +97,11 @@ class Classification:
             loss += float(self._criterion(logits, batch.labels)) * len(batch.labels)
             outputs.append(logits.squeeze(-1) if logits.size(-1) == 1 else logits.argmax(-1))
             labels.append(batch.labels)
-        mine: Any = (loss, *(_joined(tensors) for tensors in (outputs, labels)))
-        losses, outputs, labels = zip(*distributed.gather(mine), strict=True)
+        mine = (loss, _joined(outputs), _joined(labels))
+        losses, predictions, truth = zip(*distributed.gather(mine), strict=True)
         if not len(lengths):
             return {}
-        found = measure(self._metrics, np.concatenate(outputs), np.concatenate(labels))
+        found = measure(self._metrics, np.concatenate(predictions), np.concatenate(truth))
         return {"loss": sum(losses) / len(lengths), **found}
 
     def _batch(self, split: str, rows: Any) -> Batch:

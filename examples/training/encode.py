@@ -124,7 +124,8 @@ def learn(units: str, texts: Iterable[Text], vocabulary: int) -> Encoder:
     """Make the encoder of `--units`, with a vocabulary of the training texts."""
     if units == "bytes":
         return Bytes()
-    return {"words": Words, "unigram": Unigram}[units].learn(texts, vocabulary)
+    kind = Words if units == "words" else Unigram
+    return kind.learn(texts, vocabulary)
 
 
 def save(encoder: Encoder, folder: Path) -> None:

@@ -47,7 +47,8 @@ def encode_split(split: Split, encoder: Encoder | None, seq: int, pooling: str) 
     second = None
     if encoder is None:
         front = [CLS] if pooling == "cls" else []
-        parts = [_ids(front, one[: seq - len(front)]) for one in split.inputs]
+        given: Sequence[Any] = split.inputs
+        parts = [_ids(front, one[: seq - len(front)]) for one in given]
     elif split.pairs is None:
         parts = [_ids([CLS], one, [SEP]) for one in _encode(encoder, split.inputs, seq - 2)]
     else:

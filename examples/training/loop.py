@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from examples.training import distributed, state
+from examples.training import distributed, encode, state
 from examples.training.display import Display
+from examples.training.encode import Encoder
 from examples.training.failures import writing
 from examples.training.interrupt import Interrupt
 from examples.training.log import FILE, Log, environment, finished
@@ -58,7 +59,12 @@ def start(program: str, options: Options) -> Iterator[torch.device]:
 
 
 def run(
-    program: str, options: Options, task: Task, model: FNetPreTrained, about: dict[str, Any]
+    program: str,
+    options: Options,
+    task: Task,
+    model: FNetPreTrained,
+    about: dict[str, Any],
+    encoder: Encoder | None = None,
 ) -> dict[str, float]:
     """Train a model, and evaluate it once on the test examples.
 
@@ -70,6 +76,7 @@ def run(
         task: gives losses and metrics.
         model: on its device.
         about: what the header says of the data: "data", with a "sha256", and "floors".
+        encoder: saved beside the model.
 
     Returns:
         The metrics of the test examples, or of validation where there are none.
@@ -149,6 +156,8 @@ def run(
     if first:
         with writing(folder):
             model.save_pretrained(folder / "model")
+            if encoder is not None:
+                encode.save(encoder, folder / "model")
         _draw(folder)
         (folder / state.FILE).unlink(missing_ok=True)
     costs = _costs(progress, device)
@@ -201,7 +210,7 @@ def _precision(options: Options, device: torch.device) -> torch.autocast:
 
 
 def _mean(loss: Tensor) -> float:
-    values = distributed.gather(loss.item())
+    values: list[float] = distributed.gather(loss.item())
     return sum(values) / len(values)
 
 
