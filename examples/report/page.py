@@ -81,7 +81,7 @@ def _missing(study: Study) -> str:
 
 def _section(study: Study, result: dict[str, Any], plot: str) -> str:
     rows = rows_of(result)
-    metric = result["metric"]
+    metric = result["metric"].replace("_", " ")
     heads = [
         "mixer",
         f"{metric}, %",

@@ -63,7 +63,7 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
     figure, panels = made[0], made[1][0]
     for axes, part in zip(panels, parts, strict=True):
         points = []
-        for model, colour in zip(part["models"], _MODELS, strict=True):
+        for model, colour in zip(part["models"], _MODELS, strict=False):
             batch, latency = next(iter(model["latency"].items()))
             for regime in REGIMES:
                 values = [100 * value for value in model["accuracy"].get(regime, [])]

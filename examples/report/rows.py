@@ -16,7 +16,7 @@ _NAMES = {"none": "none (bag of tokens)"}
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of a variant over the seeds, or a floor, whose one value is exact."""
+    """The figures of a variant over the seeds, or a floor, whose values are exact."""
 
     variant: str
     values: tuple[float, ...]  # of the metric, from 0 to 1
@@ -50,7 +50,7 @@ class Row:
 def rows_of(result: dict[str, Any]) -> list[Row]:
     """The rows of a result of `examples.studies`, floors included, the best first."""
     metric = result["metric"]
-    rows = [Row(f"floor: {name}", (value,)) for name, value in result["floors"].items()]
+    rows = [Row(name, tuple(values)) for name, values in result["floors"].items()]
     for name in dict.fromkeys(run["mixer"] for run in result["runs"]):
         runs = tuple(run for run in result["runs"] if run["mixer"] == name)
         rows.append(Row(name, tuple(run[metric] for run in runs), runs))
@@ -88,7 +88,7 @@ def separation(rows: Sequence[Row], bases: Sequence[str] = ("fourier", "none")) 
         said.append("No two mixers have a range yet.")
     for base in bases:
         mine = next((row for row in runs if row.variant == base), None)
-        equal = [row.name for row in runs if mine and row is not mine and overlap(mine, row)]
+        equal = [row.name for row in compared if mine and row is not mine and overlap(mine, row)]
         if mine and equal:
             said.append(f"{mine.name} does not separate from {', '.join(equal)}.")
     single = [row.name for row in rows if not row.compared]

@@ -14,7 +14,8 @@ from typing import Any
 from examples.studies.runs import Run, State
 from examples.studies.study import Study
 
-#: What must be equal in all runs of a study: they are compared with each other.
+#: What a result says of the data. Runs of one seed are compared with each other, so their data
+#: must be equal.
 _DATA = ("name", "sha256", "classes", "train", "validation", "test")
 
 
@@ -28,9 +29,12 @@ def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
     if not finished:
         return {}
     headers = [run.log().last("header") for run in finished]
-    data = {json.dumps({key: h["data"].get(key) for key in _DATA}) for h in headers}
-    if len(data) > 1:
-        raise ValueError(f"{study.name}: the runs read different data: {', '.join(sorted(data))}")
+    data = [{key: header["data"].get(key) for key in _DATA} for header in headers]
+    seeds = [run.cell.seed for run in finished]
+    for seed in set(seeds):
+        found = _different(d for d, other in zip(data, seeds, strict=True) if other == seed)
+        if len(found) > 1:
+            raise ValueError(f"{study.name}: runs of seed {seed} read different data: {found}")
     facts = [run.facts() for run in finished]
     return {
         "study": study.name,
@@ -42,9 +46,9 @@ def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
         "devices": _different(h["device"] for h in headers),
         "threads": _different(h["threads"] for h in headers),
         "versions": _different(h["versions"] for h in headers),
-        "data": json.loads(data.pop()),
-        "floors": headers[0].get("floors", {}),
-        "seeds": sorted({run.cell.seed for run in finished}),
+        "data": data[0],
+        "floors": _floors(study, headers),
+        "seeds": sorted(set(seeds)),
         "runs": [_figures(run) for run in finished],
     }
 
@@ -58,10 +62,17 @@ def _different(values: Any) -> list[Any]:
     return found
 
 
+def _floors(study: Study, headers: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """The floors by name; with more than one value where seeds have other test examples."""
+    known = [header.get("floors", {}) for header in headers]
+    named = {name: [f[key] for f in known if key in f] for key, name in study.floors.items()}
+    return {name: _different(values) for name, values in named.items() if values}
+
+
 def _figures(run: Run) -> dict[str, Any]:
     """The figures of one finished run."""
     log, metric = run.log(), run.cell.study.metric
-    header, step, test = (log.last(kind) for kind in ("header", "step", "test"))
+    header, test = log.last("header"), log.last("test")
     return {
         "mixer": run.cell.variant.name,
         "options": run.cell.variant.options,
@@ -69,10 +80,10 @@ def _figures(run: Run) -> dict[str, Any]:
         metric: test[metric],
         "validation": log.last("validation").get(metric),
         "steps": test["step"],
-        "seconds": step["seconds"],
-        "tokens": step["tokens"],
+        "seconds": test["seconds"],
+        "tokens": test["tokens"],
         "parameters": header["parameters"],
-        "peak_mib": step["peak_bytes"] / 2**20 if step.get("peak_bytes") else None,
+        "peak_mib": test["peak_bytes"] / 2**20,
         "resumed": sum(record["kind"] == "resumed" for record in log.records),
     }
 

@@ -6,8 +6,8 @@ defines: Variant, Study, Cell
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -33,6 +33,8 @@ class Study:
     attention_minutes: float  # the same, with attention in every layer
     seeds: tuple[int, ...] = (0, 1, 2)
     metric: str = "accuracy"  # the key in the record of the test
+    #: Floors to show: their keys in the header of a log, and what tables call them.
+    floors: Mapping[str, str] = field(default_factory=lambda: {"majority": "majority class"})
     reported: str = ""  # the column of the paper to show beside, see report/paper.py
     remark: str = ""  # for the reader of the table
 

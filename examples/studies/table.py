@@ -48,6 +48,8 @@ _LISTOPS = (
     " floor `root operator`: such a figure says nothing about understanding of the expression."
 )
 
+_LISTOPS_FLOORS = {"majority": "majority class", "root operator": "root operator"}
+
 STUDIES = {
     study.name: study
     for study in (
@@ -101,6 +103,7 @@ STUDIES = {
             minutes=15,
             attention_minutes=20,
             reported="ListOps",
+            floors=_LISTOPS_FLOORS,
             remark=_LISTOPS,
         ),
         Study(
@@ -162,6 +165,7 @@ STUDIES = {
             minutes=60,
             attention_minutes=300,
             reported="ListOps",
+            floors=_LISTOPS_FLOORS,
             remark=_LISTOPS,
         ),
         Study(
@@ -173,6 +177,8 @@ STUDIES = {
             variants=_FEW,
             minutes=15,
             attention_minutes=25,
+            metric="masked_accuracy",
+            floors={"masked_accuracy": "the commonest word"},
         ),
     )
 }

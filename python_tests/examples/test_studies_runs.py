@@ -63,7 +63,7 @@ except KeyboardInterrupt:
     sys.exit(130)
 accuracy = {"fourier": 0.75, "none": 0.5}[args.mixer] + args.seed / 100
 write("validation", step=3, loss=0.1, accuracy=accuracy - 0.25)
-write("test", step=3, accuracy=accuracy, seconds=6.5)
+write("test", step=3, accuracy=accuracy, seconds=6.0, tokens=300, peak_bytes=2**20)
 """
 FOURIER, NONE = (Variant(name, f"--mixer {name}") for name in ("fourier", "none"))
 MACHINE = {"cpu": "a processor", "cpus": 2, "jobs": 2, "started": "2026-01-01T00:00:00+00:00"}
@@ -138,7 +138,7 @@ def test_every_run_is_done_once_and_collected(study: Study, tmp_path: Path) -> N
     assert first["validation"] == 0.5
     assert (first["steps"], first["seconds"], first["tokens"]) == (3, 6.0, 300)
     assert (first["parameters"], first["peak_mib"], first["resumed"]) == (1234, 1.0, 0)
-    assert result["floors"] == {"majority": 0.5}
+    assert result["floors"] == {"majority class": [0.5]}
     assert result["seeds"] == [0, 1]
     assert result["machines"] == [{"cpu": "a processor", "cpus": 2, "jobs": 2}]
     assert result["data"]["sha256"] == "5eed"
@@ -223,7 +223,7 @@ def test_runs_on_different_data_are_refused(study: Study, tmp_path: Path) -> Non
     other = runs_of(with_options(study, "--hash 0dd"), tmp_path / "other")
     mixed = [runs[0], other[1]]
     do(mixed)
-    with pytest.raises(ValueError, match=r"fake: the runs read different data: .*0dd.*5eed"):
+    with pytest.raises(ValueError, match=r"fake: runs of seed 0 read different data: .*5eed.*0dd"):
         collect(study, mixed)
 
 
