@@ -149,7 +149,7 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
-    """Train what is missing, and fill in the accuracies; false if something is still missing."""
+    """Train what is missing and fill in what is known; false if stopped, or if a run failed."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     cpu = describe()
     facts = {"cpu": cpu["cpu"]["name"], "cpus": cpu["cpus"], "jobs": args.jobs, "started": now}
@@ -171,10 +171,12 @@ def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
         sizes = tuple(size_of(model) for model in part["models"])
         seeds = tuple(args.seeds)
         plan = Plan(sizes, part["seq"], args.data, args.minutes, args.batch, seeds, args.out)
-        done = done and run_all(plan.equal_time()) and run_all(plan.equal_steps())
+        if not args.no_training:
+            done = done and run_all(plan.equal_time()) and run_all(plan.equal_steps())
         for model, size in zip(part["models"], sizes, strict=True):
             model["accuracy"] = plan.accuracies(size)
         part["steps"] = plan.steps()
+        part["data"] = plan.data_read()
     return done
 
 
@@ -208,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts = describe(args.device)
     try:
         parts = measured(args)
-        done = args.no_training or train(parts, args)
+        done = train(parts, args)
     except ValueError as error:
         raise SystemExit(f"examples.latency_budget: error: {error}") from None
     result = {
@@ -218,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "threads": args.threads,
         "versions": facts["versions"],
         "date": facts["date"],
-        "data": args.data,
+        "jobs": args.jobs,
         "minutes": args.minutes,
         "seeds": args.seeds,
         "lengths": parts,

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from examples.latency_budget.sizes import Size
+from examples.studies.collect import DATA
 from examples.studies.runs import Run, State
 from examples.studies.study import Study, Variant
 
@@ -52,6 +54,11 @@ class Plan:
         if size == self.sizes[0] and self.steps() is not None:
             found["steps"] = found["time"]
         return found
+
+    def data_read(self) -> dict[str, Any]:
+        """Name, hash and counts of the data that the first finished run read; empty before it."""
+        data = (run.log().last("header").get("data", {}) for run in self.equal_time())
+        return next(({key: found.get(key) for key in DATA} for found in data if found), {})
 
     def _runs(self, regime: str, budget: str, sizes: Sequence[Size]) -> list[Run]:
         study = Study(

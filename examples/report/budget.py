@@ -33,16 +33,22 @@ def budget_section(result: dict[str, Any] | None, plot: str) -> str:
         parts += [f"### {part['seq']:,} tokens", _table(part), _wrapped(" ".join(verdicts(part)))]
     if plot:
         parts.append(f"![Accuracy over latency, with the Pareto line]({plot})")
-    machine = result["machine"]
-    parts.append(
-        _wrapped(
-            f"`{result['command']}`; {machine['cpu']}, {machine['cpus']} CPUs,"
-            f" {result['device']}; latency with {result['threads']} thread"
-            f"{'s' * (result['threads'] != 1)}, medians of interleaved rounds, quartiles in"
-            f" brackets; torch {result['versions']['torch']}; {result['date'][:10]}."
-        )
-    )
+    parts.append(_wrapped(_conditions(result)))
     return "\n\n".join(parts)
+
+
+def _conditions(result: dict[str, Any]) -> str:
+    """Where, when and on what data the runs were made."""
+    machine, threads, jobs = result["machine"], result["threads"], result["jobs"]
+    read = next((part["data"] for part in result["lengths"] if part["data"]), None)
+    data = f" data {read['name']}, SHA-256 `{read['sha256'][:12]}`;" if read else ""
+    return (
+        f"`{result['command']}`;{data} {machine['cpu']}, {machine['cpus']} CPUs,"
+        f" {result['device']}; training for {result['minutes']:g} minutes,"
+        f" {jobs} run{'s' * (jobs != 1)} at a time; latency with {threads}"
+        f" thread{'s' * (threads != 1)}, medians of interleaved rounds, quartiles in brackets;"
+        f" torch {result['versions']['torch']}; {result['date'][:10]}."
+    )
 
 
 def _wrapped(text: str) -> str:

@@ -87,7 +87,8 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
         axes.set_xlabel(f"latency, batch {batch} [ms], median")
         axes.set_ylabel("accuracy on the test split [%], mean and range")
         axes.margins(0.15)
-        axes.legend(frameon=False, fontsize=9)
+        if points:
+            axes.legend(frameon=False, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     figure.set_size_inches(1 + 4.8 * len(parts), 4.4)
     figure.savefig(path, dpi=120)

@@ -1,6 +1,6 @@
 """Collects the logs of a study into one JSON object without a path of the machine.
 
-defines: collect, write
+defines: DATA, collect, write
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from examples.studies.study import Study
 
 #: What a result says of the data. Runs of one seed are compared with each other, so their data
 #: must be equal.
-_DATA = ("name", "sha256", "classes", "train", "validation", "test")
+DATA = ("name", "sha256", "classes", "train", "validation", "test")
 
 
 def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
     if not finished:
         return {}
     headers = [run.log().last("header") for run in finished]
-    data = [{key: header["data"].get(key) for key in _DATA} for header in headers]
+    data = [{key: header["data"].get(key) for key in DATA} for header in headers]
     seeds = [run.cell.seed for run in finished]
     for seed in set(seeds):
         found = _different(d for d, other in zip(data, seeds, strict=True) if other == seed)

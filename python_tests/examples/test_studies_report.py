@@ -163,7 +163,9 @@ def budget(*models: dict[str, Any]) -> dict[str, Any]:
         "threads": 1,
         "versions": {"torch": "2.13.0"},
         "date": "2026-01-02T00:00:00+00:00",
-        "lengths": [{"seq": 4096, "models": list(models)}],
+        "jobs": 2,
+        "minutes": 17.0,
+        "lengths": [{"seq": 4096, "data": {}, "models": list(models)}],
     }
 
 
