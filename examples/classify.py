@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         config = FNetConfig.from_json((pretrained / CONFIG).read_text())
         options = adopt(options, given, config)
     with start(PROGRAM, options) as device:
-        dataset = load(options.data)
+        dataset = load(options.data, options.fold)
         encoder = _encoder(dataset, options, pretrained)
         names = ("train", "validation", "test")
         parts = {name: getattr(dataset, name) for name in names}

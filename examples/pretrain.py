@@ -26,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
     """Run the program; returns the metrics of the test documents."""
     options, _ = parse(PretrainOptions, (__doc__ or "").splitlines()[0], words)
     with start(PROGRAM, options) as device:
-        dataset = load(options.data)
+        dataset = load(options.data, options.fold)
         if dataset.vocabulary is not None:
             raise SystemExit(f"--data must be a data set of texts, {dataset.name} has ids")
         encoder = encode.learn(options.units, [*dataset.train.inputs], options.vocabulary)

@@ -121,6 +121,7 @@ class TextOptions(Options):
     """The flags of programs that read text."""
 
     data: str = flag(..., "name of a data set (python -m examples.data lists them), or a folder")
+    fold: int = flag(0, "which fifth of the data is the test split, in sets in folds", read=_count)
     units: str = flag("words", "what a token is", choices=("bytes", "words", "unigram"))
     vocabulary: int = flag(8192, "most words, or pieces of words", read=positive)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,11 @@ class Pieces:
     offsets: NDArray[np.int64]
     document: NDArray[np.int64]
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.offsets)
 
-    @property
+    @cached_property
     def firsts(self) -> Rows:
         return np.flatnonzero(self.document[1:] == self.document[:-1])
 
@@ -83,18 +84,22 @@ def pair(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Make examples [CLS] piece [SEP] other [SEP] of the pieces `rows`, which are of `firsts`.
 
-    The other piece follows the first, or is of another document, each with probability 1/2.
+    The other piece follows the first, or one in another document, each with probability 1/2. It is
+    never the first of a document, so alone it does not tell which.
 
     Returns:
         `ids` and token types, `[rows, seq]`, padded, and labels, `[rows]`: 0 if it follows.
     """
     follows = chance.random(len(rows)) < 0.5
-    # A piece of another document: a number below those of the rest, moved past its own document.
-    begin = np.searchsorted(pieces.document, pieces.document[rows], side="left")
-    end = np.searchsorted(pieces.document, pieces.document[rows], side="right")
-    drawn = chance.integers(0, len(pieces.document) - (end - begin))
+    others = pieces.firsts + 1
+    # Draw as if those of the own document were not there, then move past them.
+    begin, end = (
+        np.searchsorted(pieces.document[others], pieces.document[rows], side)
+        for side in ("left", "right")
+    )
+    drawn = chance.integers(0, len(others) - (end - begin))
     drawn += np.where(drawn >= begin, end - begin, 0)
-    second = np.where(follows, rows + 1, drawn)
+    second = np.where(follows, rows + 1, others[drawn])
 
     columns = np.arange(seq)
     first_length = pieces.lengths[rows][:, None]

@@ -76,8 +76,8 @@ class Pretraining:
         self._firsts = {name: pieces.firsts for name, pieces in splits.items()}
         size = options.batch * distributed.processes()
         train = self._firsts["train"]
-        if len(np.unique(splits["train"].document)) < 2:
-            raise SystemExit("--data must have at least two documents to train on")
+        if not _has_others(splits["train"]):
+            raise SystemExit("--data must have two documents of at least two tokens to train on")
         # No order by length: the second piece is not known yet.
         self._sampler = Sampler(np.zeros(len(train), np.int64), size, options.seed)
         self.steps_per_epoch = self._sampler.steps_per_epoch
@@ -101,7 +101,7 @@ class Pretraining:
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """Loss and accuracy of both tasks, for masks that are the same each time."""
         firsts, size = self._firsts[split], self._options.batch * distributed.processes()
-        if len(np.unique(self._splits[split].document)) < 2:
+        if not _has_others(self._splits[split]):
             return {}
         totals = np.zeros(6)
         for start in range(0, len(firsts), size):
@@ -126,7 +126,7 @@ class Pretraining:
             "next_loss": next_loss / examples,
             "next_accuracy": next_right / examples,
         }
-        return {"loss": found["masked_loss"] + found["next_loss"], **map_floats(found)}
+        return {"loss": found["masked_loss"] + found["next_loss"], **_floats(found)}
 
     def _outputs(self, model: nn.Module, example: _Example) -> tuple[Tensor, Tensor]:
         """The logits of the masked positions, `[rows * k, vocabulary]`, and of what follows."""
@@ -159,6 +159,11 @@ class Pretraining:
         return example, int(lengths.sum())
 
 
-def map_floats(values: dict[str, Any]) -> dict[str, float]:
+def _has_others(pieces: Pieces) -> bool:
+    """Whether two documents have two pieces."""
+    return len(np.unique(pieces.document[pieces.firsts])) > 1
+
+
+def _floats(values: dict[str, Any]) -> dict[str, float]:
     """The values as floats of Python, which JSON takes."""
     return {name: float(value) for name, value in values.items()}
