@@ -16,6 +16,7 @@ from examples.corpora.mnist import mnist
 from examples.corpora.topics import topic_pairs, topics
 from examples.corpora.tsv import tsv
 from examples.corpora.wordnet import wordnet
+from examples.generators.tasks import TASKS, generated_set
 
 #: Sets with one fixed test split.
 FIXED: dict[str, Callable[[], Dataset]] = {
@@ -27,6 +28,7 @@ FIXED: dict[str, Callable[[], Dataset]] = {
     "wordnet": wordnet,
     "mnist": partial(mnist, "mnist"),
     "mnist-196": partial(mnist, "mnist-196"),
+    **{name: partial(generated_set, name) for name in TASKS},
 }
 #: Sets in five folds for cross-validation.
 FOLDED: dict[str, Callable[[int], Dataset]] = {

@@ -1,0 +1,45 @@
+"""The generated data sets by name."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from examples.corpora.dataset import Dataset
+from examples.generators import listops, pathfinder
+from examples.generators.generate import Task, generated
+
+_DIGITS = tuple("0123456789")
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            name="listops",
+            example=partial(listops.example, listops.OFFICIAL),
+            origin="by the rules of ListOps in the sizes of Long Range Arena",
+            classes=_DIGITS,
+            vocabulary=listops.VOCABULARY,
+            counts=(96_000, 2_000, 2_000),
+        ),
+        Task(
+            name="listops-short",
+            example=partial(listops.example, listops.SHORT),
+            origin="by the rules of ListOps, with 21 to 126 tokens",
+            classes=_DIGITS,
+            vocabulary=listops.VOCABULARY,
+            counts=(200_000, 2_000, 4_000),
+        ),
+        Task(
+            name="pathfinder",
+            example=pathfinder.example,
+            origin="after Pathfinder with the numbers of Long Range Arena",
+            classes=("apart", "connected"),
+            vocabulary=pathfinder.VOCABULARY,
+            counts=(20_000, 1_000, 2_000),
+        ),
+    )
+}
+
+
+def generated_set(name: str) -> Dataset:
+    return generated(TASKS[name])
