@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def _names(split: str) -> Iterator[str]:
 
 def _write(file: Path, splits: dict[str, list[Example]]) -> None:
     """Write the arrays of all splits under a temporary name, then rename the file."""
-    content: dict[str, Numbers] = {}
+    content: dict[str, Any] = {}
     for split, examples in splits.items():
         ids = np.concatenate([np.asarray(ids, np.uint16) for ids, _ in examples])
         lengths = [len(ids) for ids, _ in examples]
