@@ -33,11 +33,12 @@ SECONDS = 5.0  # from one line of progress to the next
 class Task:
     """A generated data set.
 
-    `example` makes one example from random numbers and `origin` says by which rules. `counts` are
-    the sizes of the training, validation and test split.
+    `label` says in words what the label is, and `origin` by which rules `example` makes an example
+    from random numbers. `counts` are the sizes of the training, validation and test split.
     """
 
     name: str
+    label: str
     example: Callable[[random.Random], Example]
     origin: str
     classes: tuple[str, ...]

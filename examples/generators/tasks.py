@@ -15,6 +15,7 @@ TASKS = {
     for task in (
         Task(
             name="listops",
+            label="value of nested operators, 501 to 1,999 tokens",
             example=partial(listops.example, listops.OFFICIAL),
             origin="by the rules of ListOps in the sizes of Long Range Arena",
             classes=_DIGITS,
@@ -23,14 +24,16 @@ TASKS = {
         ),
         Task(
             name="listops-short",
+            label="value of nested operators, 21 to 126 tokens",
             example=partial(listops.example, listops.SHORT),
-            origin="by the rules of ListOps, with 21 to 126 tokens",
+            origin="by the rules of ListOps in smaller sizes",
             classes=_DIGITS,
             vocabulary=listops.VOCABULARY,
             counts=(200_000, 2_000, 4_000),
         ),
         Task(
             name="pathfinder",
+            label="are two marks on one contour, 32 x 32 pixels?",
             example=pathfinder.example,
             origin="after Pathfinder with the numbers of Long Range Arena",
             classes=("apart", "connected"),
