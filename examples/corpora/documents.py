@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Sequence
 
 from examples.corpora.dataset import Dataset, Split
@@ -44,7 +45,7 @@ def digest(splits: Iterable[Split]) -> str:
 def _as_bytes(text: str | bytes | Sequence[int]) -> bytes:
     if isinstance(text, str):
         return text.encode()
-    return text if isinstance(text, bytes) else repr(list(text)).encode()
+    return text if isinstance(text, bytes) else array("H", text).tobytes()
 
 
 def text_dataset(
