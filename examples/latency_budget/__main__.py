@@ -27,7 +27,7 @@ import torch
 from bench.measure.machine import describe
 from examples.latency_budget.latency import (
     Times,
-    forward,
+    first_look,
     largest,
     peak_mib,
     promising,
@@ -42,7 +42,6 @@ from examples.studies.collect import write
 from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
 from fnet_kernels._terminal import Progress, table
-from fnet_kernels._timing import wall_seconds
 
 NAME = "latency-budget"
 
@@ -87,14 +86,10 @@ def _numbers(text: str) -> list[int]:
 
 def find_sizes(seq: int, args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Time the models at one length: the chosen sizes, the Transformer first, with figures."""
-
-    def look(size: Size) -> float:
-        call = forward(size, args.batches[0], seq, args.device)
-        call()
-        return min(wall_seconds(call) for _ in range(3))
-
     progress.step(f"{seq} tokens: a first look at the sizes")
-    sizes = promising(candidates(args.depths, args.widths), look(TRANSFORMER), look)
+    sizes = promising(
+        candidates(args.depths, args.widths), first_look(seq, args.batches, args.device)
+    )
     progress.step(f"{seq} tokens: times of the largest")
     found, times = largest(
         sizes, lambda group: time_together(group, seq, args.batches, args.seconds, args.device)

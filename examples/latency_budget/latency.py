@@ -1,6 +1,6 @@
 """Times models forward, interleaved, and finds the largest within a budget.
 
-defines: time_together, promising, largest, peak_mib
+defines: forward, time_together, first_look, promising, largest, peak_mib
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from fnet_kernels._timing import Timing, interleave, wall_seconds
 ROOT = Path(__file__).parents[2]
 #: Models that are timed together; the more, the longer until the first that fits is found.
 _TOGETHER = 4
-#: A model this much slower than the budget in a first, short look is not timed again.
-_HOPELESS = 1.5
+#: A model this much slower than the Transformer in a first, short look is not timed again.
+_HOPELESS = 1.25
 
 Times = dict[Size, dict[int, Timing]]
 
@@ -40,6 +40,10 @@ def forward(size: Size, batch: int, seq: int, device: str = "cpu") -> Callable[[
     return call
 
 
+def _stopwatch(device: str) -> Callable[[Callable[[], Any]], float]:
+    return cuda.seconds if device == "cuda" else wall_seconds
+
+
 def time_together(
     sizes: Sequence[Size], seq: int, batches: Sequence[int], seconds: float, device: str
 ) -> Times:
@@ -52,15 +56,39 @@ def time_together(
             seconds=seconds,
             minimum=5,
             maximum=200,
-            stopwatch=cuda.seconds if device == "cuda" else wall_seconds,
+            stopwatch=_stopwatch(device),
         )
         for i, size in enumerate(sizes):
             found[size][batch] = times[str(i)]
     return found
 
 
-def promising(sizes: Sequence[Size], budget: float, look: Callable[[Size], float]) -> list[Size]:
-    """The sizes that a first look finds near the budget, in their order.
+def first_look(seq: int, batches: Sequence[int], device: str) -> Callable[[Size], float]:
+    """A function that tells a size's time over the Transformer's, the worst of the batch sizes.
+
+    It calls each model once or twice: good enough to leave out what is far too slow.
+    """
+
+    def look(size: Size, batch: int) -> float:
+        call = forward(size, batch, seq, device)
+        call()
+        return min(_stopwatch(device)(call) for _ in range(3 if batch == batches[0] else 1))
+
+    budget = [look(TRANSFORMER, batch) for batch in batches]
+
+    def ratio(size: Size) -> float:
+        worst = 0.0
+        for batch, allowed in zip(batches, budget, strict=True):
+            worst = max(worst, look(size, batch) / allowed)
+            if worst > _HOPELESS:
+                break
+        return worst
+
+    return ratio
+
+
+def promising(sizes: Sequence[Size], ratio: Callable[[Size], float]) -> list[Size]:
+    """The sizes that a first look finds near the Transformer's time, in their order.
 
     A size is not looked at when a shallower one of the same width is hopeless.
     """
@@ -69,7 +97,7 @@ def promising(sizes: Sequence[Size], budget: float, look: Callable[[Size], float
     for size in sorted(sizes, key=lambda size: (size.hidden, size.layers)):
         if size.hidden in hopeless:
             continue
-        if look(size) > _HOPELESS * budget:
+        if ratio(size) > _HOPELESS:
             hopeless.add(size.hidden)
         else:
             near.append(size)

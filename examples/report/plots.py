@@ -15,6 +15,10 @@ from examples.report.rows import rows_of
 
 _MODELS = ("#c8611a", "#1f6fb4", "#3c8c5a")
 _FLOOR = "#888888"
+#: By variant; the others have the last colour.
+_MIXERS = {"attention": _MODELS[0], "fourier": _MODELS[1], "fourier-paper": _MODELS[1]}
+_MIXERS |= {"hybrid": _MODELS[2], "none": _FLOOR}
+_OTHER = "#444444"
 
 
 def plot_mixers(result: dict[str, Any], path: Path) -> bool:
@@ -27,7 +31,7 @@ def plot_mixers(result: dict[str, Any], path: Path) -> bool:
     runs = [row for row in rows if not row.floor]
     for at, row in enumerate(runs):
         values = [100 * value for value in row.values]
-        colour = _FLOOR if row.variant == "none" else _MODELS[row.variant in ("fourier", "hybrid")]
+        colour = _MIXERS.get(row.variant, _OTHER)
         axes.plot([min(values), max(values)], [at, at], color=colour, linewidth=5, alpha=0.35)
         axes.plot(values, [at] * len(values), "|", color=colour, markersize=11)
         axes.plot([100 * row.mean], [at], "o", color=colour)
@@ -71,6 +75,7 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
                     continue
                 face = colour if regime == "time" else "white"
                 axes.plot([latency[1]] * 2, [min(values), max(values)], color=colour, alpha=0.5)
+                axes.plot([latency[0], latency[2]], [mean(values)] * 2, color=colour, alpha=0.5)
                 axes.plot(
                     [latency[1]],
                     [mean(values)],
@@ -84,7 +89,7 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
         line = pareto(points)
         axes.plot(*zip(*line, strict=True), color=_FLOOR, linewidth=1, zorder=0) if line else None
         axes.set_title(f"{part['seq']:,} tokens")
-        axes.set_xlabel(f"latency, batch {batch} [ms], median")
+        axes.set_xlabel(f"latency, batch {batch} [ms], median and quartiles")
         axes.set_ylabel("accuracy on the test split [%], mean and range")
         axes.margins(0.15)
         if points:
