@@ -41,7 +41,7 @@ _PADDINGS = tuple(
 
 _SMALL = "--layers 2 --hidden 64 --intermediate 128 --heads 2 --pooling mean --batch 32 --lr 1e-3"
 _FOUR = "--layers 4 --hidden 128 --intermediate 256 --heads 2 --pooling mean --batch 32 --lr 1e-3"
-_PAIRS = f"--data r8-pairs --units words --seq 128 --epochs 3 {_SMALL}"
+_PAIRS = f"--data r8-pairs --units words --seq 128 --epochs 2 {_SMALL}"
 _LISTOPS = (
     "35 to 37 % has been published for ListOps at its full length, for many models (the paper:"
     " Transformer 36.06, FNet 35.33). That is the accuracy of reading the first operator alone, the"
@@ -59,8 +59,8 @@ STUDIES = {
             program="classify",
             options=_PAIRS,
             variants=_ALL,
-            minutes=6,
-            attention_minutes=10,
+            minutes=3,
+            attention_minutes=5,
             reported="GLUE",
         ),
         Study(
@@ -79,8 +79,8 @@ STUDIES = {
             program="classify",
             options=_PAIRS,
             variants=_PADDINGS,
-            minutes=6,
-            attention_minutes=10,
+            minutes=3,
+            attention_minutes=5,
         ),
         Study(
             name="licences",
