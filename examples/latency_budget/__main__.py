@@ -16,7 +16,6 @@ examples/results, and `python -m examples.report` shows it.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import sys
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
 from examples.latency_budget.training import Plan
 from examples.report.budget import pareto, verdicts
 from examples.report.plots import plot_budget
-from examples.studies.__main__ import RESULTS, add_folders
+from examples.studies.__main__ import RESULTS, add_folders, machine, moment
 from examples.studies.collect import write
 from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
@@ -145,12 +144,10 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
     """Train what is missing and fill in what is known; false if stopped, or if a run failed."""
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    cpu = describe()
-    facts = {"cpu": cpu["cpu"]["name"], "cpus": cpu["cpus"], "jobs": args.jobs, "started": now}
+    facts = machine(args.jobs)
 
     def start(run: Run) -> Any:
-        return run.start(facts, args.threads, args.device)
+        return run.start({**facts, **moment()}, args.threads, args.device)
 
     def run_all(runs: Sequence[Run]) -> bool:
         todo = [run for run in runs if run.state() is not State.FINISHED]

@@ -31,7 +31,8 @@ four.
 The test split is read once, at the end of a run. A figure is the mean over the seeds; the range is
 from the lowest to the highest seed. Floors are answers without a model: "majority" is the commonest
 class. "none" mixes no tokens; with mean pooling it sees a bag of tokens. Time is that of training
-alone, on the processor that each section names, with as many runs at a time as it says.
+alone, on the processor that each section names, with as many runs at a time as it says. Other work
+on the machine lengthens it: the load average at the start of the runs is named as well.
 
 Two rows separate if their ranges have no value in common. The line below a table is computed so:
 "A, B; above C" means that every seed of A and of B is above every seed of C, and that overlaps join
@@ -40,7 +41,8 @@ A and B. Three seeds are few: a difference within a group may exist, and is not 
 Columns "as reported" are figures of the paper, on other data and with far larger models
 (arXiv 2105.03824). They are there to compare orders, never values.
 
-`python -m examples.studies NAME` repeats a study, `--list` shows all."""
+`python -m examples.studies NAME` repeats a study, `--list` shows all. It runs what is missing, and
+goes on with what was interrupted. `python -m examples.report` makes this page."""
 
 
 def page(
@@ -135,6 +137,9 @@ def _conditions(result: dict[str, Any]) -> str:
     counts += f", {data['validation']:,} for validation, {data['test']:,} for the test"
     threads = " or ".join(map(str, result["threads"]))
     days = " to ".join(dict.fromkeys(date[:10] for date in result["dates"]))
+    loads = [run["load"] for run in result["runs"] if run.get("load") is not None]
+    if loads:
+        machines += f", load average {span(loads, 1)}"
     return (
         f"`{result['command']}`; data {data['name']}, SHA-256 `{data['sha256'][:12]}`, {counts};"
         f" {', '.join(result['devices'])}, {threads} thread{'s' * (threads != '1')} a run;"

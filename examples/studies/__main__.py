@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,6 +118,12 @@ def machine(jobs: int) -> dict[str, Any]:
     return {"cpu": facts["cpu"]["name"], "cpus": facts["cpus"], "jobs": jobs}
 
 
+def moment() -> dict[str, Any]:
+    """What each run records of the time at which it starts."""
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return {"started": now, "load": os.getloadavg()[0]}
+
+
 def run_all(runs: Sequence[Run], args: argparse.Namespace) -> bool:
     """Do the runs that are not finished. Writes results after each; true if all went well."""
     todo = [run for run in runs if run.state() is not State.FINISHED]
@@ -128,8 +135,7 @@ def run_all(runs: Sequence[Run], args: argparse.Namespace) -> bool:
         keep([run.cell.study], args)
 
     def start(run: Run) -> Any:
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        return run.start({**facts, "started": now}, args.threads, args.device)
+        return run.start({**facts, **moment()}, args.threads, args.device)
 
     try:
         return Pool(start, args.jobs, tell, 60 * args.minutes).run(todo)

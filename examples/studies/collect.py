@@ -84,6 +84,7 @@ def _figures(run: Run) -> dict[str, Any]:
         "tokens": test["tokens"],
         "parameters": header["parameters"],
         "peak_mib": test["peak_bytes"] / 2**20,
+        "load": run.facts().get("load"),
         "resumed": sum(record["kind"] == "resumed" for record in log.records),
     }
 

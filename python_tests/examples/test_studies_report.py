@@ -37,6 +37,7 @@ def result(name: str, accuracies: dict[str, tuple[float, ...]]) -> dict[str, Any
             "tokens": 10**6,
             "parameters": 123456,
             "peak_mib": 300.0,
+            "load": 0.5 + seed,
             "resumed": 0,
         }
         for mixer, values in accuracies.items()
@@ -87,7 +88,7 @@ def test_a_row_has_the_mean_and_the_range() -> None:
         "fourier", "hartley", "attention", "none (bag of tokens)", "*majority class*",
     ]  # fmt: skip
     assert "SHA-256 `0123456789ab`" in text
-    assert "2 runs at a time" in text
+    assert "2 runs at a time, load average 0.5 to 2.5;" in " ".join(text.split())
 
 
 def test_the_line_below_says_what_separates() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from examples.classify import ClassifyOptions
-from examples.corpora.load import NAMES
+from examples.corpora.load import SETS
 from examples.report.paper import HEADINGS, reported
 from examples.studies.study import Study
 from examples.studies.table import MIXERS, STUDIES
@@ -41,7 +42,8 @@ def test_the_programs_take_the_commands(study: Study) -> None:
         config = configuration(found, vocabulary=100, labels=2)
         for mixer in set(config.layer_mixers()):
             gain = "paper" if mixer == "attention" else config.gain
-            create_mixer(mixer, config.hidden_size, found.seq, gain=gain)
+            made = create_mixer(mixer, config.hidden_size, found.seq, gain=gain)
+            made(torch.zeros(1, found.seq, config.hidden_size))
 
 
 @pytest.mark.parametrize("study", READ, ids=lambda study: study.name)
@@ -64,7 +66,7 @@ def test_the_variants_of_a_study_differ_in_the_mixer_alone(study: Study) -> None
 @pytest.mark.parametrize("study", READ, ids=lambda study: study.name)
 def test_the_data_exist_and_the_floors_are_named(study: Study) -> None:
     if study.program != "lra":
-        assert vars(options(study))["data"] in NAMES
+        assert vars(options(study))["data"] in SETS
     assert study.floors
     assert not study.reported or reported(study.reported, "fourier")
     assert study.reported in ("", *HEADINGS)
