@@ -18,7 +18,7 @@ from pathlib import Path
 from examples.corpora.dataset import Dataset
 from examples.corpora.load import load
 from examples.training import encode
-from examples.training.classification import Classification, floors, labels_of
+from examples.training.classification import Classification, describe, labels_of
 from examples.training.encode import Encoder
 from examples.training.encoded import encode_split
 from examples.training.loop import run, start
@@ -59,17 +59,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         else:
             model = _load(pretrained, options, labels_of(dataset))
         task = Classification(model.config, options, splits, dataset.metrics, device)
-        about = {
-            "data": {
-                "name": dataset.name,
-                "sha256": dataset.sha256,
-                "source": dataset.source,
-                "classes": len(dataset.classes),
-                **{name: len(split) for name, split in splits.items()},
-            },
-            "floors": floors(dataset),
-        }
-        return run(PROGRAM, options, task, model.to(device), about, encoder)
+        return run(PROGRAM, options, task, model.to(device), describe(dataset), encoder)
 
 
 def _encoder(dataset: Dataset, options: ClassifyOptions, pretrained: Path | None) -> Encoder | None:

@@ -25,8 +25,11 @@ def split_of(documents: Documents, classes: Sequence[str]) -> Split:
 def distinct(documents: Iterable[tuple[str, str]], seen: Documents = ()) -> Documents:
     """The documents without repeated texts and without the texts of `seen`; the first one stays."""
     known = {text for text, _ in seen}
-    first = {text: name for text, name in reversed(list(documents)) if text not in known}
-    return [(text, first[text]) for text in reversed(first)]
+    found: dict[str, str] = {}
+    for text, name in documents:
+        if text not in known:
+            found.setdefault(text, name)
+    return list(found.items())
 
 
 def digest(splits: Iterable[Split]) -> str:
