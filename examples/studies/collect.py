@@ -34,7 +34,10 @@ def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
     for seed in set(seeds):
         found = _different(d for d, other in zip(data, seeds, strict=True) if other == seed)
         if len(found) > 1:
-            raise ValueError(f"{study.name}: runs of seed {seed} read different data: {found}")
+            raise ValueError(
+                f"{study.name}: runs of seed {seed} read different data; move away the folders of"
+                f" the old ones: {found}"
+            )
     facts = [run.facts() for run in finished]
     return {
         "study": study.name,

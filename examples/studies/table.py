@@ -48,7 +48,7 @@ _LISTOPS = (
     " floor `root operator`: such a figure says nothing about understanding of the expression."
 )
 
-_LISTOPS_FLOORS = {"majority": "majority class", "root operator": "root operator"}
+_LISTOPS_FLOORS = {"majority": "majority class", "root_operator": "root operator"}
 
 STUDIES = {
     study.name: study

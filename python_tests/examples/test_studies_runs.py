@@ -223,7 +223,7 @@ def test_runs_on_different_data_are_refused(study: Study, tmp_path: Path) -> Non
     other = runs_of(with_options(study, "--hash 0dd"), tmp_path / "other")
     mixed = [runs[0], other[1]]
     do(mixed)
-    with pytest.raises(ValueError, match=r"fake: runs of seed 0 read different data: .*5eed.*0dd"):
+    with pytest.raises(ValueError, match=r"fake: runs of seed 0 read different data; .*5eed.*0dd"):
         collect(study, mixed)
 
 
