@@ -19,6 +19,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ from examples.latency_budget.latency import (
 )
 from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
 from examples.latency_budget.training import Plan
-from examples.report.budget import pareto, verdicts
+from examples.report.budget import columns, pareto, verdicts
 from examples.report.plots import plot_budget
 from examples.studies.__main__ import RESULTS, add_folders, machine, moment
 from examples.studies.collect import write
@@ -174,20 +175,12 @@ def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
 
 def show(part: dict[str, Any]) -> str:
     """The figures of a length, for the terminal."""
-    rows = []
     points = []
     for model in part["models"]:
-        batch, latency = next(iter(model["latency"].items()))
-        rows.append([model["name"], f"{model['layers']} x {model['hidden']}"])
-        rows[-1] += [f"{model['parameters']:,}", f"{latency[1]:.1f}"]
-        rows[-1].append(f"{model['tokens_per_second']:,.0f}")
-        for values in (model["accuracy"].get(regime, []) for regime in ("time", "steps")):
-            rows[-1].append(" ".join(f"{100 * value:.1f}" for value in values))
-            points += [(latency[1], sum(values) / len(values))] if values else []
-    heads = ["model", "layers x width", "parameters", f"ms, batch {batch}", "tokens/s"]
-    heads += ["%, equal time", "%, equal steps"]
+        latency = next(iter(model["latency"].values()))[1]
+        points += [(latency, fmean(values)) for values in model["accuracy"].values() if values]
     best = ", ".join(f"{100 * a:.1f} % at {ms:.1f} ms" for ms, a in pareto(points))
-    lines = [f"{part['seq']} tokens", table(heads, rows), *verdicts(part)]
+    lines = [f"{part['seq']} tokens", table(*columns(part), left=2), *verdicts(part)]
     return "\n".join([*lines, f"Pareto line: {best}"] if best else lines)
 
 

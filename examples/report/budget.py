@@ -1,6 +1,6 @@
 """The section of docs/results.md on the latency budget.
 
-defines: budget_section, verdicts, pareto
+defines: budget_section, columns, verdicts, pareto
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ def budget_section(result: dict[str, Any] | None, plot: str) -> str:
         return f"{_HEAD}\n\nNot yet measured: `python -m examples.latency_budget`."
     parts = [_HEAD]
     for part in result["lengths"]:
-        parts += [f"### {part['seq']:,} tokens", _table(part), _wrapped(" ".join(verdicts(part)))]
+        parts += [
+            f"### {part['seq']:,} tokens",
+            table(*columns(part)),
+            _wrapped(" ".join(verdicts(part))),
+        ]
     if plot:
         parts.append(f"![Accuracy over latency, with the Pareto line]({plot})")
     parts.append(_wrapped(_conditions(result)))
@@ -55,7 +59,8 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def _table(part: dict[str, Any]) -> str:
+def columns(part: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the table of a length."""
     batches = list(part["models"][0]["latency"])
     heads = ["model", "layers x width", "parameters"]
     heads += [f"ms, batch {batch}" for batch in batches]
@@ -71,7 +76,7 @@ def _table(part: dict[str, Any]) -> str:
         cells.append("" if model["peak_mib"] is None else f"{model['peak_mib']:.0f}")
         cells += [_accuracy(model["accuracy"].get(regime, [])) for regime in REGIMES]
         body.append(cells)
-    return table(heads, body)
+    return heads, body
 
 
 def _accuracy(values: Sequence[float]) -> str:
