@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from examples.training.classification import Classification
+from examples.training.classification import Classification, describe
 from examples.training.classifier import ClassifyOptions, prepare, settled
 from examples.training.loop import run, start
 from examples.training.options import parse
@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         model = ready.model.to(device)
         metrics = ready.dataset.metrics
         task = Classification(model.config, options, ready.splits, metrics, device)
-        return run(PROGRAM, options, task, model, ready.about, ready.encoder)
+        return run(PROGRAM, options, task, model, describe(ready.dataset), ready.encoder)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Sequence
 
 from examples.corpora.dataset import Dataset, Split
@@ -24,8 +25,11 @@ def split_of(documents: Documents, classes: Sequence[str]) -> Split:
 def distinct(documents: Iterable[tuple[str, str]], seen: Documents = ()) -> Documents:
     """The documents without repeated texts and without the texts of `seen`; the first one stays."""
     known = {text for text, _ in seen}
-    first = {text: name for text, name in reversed(list(documents)) if text not in known}
-    return [(text, first[text]) for text in reversed(first)]
+    found: dict[str, str] = {}
+    for text, name in documents:
+        if text not in known:
+            found.setdefault(text, name)
+    return list(found.items())
 
 
 def digest(splits: Iterable[Split]) -> str:
@@ -44,7 +48,7 @@ def digest(splits: Iterable[Split]) -> str:
 def _as_bytes(text: str | bytes | Sequence[int]) -> bytes:
     if isinstance(text, str):
         return text.encode()
-    return text if isinstance(text, bytes) else repr(list(text)).encode()
+    return text if isinstance(text, bytes) else array("H", text).tobytes()
 
 
 def text_dataset(

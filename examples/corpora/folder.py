@@ -26,8 +26,8 @@ def folder(root: Path) -> Dataset:
     if (root / "train").is_dir() and (root / "test").is_dir():
         test = distinct(_documents(root / "test"))
         kept = distinct(_documents(root / "train"), seen=test)
-        if unknown := set(class_names(test)) - set(class_names(kept)):
-            raise DataError(f"{root / 'train'} has no text of class {sorted(unknown)[0]!r}")
+        if other := set(class_names(test)) ^ set(class_names(kept)):
+            raise DataError(f"{root} has the class {min(other)!r} in one of train and test only")
     else:
         kept, test = cut(distinct(_documents(root)), 0.1)
     train, validation = cut(kept, 0.1)
@@ -39,7 +39,9 @@ def folder(root: Path) -> Dataset:
 def _documents(root: Path) -> Documents:
     classes = sorted(path for path in root.iterdir() if path.is_dir())
     if len(classes) < 2:
-        raise DataError(f"{root} has {len(classes)} folders; expected one for each class")
+        raise DataError(
+            f"{root} has {len(classes)} folders; expected one for each class, or a train.tsv"
+        )
     found = []
     for path in classes:
         files = sorted(file for file in path.rglob("*") if file.is_file())

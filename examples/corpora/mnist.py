@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from array import array
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def mnist(name: str) -> Dataset:
     images, labels = values[:, :-1].reshape(-1, 28, 28), values[:, -1].tolist()
     if name == "mnist-196":
         images = images.reshape(-1, 14, 2, 14, 2).sum((2, 4)) // 4
-    sequences = (images.reshape(len(images), -1) + FIRST).tolist()
+    sequences = [array("H", row.tolist()) for row in images.reshape(len(images), -1) + FIRST]
     kept, test = cut(list(zip(sequences, labels, strict=True)), 0.2)
     splits = tuple(Split(*zip(*part, strict=True)) for part in (*cut(kept, 0.1), test))
     a, b, c = splits

@@ -20,38 +20,37 @@ TRAIN, HELD_OUT = 60_000, 4_000
 
 
 def draw(documents: Documents, count: int, seed: int) -> Split:
-    """`count` distinct pairs of the documents, half of them with one topic.
+    """`count` pairs of the documents, an even number, half of them with one topic.
 
-    Two documents of different topics, a and b, are drawn at random. They give the pair (a, b) and
-    the pair (a, c) or (c, b), where c is another document of the kept document's topic. The two
-    kinds then hold every topic equally often in expectation, in either place.
+    Two documents of different topics, a and b, are drawn at random. They give the pair (a, b), and
+    in turns (a, c) or (c, b), where c is another document of the topic of a or b. So each topic is
+    as frequent in either place of both kinds of pairs. Topics of one document have no pair. A pair
+    may come twice.
     """
     by_topic: dict[str, list[str]] = defaultdict(list)
     for text, topic in documents:
         by_topic[topic].append(text)
-    chance = random.Random(seed)
-    same: set[tuple[str, str]] = set()
-    different: set[tuple[str, str]] = set()
-    for _ in range(100 * count):  # few draws are refused, unless the documents are too few
-        if len(different) == count // 2:
-            break
-        (a, topic_a), (b, topic_b) = chance.choice(documents), chance.choice(documents)
-        if topic_a == topic_b or (a, b) in different:
-            continue
-        if len(different) % 2:
-            pair = (a, chance.choice(by_topic[topic_a]))
-        else:
-            pair = (chance.choice(by_topic[topic_b]), b)
-        if pair[0] != pair[1] and pair not in same:
-            different.add((a, b))
-            same.add(pair)
-    else:
+    usable = [(text, topic) for text, topic in documents if len(by_topic[topic]) > 1]
+    if len({topic for _, topic in usable}) < 2:
         raise DataError(
-            f"cannot draw {count} pairs from {len(documents)} documents of {len(by_topic)} topics"
+            f"pairs need two topics with two documents each, got {len(documents)} documents"
         )
-    labelled = [(*pair, 0) for pair in sorted(different)] + [(*pair, 1) for pair in sorted(same)]
-    chance.shuffle(labelled)
-    first, second, labels = zip(*labelled, strict=True)
+    chance = random.Random(seed)
+
+    def another(text: str, topic: str) -> str:
+        found = text
+        while found == text:
+            found = chance.choice(by_topic[topic])
+        return found
+
+    pairs: list[tuple[str, str, int]] = []
+    while len(pairs) < count:
+        (a, topic_a), (b, topic_b) = chance.choice(usable), chance.choice(usable)
+        if topic_a != topic_b:
+            same = (a, another(a, topic_a)) if len(pairs) % 4 else (another(b, topic_b), b)
+            pairs += [(a, b, 0), (*same, 1)]
+    chance.shuffle(pairs)
+    first, second, labels = zip(*pairs, strict=True)
     return Split(first, labels, second)
 
 

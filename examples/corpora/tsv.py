@@ -64,7 +64,7 @@ def tsv(folder: Path) -> Dataset:
     if (dev := _first(folder, "dev.tsv", "dev_matched.tsv")) is not None:
         validation = _same_task(dev, task)
     else:
-        kept, validation = cut(kept, 0.1)
+        kept, validation = cut(list(dict.fromkeys(kept)), 0.1)
     test: Rows = []
     if (file := _first(folder, "dev_mismatched.tsv", "test.tsv")) is not None and _labelled(file):
         test = _same_task(file, task)

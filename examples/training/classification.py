@@ -1,6 +1,6 @@
 """The task of classify and of the Long Range Arena: a label for each example.
 
-defines: Classification, floors, labels_of
+defines: Classification, describe, floors, labels_of
 """
 
 from __future__ import annotations
@@ -37,6 +37,19 @@ def floors(dataset: Dataset) -> dict[str, float]:
     counts = np.bincount(np.asarray(dataset.train.labels), minlength=len(dataset.classes))
     judged = dataset.test if len(dataset.test.labels) else dataset.validation
     return {"majority": float((np.asarray(judged.labels) == counts.argmax()).mean())}
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What the header of the log says of the data."""
+    splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+    data = {
+        "name": dataset.name,
+        "sha256": dataset.sha256,
+        "source": dataset.source,
+        "classes": len(dataset.classes),
+        **{name: len(split.labels) for name, split in splits.items()},
+    }
+    return {"data": data, "floors": floors(dataset)}
 
 
 class Classification:

@@ -1,6 +1,6 @@
-"""What a classifier is trained with: data, encoder, model, and what the log says of them.
+"""What a classifier is trained with: data, encoder and model.
 
-defines: ClassifyOptions, Prepared, prepare
+defines: ClassifyOptions, Prepared, prepare, settled
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from examples.corpora.dataset import Dataset
 from examples.corpora.load import load
 from examples.training import encode
-from examples.training.classification import floors, labels_of
+from examples.training.classification import labels_of
 from examples.training.encode import Encoder
 from examples.training.encoded import Encoded, encode_split
 from examples.training.model import POOLING, adopt, build, configuration
@@ -36,16 +36,6 @@ class Prepared:
     encoder: Encoder | None
     splits: dict[str, Encoded]
     model: FNetForSequenceClassification
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What the header of the log says."""
-        data = {name: getattr(self.dataset, name) for name in ("name", "sha256", "source")}
-        sizes = {name: len(split) for name, split in self.splits.items()}
-        return {
-            "data": {**data, "classes": len(self.dataset.classes), **sizes},
-            "floors": floors(self.dataset),
-        }
 
 
 def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
