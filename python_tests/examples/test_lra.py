@@ -61,7 +61,7 @@ def falls(log: list[dict[str, Any]]) -> bool:
 
 
 def small(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TASKS, name, replace(TASKS[name], counts=(count, 8, 8)))
+    monkeypatch.setitem(TASKS, name, replace(TASKS[name], counts=(count, 16, 16)))
 
 
 def test_listops_says_the_floor_of_the_root_operator(
