@@ -5,17 +5,30 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll larch".split()
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "heath",
+    "inlet",
+    "jetty",
+    "knoll",
+    "larch",
+]
 
 
 def _texts(count: int, seed: int) -> list[tuple[str, int]]:
-    """Texts of 4 to 12 words, and whether "zebra" is one of them."""
+    """Texts of 4 to 12 words, and whether "zebra" is one of them, or some."""
     chance = random.Random(seed)
     found = []
     for number in range(count):
         words = chance.choices(WORDS, k=chance.randint(4, 12))
         if number % 2:
-            words[chance.randrange(len(words))] = "zebra"
+            words = ["zebra" if chance.random() < 0.4 else word for word in words[1:]] + ["zebra"]
         found.append((" ".join(words), number % 2))
     return found
 
