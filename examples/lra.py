@@ -90,7 +90,7 @@ TASKS = {
 
 def main(words: Sequence[str] | None = None) -> dict[str, float]:
     """Run the program; returns the metrics of the test examples."""
-    task, *flags = words if words is not None else sys.argv[1:] or [""]
+    task, *flags = (sys.argv[1:] if words is None else words) or [""]
     if task not in TASKS:
         raise SystemExit(f"the first word must be a task, {', '.join(TASKS)}; got {task!r}")
     options, given = parse(TASKS[task], (__doc__ or "").splitlines()[0], flags)
@@ -116,7 +116,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
             }
             model = build(FNetForSequenceClassification, config)
             trained = Classification(config, options, firsts, dataset.metrics, device)
-        about = describe(dataset)
+        about = {"task": task, **describe(dataset)}
         if dataset.name.startswith("listops"):
             about["floors"]["root_operator"] = root_operator_floor(dataset.train, dataset.test)
         return run(PROGRAM, options, trained, model.to(device), about, encoder)
