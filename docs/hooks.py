@@ -2,8 +2,8 @@
 
 defines: on_config, on_files, on_page_markdown
 
-The pages show plots as ../bench/results/..., so they also read well in the repository. The site
-gets copies under results/.
+The pages show plots as ../bench/results/... and ../examples/results/..., so they also read well in
+the repository. The site gets copies under bench/ and examples/.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PLOT = re.compile(r"\]\(\.\./bench/(results/[\w./-]+\.png)\)")
+PLOT = re.compile(r"\]\(\.\./((?:bench|examples)/results/[\w./-]+\.png)\)")
 
 
 def _present(entry: Any) -> bool:
@@ -35,7 +35,7 @@ def on_files(files: Any, config: Any) -> Any:
 
     pages = [file.content_string for file in files.documentation_pages()]
     for plot in sorted({name for page in pages for name in PLOT.findall(page)}):
-        files.append(File.generated(config, plot, abs_src_path=str(ROOT / "bench" / plot)))
+        files.append(File.generated(config, plot, abs_src_path=str(ROOT / plot)))
     return files
 
 

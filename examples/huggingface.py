@@ -25,14 +25,14 @@ def main() -> None:
     else:
         config = FNetConfig(vocab_size=1000, hidden_size=128, intermediate_size=512)
         model = FNetForMaskedLM(config)
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
     tokens = torch.randint(5, 1000, (2, 128))
 
     with torch.inference_mode():
         stock = model(tokens).logits
         print(hf.patch_fnet(model))
         patched = model(tokens).logits
-        half = model.to(torch.bfloat16)(tokens).logits
+        half = model.to(torch.bfloat16)(tokens).logits  # type: ignore[arg-type]
     scale = stock.abs().max()
     print(f"float32:  largest difference {(patched - stock).abs().max() / scale:.1e} of the range")
     print(f"bfloat16: largest difference {(half - stock).abs().max() / scale:.1e} of the range")

@@ -1,0 +1,1 @@
+"""Programs to run from the root of a clone: `python -m examples.classify`."""

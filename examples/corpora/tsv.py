@@ -1,0 +1,152 @@
+"""The user's own tables: `train.tsv`, `dev.tsv` and `test.tsv`, with the columns of a GLUE task.
+
+Fields are separated by tabs and never quoted. The columns say which task it is. An own table with
+the columns `sentence` and `label`, or `sentence1`, `sentence2` and `label`, is read likewise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from examples.corpora.dataset import Dataset, Split
+from examples.corpora.documents import digest
+from examples.corpora.errors import DataError
+from examples.corpora.splits import cut
+
+
+@dataclass(frozen=True)
+class Task:
+    """The columns of a table: one or two texts, and the label."""
+
+    name: str
+    texts: tuple[str, ...]
+    label: str
+    metrics: tuple[str, ...] = ("accuracy",)
+    header: tuple[str, ...] = ()  # of tables that have none
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.texts, self.label)
+
+
+#: The tasks by their columns; the first one that a header has all columns of is taken.
+TASKS = (
+    Task("MRPC", ("#1 String", "#2 String"), "Quality", ("accuracy", "f1")),
+    Task("QQP", ("question1", "question2"), "is_duplicate", ("accuracy", "f1")),
+    Task("STS-B", ("sentence1", "sentence2"), "score", ("pearson_spearman",)),
+    Task("MNLI", ("sentence1", "sentence2"), "gold_label"),
+    Task("QNLI", ("question", "sentence"), "label"),
+    Task("RTE", ("sentence1", "sentence2"), "label"),
+    Task("SST-2", ("sentence",), "label"),
+)
+COLA = Task(
+    "CoLA", ("sentence",), "label", ("matthews",), ("source", "label", "author's", "sentence")
+)
+#: Lines with missing fields are left out, as in QQP's published table, up to this share.
+MOST_BROKEN = 1e-3
+
+Rows = list[tuple[str, ...]]  # the fields of a task's columns
+
+
+def tsv(folder: Path) -> Dataset:
+    """The splits of one folder.
+
+    The validation split is `dev.tsv` (MNLI: `dev_matched.tsv`) or else a tenth of `train.tsv`. The
+    test split is `test.tsv` if that has labels (MNLI: `dev_mismatched.tsv`), or else empty.
+
+    Raises:
+        DataError: No task has the columns, a label is new or no number, or lines are broken.
+    """
+    task, kept = read(folder / "train.tsv")
+    if (dev := _first(folder, "dev.tsv", "dev_matched.tsv")) is not None:
+        validation = _same_task(dev, task)
+    else:
+        kept, validation = cut(list(dict.fromkeys(kept)), 0.1)
+    test: Rows = []
+    if (file := _first(folder, "dev_mismatched.tsv", "test.tsv")) is not None and _labelled(file):
+        test = _same_task(file, task)
+    if not kept or not validation:
+        raise DataError(f"{folder / 'train.tsv'} has too few examples to cut a validation split")
+    regression = task.metrics == ("pearson_spearman",)
+    classes = () if regression else tuple(sorted({row[-1] for row in kept}))
+    a, b, c = (_split(rows, task, classes, folder) for rows in (kept, validation, test))
+    sha256 = digest((a, b, c))
+    return Dataset(folder.name, classes, a, b, c, sha256, f"the folder {folder}", task.metrics)
+
+
+def read(file: Path) -> tuple[Task, Rows]:
+    """The task of a table and the fields of its columns."""
+    lines = _lines(file)
+    if not lines:
+        raise DataError(f"{file} is empty")
+    task = _task_of(lines[0])
+    if task is None:
+        known = "; ".join(" ".join(task.columns) for task in TASKS)
+        raise DataError(
+            f"{file} has the columns {' '.join(lines[0])!r}; expected those of a task: {known}"
+        )
+    header, body = (task.header, lines) if task.header else (lines[0], lines[1:])
+    at = [header.index(column) for column in task.columns]
+    rows = [tuple(line[index] for index in at) for line in body if len(line) > max(at)]
+    broken = len(body) - len(rows)
+    if broken > MOST_BROKEN * len(body):
+        first = next(i for i, line in enumerate(body) if len(line) <= max(at))
+        raise DataError(
+            f"{file}, line {first + 1 + len(lines) - len(body)}: {len(body[first])} fields, "
+            f"expected at least {max(at) + 1}; {broken} lines are like this"
+        )
+    if broken:
+        warnings.warn(f"{file}: {broken} lines with missing fields are left out", stacklevel=2)
+    return task, rows
+
+
+def _lines(file: Path) -> list[list[str]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {file} as UTF-8 text: {error}") from None
+    return [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
+
+
+def _task_of(first: Sequence[str]) -> Task | None:
+    for task in TASKS:
+        if set(task.columns) <= set(first):
+            return task
+    return COLA if len(first) == len(COLA.header) and first[1] in ("0", "1") else None
+
+
+def _first(folder: Path, *names: str) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _labelled(file: Path) -> bool:
+    lines = _lines(file)
+    return bool(lines) and _task_of(lines[0]) is not None
+
+
+def _same_task(file: Path, task: Task) -> Rows:
+    other, rows = read(file)
+    if other is not task:
+        raise DataError(
+            f"{file} has the columns of {other.name}, but train.tsv those of {task.name}"
+        )
+    return rows
+
+
+def _split(rows: Rows, task: Task, classes: Sequence[str], folder: Path) -> Split:
+    texts = [tuple(row[i] for row in rows) for i in range(len(task.texts))]
+    labels = tuple(_labels([row[-1] for row in rows], classes, folder))
+    return Split(texts[0], labels, texts[1] if len(texts) > 1 else None)
+
+
+def _labels(words: list[str], classes: Sequence[str], folder: Path) -> Iterator[int | float]:
+    number = {name: index for index, name in enumerate(classes)}
+    for word in words:
+        try:
+            yield number[word] if classes else float(word)
+        except (KeyError, ValueError):
+            expected = f"one of {', '.join(classes)}" if classes else "a number"
+            raise DataError(f"{folder} has the label {word!r}; expected {expected}") from None

@@ -1,0 +1,121 @@
+"""Train the classifier of examples.classify with the Trainer of transformers.
+
+    python -m examples.finetune_trainer --data r8 --epochs 3
+    python -m examples.finetune_trainer --data my_texts --from runs/pretrained --epochs 3
+
+A plain FNet is a model of transformers that `hf.patch_fnet` makes faster. One with another mixer,
+with attention layers or with other padding is a model that `hf.register` makes known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+
+from examples.training import encode
+from examples.training.batches import pad
+from examples.training.classifier import ClassifyOptions, Prepared, prepare, settled
+from examples.training.failures import writing
+from examples.training.loop import start
+from examples.training.metrics import measure
+from examples.training.model import padded_length
+from examples.training.options import parse
+from fnet_kernels import hf
+
+PROGRAM = "finetune_trainer"
+
+
+def main(words: Sequence[str] | None = None) -> dict[str, float]:
+    """Run the program; returns the metrics of the test examples, or of validation without any."""
+    options = settled(*parse(ClassifyOptions, (__doc__ or "").splitlines()[0], words))
+    if options.minutes is not None:
+        raise SystemExit("--minutes: the Trainer counts --steps or --epochs")
+    with start(PROGRAM, options):
+        ready = prepare(options)
+        folder = Path(options.out)
+        with writing(folder):
+            model = _of_transformers(ready, folder / "start")
+        trainer = Trainer(
+            model=model,
+            args=_arguments(options, folder),
+            data_collator=partial(_collate, ready, padded_length(ready.model.config, options.seq)),
+            train_dataset=_examples(ready, "train"),
+            compute_metrics=lambda found: _metrics(ready, *found),
+        )
+        trainer.train(resume_from_checkpoint=options.resume or None)
+        with writing(folder):
+            trainer.save_model(str(folder / "model"))
+            if ready.encoder is not None:
+                encode.save(ready.encoder, folder / "model")
+        judged = "test" if len(ready.splits["test"]) else "validation"
+        evaluated = trainer.evaluate(_examples(ready, judged))
+        names = ("eval_loss", *(f"eval_{name}" for name in ready.dataset.metrics))
+        found = {name.removeprefix("eval_"): float(evaluated[name]) for name in names}
+        print(f"{PROGRAM}: {judged} {found}")
+        return found
+
+
+def _examples(ready: Prepared, split: str) -> Any:
+    """The examples as the Trainer sees them: their split and number, until they are padded."""
+    return [(split, number) for number in range(len(ready.splits[split]))]
+
+
+def _collate(ready: Prepared, seq: int | None, rows: list[tuple[str, int]]) -> dict[str, Any]:
+    (split,) = {split for split, _ in rows}
+    batch = pad(ready.splits[split], np.array([number for _, number in rows]), seq)
+    types = {} if batch.types is None else {"token_type_ids": batch.types}
+    labels = batch.labels if ready.dataset.classes else batch.labels.float()
+    mask = batch.mask.long()
+    return {"input_ids": batch.ids, "attention_mask": mask, **types, "labels": labels}
+
+
+def _of_transformers(ready: Prepared, folder: Path) -> Any:
+    """The model as transformers loads it, with the same weights."""
+    ready.model.save_pretrained(folder)
+    hf.register()
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    if model.config.model_type == "fnet":
+        print(hf.patch_fnet(model))
+    return model
+
+
+def _arguments(options: ClassifyOptions, folder: Path) -> TrainingArguments:
+    """The flags in the words of transformers."""
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=options.steps or -1,
+        num_train_epochs=options.epochs or 10,
+        per_device_train_batch_size=options.batch,
+        per_device_eval_batch_size=options.batch,
+        learning_rate=options.lr,
+        warmup_steps=options.warmup,
+        weight_decay=options.weight_decay,
+        max_grad_norm=1.0,
+        seed=options.seed,
+        bf16=options.dtype == "bf16",
+        torch_compile=options.compile,
+        use_cpu=options.device == "cpu",
+        logging_steps=options.log_every,
+        save_steps=options.save_every,
+        save_total_limit=2,
+        remove_unused_columns=False,
+        dataloader_pin_memory=options.device != "cpu" and torch.cuda.is_available(),
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _metrics(ready: Prepared, outputs: Any, labels: Any) -> dict[str, float]:
+    logits = outputs[0] if isinstance(outputs, tuple) else outputs
+    predictions = logits.argmax(-1) if ready.dataset.classes else logits.squeeze(-1)
+    return measure(ready.dataset.metrics, predictions, labels)
+
+
+if __name__ == "__main__":
+    main()

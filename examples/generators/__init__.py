@@ -1,0 +1,1 @@
+"""Data sets that are generated: ListOps and Pathfinder, after the published rules."""

@@ -1,0 +1,84 @@
+"""Trains the models of a length for equal time and for equal steps, as two small studies.
+
+defines: Plan
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from examples.latency_budget.sizes import Size
+from examples.studies.collect import DATA
+from examples.studies.runs import Run, State
+from examples.studies.study import Study, Variant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained at one length: the Transformer first, then the FNets."""
+
+    sizes: tuple[Size, ...]
+    seq: int
+    data: str
+    minutes: float
+    batch: int
+    seeds: tuple[int, ...]
+    out: Path
+
+    def equal_time(self) -> list[Run]:
+        """Runs of every model for `minutes`."""
+        return self._runs("time", f"--minutes {self.minutes:g}", self.sizes)
+
+    def equal_steps(self) -> list[Run]:
+        """Runs of the FNets for the steps of the Transformer, once these are known.
+
+        The Transformer's own runs are those of `equal_time`.
+        """
+        steps = self.steps()
+        return [] if steps is None else self._runs("steps", f"--steps {steps}", self.sizes[1:])
+
+    def steps(self) -> int | None:
+        """The steps that the Transformer does in the time, the median of the seeds; None before."""
+        runs = [run for run in self.equal_time() if run.cell.variant.name == _name(self.sizes[0])]
+        if any(run.state() is not State.FINISHED for run in runs):
+            return None
+        return int(median(run.log().last("test")["step"] for run in runs))
+
+    def accuracies(self, size: Size) -> dict[str, list[float]]:
+        """The accuracy of each finished run of a model, by the way of training."""
+        found = {"time": _of(self.equal_time(), size), "steps": _of(self.equal_steps(), size)}
+        if size == self.sizes[0] and self.steps() is not None:
+            found["steps"] = found["time"]
+        return found
+
+    def data_read(self) -> dict[str, Any]:
+        """Name, hash and counts of the data that the first finished run read; empty before it."""
+        data = (run.log().last("header").get("data", {}) for run in self.equal_time())
+        return next(({key: found.get(key) for key in DATA} for found in data if found), {})
+
+    def _runs(self, regime: str, budget: str, sizes: Sequence[Size]) -> list[Run]:
+        study = Study(
+            name=f"latency-budget-{self.seq}-{regime}",
+            question="",
+            program="classify",
+            options=f"--data {self.data} --units bytes --seq {self.seq} --batch {self.batch}"
+            f" --lr 1e-3 {budget}",
+            variants=tuple(Variant(_name(size), size.options()) for size in sizes),
+            minutes=self.minutes,
+            attention_minutes=self.minutes,
+            seeds=self.seeds,
+        )
+        return [Run(cell, self.out) for cell in study.cells()]
+
+
+def _name(size: Size) -> str:
+    return f"{size.mixer}-{size.layers}x{size.hidden}"
+
+
+def _of(runs: Sequence[Run], size: Size) -> list[float]:
+    mine = (run for run in runs if run.cell.variant.name == _name(size))
+    return [run.log().last("test")["accuracy"] for run in mine if run.state() is State.FINISHED]

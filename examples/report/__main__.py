@@ -1,0 +1,64 @@
+"""`python -m examples.report`: writes docs/results.md and its plots from examples/results.
+
+python -m examples.report               # the page and the plots
+python -m examples.report --check       # exit status 1 if the page is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from examples.report.page import page
+from examples.report.plots import plot_budget, plot_mixers
+from examples.studies.table import STUDIES
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "examples" / "results"
+PAGE = ROOT / "docs" / "results.md"
+#: The study that the page shows as a plot, and the name of the other result.
+PLOTTED, BUDGET = "r8-pairs", "latency-budget"
+
+
+def read(results: Path) -> dict[str, dict[str, Any]]:
+    """Every result in the folder, by name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
+
+
+def text(found: dict[str, dict[str, Any]]) -> str:
+    """The page. It shows the plot of a result that exists."""
+    plots = {name: f"../examples/results/{name}.png" for name in (PLOTTED, BUDGET) if name in found}
+    return page(list(STUDIES.values()), found, plots, found.get(BUDGET))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 1 with --check if the page does not show the committed results."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="compare and write nothing")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
+    parser.add_argument("--page", type=Path, default=PAGE, help="default: docs/results.md")
+    args = parser.parse_args(argv)
+    found = read(args.results)
+    made = text(found)
+    stale = not args.page.exists() or args.page.read_text() != made
+    if args.check:
+        print("out of date" if stale else "up to date")
+        return int(stale)
+    args.page.write_text(made)
+    for name, draw in ((PLOTTED, plot_mixers), (BUDGET, plot_budget)):
+        if name in found and not draw(found[name], args.results / f"{name}.png"):
+            print("no plots: matplotlib is not installed", file=sys.stderr)
+    print(f"written: {args.page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The section of docs/results.md on the latency budget.
+
+defines: budget_section, columns, verdicts, pareto
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any
+
+from bench.figures import rows_of as table
+from bench.figures import span
+
+_HEAD = """\
+## Latency budget
+
+What is the largest FNet within the latency of a small Transformer, and how accurate is it? The
+largest is that with most parameters in its layers, of all depths and widths tried, whose median
+latency is at most the Transformer's at every batch size. Both are trained for the same time, and
+for the steps that the Transformer does in that time."""
+#: What the two ways of training are called.
+REGIMES = {"time": "equal time", "steps": "equal steps"}
+
+
+def budget_section(result: dict[str, Any] | None, plot: str) -> str:
+    """The section; `plot` is the file of the plot, relative to docs/, or empty."""
+    if not result:
+        return f"{_HEAD}\n\nNot yet measured: `python -m examples.latency_budget`."
+    parts = [_HEAD]
+    for part in result["lengths"]:
+        parts += [
+            f"### {part['seq']:,} tokens",
+            table(*columns(part)),
+            _wrapped(" ".join(verdicts(part))),
+        ]
+    if plot:
+        parts.append(f"![Accuracy over latency, with the Pareto line]({plot})")
+    parts.append(_wrapped(_conditions(result)))
+    return "\n\n".join(parts)
+
+
+def _conditions(result: dict[str, Any]) -> str:
+    """Where, when and on what data the runs were made."""
+    machine, threads, jobs = result["machine"], result["threads"], result["jobs"]
+    read = next((part["data"] for part in result["lengths"] if part["data"]), None)
+    data = f" data {read['name']}, SHA-256 `{read['sha256'][:12]}`;" if read else ""
+    return (
+        f"`{result['command']}`;{data} {machine['cpu']}, {machine['cpus']} CPUs,"
+        f" {result['device']}; training for {result['minutes']:g} minutes,"
+        f" {jobs} run{'s' * (jobs != 1)} at a time; latency with {threads}"
+        f" thread{'s' * (threads != 1)}, medians of interleaved rounds, quartiles in brackets;"
+        f" torch {result['versions']['torch']}; {result['date'][:10]}."
+    )
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def columns(part: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the table of a length."""
+    batches = list(part["models"][0]["latency"])
+    heads = ["model", "layers x width", "parameters"]
+    heads += [f"ms, batch {batch}" for batch in batches]
+    heads += ["tokens/s", "peak MiB", *(f"{name}: accuracy, %" for name in REGIMES.values())]
+    body = []
+    for model in part["models"]:
+        cells = [model["name"], f"{model['layers']} x {model['hidden']}"]
+        cells.append(f"{model['parameters']:,}")
+        for batch in batches:
+            low, middle, high = model["latency"][batch]
+            cells.append(f"{middle:.1f} ({low:.1f} to {high:.1f})")
+        cells.append(f"{model['tokens_per_second']:,.0f}")
+        cells.append("" if model["peak_mib"] is None else f"{model['peak_mib']:.0f}")
+        cells += [_accuracy(model["accuracy"].get(regime, [])) for regime in REGIMES]
+        body.append(cells)
+    return heads, body
+
+
+def _accuracy(values: Sequence[float]) -> str:
+    if not values:
+        return "not yet"
+    figure = f"{100 * mean(values):.1f}"
+    return figure if len(values) == 1 else f"{figure} ({span((100 * v for v in values), 1)})"
+
+
+def verdicts(part: dict[str, Any]) -> list[str]:
+    """For each way of training, who wins by the ranges: the Transformer or each FNet."""
+    transformer, *others = part["models"]
+    said = []
+    for regime, name in REGIMES.items():
+        theirs = transformer["accuracy"].get(regime, [])
+        for model in others:
+            ours = model["accuracy"].get(regime, [])
+            if len(theirs) < 2 or len(ours) < 2:
+                continue
+            if min(theirs) > max(ours):
+                found = f"the Transformer wins over the {model['name']}"
+            elif min(ours) > max(theirs):
+                found = f"the {model['name']} wins over the Transformer"
+            else:
+                found = f"the {model['name']} and the Transformer do not separate"
+            said.append(f"At {name}, {found}.")
+    return said or ["Too few seeds to compare."]
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The (latency, accuracy) that no other point beats in both, by increasing latency."""
+    best: list[tuple[float, float]] = []
+    for latency, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not best or accuracy > best[-1][1]:
+            best.append((latency, accuracy))
+    return best

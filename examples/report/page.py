@@ -1,0 +1,147 @@
+"""The text of docs/results.md.
+
+defines: page
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.figures import rows_of as table
+from bench.figures import span
+from examples.report.budget import budget_section
+from examples.report.paper import HEADINGS, reported
+from examples.report.rows import Row, rows_of, separation
+from examples.studies.study import Study
+
+_INTRODUCTION = """\
+# Results
+
+<!-- made by `python -m examples.report`, do not edit -->
+
+What the mixers learn, on data that installs from package registries; see `python -m examples.data`.
+Every model starts from random weights. All models of a study have the same number of layers, the
+same width, the same batches, and one gain: the orthonormal transform. "fourier-paper" is FNet as
+published, with the unnormalised transform. The names of mixers are those of
+[Models](models.md#other-mixers); "hybrid" has attention in its top layer, or in the top two of
+four.
+
+The test split is read once, at the end of a run. A figure is the mean over the seeds; the range is
+from the lowest to the highest seed. Floors are answers without a model: "majority" is the commonest
+class. "none" mixes no tokens; with mean pooling it sees a bag of tokens. Time is that of training
+alone, on the processor that each section names, with as many runs at a time as it says. Other work
+on the machine lengthens it: the load average at the start of the runs is named as well.
+
+Two rows separate if their ranges have no value in common. The line below a table is computed so:
+"A, B; above C" means that every seed of A and of B is above every seed of C, and that overlaps join
+A and B. Three seeds are few: a difference within a group may exist, and is not shown.
+
+Columns "as reported" are figures of the paper, on other data and with far larger models
+(arXiv 2105.03824). They are there to compare orders, never values.
+
+`python -m examples.studies NAME` repeats a study, `--list` shows all. It runs what is missing, and
+goes on with what was interrupted. `python -m examples.report` makes this page."""
+
+
+def page(
+    studies: Sequence[Study],
+    results: Mapping[str, dict[str, Any]],
+    plots: Mapping[str, str],
+    budget: dict[str, Any] | None = None,
+) -> str:
+    """The page: a section per study, in the order of the table of studies.
+
+    Args:
+        studies: the table of studies.
+        results: what was measured, by the name of the study.
+        plots: the file of a plot, relative to docs/, by the name of the study.
+        budget: the result of `examples.latency_budget`.
+    """
+    sections = [_INTRODUCTION]
+    for study in studies:
+        found = results.get(study.name)
+        plot = plots.get(study.name, "")
+        sections.append(_section(study, found, plot) if found else _missing(study))
+    sections.append(budget_section(budget, plots.get("latency-budget", "")))
+    return "\n\n".join(sections) + "\n"
+
+
+def wrapped(text: str) -> str:
+    """`text` as lines of at most 100 columns."""
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _head(study: Study) -> str:
+    return f"## {study.name}\n\n{wrapped(study.question)}"
+
+
+def _missing(study: Study) -> str:
+    return f"{_head(study)}\n\nNot yet measured: `python -m examples.studies {study.name}`."
+
+
+def _section(study: Study, result: dict[str, Any], plot: str) -> str:
+    rows = rows_of(result)
+    metric = result["metric"].replace("_", " ")
+    heads = [
+        "mixer",
+        f"{metric}, %",
+        "range",
+        "seeds",
+        "parameters",
+        "steps",
+        "seconds",
+        "tokens/s",
+    ]
+    if study.reported:
+        heads.append(f"{HEADINGS[study.reported]}, as reported")
+    body = [_cells(row, study.reported) for row in rows]
+    bases = [study.variants[0].name, "none"]
+    parts = [_head(study), table(heads, body), wrapped(separation(rows, bases))]
+    if plot:
+        parts.append(f"![{metric} of each mixer in {study.name}]({plot})")
+    if study.remark:
+        parts.append(wrapped(study.remark))
+    parts.append(wrapped(_conditions(result)))
+    return "\n\n".join(parts)
+
+
+def _cells(row: Row, column: str) -> list[str]:
+    figure = f"{100 * row.mean:.1f}"
+    if row.floor:
+        return [f"*{row.name}*", figure, *[""] * (7 if column else 6)]
+    seconds, tokens = row.average("seconds"), row.average("tokens")
+    speed = f"{tokens / seconds:,.0f}" if tokens and seconds else ""
+    cells = [
+        row.name,
+        figure,
+        span((100 * value for value in row.values), 1) if row.compared else "",
+        str(len(row.values)),
+        f"{row.average('parameters') or 0:,.0f}",
+        f"{row.average('steps') or 0:,.0f}",
+        f"{seconds or 0:,.0f}",
+        speed,
+    ]
+    return [*cells, reported(column, row.variant)] if column else cells
+
+
+def _conditions(result: dict[str, Any]) -> str:
+    """Where, when and on what data the runs were made."""
+    data, versions = result["data"], result["versions"][0]
+    machines = "; ".join(
+        f"{m['cpu']}, {m['cpus']} CPUs, {m['jobs']} run{'s' * (m['jobs'] != 1)} at a time"
+        for m in result["machines"]
+    )
+    counts = f"{data['train']:,} examples for training" if data.get("train") else "generated"
+    counts += f", {data['validation']:,} for validation, {data['test']:,} for the test"
+    threads = " or ".join(map(str, result["threads"]))
+    days = " to ".join(dict.fromkeys(date[:10] for date in result["dates"]))
+    loads = [run["load"] for run in result["runs"] if run.get("load") is not None]
+    if loads:
+        machines += f", load average {span(loads, 1)}"
+    return (
+        f"`{result['command']}`; data {data['name']}, SHA-256 `{data['sha256'][:12]}`, {counts};"
+        f" {', '.join(result['devices'])}, {threads} thread{'s' * (threads != '1')} a run;"
+        f" {machines}; torch {versions['torch']}; {days}."
+    )

@@ -1,0 +1,97 @@
+"""The rows of a study's table, and which of them their ranges separate.
+
+defines: Row, rows_of, groups, separation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+#: How tables call "none", which sees no order and no neighbours.
+_NAMES = {"none": "none (bag of tokens)"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of a variant over the seeds, or a floor, whose values are exact."""
+
+    variant: str
+    values: tuple[float, ...]  # of the metric, from 0 to 1
+    runs: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The variant as tables call it."""
+        return _NAMES.get(self.variant, self.variant)
+
+    @property
+    def floor(self) -> bool:
+        """No run: a constant answer."""
+        return not self.runs
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values)
+
+    @property
+    def compared(self) -> bool:
+        """One seed has no range."""
+        return self.floor or len(self.values) > 1
+
+    def average(self, key: str) -> float | None:
+        """The mean of another figure of the runs, None if a run lacks it."""
+        found = [run[key] for run in self.runs]
+        return None if not found or None in found else mean(found)
+
+
+def rows_of(result: dict[str, Any]) -> list[Row]:
+    """The rows of a result of `examples.studies`, floors included, the best first."""
+    metric = result["metric"]
+    rows = [Row(name, tuple(values)) for name, values in result["floors"].items()]
+    for name in dict.fromkeys(run["mixer"] for run in result["runs"]):
+        runs = tuple(run for run in result["runs"] if run["mixer"] == name)
+        rows.append(Row(name, tuple(run[metric] for run in runs), runs))
+    return sorted(rows, key=lambda row: -row.mean)
+
+
+def overlap(one: Row, other: Row) -> bool:
+    """Whether the ranges of two rows have a value in common."""
+    return min(one.values) <= max(other.values) and min(other.values) <= max(one.values)
+
+
+def groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Split `rows`, the best first, wherever all values above exceed all values below."""
+    found: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: -max(row.values)):
+        if found and max(row.values) >= min(min(r.values) for r in found[-1]):
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return found
+
+
+def separation(rows: Sequence[Row], bases: Sequence[str] = ("fourier", "none")) -> str:
+    """What the ranges separate, in a line: groups, the best first, then pairs with each of `bases`.
+
+    A group is joined by overlaps. Rows of one seed are named apart.
+    """
+    compared = [row for row in rows if row.compared]
+    runs = [row for row in compared if not row.floor]
+    said = []
+    if len(runs) > 1:
+        chain = "; above ".join(", ".join(row.name for row in group) for group in groups(compared))
+        said.append(f"By the ranges: {chain}.")
+    else:
+        said.append("No two mixers have a range yet.")
+    for base in bases:
+        mine = next((row for row in runs if row.variant == base), None)
+        equal = [row.name for row in compared if mine and row is not mine and overlap(mine, row)]
+        if mine and equal:
+            said.append(f"{mine.name} does not separate from {', '.join(equal)}.")
+    single = [row.name for row in rows if not row.compared]
+    if single:
+        said.append(f"Of one seed, not compared: {', '.join(single)}.")
+    return " ".join(said)

@@ -1,0 +1,1 @@
+"""Studies: the same training run for each mixer and seed, and their collected results."""

@@ -1,0 +1,184 @@
+"""The table of studies.
+
+defines: MIXERS, STUDIES
+
+Mixers are compared at one gain: 1, the orthonormal transform. In the paper's block the transform is
+unnormalised; "fourier-paper" is that model. With mean pooling, "none" sees a bag of tokens, because
+nothing but the pooling joins the tokens. Expected times are those of one core of a server CPU.
+"""
+
+from __future__ import annotations
+
+from examples.studies.study import Study, Variant
+
+_FIXED = ("fourier", "hartley", "dct", "haar", "hadamard", "linear", "circulant")
+
+
+def _mixers(attention_layers: int) -> dict[str, Variant]:
+    """Every variant by name; the hybrid has this many attention layers at the top."""
+    hybrid = f"--mixer fourier --gain 1 --attention-layers {attention_layers} --layout top"
+    variants = [
+        *(Variant(name, f"--mixer {name} --gain 1") for name in _FIXED),
+        Variant("attention", "--mixer attention", quadratic=True),
+        Variant("none", "--mixer none --gain 1"),
+        Variant("hybrid", hybrid),
+        Variant("fourier-paper", "--mixer fourier --gain paper"),
+    ]
+    return {variant.name: variant for variant in variants}
+
+
+#: The variants of a model with two layers, whose hybrid has one attention layer.
+MIXERS = _mixers(attention_layers=1)
+_ALL = tuple(MIXERS.values())
+_ALL_OF_FOUR_LAYERS = tuple(_mixers(attention_layers=2).values())
+#: Where a run takes long: the model, its floor, what it is compared with, and the hybrid.
+_FEW = tuple(MIXERS[name] for name in ("fourier", "none", "attention", "hybrid"))
+_LINEAR_TIME = tuple(MIXERS[name] for name in ("fourier", "none"))
+_PADDINGS = tuple(
+    Variant(padding, f"--mixer fourier --gain 1 --padding {padding}")
+    for padding in ("tokens", "zero", "exact")
+)
+
+_SMALL = "--layers 2 --hidden 64 --intermediate 128 --heads 2 --pooling mean --batch 32 --lr 1e-3"
+_FOUR = "--layers 4 --hidden 128 --intermediate 256 --heads 2 --pooling mean --batch 32 --lr 1e-3"
+_PAIRS = f"--data r8-pairs --units words --seq 128 --epochs 2 {_SMALL}"
+_LISTOPS = (
+    "35 to 37 % has been published for ListOps at its full length, for many models (the paper:"
+    " Transformer 36.06, FNet 35.33). That is the accuracy of reading the first operator alone, the"
+    " floor `root operator`: such a figure says nothing about understanding of the expression."
+)
+
+_LISTOPS_FLOORS = {"majority": "majority class", "root_operator": "root operator"}
+
+STUDIES = {
+    study.name: study
+    for study in (
+        Study(
+            name="r8-pairs",
+            question="Do two Reuters stories have the same topic? Only mixing can compare them.",
+            program="classify",
+            options=_PAIRS,
+            variants=_ALL,
+            minutes=3,
+            attention_minutes=5,
+            reported="GLUE",
+        ),
+        Study(
+            name="r8",
+            question="Which of eight topics does a Reuters story have?",
+            program="classify",
+            options=f"--data r8 --units words --seq 128 --epochs 12 {_SMALL}",
+            variants=_ALL,
+            minutes=2,
+            attention_minutes=4,
+            reported="GLUE",
+        ),
+        Study(
+            name="padding",
+            question="Which meaning of padding does FNet learn best, on the pairs of r8-pairs?",
+            program="classify",
+            options=_PAIRS,
+            variants=_PADDINGS,
+            minutes=3,
+            attention_minutes=5,
+        ),
+        Study(
+            name="licences",
+            question="Which category does a licence text of at most 4,096 bytes have,"
+            " after equal time?",
+            program="classify",
+            options=f"--data licences --units bytes --seq 4096 --minutes 17 {_SMALL}",
+            variants=_FEW,
+            minutes=18,
+            attention_minutes=18,
+            reported="Text",
+        ),
+        Study(
+            name="listops-short",
+            question="What is the value of an expression of MAX, MIN, MED and SM,"
+            " of 20 to 126 tokens?",
+            program="lra",
+            options=f"listops --data listops-short --seq 128 --steps 20000 {_SMALL}",
+            variants=_ALL,
+            minutes=15,
+            attention_minutes=20,
+            reported="ListOps",
+            floors=_LISTOPS_FLOORS,
+            remark=_LISTOPS,
+        ),
+        Study(
+            name="mnist-196",
+            question="Which digit do 196 pixels show, read as a sequence?",
+            program="classify",
+            options=f"--data mnist-196 --seq 196 --epochs 20 {_SMALL}",
+            variants=tuple(v for v in _ALL if v.name != "hadamard"),  # no such matrix of 196
+            minutes=4,
+            attention_minutes=6,
+            reported="Image",
+        ),
+        Study(
+            name="20newsgroups-pairs",
+            question="Do two messages come from the same of 20 newsgroups?",
+            program="classify",
+            options=f"--data 20newsgroups-pairs --units words --seq 256 --epochs 2 {_SMALL}",
+            variants=_FEW,
+            minutes=8,
+            attention_minutes=16,
+            reported="GLUE",
+        ),
+        Study(
+            name="mails",
+            question="Is a mail of more than 2,000 bytes spam?",
+            program="classify",
+            options=f"--data mails --units bytes --seq 4096 --epochs 15 {_SMALL}",
+            variants=_FEW,
+            minutes=25,
+            attention_minutes=60,
+            reported="Text",
+        ),
+        Study(
+            name="r8-bytes",
+            question="Which topic does a Reuters story have, read as 512 bytes?",
+            program="classify",
+            options=f"--data r8 --units bytes --seq 512 --epochs 10 {_SMALL}",
+            variants=_FEW,
+            minutes=7,
+            attention_minutes=25,
+            reported="Text",
+        ),
+        Study(
+            name="20newsgroups",
+            question="Which of 20 newsgroups does a message come from?",
+            program="classify",
+            options=f"--data 20newsgroups --units words --seq 256 --epochs 6 {_FOUR}",
+            variants=_ALL_OF_FOUR_LAYERS,
+            minutes=20,
+            attention_minutes=40,
+            reported="GLUE",
+        ),
+        Study(
+            name="listops",
+            question="The same at the published lengths, 500 to 2,000 tokens.",
+            program="lra",
+            options=f"listops --steps 5000 {_SMALL}",
+            variants=_LINEAR_TIME,
+            minutes=60,
+            attention_minutes=300,
+            reported="ListOps",
+            floors=_LISTOPS_FLOORS,
+            remark=_LISTOPS,
+        ),
+        Study(
+            name="pretraining",
+            question="Does masked language modelling learn more than the frequency of words,"
+            " in a short run?",
+            program="pretrain",
+            options=f"--data 20newsgroups --units words --seq 128 --epochs 1 {_FOUR}",
+            variants=_FEW,
+            minutes=15,
+            attention_minutes=25,
+            metric="masked_accuracy",
+            floors={"masked_accuracy": "the commonest word"},
+        ),
+    )
+}

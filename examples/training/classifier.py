@@ -1,0 +1,99 @@
+"""What a classifier is trained with: data, encoder and model.
+
+defines: ClassifyOptions, Prepared, prepare, settled
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from examples.corpora.dataset import Dataset
+from examples.corpora.load import load
+from examples.training import encode
+from examples.training.classification import labels_of
+from examples.training.encode import Encoder
+from examples.training.encoded import Encoded, encode_split
+from examples.training.model import POOLING, adopt, build, configuration
+from examples.training.options import TextOptions, flag
+from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyOptions(TextOptions):
+    from_: str | None = flag(None, "folder that examples.pretrain wrote, to start from")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A classifier before training, and its data."""
+
+    dataset: Dataset
+    encoder: Encoder | None
+    splits: dict[str, Encoded]
+    model: FNetForSequenceClassification
+
+
+def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
+    """The flags, with those of the architecture from the pre-trained model if there is one."""
+    if options.from_ is None:
+        return options
+    config = FNetConfig.from_json((_folder(options.from_) / CONFIG).read_text())
+    return adopt(options, given, config)
+
+
+def prepare(options: ClassifyOptions) -> Prepared:
+    """Load and encode the data, and make the model, new or pre-trained."""
+    dataset = load(options.data, options.fold)
+    encoder = _encoder(dataset, options)
+    splits = {
+        name: encode_split(getattr(dataset, name), encoder, options.seq, options.pooling)
+        for name in ("train", "validation", "test")
+    }
+    vocabulary = dataset.vocabulary if encoder is None else encoder.vocabulary
+    assert vocabulary is not None
+    if options.from_ is None:
+        config = configuration(options, vocabulary, labels_of(dataset))
+        model = build(FNetForSequenceClassification, config)
+    else:
+        model = _load(_folder(options.from_), options, labels_of(dataset))
+        if encoder is None:
+            raise SystemExit(f"--from needs a data set of texts; {dataset.name} has ids")
+    return Prepared(dataset, encoder, splits, model)
+
+
+def _encoder(dataset: Dataset, options: ClassifyOptions) -> Encoder | None:
+    """What makes ids of the texts: that of the pre-training, or a new one; None for ids."""
+    if dataset.vocabulary is not None:
+        return None
+    if options.from_ is not None:
+        return encode.read(_folder(options.from_))
+    texts: list[Any] = [*dataset.train.inputs, *(dataset.train.pairs or ())]
+    return encode.learn(options.units, texts, options.vocabulary)
+
+
+def _folder(name: str) -> Path:
+    """The folder of the model that a pre-training left."""
+    for folder in (Path(name) / "model", Path(name)):
+        if (folder / CONFIG).exists() and (folder / encode.FILE).exists():
+            return folder
+    raise SystemExit(
+        f"--from {name}: no {CONFIG} with an {encode.FILE}, which a finished examples.pretrain"
+        " writes"
+    )
+
+
+def _load(folder: Path, options: ClassifyOptions, labels: int) -> FNetForSequenceClassification:
+    with warnings.catch_warnings():  # of the new classifier and the heads that are not used
+        warnings.simplefilter("ignore")
+        return FNetForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=labels,
+            pooling=POOLING[options.pooling],
+            hidden_dropout_prob=options.dropout,
+            attention_probs_dropout_prob=options.dropout,
+        )

@@ -1,0 +1,232 @@
+"""The training loop of all programs.
+
+defines: Task, run, start
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from examples.training import distributed, encode, state
+from examples.training.display import Display
+from examples.training.encode import Encoder
+from examples.training.failures import writing
+from examples.training.interrupt import Interrupt
+from examples.training.log import FILE, Log, environment, finished
+from examples.training.options import Options, command
+from examples.training.schedule import Budget, rate
+from fnet_kernels.models.model import FNetPreTrained
+
+CLIP = 1.0
+
+
+class Task(Protocol):
+    """What a program trains a model for."""
+
+    steps_per_epoch: int
+
+    def loss(self, model: nn.Module, step: int) -> tuple[Tensor, int]:
+        """The loss of this process's part of a step, and the tokens of the whole step."""
+
+    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Loss and metrics on "validation" or "test", empty where the data has none."""
+
+
+@contextmanager
+def start(program: str, options: Options) -> Iterator[torch.device]:
+    """Check `--out`, set threads and seed, join the processes, and give the device."""
+    folder = Path(options.out)
+    if options.resume and (last := finished(folder)):
+        print(f"{program}: the run in {folder} is finished: {last}")
+        raise SystemExit(0)
+    if not options.resume and (folder / FILE).exists():
+        raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    with distributed.together(options.device) as device:
+        torch.manual_seed(options.seed)
+        yield device
+
+
+def run(
+    program: str,
+    options: Options,
+    task: Task,
+    model: FNetPreTrained,
+    about: dict[str, Any],
+    encoder: Encoder | None = None,
+) -> dict[str, float]:
+    """Train a model, and evaluate it once on the test examples.
+
+    Writes `log.jsonl`, `state.pt` while it trains, and at the end `model/` and `curves.png`.
+
+    Args:
+        program: name in the log.
+        options: the flags.
+        task: gives losses and metrics.
+        model: on its device.
+        about: what the header says of the data: "data", with a "sha256", and "floors".
+        encoder: saved beside the model.
+
+    Returns:
+        The metrics of the test examples, or of validation where there are none.
+    """
+    folder, first = Path(options.out), distributed.is_first()
+    device = next(model.parameters()).device
+    optimizer = _optimizer(model, options)
+    data = about["data"]["sha256"]
+    progress = state.restore(folder, model, optimizer, options, data) if options.resume else None
+    log = Log(folder if first else None, resume=progress is not None)
+    if progress is not None:
+        log.write("resumed", step=progress.step)
+    else:
+        progress = state.Progress()
+        log.write("header", **_header(program, options, model, about))
+    budget = Budget.of(options, task.steps_per_epoch)
+    if options.compile:
+        model.compile(fullgraph=True)
+    wrapped = distributed.wrap(model)
+    display = Display(program, quiet=not first)
+    evaluate_every = options.evaluate_every or task.steps_per_epoch
+    found: dict[str, float] = {}
+
+    def save() -> None:
+        if first:
+            state.save(folder, progress, model, optimizer, options, data)
+
+    def evaluate(split: str) -> dict[str, float]:
+        model.eval()
+        with torch.inference_mode(), _precision(options, device):
+            return task.evaluate(model, split)
+
+    with Interrupt() as interrupt:
+        while (spent := budget.spent(progress.step, progress.seconds)) < 1.0:
+            began = time.perf_counter()
+            model.train()
+            _reseed(options.seed, progress.step)
+            lr = rate(options.lr, options.warmup, _middle(budget, spent))
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            with _precision(options, device):
+                loss, tokens = task.loss(wrapped, progress.step)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            optimizer.zero_grad()
+            progress.step += 1
+            progress.tokens += tokens
+            step = progress.step
+            logged = step % options.log_every == 0
+            value = _mean(loss) if logged else 0.0  # waits for a GPU
+            taken = progress.seconds + time.perf_counter() - began
+            stop, progress.seconds = distributed.agree(interrupt.asked, taken)
+            spent = budget.spent(step, progress.seconds)
+            if logged:
+                if not np.isfinite(value):
+                    display.close()
+                    raise SystemExit(f"{program}: the loss of step {step} is {value}; lower --lr")
+                log.write("step", step=step, loss=value, lr=lr, **_costs(progress, device))
+                speed = progress.tokens / progress.seconds
+                shown = f"step {step}  loss {value:.4f}  {speed:,.0f} tokens/s"
+                display.update(min(spent, 1.0), shown)
+            if stop:
+                break
+            if step % evaluate_every == 0 or spent >= 1.0:
+                found = evaluate("validation")
+                log.write("validation", step=step, **found)
+                display.say(f"{program}: step {step}  validation {_text(found)}")
+            if step % options.save_every == 0 or spent >= 1.0:
+                save()
+        if spent < 1.0:
+            save()
+            display.close()
+            where = f"step {progress.step} is saved in {folder}: --resume goes on"
+            raise SystemExit(f"{program}: stopped; {where}")
+    test = evaluate("test")
+    if first:
+        with writing(folder):
+            model.save_pretrained(folder / "model")
+            if encoder is not None:
+                encode.save(encoder, folder / "model")
+        _draw(folder)
+        (folder / state.FILE).unlink(missing_ok=True)
+    costs = _costs(progress, device)
+    log.write("test" if test else "finished", step=progress.step, **test, **costs)
+    log.close()
+    display.say(f"{program}: test {_text(test)}" if test else f"{program}: finished")
+    display.close()
+    return test or found
+
+
+def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
+    """AdamW, without weight decay of biases and of LayerNorm."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+    return torch.optim.AdamW(groups, lr=options.lr, fused=fused)
+
+
+def _header(
+    program: str, options: Options, model: nn.Module, about: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "program": program,
+        "command": command(),
+        "options": asdict(options),
+        **environment(next(model.parameters()).device),
+        "processes": distributed.processes(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **about,
+        "seed": options.seed,
+    }
+
+
+def _reseed(seed: int, step: int) -> None:
+    """Make the dropout of a step a function of the seed, the step and the process."""
+    sequence = np.random.SeedSequence((seed, step, distributed.rank()))
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def _middle(budget: Budget, spent: float) -> float:
+    """The share of the budget in the middle of a step, so that no step has rate 0."""
+    return spent + 0.5 / budget.steps if budget.steps else spent
+
+
+def _precision(options: Options, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=options.dtype == "bf16")
+
+
+def _mean(loss: Tensor) -> float:
+    values: list[float] = distributed.gather(loss.item())
+    return sum(values) / len(values)
+
+
+def _costs(progress: state.Progress, device: torch.device) -> dict[str, Any]:
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+    else:
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"tokens": progress.tokens, "seconds": progress.seconds, "peak_bytes": peak}
+
+
+def _text(found: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in found.items()) or "has no examples"
+
+
+def _draw(folder: Path) -> None:
+    from examples.training import curves
+
+    curves.draw(folder)

@@ -1,0 +1,105 @@
+"""The model of the flags.
+
+defines: adopt, arguments, build, configuration, padded_length
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from examples.training.batches import Batch
+from examples.training.encode import PADDING
+from examples.training.options import Options, name_of
+from fnet_kernels.models import FNetConfig
+from fnet_kernels.models.model import FNetPreTrained
+
+_Model = TypeVar("_Model", bound=FNetPreTrained)
+_Options = TypeVar("_Options", bound=Options)
+POOLING = {"cls": "first", "mean": "mean"}
+#: Flags that a pre-trained model fixes, and their fields of FNetConfig.
+_FIXED = {
+    "mixer": "mixer",
+    "attention_layers": "num_attention_layers",
+    "layout": "attention_layout",
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "intermediate": "intermediate_size",
+    "heads": "num_attention_heads",
+    "padding": "padding",
+    "round_to": "round_to",
+    "gain": "gain",
+}
+#: Mixers that see no padding, given a mask.
+_MASKED = ("attention", "none")
+
+
+def configuration(options: Options, vocabulary: int, labels: int) -> FNetConfig:
+    """The configuration of the flags; a value that the library refuses ends the program."""
+    try:
+        return FNetConfig(
+            vocab_size=vocabulary,
+            max_position_embeddings=options.seq,
+            pad_token_id=PADDING,
+            bos_token_id=None,
+            eos_token_id=None,
+            num_labels=labels,
+            hidden_dropout_prob=options.dropout,
+            attention_probs_dropout_prob=options.dropout,
+            pooling=POOLING[options.pooling],
+            **{theirs: getattr(options, ours) for ours, theirs in _FIXED.items()},
+        )
+    except (TypeError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def build(model: type[_Model], config: FNetConfig) -> _Model:
+    """Make a model; sizes that the mixer refuses end the program."""
+    try:
+        return model(config)
+    except (TypeError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def adopt(options: _Options, given: frozenset[str], config: FNetConfig) -> _Options:
+    """Take the flags of the architecture from a pre-trained model.
+
+    A flag that the command line gives and that differs ends the program.
+    """
+    values = {ours: getattr(config, theirs) for ours, theirs in _FIXED.items()}
+    for name in given & values.keys():
+        if getattr(options, name) != values[name]:
+            raise SystemExit(
+                f"{name_of(name)} must be {values[name]}, as in the pre-trained model, or left out;"
+                f" got {getattr(options, name)}"
+            )
+    if "pooling" not in given:
+        values["pooling"] = next(ours for ours, x in POOLING.items() if x == config.pooling)
+    longest = config.max_position_embeddings
+    if options.seq > longest and "seq" in given:
+        raise SystemExit(f"--seq must be at most {longest}, as in the pre-trained model")
+    values["seq"] = options.seq if "seq" in given else longest
+    assert values.keys() <= {one.name for one in fields(options)}
+    return replace(options, **values)
+
+
+def padded_length(config: FNetConfig, seq: int) -> int | None:
+    """The length to which batches are padded; None for the longest example of the batch.
+
+    A transform that mixes padding depends on the padded length, so it needs one for all batches.
+    With "exact" padding, and for attention with a mask, the length changes no result.
+    """
+    if config.padding == "exact" or set(config.layer_mixers()) <= set(_MASKED):
+        return None
+    return seq
+
+
+def arguments(config: FNetConfig, batch: Batch, compiled: bool) -> dict[str, Any]:
+    """What a call of the model takes beside `input_ids` and labels.
+
+    Integers tell "exact" mixing the lengths without a copy from the GPU, but become part of a
+    compiled graph, so that gets the mask.
+    """
+    if config.padding == "exact" and not compiled:
+        return {"token_type_ids": batch.types, "lengths": batch.lengths}
+    return {"token_type_ids": batch.types, "attention_mask": batch.mask}

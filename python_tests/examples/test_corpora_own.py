@@ -1,0 +1,226 @@
+"""The user's own folders and tables, and what is said of bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples import data
+from examples.corpora.dataset import Dataset
+from examples.corpora.errors import DataError
+from examples.corpora.load import load
+
+HEADERS = {
+    "SST-2": "sentence\tlabel",
+    "MRPC": "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String",
+    "QQP": "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate",
+    "STS-B": "index\tgenre\tfilename\tyear\told_index\tsentence1\tsentence2\tscore",
+    "MNLI": "index\tpromptID\tsentence1_binary_parse\tsentence1\tsentence2\tlabel1\tgold_label",
+    "QNLI": "index\tquestion\tsentence\tlabel",
+    "RTE": "index\tsentence1\tsentence2\tlabel",
+    "CoLA": "",
+}
+METRICS = {
+    "MRPC": ("accuracy", "f1"),
+    "QQP": ("accuracy", "f1"),
+    "STS-B": ("pearson_spearman",),
+    "CoLA": ("matthews",),
+}
+TEXTS = ("sentence", "question", "sentence1", "question1", "#1 String")
+SECONDS = ("sentence2", "question2", "#2 String")
+LABEL_COLUMNS = ("label", "gold_label", "score", "Quality", "is_duplicate")
+LABELS = {"MNLI": ("neutral", "entailment"), "STS-B": ("2.5", "5"), "QNLI": ("a", "b")}
+
+
+def table(task: str, name: str, count: int, labelled: bool = True) -> str:
+    """The rows `NAME first I`, `NAME second I` and the two labels of the task in turn."""
+    labels = LABELS.get(task, ("0", "1"))
+    if task == "CoLA":
+        return "".join(f"src\t{labels[i % 2]}\t*\t{name} first {i}\n" for i in range(count))
+    columns = HEADERS[task].removeprefix("\ufeff").split("\t")
+    if not labelled:
+        columns = [c for c in columns if c not in LABEL_COLUMNS]
+    lines = ["\t".join(columns)]
+    for i in range(count):
+        values = dict.fromkeys(columns, "x")
+        for column in columns:
+            if column in SECONDS or (task == "QNLI" and column == "sentence"):
+                values[column] = f"{name} second {i}"
+            elif column in TEXTS:
+                values[column] = f"{name} first {i}"
+            elif column in LABEL_COLUMNS:
+                values[column] = labels[i % 2]
+        lines.append("\t".join(values.values()))
+    bom = "\ufeff" if task == "MRPC" else ""
+    return bom + "\r\n".join(lines) + "\n"
+
+
+def write(folder: Path, **files: str) -> str:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / f"{name}.tsv").write_text(content, encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize("task", HEADERS)
+def test_each_task_of_glue(task: str, tmp_path: Path) -> None:
+    files = {"train": table(task, "train", 40), "dev": table(task, "dev", 6)}
+    if task == "MNLI":
+        files["dev_matched"] = files.pop("dev")
+        files["dev_mismatched"] = table(task, "other", 4)
+        files["test_matched"] = table(task, "test", 4, labelled=False)
+    elif task != "CoLA":
+        files["test"] = table(task, "test", 5, labelled=False)
+    dataset = load(write(tmp_path / task, **files))
+    assert dataset.name == task
+    assert dataset.metrics == METRICS.get(task, ("accuracy",))
+    assert dataset.train.inputs[1] == "train first 1"
+    assert dataset.validation.inputs == tuple(f"dev first {i}" for i in range(6))
+    assert len(dataset.test.inputs) == (4 if task == "MNLI" else 0)
+    if task in ("SST-2", "CoLA"):
+        assert dataset.train.pairs is None
+    else:
+        assert dataset.train.pairs is not None
+        assert dataset.train.pairs[1] == "train second 1"
+    if task == "STS-B":
+        assert (dataset.classes, dataset.train.labels[:2]) == ((), (2.5, 5.0))
+    else:
+        assert dataset.classes == tuple(sorted(LABELS.get(task, ("0", "1"))))
+        named = [dataset.classes[int(label)] for label in dataset.train.labels[:2]]
+        assert named == list(LABELS.get(task, ("0", "1")))
+
+
+def test_quotes_are_characters(tmp_path: Path) -> None:
+    rows = "".join(f'"a {i}\t{i % 2}\n' for i in range(20))
+    dataset = load(write(tmp_path, train=f"sentence\tlabel\n{rows}"))
+    assert all(str(text).startswith('"a ') for text in dataset.train.inputs)
+    assert len(dataset.train.inputs) == 18
+
+
+def test_a_table_without_dev_is_cut_without_repeats(tmp_path: Path) -> None:
+    rows = table("SST-2", "train", 50)
+    again = rows + "\n".join(rows.splitlines()[1:]) + "\n"
+    dataset = load(write(tmp_path, train=again, test=table("SST-2", "test", 5)))
+    assert len(dataset.train.inputs) == 45
+    assert not set(dataset.train.inputs) & set(dataset.validation.inputs)
+    assert dataset.test.inputs[0] == "test first 0"
+
+
+def test_a_few_broken_lines_are_left_out_and_said(tmp_path: Path) -> None:
+    rows = table("QQP", "train", 2000)
+    with pytest.warns(UserWarning, match="1 lines with missing fields"):
+        dataset = load(write(tmp_path, train=rows + "only\ttwo\n", dev=table("QQP", "dev", 4)))
+    assert len(dataset.train.inputs) == 2000
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"train": "text\tclass\na\tb\n"}, r"has the columns 'text class'; expected those of"),
+        ({"train": ""}, "is empty"),
+        ({"train": "sentence\tlabel\na\t0\nb\nc\t1\n"}, r"line 3: 1 fields, expected at least 2"),
+        ({"train": "sentence\tlabel\na\t0\n"}, "too few examples to cut"),
+        (
+            {"train": "sentence\tlabel\na\t0\nb\t1\n", "dev": "sentence\tlabel\na\t2\n"},
+            "the label '2'; expected one of 0, 1",
+        ),
+        (
+            {"train": table("STS-B", "t", 9), "dev": table("STS-B", "d", 1).replace("2.5", "x")},
+            "the label 'x'; expected a number",
+        ),
+        (
+            {"train": table("RTE", "t", 9), "dev": table("SST-2", "d", 2)},
+            "has the columns of SST-2, but train.tsv those of RTE",
+        ),
+    ],
+)
+def test_bad_tables(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=said) as error:
+        load(write(tmp_path, **files))
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_table_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"cannot read .*train.tsv as UTF-8 text"):
+        load(str(tmp_path))
+
+
+def classes(root: Path, count: int = 30) -> None:
+    for name in ("good", "bad"):
+        for i in range(count):
+            file = root / name / f"deep{i % 2}" / f"{i}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{name} {root.name} {i}\n", encoding="utf-8")
+
+
+def inputs(dataset: Dataset) -> list[set[object]]:
+    return [set(split.inputs) for split in (dataset.train, dataset.validation, dataset.test)]
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    classes(tmp_path)
+    (tmp_path / "bad" / "copy.txt").write_text("bad 0\n".replace("0", f"{tmp_path.name} 0"))
+    (tmp_path / "notes.txt").write_text("not a class")
+    dataset = load(str(tmp_path))
+    assert dataset.classes == ("bad", "good")
+    splits = inputs(dataset)
+    assert [len(split) for split in splits] == [49, 5, 6]
+    assert len(set().union(*splits)) == 60
+    for text, label in zip(dataset.train.inputs, dataset.train.labels, strict=True):
+        assert str(text).split()[0] == dataset.classes[int(label)]
+
+
+def test_folders_for_train_and_test(tmp_path: Path) -> None:
+    classes(tmp_path / "train")
+    classes(tmp_path / "test", 4)
+    (tmp_path / "train" / "good" / "known.txt").write_text("good test 0\n")
+    splits = inputs(load(str(tmp_path)))
+    assert splits[2] == {f"{name} test {i}\n" for name in ("good", "bad") for i in range(4)}
+    assert [len(split) for split in splits] == [54, 6, 8]
+
+
+def test_bad_folders(tmp_path: Path) -> None:
+    def refuses(said: str) -> None:
+        with pytest.raises(DataError, match=said):
+            load(str(tmp_path))
+
+    refuses("has 0 folders; expected one for each class, or a train.tsv")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    refuses("the class folder .*a has no file")
+    for name in "ab":
+        (tmp_path / name / "1.txt").write_text(name)
+    refuses("has 2 distinct texts; expected at least")
+    (tmp_path / "b" / "2.txt").write_bytes(b"caf\xe9")
+    refuses("2.txt is not UTF-8 text: .* at 3")
+    for split, name in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "c")):
+        (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / split / name / "1.txt").write_text(split + name)
+    refuses("has the class 'b' in one of train and test only")
+
+
+def test_names_and_folds() -> None:
+    with pytest.raises(DataError, match="no data set and no folder 'imdb'; the sets are r8, "):
+        load("imdb")
+    with pytest.raises(DataError, match="fold must be 0 for r8, which is not in folds, got 1"):
+        load("r8", 1)
+
+
+def test_data_lists_the_sets_and_shows_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.main([])
+    listed = capsys.readouterr().out
+    assert "licensedcode-data 32.1.0, 26.7 MB; 5 folds" in listed
+    assert "listops-short" in listed
+    folder = write(tmp_path / "own", train=table("RTE", "train", 40), dev=table("RTE", "dev", 4))
+    data.main([folder, "--examples", "1"])
+    shown = capsys.readouterr().out
+    assert load(folder).sha256 in shown
+    assert "train            40 examples, 50.0% of the commonest class" in shown
+    assert "[0]\n    train first 0\n    train second 0\n" in shown
+    with pytest.raises(SystemExit, match="no data set"):
+        data.main(["nonsense"])

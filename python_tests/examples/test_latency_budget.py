@@ -1,0 +1,204 @@
+"""The latency budget chooses the largest FNet that fits, and trains it beside the Transformer."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples.latency_budget import __main__ as command
+from examples.latency_budget.latency import Times, forward, largest, peak_mib, promising
+from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
+from examples.latency_budget.training import Plan
+from examples.studies.runs import Run
+from fnet_kernels._timing import Timing
+
+SIZES = candidates([2, 4], [32, 64])
+
+
+def names(sizes: Sequence[Size]) -> list[tuple[int, int]]:
+    return [(size.layers, size.hidden) for size in sizes]
+
+
+def test_candidates_are_sorted_by_the_parameters_of_their_layers() -> None:
+    assert names(SIZES) == [(4, 64), (2, 64), (4, 32), (2, 32)]
+    layers = SIZES[0].build(seq=8).fnet.encoder.parameters()
+    assert SIZES[0].weight() == sum(p.numel() for p in layers)
+
+
+def test_the_models_are_those_that_are_trained() -> None:
+    """The options of examples.classify make the model that is timed."""
+    from examples.classify import ClassifyOptions
+    from examples.training.encode import Bytes
+    from examples.training.model import configuration
+    from examples.training.options import parse
+
+    for size in (TRANSFORMER, EQUAL, SIZES[0]):
+        words = f"--data licences --units bytes --seq 16 {size.options()}".split()
+        trained = configuration(parse(ClassifyOptions, "", words)[0], Bytes.vocabulary, labels=3)
+        timed = size.build(seq=16).config
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            setattr(trained, name, getattr(timed, name))
+        assert trained == timed
+    assert TRANSFORMER.build(8).config.layer_mixers() == ["attention"] * 2
+
+
+def test_a_call_is_a_forward_pass_without_autograd() -> None:
+    logits = forward(EQUAL, 3, 16)()
+    assert logits.shape == (3, 3)
+    assert logits.is_inference()
+    assert logits.isfinite().all()
+    assert logits.abs().max() > 0
+
+
+def test_what_is_hopeless_is_not_looked_at_deeper() -> None:
+    cost = {(2, 32): 1.0, (4, 32): 1.2, (2, 64): 2.0}  # (4, 64) would raise KeyError
+    near = promising(SIZES, lambda size: cost[size.layers, size.hidden])
+    assert names(near) == [(4, 32), (2, 32)]
+
+
+def timer(costs: dict[tuple[int, int], tuple[float, float]]) -> Callable[[Sequence[Size]], Times]:
+    """Times at batch 1 and 32; the Transformer takes 1 and 10."""
+
+    def time(sizes: Sequence[Size]) -> Times:
+        assert list(sizes[:2]) == [TRANSFORMER, EQUAL]
+        found = {
+            size: (1.0, 10.0) if size == TRANSFORMER else costs[size.layers, size.hidden]
+            for size in sizes
+        }
+        return {
+            size: {1: Timing((one, one)), 32: Timing((many, many))}
+            for size, (one, many) in found.items()
+        }
+
+    return time
+
+
+def test_the_largest_fits_at_every_batch_size() -> None:
+    costs = {(4, 64): (1.1, 9.0), (2, 64): (0.9, 10.1), (4, 32): (1.0, 10.0), (2, 32): (0.1, 1.0)}
+    found, times = largest(SIZES, timer(costs))
+    assert found is not None
+    assert names([found]) == [(4, 32)]
+    assert times[found][32].median == 10.0
+
+
+def test_more_sizes_are_timed_until_one_fits() -> None:
+    sizes = candidates([2, 4, 6], [32, 64])
+    slow = dict.fromkeys(names(sizes), (2.0, 20.0)) | {(2, 32): (0.5, 5.0)}
+    found, _ = largest(sizes, timer(slow))
+    assert found == sizes[-1]
+    none, times = largest(sizes[:-1], timer(slow))
+    assert none is None
+    assert times[TRANSFORMER][1].median == 1.0
+
+
+def test_peak_memory_grows_with_the_batch() -> None:
+    small, big = (peak_mib(EQUAL, batch, 256, 1, "cpu") for batch in (1, 32))
+    if small is None or big is None:
+        pytest.skip("the system does not tell peak memory")
+    assert 0 <= small < big
+    tensor = 32 * 256 * EQUAL.hidden * 4 / 2**20
+    assert tensor < big < 40 * tensor
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan((TRANSFORMER, EQUAL), 512, "licences", 17, 32, (0, 1, 2), tmp_path)
+
+
+def finish(runs: Sequence[Run], steps: Sequence[int], accuracies: Sequence[float]) -> None:
+    """Write the logs of finished runs."""
+    for run, step, accuracy in zip(runs, steps, accuracies, strict=True):
+        run.folder.mkdir(parents=True)
+        run.facts_file.write_text(json.dumps({"arguments": run.cell.arguments()}))
+        records = [{"kind": "header"}, {"kind": "test", "step": step, "accuracy": accuracy}]
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        (run.folder / "log.jsonl").write_text(lines)
+
+
+def test_equal_steps_are_those_of_the_transformer(plan: Plan) -> None:
+    time = plan.equal_time()
+    theirs = [run for run in time if "attention" in run.cell.variant.name]
+    ours = [run for run in time if "fourier" in run.cell.variant.name]
+    assert (len(theirs), len(ours)) == (3, 3)
+    assert all("--minutes 17" in " ".join(run.cell.arguments()) for run in time)
+    finish(ours, (900, 900, 900), (0.6, 0.7, 0.8))
+    finish(theirs[:2], (100, 140), (0.5, 0.55))
+    assert plan.steps() is None
+    assert plan.equal_steps() == []
+    finish(theirs[2:], (110,), (0.52,))
+    assert plan.steps() == 110
+    runs = plan.equal_steps()
+    assert [run.cell.variant.name for run in runs] == ["fourier-2x64"] * 3
+    assert all("--steps 110" in " ".join(run.cell.arguments()) for run in runs)
+    finish(runs[:1], (110,), (0.65,))
+    assert plan.accuracies(EQUAL) == {"time": [0.6, 0.7, 0.8], "steps": [0.65]}
+    assert plan.accuracies(TRANSFORMER) == {"time": [0.5, 0.55, 0.52], "steps": [0.5, 0.55, 0.52]}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two classes of texts with other letters."""
+    chance = random.Random(0)
+    folder = tmp_path / "corpus"
+    for label, letters in (("left", "abcd"), ("right", "wxyz")):
+        (folder / label).mkdir(parents=True)
+        for number in range(60):
+            text = "".join(chance.choices(letters, k=12))
+            (folder / label / f"{number}.txt").write_text(text)
+    return folder
+
+
+def test_the_study_runs_and_writes_what_it_found(
+    tmp_path: Path,
+    corpus: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command, "peak_mib", lambda *_: 1.5)  # slow, and tested above
+    threads = torch.get_num_threads()
+    words = ["--lengths", "16", "--batches", "1,2", "--depths", "2", "--widths", "64"]
+    words += ["--seconds", "0", "--data", str(corpus), "--minutes", "0.02", "--batch", "8"]
+    words += ["--seeds", "0", "--out", str(tmp_path / "out"), "--jobs", "2"]
+    assert command.main(words) == 0
+    torch.set_num_threads(threads)
+    file = tmp_path / "out" / "results" / "latency-budget.json"
+    result = json.loads(file.read_text())
+    assert str(tmp_path / "out") not in file.read_text()
+    (part,) = result["lengths"]
+    assert [model["name"] for model in part["models"]] == ["Transformer", "FNet of equal size"]
+    for model in part["models"]:
+        assert model["parameters"] > 50_000
+        assert all(len(model["latency"][batch]) == 3 for batch in ("1", "2"))
+        assert all(0 <= a <= 1 for of in model["accuracy"].values() for a in of)
+        assert {regime: len(of) for regime, of in model["accuracy"].items()} == {
+            "time": 1,
+            "steps": 1,
+        }
+    assert part["steps"] > 1
+    assert len(part["data"]["sha256"]) == 64
+    said = capsys.readouterr().out
+    assert "Pareto line: " in said
+    assert "Too few seeds to compare." in said
+    assert command.main([*words, "--no-training"]) == 0
+    again = json.loads(file.read_text())
+    assert again["lengths"] == result["lengths"], "what was measured is read again"
+    with pytest.raises(SystemExit, match=r"latency-budget-16\.json was measured with other"):
+        command.main([*words, "--widths", "32"])
+
+
+def test_quick_is_small() -> None:
+    made = command.parser()
+    made.set_defaults(**command._QUICK)
+    assert made.parse_args([]).lengths == [512]
+    assert made.parse_args(["--lengths", "64,128"]).lengths == [64, 128]
+
+
+def test_a_wrong_length_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.parser().parse_args(["--lengths", "512,x"])
+    assert "'512,x': expected numbers with commas" in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""Flags, schedule, metrics and log of the training programs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from examples.classify import ClassifyOptions
+from examples.training import curves, log
+from examples.training.metrics import measure
+from examples.training.options import Options, TextOptions, parse
+from examples.training.schedule import Budget, rate
+
+
+def test_flags_are_the_fields() -> None:
+    words = "--data r8 --mixer dct --gain 0.5 --minutes 2 --compile --from a --round-to 8"
+    options, given = parse(ClassifyOptions, "", words.split())
+    assert (options.data, options.mixer, options.gain, options.minutes) == ("r8", "dct", 0.5, 2.0)
+    assert (options.compile, options.from_, options.round_to) == (True, "a", 8)
+    assert given == {"data", "mixer", "gain", "minutes", "compile", "from_", "round_to"}
+    rest = ClassifyOptions(data="r8")
+    assert (options.hidden, options.lr) == (rest.hidden, rest.lr)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--mixer nothing", "argument --mixer: invalid choice: 'nothing'"),
+        ("--batch 0", "argument --batch: must be an integer of at least 1, got '0'"),
+        ("--lr -1", "argument --lr: must be a number of at least 0, got '-1'"),
+        ("--lr nan", "argument --lr: must be a number of at least 0, got 'nan'"),
+        ("--dropout 1.5", "argument --dropout: must be a number from 0 to 1, got '1.5'"),
+        ("--gain big", "argument --gain"),
+        ("--steps 3 --minutes 1", "give one of --steps, --minutes and --epochs"),
+    ],
+)
+def test_a_bad_flag_is_named(words: str, message: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        parse(Options, "", words.split())
+    assert message in capsys.readouterr().err
+
+
+def test_data_is_required(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        parse(TextOptions, "", [])
+    assert "--data" in capsys.readouterr().err
+
+
+def test_the_rate_rises_and_falls() -> None:
+    assert [rate(2.0, 0.1, spent) for spent in (0.0, 0.05, 0.1, 0.55, 1.0, 1.2)] == pytest.approx(
+        [0.0, 1.0, 2.0, 1.0, 0.0, 0.0]
+    )
+    assert rate(2.0, 0.0, 0.0) == 2.0
+    assert rate(2.0, 1.0, 1.0) == 2.0
+
+
+def test_a_budget_is_steps_or_seconds() -> None:
+    of = {name: Budget.of(Options(**{name: 4}), 25) for name in ("steps", "epochs", "minutes")}
+    assert of["steps"].spent(2, 1e9) == 0.5
+    assert of["epochs"].spent(50, 1e9) == 0.5
+    assert of["minutes"].spent(10**9, 60.0) == 0.25
+    assert Budget.of(Options(), 25).steps == 250
+    assert Budget.of(Options(minutes=0.0), 25).spent(0, 0.0) == 1.0
+
+
+def test_metrics_follow_their_definitions() -> None:
+    chance = np.random.default_rng(0)
+    labels = chance.integers(0, 2, 200)
+    predictions = np.where(chance.random(200) < 0.8, labels, 1 - labels)
+    found = measure(["accuracy", "f1", "matthews"], predictions, labels)
+    tp, tn = (int(((predictions == c) & (labels == c)).sum()) for c in (1, 0))
+    fp, fn = (int(((predictions == c) & (labels != c)).sum()) for c in (1, 0))
+    precision, recall = tp / (tp + fp), tp / (tp + fn)
+    scale = ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5
+    assert found == pytest.approx(
+        {
+            "accuracy": (tp + tn) / 200,
+            "f1": 2 * precision * recall / (precision + recall),
+            "matthews": (tp * tn - fp * fn) / scale,
+        }
+    )
+
+
+def test_correlations_are_those_of_scipy() -> None:
+    chance = np.random.default_rng(0)
+    x = chance.integers(0, 10, 100).astype(float)  # with ties
+    y = x + chance.normal(0, 3, 100)
+    found = measure(["pearson_spearman"], y, x)
+    assert found["pearson"] == pytest.approx(stats.pearsonr(x, y).statistic)
+    assert found["spearman"] == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert found["pearson_spearman"] == pytest.approx((found["pearson"] + found["spearman"]) / 2)
+
+
+def test_constant_predictions_have_no_correlation() -> None:
+    ones = np.ones(10, int)
+    found = measure(["f1", "matthews"], 0 * ones, ones)
+    assert found == {"f1": 0.0, "matthews": 0.0}
+    assert measure(["f1"], 0 * ones, 0 * ones) == {"f1": 0.0}
+
+
+def _write(folder: Path) -> None:
+    first = log.Log(folder, resume=False)
+    first.write("header", seed=0)
+    for step in (1, 2, 3, 4):
+        first.write("step", step=step, loss=float(step))
+    first.write("validation", step=4, loss=1.0, accuracy=0.5)
+    with (folder / log.FILE).open("a") as file:
+        file.write('{"kind": "step", "st')  # a crash
+
+
+def test_a_resumed_run_replaces_what_it_repeats(tmp_path: Path) -> None:
+    _write(tmp_path)
+    again = log.Log(tmp_path, resume=True)
+    again.write("resumed", step=2)
+    again.write("step", step=3, loss=30.0)
+    assert log.finished(tmp_path) is None
+    again.write("test", step=3, accuracy=1.0)
+    found = log.records(tmp_path)
+    assert [one["kind"] for one in found] == ["header", "step", "step", "resumed", "step", "test"]
+    assert [one["loss"] for one in found if "loss" in one] == [1.0, 2.0, 30.0]
+    assert log.finished(tmp_path) == {"kind": "test", "step": 3, "accuracy": 1.0}
+
+
+def test_a_new_run_starts_a_new_log(tmp_path: Path) -> None:
+    _write(tmp_path)
+    log.Log(tmp_path, resume=False)
+    assert log.records(tmp_path) == []
+
+
+def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    _write(tmp_path)
+    path = curves.draw(tmp_path)
+    assert path is not None
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tensorboard_gets_numbers_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            calls.append(Path(folder))
+
+        def add_scalar(self, *values: Any) -> None:
+            calls.append(values)
+
+        def close(self) -> None:
+            calls.append("closed")
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    written = log.Log(tmp_path, resume=False)
+    written.write("header", seed=0)
+    written.write("step", step=7, loss=0.5)
+    written.close()
+    assert calls == [tmp_path / "tensorboard", ("step/loss", 0.5, 7), "closed"]

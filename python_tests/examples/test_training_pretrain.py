@@ -1,0 +1,169 @@
+"""Runs of pretrain, and what starts from its model: classify and the Trainer of transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples import classify, pretrain
+from examples.training import log
+from examples.training.options import parse
+from examples.training.pieces import cut
+from examples.training.pretraining import Pretraining, PretrainOptions
+from fnet_kernels.models import FNetForPreTraining, FNetForSequenceClassification
+from python_tests.helpers.small_texts import write_documents, write_texts
+
+pytestmark = pytest.mark.usefixtures("threads_restored")
+SMALL = [
+    "--hidden",
+    "32",
+    "--intermediate",
+    "64",
+    "--batch",
+    "16",
+    "--threads",
+    "1",
+    "--log-every",
+    "1",
+    "--lr",
+    "0.01",
+]
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_documents(tmp_path_factory.mktemp("data") / "documents")
+
+
+@pytest.fixture(scope="module")
+def pretrained(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    before = torch.get_num_threads()
+    out = tmp_path_factory.mktemp("runs") / "pretrained"
+    more = ["--seq", "32", "--steps", "40", "--padding", "exact", "--dropout", "0"]
+    pretrain.main(["--data", str(documents), "--out", str(out), *SMALL, *more])
+    torch.set_num_threads(before)
+    return out
+
+
+def test_both_losses_fall(pretrained: Path) -> None:
+    records = log.records(pretrained)
+    losses = [one["loss"] for one in records if one["kind"] == "step"]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    last, floors = records[-1], records[0]["floors"]
+    # A sentence is three words and ".": 2.29 nats a token without regard to the others, but two
+    # of its words are the word of the document.
+    assert floors == {"masked_accuracy": 0.25, "next_accuracy": 0.5}
+    assert last["masked_loss"] < 2.2
+    assert records[0]["data"]["unknown"] == 0.0
+    assert last["loss"] == pytest.approx(last["masked_loss"] + last["next_loss"])
+
+
+@pytest.mark.parametrize("units", ["bytes", "unigram"])
+def test_other_units(documents: Path, tmp_path: Path, units: str) -> None:
+    if units == "unigram":
+        pytest.importorskip("tokenizers")
+    more = ["--units", units, "--seq", "64", "--steps", "20", "--vocabulary", "60"]
+    pretrain.main(["--data", str(documents), "--out", str(tmp_path / "run"), *SMALL, *more])
+    losses = [one["loss"] for one in log.records(tmp_path / "run") if one["kind"] == "step"]
+    assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
+
+
+def test_the_loss_is_that_of_the_model(documents: Path) -> None:
+    """The sum over masked tokens, which several processes share, is the mean of one process."""
+    words = ["--data", str(documents), "--seq", "32", "--dropout", "0"]
+    options, _ = parse(PretrainOptions, "", words)
+    texts = [line.split("\t")[0] for line in (documents / "train.tsv").read_text().splitlines()]
+    encoder = pretrain.encode.learn("words", texts, 100)
+    pieces = cut(texts, encoder, 32)
+    config = pretrain.configuration(options, encoder.vocabulary, 2)
+    model = FNetForPreTraining(config)
+    task = Pretraining(config, options, dict.fromkeys(("train", "validation"), pieces), device())
+    rows = pieces.firsts[:16]
+    example, _ = task._examples("train", rows, (0, 1, 0))
+    batch = example.batch
+    expected = model(
+        batch.ids,
+        token_type_ids=batch.types,
+        attention_mask=batch.mask,
+        masked_positions=example.positions,
+        labels=example.words.view_as(example.positions),
+        next_sentence_label=batch.labels,
+    ).loss
+    task._sampler.rows = lambda step: torch.arange(16).numpy()  # type: ignore[method-assign]
+    loss, tokens = task.loss(model, 0)
+    torch.testing.assert_close(loss, expected)
+    assert tokens == int(batch.mask.sum())
+
+
+def device() -> torch.device:
+    return torch.device("cpu")
+
+
+def test_classify_starts_from_a_pretrained_model(
+    documents: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    words = ["--data", str(documents), "--from", str(pretrained), "--batch", "16", "--threads", "1"]
+    classify.main([*words, "--out", str(tmp_path / "run"), "--steps", "1", "--lr", "0"])
+    header = log.records(tmp_path / "run")[0]
+    assert header["options"]["hidden"] == 32
+    assert header["options"]["padding"] == "exact"
+    assert header["options"]["seq"] == 32
+    before = FNetForPreTraining.from_pretrained(pretrained / "model").fnet
+    after = FNetForSequenceClassification.from_pretrained(tmp_path / "run" / "model").fnet
+    for a, b in zip(before.parameters(), after.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for more, message in (
+        (["--hidden", "64"], "--hidden must be 32, as in the pre-trained model, or left out"),
+        (["--seq", "64"], "--seq must be at most 32"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            classify.main([*words, "--out", str(tmp_path / "other"), *more])
+
+
+@pytest.mark.parametrize("more", ["", "--padding exact --pooling mean"])
+def test_the_trainer_of_transformers(
+    tmp_path: Path, more: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from examples import finetune_trainer
+
+    data = write_texts(tmp_path / "data")
+    small = [*SMALL, "--seq", "16", "--device", "cpu", "--log-every", "5", *more.split()]
+    words = ["--data", str(data), "--out", str(tmp_path / "run"), "--steps", "20", *small]
+    found = finetune_trainer.main(words)
+    said = capsys.readouterr().out
+    losses = [float(x.split("'")[0]) for x in said.split("{'loss': '")[1:]]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    assert found.keys() == {"loss", "accuracy"}
+    assert ("patched 2 FNet layers" in said) == (not more)
+    with pytest.raises(SystemExit, match="--minutes: the Trainer counts"):
+        finetune_trainer.main(["--data", str(data), "--minutes", "1"])
+
+
+def test_the_trainer_goes_on_from_a_pretrained_model(
+    documents: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from examples import finetune_trainer
+
+    words = ["--data", str(documents), "--from", str(pretrained), "--out", str(tmp_path / "run")]
+    more = ["--steps", "1", "--lr", "0", "--batch", "8", "--threads", "1", "--device", "cpu"]
+    finetune_trainer.main([*words, *more])
+    before = FNetForPreTraining.from_pretrained(pretrained / "model").fnet
+    after = FNetForSequenceClassification.from_pretrained(tmp_path / "run" / "model").fnet
+    for a, b in zip(before.parameters(), after.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_ids_are_no_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ids:
+        name, vocabulary = "pixels", 258
+
+    monkeypatch.setattr(pretrain, "load", lambda data, fold: Ids())
+    with pytest.raises(SystemExit, match="--data must be a data set of texts, pixels has ids"):
+        pretrain.main(["--data", "pixels", "--out", str(tmp_path / "run")])
