@@ -21,29 +21,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from examples.corpora.dataset import Dataset, Split
-from examples.corpora.errors import DataError
-from examples.corpora.load import load
 from examples.generators.listops import root_operator_floor
-from examples.training import encode
-from examples.training.classification import Classification, describe, labels_of
-from examples.training.encode import Encoder
-from examples.training.encoded import Encoded, encode_split
+from examples.training.classification import Classification, describe
+from examples.training.classifier import ClassifyOptions, prepare, settled
 from examples.training.loop import run, start
-from examples.training.matching import FNetForMatching, Matching
-from examples.training.model import build, configuration
-from examples.training.options import TextOptions, flag, parse, positive
-from fnet_kernels.models import FNetForSequenceClassification
-from fnet_kernels.models.model import FNetPreTrained
+from examples.training.matching import FNetForMatching, Matching, encode_towers
+from examples.training.options import flag, parse, positive
 
 PROGRAM = "lra"
-SPLITS = ("train", "validation", "test")
 DATA = "name of a data set (python -m examples.data lists them), or a folder"
 SEQ = "most tokens of an example, or of each text of a pair; the rest is cut off"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListOps(TextOptions):
+class ListOps(ClassifyOptions):
     """The flags of all tasks, with the defaults of ListOps."""
 
     data: str = flag("listops", DATA)
@@ -93,55 +84,22 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
     task, *flags = (sys.argv[1:] if words is None else words) or [""]
     if task not in TASKS:
         raise SystemExit(f"the first word must be a task, {', '.join(TASKS)}; got {task!r}")
-    options, given = parse(TASKS[task], (__doc__ or "").splitlines()[0], flags)
+    parsed, given = parse(TASKS[task], (__doc__ or "").splitlines()[0], flags)
+    options = settled(parsed, given)
     if given & {"minutes", "epochs"}:
         options = replace(options, steps=None)
     with start(PROGRAM, options) as device:
-        dataset = load(options.data, options.fold)
-        encoder = _encoder(dataset, options)
-        vocabulary = encoder.vocabulary if encoder is not None else dataset.vocabulary
-        assert vocabulary is not None
-        config = configuration(options, vocabulary, labels_of(dataset))
-        model: FNetPreTrained
         if task == "retrieval":
-            firsts, seconds = _towers(dataset, encoder, options)
-            model = build(FNetForMatching, config)
-            trained: Classification = Matching(
-                config, options, firsts, seconds, dataset.metrics, device
-            )
+            kind: type[Classification] = Matching
+            ready = prepare(options, FNetForMatching, encode_towers)
         else:
-            firsts = {
-                name: encode_split(getattr(dataset, name), encoder, options.seq, options.pooling)
-                for name in SPLITS
-            }
-            model = build(FNetForSequenceClassification, config)
-            trained = Classification(config, options, firsts, dataset.metrics, device)
+            kind, ready = Classification, prepare(options)
+        dataset, model = ready.dataset, ready.model.to(device)
+        trained = kind(model.config, options, ready.splits, dataset.metrics, device)
         about = {"task": task, **describe(dataset)}
         if dataset.name.startswith("listops"):
             about["floors"]["root_operator"] = root_operator_floor(dataset.train, dataset.test)
-        return run(PROGRAM, options, trained, model.to(device), about, encoder)
-
-
-def _encoder(dataset: Dataset, options: ListOps) -> Encoder | None:
-    if dataset.vocabulary is not None:
-        return None
-    texts = [*dataset.train.inputs, *(dataset.train.pairs or ())]
-    return encode.learn(options.units, texts, options.vocabulary)
-
-
-def _towers(
-    dataset: Dataset, encoder: Encoder | None, options: ListOps
-) -> tuple[dict[str, Encoded], dict[str, Encoded]]:
-    """First and second texts of all splits."""
-    found: tuple[dict[str, Encoded], dict[str, Encoded]] = ({}, {})
-    for name in SPLITS:
-        split: Split = getattr(dataset, name)
-        if split.pairs is None:
-            raise DataError(f"retrieval needs pairs of texts; {dataset.name} has single ones")
-        for part, texts in zip(found, (split.inputs, split.pairs), strict=True):
-            one = Split(texts, split.labels)
-            part[name] = encode_split(one, encoder, options.seq, options.pooling)
-    return found
+        return run(PROGRAM, options, trained, model, about, ready.encoder)
 
 
 if __name__ == "__main__":

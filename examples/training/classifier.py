@@ -6,6 +6,7 @@ defines: ClassifyOptions, Prepared, prepare, settled
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from examples.training.encoded import Encoded, encode_split
 from examples.training.model import POOLING, adopt, build, configuration
 from examples.training.options import TextOptions, flag
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
+from fnet_kernels.models.model import FNetPreTrained
 
 CONFIG = "config.json"
 
@@ -35,32 +37,46 @@ class Prepared:
     dataset: Dataset
     encoder: Encoder | None
     splits: dict[str, Encoded]
-    model: FNetForSequenceClassification
+    model: FNetPreTrained
 
 
 def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
     """The flags, with those of the architecture from the pre-trained model if there is one."""
     if options.from_ is None:
         return options
-    config = FNetConfig.from_json((_folder(options.from_) / CONFIG).read_text())
+    folder = _folder(options.from_)
+    try:
+        config = FNetConfig.from_json((folder / CONFIG).read_text())
+    except (TypeError, ValueError) as error:
+        raise SystemExit(f"--from {options.from_}: {folder / CONFIG}: {error}") from None
     return adopt(options, given, config)
 
 
-def prepare(options: ClassifyOptions) -> Prepared:
-    """Load and encode the data, and make the model, new or pre-trained."""
+def prepare(
+    options: ClassifyOptions,
+    kind: type[FNetPreTrained] = FNetForSequenceClassification,
+    encoding: Callable[..., Encoded] = encode_split,
+) -> Prepared:
+    """Load and encode the data, and make the model, new or pre-trained.
+
+    Args:
+        options: the flags.
+        kind: class of the model.
+        encoding: encodes a split, with the arguments of `encode_split`.
+    """
     dataset = load(options.data, options.fold)
     encoder = _encoder(dataset, options)
     splits = {
-        name: encode_split(getattr(dataset, name), encoder, options.seq, options.pooling)
+        name: encoding(getattr(dataset, name), encoder, options.seq, options.pooling)
         for name in ("train", "validation", "test")
     }
     vocabulary = dataset.vocabulary if encoder is None else encoder.vocabulary
     assert vocabulary is not None
     if options.from_ is None:
         config = configuration(options, vocabulary, labels_of(dataset))
-        model = build(FNetForSequenceClassification, config)
+        model = build(kind, config)
     else:
-        model = _load(_folder(options.from_), options, labels_of(dataset))
+        model = _load(kind, _folder(options.from_), options, labels_of(dataset))
         if encoder is None:
             raise SystemExit(f"--from needs a data set of texts; {dataset.name} has ids")
     return Prepared(dataset, encoder, splits, model)
@@ -73,7 +89,7 @@ def _encoder(dataset: Dataset, options: ClassifyOptions) -> Encoder | None:
     if options.from_ is not None:
         return encode.read(_folder(options.from_))
     texts: list[Any] = [*dataset.train.inputs, *(dataset.train.pairs or ())]
-    return encode.learn(options.units, texts, options.vocabulary)
+    return encode.learn(options.units, dict.fromkeys(texts), options.vocabulary)
 
 
 def _folder(name: str) -> Path:
@@ -87,13 +103,18 @@ def _folder(name: str) -> Path:
     )
 
 
-def _load(folder: Path, options: ClassifyOptions, labels: int) -> FNetForSequenceClassification:
+def _load(
+    kind: type[FNetPreTrained], folder: Path, options: ClassifyOptions, labels: int
+) -> FNetPreTrained:
     with warnings.catch_warnings():  # of the new classifier and the heads that are not used
         warnings.simplefilter("ignore")
-        return FNetForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=labels,
-            pooling=POOLING[options.pooling],
-            hidden_dropout_prob=options.dropout,
-            attention_probs_dropout_prob=options.dropout,
-        )
+        try:
+            return kind.from_pretrained(
+                folder,
+                num_labels=labels,
+                pooling=POOLING[options.pooling],
+                hidden_dropout_prob=options.dropout,
+                attention_probs_dropout_prob=options.dropout,
+            )
+        except (FileNotFoundError, ValueError) as error:
+            raise SystemExit(f"--from {options.from_}: {error}") from None

@@ -1,20 +1,24 @@
 """Two texts that one encoder reads apart: the towers of Long Range Arena's retrieval.
 
-defines: FNetForMatching, Matching
+defines: FNetForMatching, Matching, Towers, encode_towers
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from examples.corpora.dataset import Split
+from examples.corpora.errors import DataError
 from examples.training.batches import Batch, pad
 from examples.training.classification import Classification
-from examples.training.encoded import Encoded
-from examples.training.options import Options
+from examples.training.encode import Encoder
+from examples.training.encoded import Encoded, encode_split
 from fnet_kernels.models import FNetConfig, FNetModel
 from fnet_kernels.models.model import FNetPreTrained
 from fnet_kernels.models.outputs import FNetOutput
@@ -41,29 +45,42 @@ class FNetForMatching(FNetPreTrained):
         return FNetOutput(None, self.classifier(torch.cat([u, v, u * v, u - v], -1)))
 
 
-class Matching(Classification):
-    """What the loop asks of a task, for `FNetForMatching`.
+@dataclass(frozen=True)
+class Towers(Encoded):
+    """Pairs of texts, each encoded alone; as `Encoded`, it holds the first ones."""
 
-    Args:
-        seconds: the second texts of each split; the other arguments are as in `Classification`.
+    texts: tuple[Encoded, Encoded]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The tokens of both texts."""
+        lengths: NDArray[np.int64] = self.texts[0].lengths + self.texts[1].lengths
+        return lengths
+
+
+def encode_towers(split: Split, encoder: Encoder | None, seq: int, pooling: str) -> Towers:
+    """Encode each text of a pair as `encode_split` does a single text.
+
+    Raises:
+        DataError: the examples are single texts.
     """
+    if split.pairs is None:
+        raise DataError("retrieval needs a data set of pairs of texts; this one has single texts")
+    first, other = (
+        encode_split(Split(texts, split.labels), encoder, seq, pooling)
+        for texts in (split.inputs, split.pairs)
+    )
+    return Towers(first.ids, first.offsets, None, first.labels, (first, other))
 
-    def __init__(
-        self,
-        config: FNetConfig,
-        options: Options,
-        splits: Mapping[str, Encoded],
-        seconds: Mapping[str, Encoded],
-        metrics: tuple[str, ...],
-        device: torch.device,
-    ) -> None:
-        super().__init__(config, options, splits, metrics, device)
-        self._seconds = seconds
-        self._lengths = splits["train"].lengths + seconds["train"].lengths
+
+class Matching(Classification):
+    """What the loop asks of a task, for `FNetForMatching`; its splits are `Towers`."""
 
     def _batch(self, split: str, rows: Any) -> Batch:
-        both = self._splits[split], self._seconds[split]
-        longest = max(int(texts.lengths[rows].max()) for texts in both)
-        u, v = (pad(texts, rows, self._seq or longest, self._device) for texts in both)
+        towers = self._splits[split]
+        assert isinstance(towers, Towers)
+        longest = max(int(texts.lengths[rows].max()) for texts in towers.texts)
+        seq = self._seq or longest
+        u, v = (pad(texts, rows, seq, self._device) for texts in towers.texts)
         ids, mask = torch.cat([u.ids, v.ids]), torch.cat([u.mask, v.mask])
         return Batch(ids, None, mask, u.lengths + v.lengths, u.labels)

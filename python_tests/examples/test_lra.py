@@ -20,8 +20,7 @@ from examples.corpora.errors import DataError
 from examples.generators.tasks import TASKS
 from examples.training.batches import Batch
 from examples.training.encode import Bytes
-from examples.training.encoded import encode_split
-from examples.training.matching import FNetForMatching, Matching
+from examples.training.matching import FNetForMatching, Matching, encode_towers
 from fnet_kernels.models import FNetConfig
 
 SMALL = (
@@ -175,14 +174,11 @@ def test_matching_sees_both_texts_and_their_order() -> None:
 @pytest.mark.parametrize("padding", ["tokens", "exact"])
 def test_a_batch_of_matching_holds_the_pairs(padding: str) -> None:
     config = FNetConfig.mini(vocab_size=261, padding=padding)
-    first, second = (
-        encode_split(Split([letter * (i + 2) for i in range(5)], range(5)), Bytes(), 16, "mean")
-        for letter in "ab"
-    )
+    first, second = ([letter * (i + 2) for i in range(5)] for letter in "ab")
+    towers = encode_towers(Split(first, range(5), second), Bytes(), 16, "mean")
+    assert towers.lengths.tolist() == [8, 10, 12, 14, 16]
     options = lra.Retrieval(batch=2, seq=16)
-    splits = dict.fromkeys(lra.SPLITS, first)
-    seconds = dict.fromkeys(lra.SPLITS, second)
-    task = Matching(config, options, splits, seconds, ("accuracy",), torch.device("cpu"))
+    task = Matching(config, options, {"train": towers}, ("accuracy",), torch.device("cpu"))
     batch: Batch = task._batch("train", np.array([3, 1]))
     assert batch.labels.tolist() == [3, 1]
     assert batch.lengths == [7, 5, 7, 5]
@@ -199,5 +195,5 @@ def test_what_is_refused(tmp_path: Path) -> None:
         lra.main([])
     rows = "".join(f"text {i}\t{i % 2}\n" for i in range(40))
     (tmp_path / "train.tsv").write_text(f"sentence\tlabel\n{rows}")
-    with pytest.raises(DataError, match=r"retrieval needs pairs of texts; .* has single ones"):
+    with pytest.raises(DataError, match="retrieval needs a data set of pairs of texts; this one"):
         lra.main(["retrieval", "--data", str(tmp_path), "--out", str(tmp_path / "run")])
