@@ -44,7 +44,11 @@ def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
     """The flags, with those of the architecture from the pre-trained model if there is one."""
     if options.from_ is None:
         return options
-    config = FNetConfig.from_json((_folder(options.from_) / CONFIG).read_text())
+    folder = _folder(options.from_)
+    try:
+        config = FNetConfig.from_json((folder / CONFIG).read_text())
+    except (TypeError, ValueError) as error:
+        raise SystemExit(f"--from {options.from_}: {folder / CONFIG}: {error}") from None
     return adopt(options, given, config)
 
 
@@ -85,7 +89,7 @@ def _encoder(dataset: Dataset, options: ClassifyOptions) -> Encoder | None:
     if options.from_ is not None:
         return encode.read(_folder(options.from_))
     texts: list[Any] = [*dataset.train.inputs, *(dataset.train.pairs or ())]
-    return encode.learn(options.units, texts, options.vocabulary)
+    return encode.learn(options.units, dict.fromkeys(texts), options.vocabulary)
 
 
 def _folder(name: str) -> Path:
@@ -104,10 +108,13 @@ def _load(
 ) -> FNetPreTrained:
     with warnings.catch_warnings():  # of the new classifier and the heads that are not used
         warnings.simplefilter("ignore")
-        return kind.from_pretrained(
-            folder,
-            num_labels=labels,
-            pooling=POOLING[options.pooling],
-            hidden_dropout_prob=options.dropout,
-            attention_probs_dropout_prob=options.dropout,
-        )
+        try:
+            return kind.from_pretrained(
+                folder,
+                num_labels=labels,
+                pooling=POOLING[options.pooling],
+                hidden_dropout_prob=options.dropout,
+                attention_probs_dropout_prob=options.dropout,
+            )
+        except (FileNotFoundError, ValueError) as error:
+            raise SystemExit(f"--from {options.from_}: {error}") from None

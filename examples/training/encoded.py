@@ -64,7 +64,10 @@ def encode_split(split: Split, encoder: Encoder | None, seq: int, pooling: str) 
 
 
 def _encode(encoder: Encoder, texts: Any, most: int) -> list[Ids]:
-    return encoder.encode(texts, max(most, 0))
+    """Encode each distinct text once: in pairs, texts come often."""
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    found = encoder.encode(distinct, max(most, 0))
+    return [found[distinct[text]] for text in texts]
 
 
 def _fit(a: Ids, b: Ids, room: int) -> tuple[Ids, Ids]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +46,8 @@ class Task(Protocol):
 @contextmanager
 def start(program: str, options: Options) -> Iterator[torch.device]:
     """Check `--out`, set threads and seed, join the processes, and give the device."""
+    if find_spec("safetensors") is None:  # the model is saved with it, at the end
+        raise SystemExit(f"{program} needs safetensors: pip install safetensors")
     folder = Path(options.out)
     if options.resume and (last := finished(folder)):
         print(f"{program}: the run in {folder} is finished: {last}")

@@ -69,7 +69,10 @@ def share(word: str) -> float:
 
 
 def _gain(word: str) -> str | float:
-    return word if word == "paper" else float(word)
+    try:
+        return word if word == "paper" else float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be 'paper' or a number, got {word!r}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

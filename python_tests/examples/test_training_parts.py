@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from scipy import stats
 
 from examples.classify import ClassifyOptions
 from examples.training import curves, log
+from examples.training.display import Display
 from examples.training.metrics import measure
 from examples.training.options import Options, TextOptions, parse
 from examples.training.schedule import Budget, rate
@@ -36,7 +38,7 @@ def test_flags_are_the_fields() -> None:
         ("--lr -1", "argument --lr: must be a number of at least 0, got '-1'"),
         ("--lr nan", "argument --lr: must be a number of at least 0, got 'nan'"),
         ("--dropout 1.5", "argument --dropout: must be a number from 0 to 1, got '1.5'"),
-        ("--gain big", "argument --gain"),
+        ("--gain big", "argument --gain: must be 'paper' or a number, got 'big'"),
         ("--steps 3 --minutes 1", "give one of --steps, --minutes and --epochs"),
     ],
 )
@@ -164,3 +166,36 @@ def test_tensorboard_gets_numbers_where_it_is_installed(
     written.write("step", step=7, loss=0.5)
     written.close()
     assert calls == [tmp_path / "tensorboard", ("step/loss", 0.5, 7), "closed"]
+
+
+def test_without_a_terminal_lines_are_plain_and_few(capsys: Any) -> None:
+    shown = Display("title")
+    for step in range(100):
+        shown.update(step / 100, f"step {step}")
+    shown.say("the end")
+    shown.close()
+    assert capsys.readouterr().out == "title: 0 %  step 0\nthe end\n"
+    quiet = Display("title", quiet=True)
+    quiet.update(0.5, "step")
+    quiet.say("the end")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_shows_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Display("title")
+    shown.update(0.25, "step 7")
+    shown.say("a line that stays")
+    shown.close()
+    text = terminal.getvalue()
+    assert "25 %" in text
+    assert "step 7" in text
+    assert "a line that stays" in text

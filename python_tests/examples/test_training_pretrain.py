@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from examples import classify, pretrain
-from examples.training import log
+from examples.training import distributed, log
 from examples.training.options import parse
 from examples.training.pieces import cut
 from examples.training.pretraining import Pretraining, PretrainOptions
@@ -70,18 +70,22 @@ def test_other_units(documents: Path, tmp_path: Path, units: str) -> None:
     assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
 
 
-def test_the_loss_is_that_of_the_model(documents: Path) -> None:
-    """The sum over masked tokens, which several processes share, is the mean of one process."""
-    words = ["--data", str(documents), "--seq", "32", "--dropout", "0"]
-    options, _ = parse(PretrainOptions, "", words)
+@pytest.fixture
+def task(documents: Path) -> tuple[Pretraining, FNetForPreTraining]:
+    """The task on all documents, and a model without dropout."""
+    options, _ = parse(PretrainOptions, "", f"--data {documents} --seq 32 --dropout 0".split())
     texts = [line.split("\t")[0] for line in (documents / "train.tsv").read_text().splitlines()]
     encoder = pretrain.encode.learn("words", texts, 100)
-    pieces = cut(texts, encoder, 32)
     config = pretrain.configuration(options, encoder.vocabulary, 2)
-    model = FNetForPreTraining(config)
-    task = Pretraining(config, options, dict.fromkeys(("train", "validation"), pieces), device())
-    rows = pieces.firsts[:16]
-    example, _ = task._examples("train", rows, (0, 1, 0))
+    splits = dict.fromkeys(("train", "validation"), cut(texts, encoder, 32))
+    return Pretraining(config, options, splits, torch.device("cpu")), FNetForPreTraining(config)
+
+
+def test_the_loss_is_that_of_the_model(task: tuple[Pretraining, FNetForPreTraining]) -> None:
+    """The sum over masked tokens, which several processes share, is the mean of one process."""
+    trained, model = task
+    rows = trained._firsts["train"][trained._sampler.rows(3)]
+    example, _ = trained._examples("train", rows, (0, 1, 3))
     batch = example.batch
     expected = model(
         batch.ids,
@@ -91,14 +95,26 @@ def test_the_loss_is_that_of_the_model(documents: Path) -> None:
         labels=example.words.view_as(example.positions),
         next_sentence_label=batch.labels,
     ).loss
-    task._sampler.rows = lambda step: torch.arange(16).numpy()  # type: ignore[method-assign]
-    loss, tokens = task.loss(model, 0)
+    loss, tokens = trained.loss(model, 3)
     torch.testing.assert_close(loss, expected)
     assert tokens == int(batch.mask.sum())
 
 
-def device() -> torch.device:
-    return torch.device("cpu")
+def test_the_mean_of_two_processes_is_one(
+    task: tuple[Pretraining, FNetForPreTraining], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their numbers of masked tokens differ."""
+    trained, model = task
+    whole, tokens = trained.loss(model, 0)
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    halves = []
+    for rank in range(2):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        loss, same = trained.loss(model, 0)
+        assert same == tokens
+        halves.append(loss)
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, whole)
+    assert abs(((halves[0] - halves[1]) / whole).item()) > 1e-3
 
 
 def test_classify_starts_from_a_pretrained_model(
