@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 
 from examples.training import encode
 from examples.training.batches import pad
@@ -46,9 +47,11 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
             args=_arguments(options, folder),
             data_collator=partial(_collate, ready, padded_length(ready.model.config, options.seq)),
             train_dataset=_examples(ready, "train"),
+            eval_dataset=_examples(ready, "validation"),
             compute_metrics=lambda found: _metrics(ready, *found),
         )
-        trainer.train(resume_from_checkpoint=options.resume or None)
+        last = get_last_checkpoint(folder) if options.resume else None  # type: ignore[no-untyped-call]
+        trainer.train(resume_from_checkpoint=last)
         with writing(folder):
             trainer.save_model(str(folder / "model"))
             if ready.encoder is not None:
@@ -102,6 +105,8 @@ def _arguments(options: ClassifyOptions, folder: Path) -> TrainingArguments:
         torch_compile=options.compile,
         use_cpu=options.device == "cpu",
         logging_steps=options.log_every,
+        eval_strategy="steps" if options.evaluate_every else "epoch",
+        eval_steps=options.evaluate_every,
         save_steps=options.save_every,
         save_total_limit=2,
         remove_unused_columns=False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from examples.training import distributed, encode, state
+from examples.training import curves, distributed, encode, state
 from examples.training.display import Display
 from examples.training.encode import Encoder
 from examples.training.failures import writing
@@ -102,6 +102,7 @@ def run(
     display = Display(program, quiet=not first)
     evaluate_every = options.evaluate_every or task.steps_per_epoch
     found: dict[str, float] = {}
+    shown = ""  # of the last loss
 
     def save() -> None:
         if first:
@@ -112,7 +113,7 @@ def run(
         with torch.inference_mode(), _precision(options, device):
             return task.evaluate(model, split)
 
-    with Interrupt() as interrupt:
+    with closing(display), Interrupt() as interrupt:
         while (spent := budget.spent(progress.step, progress.seconds)) < 1.0:
             began = time.perf_counter()
             model.train()
@@ -130,29 +131,28 @@ def run(
             progress.tokens += tokens
             step = progress.step
             logged = step % options.log_every == 0
-            value = _mean(loss) if logged else 0.0  # waits for a GPU
+            if logged:
+                value = _mean(loss)  # waits for a GPU
             taken = progress.seconds + time.perf_counter() - began
             stop, progress.seconds = distributed.agree(interrupt.asked, taken)
             spent = budget.spent(step, progress.seconds)
             if logged:
                 if not np.isfinite(value):
-                    display.close()
                     raise SystemExit(f"{program}: the loss of step {step} is {value}; lower --lr")
                 log.write("step", step=step, loss=value, lr=lr, **_costs(progress, device))
-                speed = progress.tokens / progress.seconds
-                shown = f"step {step}  loss {value:.4f}  {speed:,.0f} tokens/s"
-                display.update(min(spent, 1.0), shown)
-            if stop:
-                break
+                shown = f"  loss {value:.4f}"
+            speed = progress.tokens / progress.seconds
+            display.update(min(spent, 1.0), f"step {step}{shown}  {speed:,.0f} tokens/s")
             if step % evaluate_every == 0 or spent >= 1.0:
                 found = evaluate("validation")
                 log.write("validation", step=step, **found)
                 display.say(f"{program}: step {step}  validation {_text(found)}")
+            if stop:
+                break
             if step % options.save_every == 0 or spent >= 1.0:
                 save()
         if spent < 1.0:
             save()
-            display.close()
             where = f"step {progress.step} is saved in {folder}: --resume goes on"
             raise SystemExit(f"{program}: stopped; {where}")
     test = evaluate("test")
@@ -161,13 +161,13 @@ def run(
             model.save_pretrained(folder / "model")
             if encoder is not None:
                 encode.save(encoder, folder / "model")
-        _draw(folder)
-        (folder / state.FILE).unlink(missing_ok=True)
+        curves.draw(folder)
     costs = _costs(progress, device)
     log.write("test" if test else "finished", step=progress.step, **test, **costs)
     log.close()
+    if first:  # last, so that a crash before it only repeats the test
+        (folder / state.FILE).unlink(missing_ok=True)
     display.say(f"{program}: test {_text(test)}" if test else f"{program}: finished")
-    display.close()
     return test or found
 
 
@@ -227,9 +227,3 @@ def _costs(progress: state.Progress, device: torch.device) -> dict[str, Any]:
 
 def _text(found: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in found.items()) or "has no examples"
-
-
-def _draw(folder: Path) -> None:
-    from examples.training import curves
-
-    curves.draw(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -149,13 +150,16 @@ def test_the_trainer_of_transformers(
     data = write_texts(tmp_path / "data")
     small = [*SMALL, "--seq", "16", "--device", "cpu", "--log-every", "5", *more.split()]
     words = ["--data", str(data), "--out", str(tmp_path / "run"), "--steps", "20", *small]
-    found = finetune_trainer.main(words)
+    found = finetune_trainer.main([*words, "--save-every", "15", "--resume"])  # nothing to resume
     said = capsys.readouterr().out
     losses = [float(x.split("'")[0]) for x in said.split("{'loss': '")[1:]]
     assert len(losses) == 4
     assert losses[-1] < losses[0]
     assert found.keys() == {"loss", "accuracy"}
     assert ("patched 2 FNet layers" in said) == (not more)
+    shutil.rmtree(tmp_path / "run" / "checkpoint-20")
+    assert finetune_trainer.main([*words, "--save-every", "15", "--resume"]) == pytest.approx(found)
+    assert capsys.readouterr().out.count("{'loss': '") == 1  # of the last 5 steps
     with pytest.raises(SystemExit, match="--minutes: the Trainer counts"):
         finetune_trainer.main(["--data", str(data), "--minutes", "1"])
 

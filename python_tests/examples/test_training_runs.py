@@ -120,6 +120,20 @@ def test_the_seed_chooses_weights_and_order(texts: Path, tmp_path: Path) -> None
     assert a != c
 
 
+def test_a_table_without_test_examples(texts: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train.tsv", "dev.tsv"):
+        (data / name).write_text((texts / name).read_text())
+    found = classify.main(words(data, tmp_path / "run"))
+    assert found.keys() == {"loss", "accuracy"}  # of validation
+    records = log.records(tmp_path / "run")
+    assert records[-1]["kind"] == "finished"
+    assert found["loss"] == [one for one in records if one["kind"] == "validation"][-1]["loss"]
+    assert records[0]["floors"] == {"majority": 0.5}
+    assert log.finished(tmp_path / "run")
+
+
 def test_minutes_end_a_run(texts: Path, tmp_path: Path) -> None:
     classify.main(words(texts, tmp_path / "run", "--minutes 0.01"))
     last = log.records(tmp_path / "run")[-1]
@@ -192,16 +206,19 @@ def test_ctrl_c_saves(
 ) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     classify.main(words(texts, whole))
+    more = "--steps 20 --evaluate-every 4"  # and thus at the step of the end
     with monkeypatch.context() as patch:
         at_step(patch, 7, signal.SIGINT)
         with pytest.raises(SystemExit, match=r"stopped; step 8 is saved in .*: --resume goes on"):
-            classify.main(words(texts, stopped))
-    classify.main([*words(texts, stopped), "--resume"])
+            classify.main(words(texts, stopped, more))
+    classify.main([*words(texts, stopped, more), "--resume"])
+    validated = [one["step"] for one in log.records(stopped) if one["kind"] == "validation"]
+    assert validated == [4, 8, 12, 16, 20]
     assert {"kind": "resumed", "step": 8} in log.records(stopped)
     assert losses(stopped) == losses(whole)
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:  # nothing is left to do
-        classify.main([*words(texts, stopped), "--resume"])
+        classify.main([*words(texts, stopped, more), "--resume"])
     assert end.value.code == 0
     assert "is finished" in capsys.readouterr().out
 
