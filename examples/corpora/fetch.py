@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from examples.corpora.errors import DataError
 from examples.corpora.sources import Archive
 
+#: How the clients begin a line that names an error.
+_ERROR = re.compile(r"npm (error|ERR!)|ERROR:|E:")
 #: A client that has not finished by then is taken to have no network.
 SECONDS = 600
 
@@ -60,10 +63,11 @@ def client_command(archive: Archive) -> list[str]:
     package, version = archive.package, archive.version
     match archive.client:
         case "pip":
-            words = "download --quiet --no-deps --only-binary :all: --ignore-requires-python"
-            return [*_pip(archive), *words.split(), f"{package}=={version}"]
+            quiet = ["--quiet", "--disable-pip-version-check"]
+            only = ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python"]
+            return [*_pip(archive), "download", *quiet, *only, f"{package}=={version}"]
         case "npm":
-            return [_found("npm", archive), "pack", "--silent", f"{package}@{version}"]
+            return [_found("npm", archive), "pack", "--loglevel=error", f"{package}@{version}"]
         case _:
             return [_found("apt-get", archive), "download", f"{package}={version}"]
 
@@ -91,8 +95,9 @@ def _run_client(archive: Archive, folder: Path) -> Path:
         said, failed = f"no answer after {SECONDS} s", True
     files = [path for path in folder.iterdir() if path.is_file()]
     if failed or len(files) != 1:
-        last = said.splitlines()[-1] if said else "it left no file"
+        lines = said.splitlines() or ["nothing"]
+        cause = next(filter(_ERROR.match, lines), lines[-1])
         raise DataError(
-            f"{archive.client} could not fetch {archive.name}; is a network there? It said: {last}"
+            f"{archive.client} could not fetch {archive.name}; is a network there? It said: {cause}"
         )
     return files[0]

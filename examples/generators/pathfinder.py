@@ -97,15 +97,15 @@ def _grow(chance: random.Random, contour: list[Dash], others: Iterable[Sequence[
     ahead = math.atan2(head[0] - y0, head[1] - x0)
     pivot = _moved(head, MARGIN, ahead)
     obstacles = [*contour[:-1], *chain(*others)]
-    weighted = [
-        (dash, weight)
-        for turn, weight in zip(TURNS, WEIGHTS, strict=True)
-        if _is_free(dash := _dash(pivot, ahead + turn), obstacles)
-    ]
-    if weighted:
-        dashes, weights = zip(*weighted, strict=True)
-        contour.append(chance.choices(dashes, weights)[0])
-    return bool(weighted)
+    # The least of exponential times of rates w is that of i with probability w[i] / sum(w), among
+    # any subset: the first free turn in their order is a random one of the free turns.
+    times = [chance.expovariate(weight) for weight in WEIGHTS]
+    for _, turn in sorted(zip(times, TURNS, strict=True)):
+        dash = _dash(pivot, ahead + turn)
+        if _is_free(dash, obstacles):
+            contour.append(dash)
+            return True
+    return False
 
 
 def _is_free(dash: Dash, obstacles: Iterable[Dash]) -> bool:
@@ -146,15 +146,17 @@ def _direction(chance: random.Random) -> float:
 
 def _drawn(dashes: Iterable[Dash], marks: tuple[Point, Point]) -> NDArray[np.float64]:
     """Dashes and the discs of two marks, with the mean over the points of each pixel."""
-    at = (np.arange(SIZE * SAMPLES) + 0.5) / SAMPLES
+    at = (np.arange(SIZE * SAMPLES, dtype=np.float32) + 0.5) / SAMPLES
     y, x = at[:, None, None], at[:, None]
-    tail_y, tail_x, head_y, head_x = np.array([(*dash[0], *dash[-1]) for dash in dashes]).T
+    tail_y, tail_x, head_y, head_x = np.array(
+        [(*dash[0], *dash[-1]) for dash in dashes], np.float32
+    ).T
     # The nearest point of a dash is a share of the way from its tail to its head.
     along_y, along_x = (head_y - tail_y) / DASH, (head_x - tail_x) / DASH
     share = np.clip((y - tail_y) * along_y + (x - tail_x) * along_x, 0, DASH)
     squared = (y - tail_y - share * along_y) ** 2 + (x - tail_x - share * along_x) ** 2
     lines = np.minimum(1, BRIGHTNESS * _means(squared.min(-1) <= (THICKNESS / 2) ** 2))
-    mark_y, mark_x = np.array(marks).T
+    mark_y, mark_x = np.array(marks, np.float32).T
     discs = ((y - mark_y) ** 2 + (x - mark_x) ** 2).min(-1) <= MARKER**2
     image: NDArray[np.float64] = np.maximum(lines, _means(discs))
     return image

@@ -33,18 +33,29 @@ def test_a_cut_is_disjoint_whole_and_always_the_same() -> None:
 
 def test_parts_keep_groups_together_and_are_even() -> None:
     groups = [i // 7 for i in range(700)] + [1000] * 60
-    found = parts(groups, 10)
+    found = parts(groups, ["a"] * 760, 10)
     for group in set(groups):
         assert len({part for part, other in zip(found, groups, strict=True) if other == group}) == 1
     assert set(Counter(found).values()) <= set(range(70, 85))
-    assert parts(groups, 10) == found
+    assert parts(groups, ["a"] * 760, 10) == found
+
+
+def test_parts_share_out_each_label() -> None:
+    groups = [i // 4 for i in range(600)]
+    labels = ["rare" if group % 10 == 0 else f"common {group % 2}" for group in groups]
+    found = parts(groups, labels, 10)
+    for label in set(labels):
+        counts = Counter(p for p, other in zip(found, labels, strict=True) if other == label)
+        assert len(counts) == 10
+        assert max(counts.values()) - min(counts.values()) <= 4
 
 
 def test_folds_test_each_example_once_and_mix_no_group() -> None:
     group = [i // 3 for i in range(300)]
+    examples = [(i, "label") for i in range(300)]
     tested: list[int] = []
     for fold in range(5):
-        splits = folds(range(300), group, fold)
+        splits = [[i for i, _ in split] for split in folds(examples, group, fold)]
         assert sorted(chain(*splits)) == list(range(300))
         seen = [{group[i] for i in split} for split in splits]
         assert disjoint(seen)
@@ -52,7 +63,7 @@ def test_folds_test_each_example_once_and_mix_no_group() -> None:
         tested += splits[2]
     assert sorted(tested) == list(range(300))
     with pytest.raises(DataError, match="fold must be 0 to 4, got 5"):
-        folds(range(300), group, 5)
+        folds(examples, group, 5)
 
 
 def test_sketches_of_near_duplicates_overlap() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import random
 import statistics
 from array import array
@@ -65,6 +66,12 @@ def test_a_median_between_two_digits_is_rounded_down() -> None:
     names = dict(listops.OPERATORS)
     assert names["[MED"]([6, 3]) == 4
     assert names["[MED"]([9, 1, 5]) == 5
+
+
+def test_the_text_of_an_expression() -> None:
+    result = doctest.testmod(listops)
+    assert result.attempted == 1
+    assert result.failed == 0
 
 
 def test_lists_have_2_to_most_arguments() -> None:

@@ -20,6 +20,7 @@ from examples.corpora.errors import DataError
 from examples.generators.tasks import TASKS
 from examples.training.batches import Batch
 from examples.training.encode import Bytes
+from examples.training.log import records
 from examples.training.matching import FNetForMatching, Matching, encode_towers
 from fnet_kernels.models import FNetConfig
 
@@ -141,6 +142,29 @@ def test_retrieval(tmp_path: Path, padding: str) -> None:
     # [CLS] and [SEP] with 12 letters, in both texts of 16 pairs, are 448.
     assert [record["tokens"] for record in steps(log)] == [448 * i for i in range(1, 21)]
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pairs_folder(tmp_path / "pairs")
+    flags = ("--data", data, "--seq", "16", "--steps", "12", "--save-every", "4")
+    whole = train("retrieval", tmp_path / "whole", *flags)
+    loss = Matching.loss
+
+    def fails(self: Matching, model: torch.nn.Module, step: int) -> Any:
+        if step == 7:
+            raise KeyError
+        return loss(self, model, step)
+
+    monkeypatch.setattr(Matching, "loss", fails)
+    with pytest.raises(KeyError):
+        train("retrieval", tmp_path / "cut", *flags)
+    monkeypatch.setattr(Matching, "loss", loss)
+    resumed = train("retrieval", tmp_path / "cut", *flags, "--resume")
+    assert {"kind": "resumed", "step": 4} in resumed
+    losses = [record["loss"] for record in steps(whole)]
+    assert [record["loss"] for record in steps(records(tmp_path / "cut"))] == losses
 
 
 def test_the_budget_is_that_of_the_command_line(tmp_path: Path) -> None:
