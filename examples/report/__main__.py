@@ -1,7 +1,7 @@
-"""`python -m examples.report`: writes docs/results.md and its plots from examples/results.
+"""`python -m examples.report`: writes docs/results.md, its plots and a block of the README.
 
-python -m examples.report               # the page and the plots
-python -m examples.report --check       # exit status 1 if the page is out of date
+    python -m examples.report               # from examples/results
+    python -m examples.report --check       # exit status 1 if a document is out of date
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.readme import updated
 from examples.report.page import page
 from examples.report.plots import plot_budget, plot_mixers
+from examples.report.readme import BLOCK, block
 from examples.studies.table import STUDIES
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "examples" / "results"
 PAGE = ROOT / "docs" / "results.md"
-#: The study that the page shows as a plot, and the name of the other result.
+README = ROOT / "README.md"
+#: The study that the page and the README show as a plot, and the name of the other result.
 PLOTTED, BUDGET = "r8-pairs", "latency-budget"
 
 
@@ -35,8 +38,16 @@ def text(found: dict[str, dict[str, Any]]) -> str:
     return page(list(STUDIES.values()), found, plots, found.get(BUDGET))
 
 
+def documents(page: Path, readme: Path, found: dict[str, dict[str, Any]]) -> dict[Path, str]:
+    """What the documents should say."""
+    made = {page: text(found)}
+    if PLOTTED in found:
+        made[readme] = updated(readme.read_text(), {BLOCK: block(found[PLOTTED])})
+    return made
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 1 with --check if the page does not show the committed results."""
+    """Exit status 1 with --check if a document does not show the committed results."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.report",
         description=__doc__,
@@ -45,18 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare and write nothing")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
     parser.add_argument("--page", type=Path, default=PAGE, help="default: docs/results.md")
+    parser.add_argument("--readme", type=Path, default=README, help="default: README.md")
     args = parser.parse_args(argv)
     found = read(args.results)
-    made = text(found)
-    stale = not args.page.exists() or args.page.read_text() != made
+    made = documents(args.page, args.readme, found)
+    stale = [path for path, said in made.items() if not path.exists() or path.read_text() != said]
     if args.check:
-        print("out of date" if stale else "up to date")
-        return int(stale)
-    args.page.write_text(made)
+        print(f"out of date: {', '.join(map(str, stale))}" if stale else "up to date")
+        return int(bool(stale))
+    for path, said in made.items():
+        path.write_text(said)
     for name, draw in ((PLOTTED, plot_mixers), (BUDGET, plot_budget)):
         if name in found and not draw(found[name], args.results / f"{name}.png"):
             print("no plots: matplotlib is not installed", file=sys.stderr)
-    print(f"written: {args.page}")
+    print(f"written: {', '.join(map(str, made))}")
     return 0
 
 

@@ -1,0 +1,23 @@
+"""The figures of one study in the README.
+
+defines: BLOCK, block
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from examples.report.rows import rows_of
+
+#: The name between the marks of bench.readme.
+BLOCK = "training"
+
+
+def block(result: dict[str, Any]) -> str:
+    """The question of a study, and the mean of every variant and floor, the best first."""
+    rows = rows_of(result)
+    seeds = max(len(row.runs) for row in rows)
+    figures = ", ".join(f"{row.name} {100 * row.mean:.1f}" for row in rows)
+    said = f"{result['question']} {result['metric'].capitalize()} in %, {seeds} seeds: {figures}."
+    return textwrap.fill(said, 100)
