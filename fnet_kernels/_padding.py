@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.checks import check_size, kind
+from fnet_kernels._ops.checks import check_per_token, check_size
 from fnet_kernels._ops.sequences import Integers, lengths_of_offsets, lengths_of_rows
 from fnet_kernels._sequences import Packed, Sequences, Traced, prefix
 
@@ -149,16 +150,10 @@ def _is_traced(value: Tensor) -> bool:
     return torch.compiler.is_compiling() or value.is_meta
 
 
-def _kept(owner: str, name: str, mask: object, x: Tensor, meaning: str) -> Tensor:
+def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:
     """`mask` as booleans, after checking that padding is on the right."""
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"{owner}: {name} must be a torch.Tensor, got {kind(mask)}")
-    if mask.shape != x.shape[:-1]:
-        raise ValueError(
-            f"{owner}: {name} must have the shape of the input, {tuple(x.shape[:-1])}; got shape"
-            f" {tuple(mask.shape)}"
-        )
-    kept = mask.bool()
+    check_per_token(owner, name, mask, x.shape[:-1])
+    kept: Tensor = mask.bool()
     right = kept == prefix(kept.sum(-1), kept.size(-1), kept.device)
     message = (
         f"{owner}: {name} must keep the first tokens of each row and no others (padding on the"

@@ -172,7 +172,7 @@ class Host:
 
     type = "cpu"
     rehearsal = True
-    backend = "aot_eager"
+    backend = "eager"
     name = "rehearsal"
     l2_bytes = 1 << 12
 

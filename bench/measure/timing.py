@@ -24,6 +24,7 @@ from fnet_kernels._timing import Timing, interleave, wall_seconds
 from fnet_kernels.diagnostics.tolerances import ANY_METHOD
 
 SELDOM = 3  # calls of a contestant that exceeds the patience
+AT_ONCE = 2**18  # elements of x that a reference transforms at once
 
 Entries = dict[str, tuple[Contestant, Sublayer]]
 DIRECTIONS = {
@@ -144,7 +145,7 @@ def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class Reference:
     """The result of `exact` in float64: y, or the gradient of x if `backward` is true.
 
-    It is computed at first use, one sequence at a time to save memory.
+    It is computed at first use, a few sequences at a time to save memory.
     """
 
     def __init__(
@@ -169,9 +170,12 @@ class Reference:
     def value(self) -> Tensor:
         """The expected result, [batch, seq, hidden] in float64."""
         x, weight, bias = (t.double() for t in self.inputs)
-        grads = [None] * len(x) if self.grad is None else self.grad.double().chunk(len(x))
-        each = zip(x.chunk(len(x)), grads, strict=True)
-        return torch.cat([_outcome(self.exact, row, weight, bias, grad) for row, grad in each])
+        rows = max(1, AT_ONCE // x[0].numel())
+        parts = torch.split(x, rows)
+        grad = self.grad
+        grads = [None] * len(parts) if grad is None else torch.split(grad.double(), rows)
+        each = zip(parts, grads, strict=True)
+        return torch.cat([_outcome(self.exact, part, weight, bias, g) for part, g in each])
 
 
 def _outcome(

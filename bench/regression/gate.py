@@ -1,12 +1,12 @@
 """The regression gate: ours against a rival of similar speed, measured in the same run.
 
-defines: RIVAL, SLACK, BLOCKS, Case, CASES, settle, calls, min_ratio, twice_as_slow, limit,
-recorded, record
+defines: RIVAL, SLACK, BLOCKS, settle, calls, min_ratio, twice_as_slow, limit, recorded, record
 
 Absolute times vary between machines and with machine load; the ratio of two interleaved times is
 stable. The rival is eager layer_norm(x + x): it has the same memory traffic, uses torch's vector
-code and no FFT library, so the ratio is also stable across CPUs. We use one thread, because load on
-one core would delay every barrier of two threads.
+code and no FFT library, so the ratio is also stable across CPUs. The same rival serves pre-norm and
+varlen, which move as many bytes; their formulas check the results. We use one thread, because load
+on one core would delay every barrier of two threads.
 """
 
 from __future__ import annotations
@@ -15,54 +15,22 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.contestants.registry import CONTESTANTS, ours
+from bench.contestants.registry import CONTESTANTS
 from bench.measure import machine
 from bench.measure.pages import pages
-from bench.measure.timing import Problem, prepared, ready
-from bench.shapes import Shape, label
+from bench.measure.timing import Problem, Reference, prepared, ready
+from bench.regression.cases import Case
 
 RIVAL = "layer_norm(x + x)"
 REFERENCE = Path(__file__).parent / "reference.json"
 #: Allowed growth of a recorded ratio: the geometric mean of no change and of half the speed.
 SLACK = 2**0.5
 BLOCKS, ROUNDS = 3, 25  # the minimum of three medians: noise passes, a regression stays
-
-
-@dataclass(frozen=True)
-class Case:
-    """A shape (batch, seq, hidden), a dtype and a key of `timing.DIRECTIONS`."""
-
-    shape: Shape
-    dtype: torch.dtype = torch.float32
-    direction: str = "forward"
-
-    def __str__(self) -> str:
-        return f"{label(self.shape)} {str(self.dtype).removeprefix('torch.')} {self.direction}"
-
-
-CASES = [
-    Case((1, 128, 768)),
-    Case((2, 128, 256)),
-    Case((1, 256, 512)),
-    Case((1, 512, 768)),  # FNet-Base
-    Case((1, 512, 1024)),  # FNet-Large
-    Case((1, 1024, 256)),
-    Case((1, 2048, 192)),  # long sequence, small hidden
-    Case((2, 105, 120)),  # factors 3, 5 and 7
-    Case((8, 32, 64)),  # mostly overhead
-    Case((1, 197, 768)),  # Rader: a vision transformer with a class token
-    Case((2, 359, 96)),  # Bluestein
-    Case((4096, 3, 32)),  # a sequence in each lane
-    Case((1, 16384, 8)),  # a long axis in four steps
-    Case((1, 512, 768), torch.bfloat16),
-    Case((1, 512, 768), direction="both"),
-]
 
 
 def settle() -> None:
@@ -74,11 +42,13 @@ def settle() -> None:
 def calls(case: Case, isa: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Calls of ours, pinned to `isa`, and of the rival. Checks ours against float64."""
     problem = Problem.random(case.shape, case.dtype)
-    mine = ours(isa)
+    mine, _ = case.block.contestants([isa])
     theirs = next(c for c in CONTESTANTS if c.name == RIVAL)
     entries, _ = ready([theirs, mine], problem, backward=case.direction != "forward")
     wrap = problem.calls(case.direction)
     prepared(*entries[mine.name])()
+    expected = Reference(problem, case.block.formula)
+    expected.check(mine, expected.result(entries[mine.name][1]))
     return wrap(entries[mine.name][1]), wrap(entries[theirs.name][1])
 
 
@@ -118,12 +88,14 @@ def limit(case: Case, isa: str, path: Path | None = None) -> float | None:
 
 
 def record(found: dict[tuple[str, str], float], path: Path | None = None) -> None:
-    """Add the ratios of this machine, {(isa, case): ratio}, to the records."""
+    """Add the ratios of this machine, {(isa, case): ratio}, to the records of all cases."""
     path = path or REFERENCE
     content = json.loads(path.read_text()) if path.exists() else {}
     facts = machine.describe()
     about = {"torch": torch.__version__, "date": facts["date"]}
     for isa in dict.fromkeys(isa for isa, _ in found):
         ratios = {case: round(ratio, 3) for (of, case), ratio in found.items() if of == isa}
-        content.setdefault(isa, {})[machine.slug()] = {**about, "ratios": ratios}
+        machines = content.setdefault(isa, {})
+        before = machines.get(machine.slug(), {}).get("ratios", {})
+        machines[machine.slug()] = {**about, "ratios": before | ratios}
     path.write_text(json.dumps(content, indent=1) + "\n")

@@ -15,12 +15,11 @@ import torch
 
 from bench import host
 from bench.contestants.registry import isas
+from bench.regression.cases import CASES, Case
 from bench.regression.gate import (
     BLOCKS,
-    CASES,
     RIVAL,
     ROUNDS,
-    Case,
     calls,
     limit,
     min_ratio,

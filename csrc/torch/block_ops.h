@@ -67,28 +67,15 @@ std::tuple<Tensor, Tensor, Tensor> prenorm_fourier_mix(Tensor x, std::optional<T
                                                        double scale, bool rms) {
   const char* op = "prenorm_fourier_mix";
   const typename B::Scope scope(x);
-  const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
-  const Rows in(op, x, B::kAlignment);
-  const DType dtype = dtype_of(op, type);
-  require(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
-  check_scale(op, scale);
-  check_affine(op, "weight", weight, x, in.hidden, affine);
-  check_affine(op, "bias", bias, x, in.hidden, affine);
-  const auto w = contiguous(weight, B::kAlignment), b = contiguous(bias, B::kAlignment);
-
+  const NormInputs inputs(op, x, weight, bias, eps, scale, norm_type(rms), B::kAlignment);
+  MixArgs args = inputs.args;
   std::vector<int64_t> rows = sizes_of(x);
   rows.pop_back();
-  const Tensor y = new_empty(x, sizes_of(x), type);
-  const Tensor mean = new_empty(x, rows, compute_type(dtype));
-  const Tensor rstd = new_empty(x, rows, compute_type(dtype));
-  MixArgs args = mix_args(in, dtype, scale);
+  const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
+  const Tensor mean = new_empty(x, rows, compute_type(args.dtype));
+  const Tensor rstd = new_empty(x, rows, compute_type(args.dtype));
   args.epilogue = Epilogue::kResidual;
   args.norm_first = true;
-  args.norm = norm_type(rms);
-  args.eps = eps;
-  args.weight = data_or_null(w);
-  args.bias = data_or_null(b);
-  args.wide_affine = affine != type;
   args.y = y.mutable_data_ptr();
   args.mean = mean.mutable_data_ptr();
   args.rstd = rstd.mutable_data_ptr();

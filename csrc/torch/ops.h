@@ -49,6 +49,33 @@ Tensor hartley_mix(Tensor x, double scale) {
   return run_mix<B>("hartley_mix", x, scale, Transform::kHartley, Epilogue::kMix);
 }
 
+// What a call with a norm reads, checked; args points into the tensors.
+struct NormInputs {
+  Rows in;
+  std::optional<Tensor> weight, bias;
+  MixArgs args;
+
+  NormInputs(const char* op, const Tensor& x, const std::optional<Tensor>& given_weight,
+             const std::optional<Tensor>& given_bias, double eps, double scale, NormType norm,
+             int64_t alignment)
+      : in(op, x, alignment) {
+    const ScalarType type = x.scalar_type(), affine = affine_type(given_weight, x);
+    const DType dtype = dtype_of(op, type);
+    require(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
+    check_scale(op, scale);
+    check_affine(op, "weight", given_weight, x, in.hidden, affine);
+    check_affine(op, "bias", given_bias, x, in.hidden, affine);
+    weight = contiguous(given_weight, alignment);
+    bias = contiguous(given_bias, alignment);
+    args = mix_args(in, dtype, scale);
+    args.norm = norm;
+    args.eps = eps;
+    args.weight = data_or_null(weight);
+    args.bias = data_or_null(bias);
+    args.wide_affine = affine != type;
+  }
+};
+
 struct NormOutputs {
   Tensor y;
   std::optional<Tensor> normalized, rstd;  // only in training
@@ -66,41 +93,28 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
                      NormType norm = NormType::kLayer, const Mix& mix = mix_batch<B>) {
   const typename B::Scope scope(x);
   const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
-  const bool wide_affine = affine != type;
-  if (wide_affine && !B::kReadsWideAffine) {
+  if (affine != type && !B::kReadsWideAffine) {
     NormOutputs out =
         run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train, norm, mix);
     out.y = torch::stable::to(out.y, type);
     if (train) out.normalized = torch::stable::to(*out.normalized, type);
     return out;
   }
-  const Rows in(op, x, B::kAlignment);
-  const DType dtype = dtype_of(op, type);
-  require(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
-  check_scale(op, scale);
-  check_affine(op, "weight", weight, x, in.hidden, affine);
-  check_affine(op, "bias", bias, x, in.hidden, affine);
-  const auto w = contiguous(weight, B::kAlignment), b = contiguous(bias, B::kAlignment);
-
+  const NormInputs inputs(op, x, weight, bias, eps, scale, norm, B::kAlignment);
+  MixArgs args = inputs.args;
   NormOutputs out{new_empty(x, sizes_of(x), type), {}, {}};
   if (train) {
     std::vector<int64_t> rows = sizes_of(x);
     rows.pop_back();
-    out.rstd = new_empty(x, rows, compute_type(dtype));
+    out.rstd = new_empty(x, rows, compute_type(args.dtype));
     out.normalized = new_empty(x, sizes_of(x), type);
-    if (in.hidden == 0) torch::stable::fill_(*out.rstd, NAN);  // of no elements, as in layer_norm
+    if (args.hidden == 0) torch::stable::fill_(*out.rstd, NAN);  // of no elements, as in layer_norm
+    args.normalized = out.normalized->mutable_data_ptr();
+    args.rstd = out.rstd->mutable_data_ptr();
   }
-  MixArgs args = mix_args(in, dtype, scale);
   args.epilogue = Epilogue::kNorm;
-  args.norm = norm;
-  args.eps = eps;
-  args.weight = data_or_null(w);
-  args.bias = data_or_null(b);
-  args.wide_affine = wide_affine;
   args.y = out.y.mutable_data_ptr();
-  args.normalized = train ? out.normalized->mutable_data_ptr() : nullptr;
-  args.rstd = train ? out.rstd->mutable_data_ptr() : nullptr;
-  mix(in, args, x);
+  mix(inputs.in, args, x);
   return out;
 }
 

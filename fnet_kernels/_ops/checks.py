@@ -141,6 +141,17 @@ def _check_vector(
     raise TypeError(f"{op}: {name} must have the dtype of x, {dtype}{wide}; got {given}")
 
 
+def check_per_token(op: str, name: str, t: object, shape: torch.Size) -> None:
+    """Check that `t`, a mask for example, has an element for each token of an input."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{op}: {name} must be a torch.Tensor, got {kind(t)}")
+    if t.shape != shape:
+        raise ValueError(
+            f"{op}: {name} must have the shape of the input, {tuple(shape)}; got shape"
+            f" {tuple(t.shape)}"
+        )
+
+
 def check_residual(op: str, x: Tensor, residual: Tensor) -> Tensor:
     """Return `residual`, which is added to what `x` becomes, in the dtype of `x`."""
     check_dense(op, "residual", residual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from fnet_kernels._ops.checks import check_number, check_size, kind
+from fnet_kernels._ops.checks import check_number, check_per_token, check_size
 from fnet_kernels.mixers.registry import register_mixer
 
 _HEAD_SIZE = 64  # of BERT
@@ -95,7 +95,7 @@ class _Heads(nn.Module):
                 f" {tuple(x.shape)}"
             )
         if key_mask is not None:
-            _check_mask(key_mask, x)
+            check_per_token("attention", "key_mask", key_mask, x.shape[:-1])
         q, k, v = (
             project(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
             for project in (self.query, self.key, self.value)
@@ -112,13 +112,3 @@ class _Heads(nn.Module):
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, dropout={self.dropout}"
-
-
-def _check_mask(key_mask: Tensor, x: Tensor) -> None:
-    if not isinstance(key_mask, Tensor):
-        raise TypeError(f"attention: key_mask must be a torch.Tensor, got {kind(key_mask)}")
-    if key_mask.shape != x.shape[:-1]:
-        raise ValueError(
-            f"attention: key_mask must have shape {tuple(x.shape[:-1])}, that of x without the last"
-            f" axis; got shape {tuple(key_mask.shape)}"
-        )

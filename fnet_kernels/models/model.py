@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import kind
+from fnet_kernels._ops.checks import check_per_token, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
@@ -194,8 +194,10 @@ class FNetModel(FNetPreTrained):
         output_hidden_states: bool = False,
     ) -> FNetModelOutput:
         shape = _shape(input_ids, inputs_embeds, self.config.hidden_size)
-        _check_shape("attention_mask", attention_mask, shape)
-        _check_shape("token_type_ids", token_type_ids, shape)
+        if attention_mask is not None:
+            check_per_token("FNetModel", "attention_mask", attention_mask, shape)
+        if token_type_ids is not None:
+            check_per_token("FNetModel", "token_type_ids", token_type_ids, shape)
         given = inputs_embeds if input_ids is None else input_ids[..., None]
         assert given is not None
         sequences = self.encoder.padding.sequences(
@@ -275,11 +277,3 @@ def _shape(input_ids: object, inputs_embeds: object, hidden_size: int) -> torch.
             f" {tuple(x.shape)}"
         )
     return x.shape[:-1]
-
-
-def _check_shape(name: str, tensor: Tensor | None, shape: torch.Size) -> None:
-    if tensor is not None and tensor.shape != shape:
-        raise ValueError(
-            f"FNetModel: {name} must have the shape of the input, {tuple(shape)}; got shape"
-            f" {tuple(tensor.shape)}"
-        )

@@ -7,12 +7,16 @@ import json
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import command, instructions, record
+from bench.contestants.blocks import PRE_NORM
+from bench.contestants.registry import isas, pin
 from bench.regression import gate
+from bench.regression.cases import CASES, POST_NORM, VARLEN, Case
 from python_tests.helpers.paths import ROOT
 
 
@@ -26,15 +30,17 @@ def test_the_gate_takes_the_minimum_over_blocks() -> None:
 
 
 def test_the_limit_lies_between_noise_and_half_the_speed(tmp_path: Path) -> None:
-    case, file = gate.CASES[0], tmp_path / "reference.json"
+    case, file = CASES[0], tmp_path / "reference.json"
     gate.record({("avx2", str(case)): 1.5}, file)
     limit = gate.limit(case, "avx2", file)
     assert limit is not None
     assert 1.3 * 1.5 < limit < 2 * 1.5 / 1.3
+    gate.record({("avx2", str(CASES[1])): 2.5}, file)
+    assert gate.limit(case, "avx2", file) == limit, "a record of other cases keeps it"
     entry = json.loads(file.read_text())["avx2"]
     file.write_text(json.dumps({"avx2": entry | {"another": {"ratios": {str(case): 6.0}}}}))
     assert gate.limit(case, "avx2", file) == pytest.approx(gate.SLACK * 3.0), "both machines"
-    assert gate.limit(gate.CASES[1], "avx2", file) is None
+    assert gate.limit(CASES[2], "avx2", file) is None
     assert gate.limit(case, "sse9", file) is None
 
 
@@ -44,9 +50,20 @@ def test_twice_as_slow_doubles_the_time() -> None:
     assert time.perf_counter() - start >= 0.04
 
 
+def test_every_block_is_checked_against_its_formula() -> None:
+    (isa, *_) = isas()
+    for block in (POST_NORM, PRE_NORM, VARLEN):
+        case = Case((1, 1024, 6), block=block)
+        gate.calls(case, isa)
+        wrong = replace(block, ours=lambda *t, ours=block.ours: 1.001 * ours(*t))
+        with pytest.raises(ArithmeticError, match="relative error"):
+            gate.calls(replace(case, block=wrong), isa)
+    pin()
+
+
 def test_every_record_has_all_cases() -> None:
-    names = {str(case) for case in gate.CASES}
-    assert len(names) == 15
+    names = {str(case) for case in CASES}
+    assert len(names) == 18
     for isa, machines in json.loads(gate.REFERENCE.read_text()).items():
         for name, entry in machines.items():  # a case is new to machines that recorded before
             assert entry["ratios"].keys() <= names, (isa, name)

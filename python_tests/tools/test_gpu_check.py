@@ -1,12 +1,9 @@
-"""`make gpu-check` without a GPU: rehearsals on the CPU, and its own logic."""
+"""The logic of `make gpu-check`: parts, limits, steps, bundles."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import lzma
-import os
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -14,106 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench.contestants.registry import LAYERS, best_of_ours
 from bench.gpu import command as gpu
 from python_tests.helpers.paths import ROOT
 from tools import gpu_bundle, gpu_check, gpu_smoke, gpu_steps
 from tools.gpu_step import ABSENT, FAIL, PASS, SKIPPED, Check, Part, Step
-
-#: Failures by step/part: a crash, a hang and a flood of output.
-INJECTED = {"smoke/general": "crash", "test/streams": "hang", "profile/32x512x768": "flood"}
-
-
-def rehearse(out: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.gpu_check", "--rehearse", *options],
-        cwd=ROOT,
-        env={**os.environ, "OUT": str(out)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done, json.loads((out / "summary.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A full rehearsal with the three failures. The hang is stopped after ten seconds."""
-    out = tmp_path_factory.mktemp("rehearsal")
-    injected = [f"{place}={failure}" for place, failure in INJECTED.items()]
-    done, found = rehearse(out, "--hang-limit", "10", "--inject", *injected)
-    return done, found, out
-
-
-def test_failures_do_not_affect_other_parts(rehearsed: Any) -> None:
-    done, found, out = rehearsed
-    assert done.returncode == 1
-    results = {f"{r['step']}/{r['part']}": r for r in found["results"]}
-    failed = {place for place, r in results.items() if r["verdict"] not in (PASS, ABSENT)}
-    assert failed == {"smoke/general", "test/streams"}, "a flood of output is no failure"
-    assert results["smoke/general"]["remark"] == "exit status -6"
-    assert results["test/streams"]["remark"] == "stopped after 10 s"
-    assert results["test/streams"]["status"] is None
-    assert {r["step"] for r in found["results"]} == {step.name for step in gpu_steps.STEPS}
-    assert "about to crash" in done.stdout, "the end of a failure's log is shown"
-    with tarfile.open(out / "logs.tar.gz") as tar:
-        sizes = {member.name: member.size for member in tar.getmembers()}
-    assert len(sizes) == len(results) - sum(r["verdict"] == ABSENT for r in results.values())
-    assert 400_000 < sizes["profile-32x512x768.log"] < 600_000, "the start and the end of the flood"
-
-
-def test_the_output_is_small(rehearsed: Any) -> None:
-    done, _, out = rehearsed
-    assert len([path for path in out.rglob("*") if path.is_file()]) <= 8
-    heading = "== summary of a rehearsal: its figures mean nothing"
-    assert len(done.stdout.split(heading)[1]) < 12_000
-    assert all(path.stat().st_size < 16 << 20 for path in out.iterdir())
-
-
-def test_the_rehearsal_measures_everything(rehearsed: Any) -> None:
-    _, _, out = rehearsed
-    figures = json.loads((out / "rehearsal.json").read_text())
-    assert {r["target"] for r in figures["targets"]} == {target.name for target in gpu.TARGETS}
-    assert len(figures["targets"]) == len({(r["target"], r["where"]) for r in figures["targets"]})
-    assert not figures["not_run"]
-    for dtype in ("bf16", "fp32"):
-        what = f"forward, 2x16x64 {dtype}"
-        ran, absent = figures["times"][what].keys(), figures["absent"][what]
-        assert ran | absent.keys() == {best_of_ours("cpu"), *gpu.RIVALS}
-        assert set(absent.values()) == {"does not run on cpu"}
-        assert not ran & absent.keys()
-    assert figures["times"]["encoder layer, 2x16x64 bf16"].keys() == {c.name for c in LAYERS}
-    if importlib.util.find_spec("transformers"):
-        assert len(figures["models"]) == len(gpu_steps.MODEL_PARTS)
-        for name, models in figures["models"].items():
-            found = {(row["model"], row["dtype"]) for row in models}
-            wanted = {("BERT", "bfloat16"), ("FNet", "float32"), ("FNet patched", "bfloat16")}
-            assert wanted <= found, name
-    variants = json.loads((out / "rehearsal-variants.json").read_text())
-    assert variants["variants"].keys() == {"as built"}
-
-
-def test_only_the_chosen_parts_run(tmp_path: Path) -> None:
-    done, found = rehearse(tmp_path, "--only", "smoke", "--part", "forward")
-    assert done.returncode == 0, done.stdout
-    assert [(r["step"], r["part"]) for r in found["results"]] == [
-        ("build", "setup.py starts"),
-        ("smoke", "forward"),
-    ]
-    log = next((ROOT / "build" / "gpu-check" / "logs").glob("smoke-forward.log")).read_text()
-    for dtype in ("float32", "bfloat16", "float16"):
-        assert f"forward 3x16x64 {dtype}: y" in log
-    assert log.rstrip().endswith("correct")
-
-
-def test_the_parts_are_those_of_the_benchmark() -> None:
-    assert ["first times", *gpu_steps.BENCH_PARTS] == list(gpu.PARTS), "in the same order"
-    names = list(gpu_steps.BENCH_PARTS)
-    backward = [i for i, name in enumerate(names) if name.startswith("step")]
-    assert names[0].startswith("forward")
-    assert min(backward) > names.index("forward bf16 long")
-    assert min(backward) > max(map(names.index, ("layer bf16", "forward fp32")))
-    assert names.index("memory") > max(map(names.index, ("step bf16", "step bf16 long")))
 
 
 @pytest.fixture
@@ -121,6 +22,20 @@ def check(tmp_path: Path) -> Check:
     tree = tmp_path / "gpu" / "tree"
     tree.mkdir(parents=True)
     return Check(tree, tmp_path / "out")
+
+
+def test_the_parts_are_those_of_the_benchmark(check: Check) -> None:
+    assert ["first times", *gpu_steps.BENCH_PARTS] == list(gpu.PARTS), "in the same order"
+    names = list(gpu_steps.BENCH_PARTS)
+    for name, part in zip(names, gpu_steps.bench(check), strict=True):
+        words = list(part.command or ())
+        assert words[words.index("--part") + 1] == part.name == name
+        assert 0 < float(words[-1]) < part.limit, "seconds of work, within the limit"
+    backward = [i for i, name in enumerate(names) if name.startswith("step")]
+    assert names[0].startswith("forward")
+    assert min(backward) > names.index("forward bf16 long")
+    assert min(backward) > max(map(names.index, ("layer bf16", "forward fp32")))
+    assert names.index("memory") > max(map(names.index, ("step bf16", "step bf16 long")))
 
 
 def python(name: str, code: str, limit: float = 20, **more: Any) -> Part:

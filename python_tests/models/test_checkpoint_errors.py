@@ -1,0 +1,126 @@
+"""Checkpoints that cannot be loaded, and wrong arguments."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fnet_kernels.models import FNetForMaskedLM
+from python_tests.helpers.checkpoints import ours
+
+pytest.importorskip("transformers")
+safetensors = pytest.importorskip("safetensors.torch")
+
+
+def rewrite(directory: Path, **fields: Any) -> None:
+    """Change fields of the directory's config."""
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def rewrite_weights(directory: Path, change: Callable[[Any], Any]) -> None:
+    path = directory / "model.safetensors"
+    tensors = change(safetensors.load_file(path))
+    safetensors.save_file(tensors, path)
+
+
+class _Malicious:
+    def __reduce__(self) -> Any:
+        return (os.abort, ())
+
+
+def test_bin_with_code_is_refused(tmp_path: Path) -> None:
+    ours().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"x": _Malicious()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="cannot read"):
+        FNetForMaskedLM.from_pretrained(tmp_path)
+
+
+def broken(directory: Path, what: str) -> tuple[type[Exception], str]:
+    """Save a model and damage its directory; return what the error must say."""
+    ours().save_pretrained(directory)
+    weights = directory / "model.safetensors"
+    word = "fnet.embeddings.word_embeddings.weight"
+    if what == "no config":
+        (directory / "config.json").unlink()
+        return FileNotFoundError, "has no config.json"
+    if what == "no weights":
+        weights.unlink()
+        return FileNotFoundError, "has none of model.safetensors, "
+    if what == "no shard":
+        weights.unlink()
+        index = {"weight_map": {word: "model-00001-of-00001.safetensors"}}
+        (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+        return FileNotFoundError, "has no model-00001-of-00001.safetensors"
+    if what == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-10])
+        return ValueError, "cannot read .*model.safetensors"
+    if what == "another architecture":
+        rewrite(directory, model_type="bert")
+        return ValueError, "must have model_type 'fnet' or 'fnet_kernels'; got 'bert'"
+    if what == "config is a list":
+        (directory / "config.json").write_text("[]")
+        return ValueError, "cannot read .*config.json: it must hold an object, got list"
+    if what == "config is no JSON":
+        (directory / "config.json").write_text("{")
+        return ValueError, "cannot read .*config.json: "
+    if what == "nested bin":
+        weights.unlink()
+        torch.save({"model": {"x": torch.ones(1)}}, directory / "pytorch_model.bin")
+        return ValueError, "cannot read .*pytorch_model.bin: 'model' is no tensor, but a dict"
+    if what == "too many layers":
+        rewrite(directory, num_hidden_layers=4)
+        return ValueError, r"lacks fnet.encoder.layer.2.fourier.output.LayerNorm.w.*, and 6 more"
+    if what == "shape":
+        rewrite(directory, vocab_size=51)
+        return ValueError, rf"{word} has shape \(50, 16\), not \(51, 16\)"
+    assert what == "untied"
+    decoder = "cls.predictions.decoder.weight"
+    rewrite_weights(directory, lambda t: {**t, decoder: t[word] + 1})
+    return ValueError, f"{decoder} differs from {word}, to which it is tied"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "no config",
+        "no weights",
+        "no shard",
+        "truncated",
+        "another architecture",
+        "config is a list",
+        "config is no JSON",
+        "nested bin",
+        "too many layers",
+        "shape",
+        "untied",
+    ],
+)
+def test_what_is_broken_is_named(what: str, tmp_path: Path) -> None:
+    error, message = broken(tmp_path, what)
+    with pytest.raises(error, match=f"^FNetForMaskedLM.from_pretrained: .*{message}"):
+        FNetForMaskedLM.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "message"),
+    [
+        (3, {}, TypeError, "source must be a str or a path, got int"),
+        ("./nowhere/at/all", {}, FileNotFoundError, "source must be a directory or a name on"),
+        (".", {"dtype": torch.int8}, TypeError, "dtype must be"),
+        (None, {"hidden": 3}, TypeError, "'hidden' is neither an option nor a field"),
+    ],
+)
+def test_arguments(
+    source: Any, options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    ours().save_pretrained(tmp_path)
+    with pytest.raises(error, match=f"^FNetForMaskedLM.from_pretrained: .*{message}"):
+        FNetForMaskedLM.from_pretrained(tmp_path if source is None else source, **options)

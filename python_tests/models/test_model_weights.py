@@ -1,0 +1,125 @@
+"""Parameters of models: number, initial values, ties between them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from fnet_kernels import FNetEncoderLayer, models
+from fnet_kernels.mixers import SelfAttention
+from fnet_kernels.models import FNetConfig
+from python_tests.helpers.mini_models import ids, make
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [(FNetConfig.base(), 82_861_056), (FNetConfig.large(), 236_945_408)],
+)
+def test_number_of_parameters(config: FNetConfig, count: int) -> None:
+    with torch.device("meta"):
+        model = models.FNetModel(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+
+
+def test_initial_values() -> None:
+    config = FNetConfig(
+        vocab_size=500,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_layers=1,
+        initializer_range=0.1,
+    )
+    pretraining = models.FNetForPreTraining(config)
+    classifier = models.FNetForTokenClassification(config, num_labels=300)
+    parameters = {**dict(classifier.named_parameters()), **dict(pretraining.named_parameters())}
+    parameters["labels"] = classifier.classifier.bias
+    embeddings = pretraining.fnet.embeddings.word_embeddings.weight
+    assert not embeddings[config.pad_token_id].any()
+    drawn = ("intermediate.dense.bias", "query.bias", "attention.output.dense.bias")
+    for name, value in parameters.items():
+        if "LayerNorm" in name:
+            assert value.unique().tolist() == [1.0 if name.endswith("weight") else 0.0]
+        elif "projection.weight" in name:
+            assert value.std().item() == pytest.approx(128**-0.5, rel=0.05)
+            assert value.abs().max() <= 2 * 128**-0.5 / 0.8796
+        elif name.endswith("weight") or name in ("cls.predictions.bias", "labels"):
+            assert value.std().item() == pytest.approx(0.1, rel=0.15), name
+        elif name.endswith(drawn):
+            assert value.std().item() == pytest.approx(0.1, rel=0.25), name
+        elif name.endswith(("projection.bias", "pooler.dense.bias", "transform.dense.bias")):
+            assert not value.any(), name
+    assert not pretraining.fnet.encoder.layer[0].output.dense.bias.any()
+    with pytest.raises(TypeError, match="FNetEncoderLayer: initializer_range must be a Python num"):
+        FNetEncoderLayer(8, 8, initializer_range="0.02")
+    with pytest.raises(TypeError, match="attention: initializer_range must be a Python number"):
+        SelfAttention(8, initializer_range=None)
+
+
+def tied(model: Any) -> bool:
+    head = model.cls.predictions
+    return (
+        head.decoder.weight is model.get_input_embeddings().weight
+        and head.decoder.bias is head.bias
+    )
+
+
+@pytest.mark.parametrize("name", ["FNetForMaskedLM", "FNetForPreTraining"])
+def test_tied_weights_stay_tied(name: str) -> None:
+    model = make(name)
+    state = model.state_dict()
+    assert tied(model)
+    assert tied(copy.deepcopy(model))
+    assert tied(pickle.loads(pickle.dumps(model)))
+    assert tied(model.to(torch.float64).to("cpu"))
+    for assign in (False, True):
+        other = make(name)
+        other.load_state_dict({k: v + 1 for k, v in state.items()}, assign=assign)
+        assert tied(other)
+        wrapped = nn.Sequential(make(name))
+        wrapped.load_state_dict({f"0.{k}": v for k, v in state.items()}, assign=assign)
+        assert tied(wrapped[0])
+    with torch.device("meta"):
+        empty = make(name)
+    assert tied(empty)
+    assert all(parameter.is_meta for parameter in empty.parameters())
+    wrapped = nn.Sequential(empty).to_empty(device="cpu")
+    assert tied(wrapped[0])
+    empty.load_state_dict(state)
+    x = ids()
+    assert torch.equal(empty.eval()(x)[1], make(name).eval()(x)[1])
+    # The gradients of both uses add up in one parameter.
+    count = len(list(model.parameters()))
+    assert count == len(state) - 2
+
+
+def test_input_embeddings_can_be_replaced() -> None:
+    model = make("FNetForMaskedLM").eval()
+    table = nn.Embedding(100, 64)
+    model.set_input_embeddings(table)
+    assert model.get_input_embeddings() is table
+    assert tied(model)
+    body = make()
+    body.set_input_embeddings(table)
+    assert body.get_input_embeddings() is table
+    with pytest.raises(ValueError, match=r"shape \(100, 64\), .*got \(7, 64\)"):
+        model.set_input_embeddings(nn.Embedding(7, 64))
+
+
+def test_wrapped_output_layers_keep_their_parameters() -> None:
+    model = make("FNetForMaskedLM")
+    model.cls.predictions.decoder = nn.Sequential(model.cls.predictions.decoder)
+    keys = list(model.state_dict())
+    model.to(torch.float64)
+    assert list(model.state_dict()) == keys
+    model = make("FNetForMaskedLM")
+    nn.utils.parametrizations.weight_norm(model.get_input_embeddings())
+    before = model(x := ids()).logits.shape
+    assert model.to(torch.float64)(x).logits.shape == before

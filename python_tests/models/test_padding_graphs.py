@@ -1,0 +1,98 @@
+"""Models of padded sequences, compiled and exported."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fnet_kernels import FourierMix, onnx
+from fnet_kernels._traced_mix import traced_fourier_mix
+from python_tests.helpers.close import assert_close, relative_error
+from python_tests.helpers.padded import LENGTHS, MASK, SEQ, packed
+from python_tests.helpers.padded_models import GIVEN, IDS, make, tensors
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize(
+    ("padding", "given_as", "dynamic"),
+    [
+        ("zero", "ones", None),
+        ("exact", "ones", True),
+        ("exact", "a tensor", None),
+        ("exact", "a list", None),
+        ("exact", "offsets", True),
+    ],
+)
+def test_compiles_as_one_graph(padding: str, given_as: str, dynamic: bool | None) -> None:
+    torch.compiler.reset()
+    model = make("FNetForSequenceClassification", padding=padding, num_attention_layers=1)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+    options = {**GIVEN[given_as], "labels": torch.tensor([0, 1, 0, 1])}
+    ids = packed(IDS) if given_as == "offsets" else IDS
+    results = []
+    for each in (compiled, model):
+        model.zero_grad()
+        output = each(ids, **options)
+        output.loss.backward()
+        results.append([output.logits, model.fnet.embeddings.projection.weight.grad.clone()])
+    for a, b in zip(*results, strict=True):
+        assert relative_error(a, b) < 1e-5
+    if given_as == "ones":
+        with pytest.raises(RuntimeError, match="attention_mask must keep the first tokens"):
+            compiled(IDS, **{**options, "attention_mask": MASK.flip(-1).long()})
+
+
+@pytest.mark.parametrize("round_to", [None, 4])
+def test_the_operator_of_graphs(round_to: int | None) -> None:
+    x = torch.randn(2, 5, 3, requires_grad=True, dtype=torch.float64)
+    constants = torch.tensor([5, 2]), 0.5, "ortho", round_to
+    torch.library.opcheck(traced_fourier_mix, (x, *constants))
+    y = traced_fourier_mix(x, *constants)
+    assert torch.equal(y, FourierMix(0.5, norm="ortho")(x, [5, 2], round_to))
+    assert torch.autograd.gradgradcheck(lambda t: traced_fourier_mix(t, *constants), x)
+    (gradient,) = torch.autograd.grad(y, x, y.detach())
+    assert torch.equal(gradient, traced_fourier_mix(y.detach(), *constants))
+    composed = onnx.decompositions()[torch.ops.fnet_kernels.traced_fourier_mix.default]
+    for norm in ("backward", "ortho", "forward"):
+        arguments = torch.randn(3, 7, 5), torch.tensor([7, 0, 4]), 0.5, norm, round_to
+        assert_close(composed(*arguments), traced_fourier_mix(*arguments), factor=10)
+
+
+def test_one_graph_serves_all_masks() -> None:
+    torch.compiler.reset()
+    model = make(round_to=4)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for lengths in ([16, 5, 1, 9], [3, 3, 16, 0], [7, 8, 9, 10]):
+        mask = torch.arange(SEQ) < torch.tensor(lengths)[:, None]
+        with torch.compiler.set_stance("default" if lengths == LENGTHS else "fail_on_recompile"):
+            got = compiled(IDS, attention_mask=mask)
+        expected = model(IDS, attention_mask=mask)
+        assert relative_error(got[0], expected[0]) < 1e-5
+
+
+def test_a_learned_mixer_needs_integers_in_a_graph() -> None:
+    torch.compiler.reset()
+    model = make(mixer="none", num_hidden_layers=1)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    assert compiled(IDS, lengths=LENGTHS)[0].shape == (4, SEQ, 64)
+    with pytest.raises(Exception, match="lengths must be a list of ints"):
+        compiled(IDS, attention_mask=MASK)
+
+
+@pytest.mark.parametrize("padding", ["exact", "zero"])
+def test_export_with_a_dynamic_batch_and_length(padding: str) -> None:
+    from torch.export import Dim, export
+
+    model = make(padding=padding)
+    sizes = {0: Dim("batch", max=64), 1: Dim("seq", min=2, max=SEQ)}
+    program = export(
+        model,
+        (IDS,),
+        {"attention_mask": MASK},
+        dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
+    )
+    ids, mask = IDS[1:, :12], MASK[1:, :12]
+    got, expected = (m(ids, attention_mask=mask) for m in (program.module(), model))
+    for a, b in zip(tensors(got), tensors(expected), strict=True):
+        assert relative_error(a, b) < 1e-5
