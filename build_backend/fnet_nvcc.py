@@ -131,9 +131,11 @@ def architectures(nvcc: str, local: list[str]) -> list[str]:
             skipped.append(f"{name} ({'below 8.0' if old else 'unknown to nvcc'})")
             continue
         number += match[3]
-        flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
+        # For 8.6 and 8.9 the compiler's first half would produce the PTX of 8.0 again.
+        ptx = "80" if match[1] == "8" else number
+        flags.append(f"-gencode=arch=compute_{ptx},code=sm_{number}")
         if match[4]:
-            flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+            flags.append(f"-gencode=arch=compute_{ptx},code=compute_{ptx}")
     if not flags:
         requested = ", ".join(skipped) or "no capability of 8.0 or newer"
         raise CannotBuild(

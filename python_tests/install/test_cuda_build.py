@@ -178,6 +178,10 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
     assert codes() == ["sm_80", "sm_86", "sm_90", "compute_90", "sm_120", "compute_120"]
     assert codes("9.0") == ["sm_90"]
+    assert fnet_nvcc.architectures(str(listed), ["8.6", "12.0"]) == [
+        "-gencode=arch=compute_80,code=sm_86",
+        "-gencode=arch=compute_120,code=sm_120",
+    ]
     assert codes("7.5", "8.0") == ["sm_80"], "an old GPU beside a supported one"
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
     assert codes("12.0") == ["sm_80", "sm_90", "compute_90"]
