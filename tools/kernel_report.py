@@ -65,6 +65,9 @@ MAX_SECTORS = {
 }
 MAX_WAVEFRONTS, MAX_AT_A_SITE = 1.2, 2.0
 MIN_OCCUPANCY = 0.5
+#: Bytes that a kernel may spill, stores and loads, and its stack frame. csrc/cuda/lengths.h divides
+#: registers for the checked architectures; others need one to three more in some kernels.
+MAX_SPILLS, MAX_STACK = 24, 16
 #: Why the occupancy is low. Registers limit nearly all kernels: a complex point needs two.
 REASONS = {
     "seq_fft": "a thread stores 16 to 40 points in registers and loads 1 to 12 of them at a time "
@@ -264,9 +267,10 @@ def misses(report: Figures) -> list[str]:
     for architecture, kernels in report["compiler"].items():
         for name, figures in kernels.items():
             where = f"sm_{architecture} {name}"
-            check_target(f"{where}: spilled bytes", figures["spill_bytes"], 0)
+            spills, stack = (0, 0) if architecture in CHECKED else (MAX_SPILLS, MAX_STACK)
+            check_target(f"{where}: spilled bytes", figures["spill_bytes"], spills)
             # An array with run-time indices is in local memory, which is not reported as a spill.
-            check_target(f"{where}: stack frame", figures["stack_bytes"], 0)
+            check_target(f"{where}: stack frame", figures["stack_bytes"], stack)
     return found
 
 
@@ -328,6 +332,9 @@ def show(report: Figures) -> None:
         head = ["kernel", "threads", "registers", "spilled", "shared", "occupancy"]
         print(table([*head, "instructions written/elem"], rows))
         few = [n.split("<")[0] for n, f in kernels.items() if 0 < f["occupancy"] < MIN_OCCUPANCY]
+        spilling = [name for name, f in kernels.items() if f["spill_bytes"]]
+        if spilling:
+            print(f"{len(spilling)} of {len(kernels)} kernels spill: {', '.join(spilling)}")
         print(f"{len(few)} of {len(kernels)} kernels below {MIN_OCCUPANCY:.0%}")
         for name in sorted(set(few)):
             print(f"  {few.count(name)} of {name}: {REASONS[name]}")

@@ -25,15 +25,24 @@ def test_the_report_has_every_architecture_that_a_wheel_has() -> None:
 
 
 @pytest.mark.parametrize("architecture", MULTIPROCESSORS)
-def test_no_kernel_spills_and_every_length_fits(architecture: str) -> None:
+def test_every_length_fits(architecture: str) -> None:
     kernels = REPORT["compiler"][architecture]
-    assert not [n for n, f in kernels.items() if f["spill_bytes"] or f["stack_bytes"]]
     lengths: dict[str, bool] = {}
     for name, figures in kernels.items():
         length = name.split(" x ")[0]
         lengths[length] = lengths.get(length, False) or figures["occupancy"] > 0
     missing = [length for length, fits in lengths.items() if not fits]
     assert not missing, f"no block of these fits on sm_{architecture}"
+
+
+def test_spills_are_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not kernel_report.misses(REPORT)
+    spilled = sum(f["spill_bytes"] for of in REPORT["compiler"].values() for f in of.values())
+    assert spilled > 0, "otherwise MAX_SPILLS can be 0"
+    assert not any(f["spill_bytes"] for a in CHECKED for f in REPORT["compiler"][a].values())
+    monkeypatch.setattr(kernel_report, "MAX_SPILLS", 0)
+    assert all("spilled bytes" in miss for miss in kernel_report.misses(REPORT))
+    assert kernel_report.misses(REPORT)
 
 
 def test_occupancy() -> None:
