@@ -18,6 +18,7 @@ CUDA,
 from __future__ import annotations
 
 import os
+import shutil
 import sysconfig
 from pathlib import Path
 
@@ -37,7 +38,14 @@ from build_backend.fnet_checks import (
     name_processor,
     stop,
 )
-from build_backend.fnet_nvcc import CannotBuild, Toolkit, compile_all, find_toolkit, first_error
+from build_backend.fnet_nvcc import (
+    RECORD,
+    CannotBuild,
+    Toolkit,
+    compile_all,
+    find_toolkit,
+    first_error,
+)
 
 ROOT = Path(__file__).resolve().parent
 TORCH_TARGET_VERSION = "0x{:02X}{:02X}000000000000".format(*OLDEST_TORCH)
@@ -115,8 +123,13 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
         for extension in self.extensions:
             extension.include_dirs += include_paths()
             extension.library_dirs += library_paths()
+        objects = Path(self.build_temp, "cuda")
         try:
-            prepare_cuda(Path(self.build_temp, "cuda"))
+            prepare_cuda(objects)
+            for folder in self.outputs:
+                record = folder / Path(self.get_ext_filename(CUDA)).with_name(RECORD)
+                record.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(objects / RECORD, record)
         except CannotBuild as error:
             self.drop_cuda(str(error))
         super().build_extensions()
@@ -135,8 +148,10 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
             stop(f"FNET_CUDA=1, but {why}")
         print(f"fnet_kernels: no CUDA kernels in this build: {why}", flush=True)
         self.extensions.remove(CUDA_LIBRARY)
-        for folder in self.outputs:  # that of an earlier build
-            (folder / self.get_ext_filename(CUDA)).unlink(missing_ok=True)
+        for folder in self.outputs:  # those of an earlier build
+            library = folder / self.get_ext_filename(CUDA)
+            library.unlink(missing_ok=True)
+            library.with_name(RECORD).unlink(missing_ok=True)
 
 
 class Wheel(bdist_wheel):

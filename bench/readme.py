@@ -30,22 +30,25 @@ DOCUMENTS = {
 }
 
 
-def marks(block: str) -> tuple[str, str]:
-    """The marker lines before and after a generated block."""
+MAKER = "bench/readme.py"
+
+
+def marks(block: str, maker: str = MAKER) -> tuple[str, str]:
+    """The marker lines before and after a block that the script `maker` generates."""
     return (
-        f"<!-- {block}: begin; made by bench/readme.py, do not edit -->",
+        f"<!-- {block}: begin; made by {maker}, do not edit -->",
         f"<!-- {block}: end -->",
     )
 
 
-def updated(document: str, texts: dict[str, str]) -> str:
+def updated(document: str, texts: dict[str, str], maker: str = MAKER) -> str:
     """Replace the text between the markers of each block.
 
     Raises:
         ValueError: a marker is missing, repeated, or out of order.
     """
     for name, text in texts.items():
-        begin, end = marks(name)
+        begin, end = marks(name, maker)
         if document.count(begin) != 1 or document.count(end) != 1:
             raise ValueError(f"the document must contain {begin!r} and {end!r} once each")
         head, rest = document.split(begin)

@@ -1,10 +1,11 @@
 """Compiles CUDA sources with nvcc. torch may be built without CUDA.
 
-defines: Toolkit, find_toolkit, compile_all, CannotBuild
+defines: Toolkit, find_toolkit, compile_all, CannotBuild, RECORD
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ FLAGS += ["-Xcompiler", "-fPIC,-fvisibility=hidden"]
 #: include PTX: 9.0 for devices whose capability lies between the listed ones, such as 11.0.
 ARCHITECTURES = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
 WITH_PTX = ["9.0"]
+#: The record of a build next to its library, for `python -m fnet_kernels doctor`.
+RECORD = "libfnet_kernels_cuda.json"
 #: The first capability with bfloat16 conversions, which the kernels use.
 OLDEST = (8, 0)
 
@@ -128,9 +131,11 @@ def architectures(nvcc: str, local: list[str]) -> list[str]:
             skipped.append(f"{name} ({'below 8.0' if old else 'unknown to nvcc'})")
             continue
         number += match[3]
-        flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
+        # For 8.6 and 8.9 the compiler's first half would produce the PTX of 8.0 again.
+        ptx = "80" if match[1] == "8" else number
+        flags.append(f"-gencode=arch=compute_{ptx},code=sm_{number}")
         if match[4]:
-            flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+            flags.append(f"-gencode=arch=compute_{ptx},code=compute_{ptx}")
     if not flags:
         requested = ", ".join(skipped) or "no capability of 8.0 or newer"
         raise CannotBuild(
@@ -166,7 +171,7 @@ def compile_all(
     """Compile the sources, MAX_JOBS at a time, except those that are up to date.
 
     Writes what nvcc prints for each source, which includes the assembler's report on its kernels,
-    to a .log file next to the object.
+    to a .log file next to the object, and to RECORD which nvcc compiled for which devices.
 
     Returns:
         The object files, in the order of the sources.
@@ -175,7 +180,8 @@ def compile_all(
         CannotBuild: a source does not compile, or `architectures` finds no capability.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [toolkit.nvcc, *FLAGS, *architectures(toolkit.nvcc, gpus), f"-I{include}"]
+    targets = architectures(toolkit.nvcc, gpus)
+    command = [toolkit.nvcc, *FLAGS, *targets, f"-I{include}"]
     command += ["-ccbin", host_compiler(os.environ.get("CXX", "c++"))]
     stamp = folder / "command"
     same = stamp.exists() and stamp.read_text() == " ".join(command)
@@ -203,4 +209,20 @@ def compile_all(
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", "1"))) as pool:
         objects = list(pool.map(compile_one, sources))
     stamp.write_text(" ".join(command))
+    (folder / RECORD).write_text(json.dumps(record(toolkit, targets)) + "\n")
     return objects
+
+
+def record(toolkit: Toolkit, targets: list[str]) -> dict[str, object]:
+    """What a build with these -gencode flags runs on: compute capabilities such as `9.0`."""
+    codes = [flag.split(",code=")[1].split("_") for flag in targets]
+
+    def capabilities(kind: str) -> list[str]:
+        found = [re.sub(r"(\d)([af]?)$", r".\1\2", number) for k, number in codes if k == kind]
+        return list(dict.fromkeys(found))
+
+    return {
+        "nvcc": ".".join(map(str, toolkit.version)),
+        "kernels": capabilities("sm"),
+        "ptx": capabilities("compute"),
+    }

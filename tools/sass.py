@@ -1,6 +1,6 @@
 """SASS, the machine code of CUDA kernels: reads cuobjdump's listings.
 
-defines: listings, parse, overlaps
+defines: listings, parse, overlaps, waits
 """
 
 from __future__ import annotations
@@ -61,3 +61,29 @@ def overlaps(listing: Sequence[str]) -> bool:
     """Whether a kernel lets the next one start and waits for the previous one."""
     text = " ".join(listing)
     return "PREEXIT" in text and "ACQBULK" in text
+
+
+_INSTRUCTION = re.compile(r"(?:@!?U?P\w+ )?([A-Z0-9_]+)(\S*)\s*(.*)")
+
+
+def waits(listing: Sequence[str], at_least: int = 4) -> int:
+    """How many times a warp waits for `at_least` loads of global memory together.
+
+    The first instruction that uses the result of a load ends the wait for all loads before it. The
+    listing is read in order, all branches included.
+    """
+    count, loads, pending = 0, 0, set[int]()
+    for instruction in listing:
+        match = _INSTRUCTION.match(instruction)
+        if not match:
+            continue
+        name, kind, operands = match.groups()
+        registers = [int(r) for r in re.findall(r"\bR(\d+)\b", operands)]
+        if not pending.isdisjoint(registers):
+            count += loads >= at_least
+            loads, pending = 0, set()
+        if name == "LDG" and registers:
+            width = 4 if ".128" in kind else 2 if ".64" in kind else 1
+            pending.update(range(registers[0], registers[0] + width))
+            loads += 1
+    return count

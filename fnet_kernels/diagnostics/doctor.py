@@ -115,6 +115,7 @@ def _devices() -> Iterator[Finding]:
         yield Finding("cuda", f"no GPU found; {CUDA_UNAVAILABLE_REASON or 'the CUDA kernels load'}")
     else:
         yield Finding("cuda", CUDA_UNAVAILABLE_REASON)
+    yield from _cuda_build()
 
 
 def _gpu(reason: str) -> Finding:
@@ -134,6 +135,38 @@ def _gpu(reason: str) -> Finding:
     if reason:  # a build without CUDA kernels is not a failure
         reason = f"; {reason}: `FNET_CUDA=1 pip install .` builds them or says what prevents it"
     return Finding("cuda", gpu + reason)
+
+
+def _cuda_build() -> Iterator[Finding]:
+    """How the CUDA kernels were compiled, and what that means for this torch and this GPU."""
+    import torch
+
+    from fnet_kernels._ops.load import LIBRARIES
+    from fnet_kernels.diagnostics.cuda_build import JIT_SECONDS, CudaBuild
+
+    build = CudaBuild.read(LIBRARIES)
+    if build is None or torch.version.cuda is None:
+        return
+    parts, fix = [str(build)], None
+    if too_new := build.too_new(torch.version.cuda):
+        parts.append(too_new)
+    if torch.cuda.is_available() and not _too_old():
+        capability = torch.cuda.get_device_capability()
+        name = "{}.{}".format(*capability)
+        if not build.has_kernels_for(capability):
+            ptx = build.ptx_for(capability)
+            if ptx is None:
+                parts.append(f"nothing of it runs on compute capability {name}")
+                fix = f"set TORCH_CUDA_ARCH_LIST={name} or unset it, and build again"
+            else:
+                parts.append(
+                    f"no machine code for compute capability {name}: the first call with a dtype"
+                    f" takes {JIT_SECONDS[0]} to {JIT_SECONDS[1]} s longer for each kernel, because"
+                    f" the driver, which must support CUDA {build.nvcc}, compiles the PTX of {ptx};"
+                    " it keeps the result in CUDA_CACHE_PATH (~/.nv/ComputeCache)."
+                    f" A build with TORCH_CUDA_ARCH_LIST={name} avoids that"
+                )
+    yield Finding("cuda build", "; ".join(parts), fix)
 
 
 def _too_old() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -84,13 +85,15 @@ def build(
 def test_a_build_without_cuda_prints_one_reason(
     cuda_of_torch: str, variables: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    stale = tmp_path / "fnet_kernels" / "lib" / CUDA_KERNELS  # of an earlier build
-    stale.parent.mkdir(parents=True)
-    stale.write_text("")
+    library = tmp_path / "fnet_kernels" / "lib" / CUDA_KERNELS
+    library.parent.mkdir(parents=True)
+    stale = [library, library.with_name(fnet_nvcc.RECORD)]  # of an earlier build
+    for path in stale:
+        path.write_text("")
     done = build(cuda_of_torch, tmp_path, **variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"fnet_kernels: no CUDA kernels in this build: {says}\n{CPU_BUILT}"
-    assert not stale.exists()
+    assert not any(path.exists() for path in stale)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +140,8 @@ def test_an_old_architecture_list_builds_the_rest_and_prints_one_line(tmp_path: 
     ours = [line for line in done.stdout.splitlines() if line.startswith("fnet_kernels:")]
     assert ours == ["fnet_kernels: no CUDA kernels for 7.5 (below 8.0)"]
     assert done.stdout.endswith(f"{CPU_BUILT}built {CUDA}\n")
+    record = json.loads((tmp_path / "fnet_kernels" / "lib" / fnet_nvcc.RECORD).read_text())
+    assert record == {"nvcc": "13.0", "kernels": ["8.0", "9.0"], "ptx": ["9.0"]}
 
 
 @pytest.mark.parametrize(
@@ -173,6 +178,10 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
     assert codes() == ["sm_80", "sm_86", "sm_90", "compute_90", "sm_120", "compute_120"]
     assert codes("9.0") == ["sm_90"]
+    assert fnet_nvcc.architectures(str(listed), ["8.6", "12.0"]) == [
+        "-gencode=arch=compute_80,code=sm_86",
+        "-gencode=arch=compute_120,code=sm_120",
+    ]
     assert codes("7.5", "8.0") == ["sm_80"], "an old GPU beside a supported one"
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
     assert codes("12.0") == ["sm_80", "sm_90", "compute_90"]

@@ -35,3 +35,18 @@ def test_kernels_that_overlap_let_the_next_one_start_and_wait() -> None:
     assert sass.overlaps(found["90", "row_fft"])
     assert not sass.overlaps(found["80", "row_fft"])
     assert not sass.overlaps(found["90", "row_fft"][:1])
+
+
+def test_a_wait_ends_all_loads_before_it() -> None:
+    listing = [
+        "LDG.E.128 R4, [R2.64]",
+        "LDG.E R8, [R2.64+0x10]",
+        "@P0 FADD R9, R7, R1",  # R7 belongs to the first load
+        "LDG.E.64 R4, [R2.64]",
+        "FADD R9, R8, R1",  # has arrived
+        "FADD R9, R5, R1",
+        "STG.E [R2.64], R9",
+    ]
+    assert sass.waits(listing, at_least=1) == 2
+    assert sass.waits(listing, at_least=2) == 1
+    assert sass.waits(listing, at_least=3) == 0

@@ -1,0 +1,92 @@
+"""The kernel report's logic and the figures that are committed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.gpu import command as gpu
+from build_backend import fnet_nvcc
+from tools import kernel_report
+from tools.cuda_devices import DEVICES, MULTIPROCESSORS
+from tools.kernel_report import CHECKED, OTHERS, RESULT, compared, fingerprint, occupancy
+
+REPORT: dict[str, Any] = json.loads(RESULT.read_text())
+
+
+def test_the_report_has_every_architecture_that_a_wheel_has() -> None:
+    built = {name.replace(".", "") for name in fnet_nvcc.ARCHITECTURES}
+    assert REPORT["compiler"].keys() == built == MULTIPROCESSORS.keys() == {*CHECKED, *OTHERS}
+    names = {frozenset(kernels) for kernels in REPORT["compiler"].values()}
+    assert len(names) == 1, "the same kernels everywhere"
+
+
+@pytest.mark.parametrize("architecture", MULTIPROCESSORS)
+def test_every_length_fits(architecture: str) -> None:
+    kernels = REPORT["compiler"][architecture]
+    lengths: dict[str, bool] = {}
+    for name, figures in kernels.items():
+        length = name.split(" x ")[0]
+        lengths[length] = lengths.get(length, False) or figures["occupancy"] > 0
+    missing = [length for length, fits in lengths.items() if not fits]
+    assert not missing, f"no block of these fits on sm_{architecture}"
+
+
+def test_spills_are_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not kernel_report.misses(REPORT)
+    spilled = sum(f["spill_bytes"] for of in REPORT["compiler"].values() for f in of.values())
+    assert spilled > 0, "otherwise MAX_SPILLS can be 0"
+    assert not any(f["spill_bytes"] for a in CHECKED for f in REPORT["compiler"][a].values())
+    monkeypatch.setattr(kernel_report, "MAX_SPILLS", 0)
+    assert all("spilled bytes" in miss for miss in kernel_report.misses(REPORT))
+    assert kernel_report.misses(REPORT)
+
+
+def test_occupancy() -> None:
+    kernel = {"registers": 127, "threads": 128, "shared": 26624}
+    assert occupancy(kernel, "90") == 4 * 128 / 2048, "registers limit it"
+    assert occupancy(kernel, "86") == 3 * 128 / 1536, "100 KB of shared memory limit it"
+    assert occupancy(kernel | {"shared": 99 << 10}, "86") == 128 / 1536
+    assert occupancy(kernel | {"shared": 100 << 10}, "86") == 0, "1 KB is the system's"
+    assert occupancy({"registers": 32, "threads": 32, "shared": 0}, "86") == 16 * 32 / 1536
+
+
+def test_the_fingerprint_is_that_of_the_code(tmp_path: Path) -> None:
+    for name in ("core", "cuda", "fft"):
+        (tmp_path / name).mkdir()
+    file = tmp_path / "cuda" / "a.h"
+    file.write_text('#include "b.h"\nint a = 1;  // one\n')
+    before = fingerprint(tmp_path)
+    file.write_text("// a comment\nint a =\n    1;\n")
+    assert fingerprint(tmp_path) == before
+    file.write_text("int a = 2;\n")
+    assert fingerprint(tmp_path) != before
+
+
+def committed(**changes: Any) -> dict[str, Any]:
+    """A report of the checked architectures that equals the committed one but for `changes`."""
+    compiler = {a: REPORT["compiler"][a] for a in CHECKED}
+    return json.loads(json.dumps({**REPORT, "compiler": compiler} | changes))  # type: ignore[no-any-return]
+
+
+def test_a_check_compares_what_it_compiles_and_the_sources() -> None:
+    assert compared(committed(), REPORT) == []
+    (found,) = compared(committed(sources="others"), REPORT)
+    assert "sm_86" in found
+    assert "run `make kernel-report`" in found
+    worse = committed()
+    name = next(iter(worse["compiler"]["90"]))
+    worse["compiler"]["90"][name]["spill_bytes"] = 8
+    (found,) = compared(worse, REPORT)
+    assert found.startswith("compiler/90/")
+    assert found.endswith("spill_bytes: 8, was 0")
+    assert compared(worse | {"nvcc": "14.0"}, REPORT) == []
+
+
+def test_the_plans_are_those_of_the_measured_shapes() -> None:
+    assert list(kernel_report.SHAPES) == gpu.SHAPES
+    assert REPORT["plans"].keys() == DEVICES.keys()
+    assert all(len(of) == 2 * len(gpu.SHAPES) for of in REPORT["plans"].values())
