@@ -1,7 +1,7 @@
 """`python -m examples.report`: writes docs/results.md, its plots and a block of the README.
 
-    python -m examples.report               # from examples/results
-    python -m examples.report --check       # exit status 1 if a document is out of date
+python -m examples.report               # from examples/results
+python -m examples.report --check       # exit status 1 if a document is out of date
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from bench.readme import updated
 from examples.report.page import page
 from examples.report.plots import plot_budget, plot_mixers
-from examples.report.readme import BLOCK, block
+from examples.report.readme import BLOCK, MAKER, block
 from examples.studies.table import STUDIES
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def documents(page: Path, readme: Path, found: dict[str, dict[str, Any]]) -> dic
     """What the documents should say."""
     made = {page: text(found)}
     if PLOTTED in found:
-        made[readme] = updated(readme.read_text(), {BLOCK: block(found[PLOTTED])})
+        made[readme] = updated(readme.read_text(), {BLOCK: block(found[PLOTTED])}, MAKER)
     return made
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 
+from bench.readme import marks
 from examples.report import __main__ as command
 from examples.report.budget import budget_section, pareto, verdicts
 from examples.report.page import page
+from examples.report.readme import BLOCK, MAKER
 from examples.report.rows import Row, groups, rows_of, separation
 from examples.studies.table import STUDIES
 from python_tests.helpers.paths import ROOT
@@ -205,13 +208,16 @@ def test_the_page_and_its_plots_are_written_and_checked(tmp_path: Path) -> None:
     pairs.write_text(json.dumps(result("r8-pairs", ACCURACIES)))
     latencies = budget(model("Transformer", 9.0, 0.7, 0.8), model("largest FNet", 8.0, 0.75))
     (results / "latency-budget.json").write_text(json.dumps(latencies))
-    words = ["--results", str(results), "--page", str(document)]
+    readme = tmp_path / "README.md"
+    readme.write_text("\n".join(["# Title", *marks(BLOCK, MAKER), ""]))
+    words = ["--results", str(results), "--page", str(document), "--readme", str(readme)]
     assert command.main([*words, "--check"]) == 1
     assert command.main(words) == 0
     assert command.main([*words, "--check"]) == 0
     for name in re.findall(r"\(\.\./examples/results/(.*\.png)\)", document.read_text()):
         assert (results / name).read_bytes().startswith(b"\x89PNG")
     assert len(list(results.glob("*.png"))) == 2
+    assert f"none (bag of tokens) {100 * fmean(ACCURACIES['none']):.1f}" in readme.read_text()
     pairs.write_text(json.dumps(result("r8-pairs", {**ACCURACIES, "none": (0.5, 0.51, 0.52)})))
     assert command.main([*words, "--check"]) == 1
 
