@@ -198,9 +198,12 @@ def compiled(
             raise SystemExit(f"{name}:\n{log}")
     listings = sass.listings(objects)
     found: dict[str, dict[str, Figures]] = {a: {} for a in architectures}
+    figures: Figures = {}
     for entry in "".join(logs).split("ptxas info    : ")[1:]:
         compiling = ENTRY.match(entry)
         match = MANGLED.match(compiling[1]) if compiling else None
+        if compiling and not match:
+            figures = {}  # a kernel that is no template, and has no figures in the report
         if compiling and match:
             name, architecture = match["name"], compiling[2]
             threads, shared = OTHER_BLOCKS.get(name, (128, 0))
@@ -214,7 +217,7 @@ def compiled(
                 parts.append(match["part"])
             if match["scaled"] == "1":
                 parts.append("scaled")
-            figures: Figures = {"threads": threads, "shared": shared}
+            figures = {"threads": threads, "shared": shared}
             if elements:
                 listing = listings.get((architecture, compiling[1]))
                 if not listing:
@@ -225,12 +228,12 @@ def compiled(
                     raise SystemExit(f"{compiling[1]} does not overlap its neighbours")
             found[architecture][f"{name}<{', '.join(parts)}>"] = figures
         spilled = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
-        if spilled:
+        if figures and spilled:
             figures["spill_bytes"] = int(spilled[1]) + int(spilled[2])
             frame = re.search(r"(\d+) bytes stack frame", entry)
             figures["stack_bytes"] = int(frame[1]) if frame else 0
         used = re.match(r"Used (\d+) registers", entry)
-        if used:
+        if figures and used:
             figures["registers"] = int(used[1])
             figures["occupancy"] = occupancy(figures, architecture)
     return {a: dict(sorted(kernels.items())) for a, kernels in found.items()}
@@ -337,7 +340,7 @@ def show(report: Figures) -> None:
             print(f"{len(spilling)} of {len(kernels)} kernels spill: {', '.join(spilling)}")
         print(f"{len(few)} of {len(kernels)} kernels below {MIN_OCCUPANCY:.0%}")
         for name in sorted(set(few)):
-            print(f"  {few.count(name)} of {name}: {REASONS[name]}")
+            print(f"  {few.count(name)} of {name}: {REASONS.get(name, 'no reason is recorded')}")
 
 
 def main() -> int:
