@@ -63,13 +63,12 @@ struct CudaGradPlan : CudaPlan {
 CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
                             const CudaDevice& device);
 
-// Sequences of different lengths: those of one length, or of one length that zeros extend, run
-// together. Which other sequences the call has does not change a bit of the result of a sequence.
+// Sequences of different lengths: those whose transforms have one length run together. Which other
+// sequences the call has does not change a bit of the result of a sequence.
 struct CudaVarlenPlan {
   struct Group {
     CudaPlan plan;
     int64_t first;  // of its sequences
-    bool extended;
   };
   std::vector<Group> groups;
   std::vector<Sequence> sequences;  // of all groups, one group after the other

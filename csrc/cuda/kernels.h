@@ -25,6 +25,10 @@ struct alignas(16) SequenceRows {
   int32_t row, rows;  // its first row in y, and its rows, which zeros extend to args.seq
 };
 
+struct alignas(8) RowStatistics {
+  float mean, rstd;
+};
+
 template <class T>
 inline constexpr bool kHasRowScale = std::is_same_v<T, Float16>;
 
@@ -37,14 +41,13 @@ struct SeqFftArgs {
   int seq, hidden, pitch;
   bool x_is_new;  // the previous kernel of the stream writes x or its statistics, and may still run
 
-  // x stands for (x - mean) row_scale weight + bias. Each may be null.
-  const float *mean = nullptr, *row_scale = nullptr;  // [batch, seq]
-  const T *weight = nullptr, *bias = nullptr;         // [hidden]
+  // x stands for (x - mean) rstd weight + bias. At most one of these two is not null.
+  const RowStatistics* statistics = nullptr;   // [batch, seq]
+  const SequenceRows* sequences = nullptr;     // [batch]
+  const T *weight = nullptr, *bias = nullptr;  // optional [hidden], with statistics
 
-  const SequenceRows* sequences = nullptr;  // [batch], or null; without mean and row_scale
-  bool extended = false;                    // zeros extend some of them
-
-  bool is_adapted() const { return mean || row_scale || weight || bias || extended; }
+  // Whether the kernel for rows that are not read as they are runs.
+  bool is_adapted() const { return statistics || sequences; }
 };
 
 // The number of lines of the packed spectrum, and its pitch in whole 32-byte sectors.
@@ -83,7 +86,8 @@ struct RowStatisticsArgs {
   int seq, hidden;
   NormType norm;
   float eps;
-  float *mean, *rstd;  // [batch, seq]
+  RowStatistics* statistics;  // [batch, seq]
+  float *mean, *rstd;         // likewise, for the backward pass
 };
 
 // The backward pass of LayerNorm(x + scale M(x)) is norm_grad, which computes du, and the first two
@@ -105,6 +109,9 @@ int launch_row_fft(const RowFftArgs<T>& args, int shape, Order order, void* stre
 int launch_store_sequences(const SequenceRows* from, int64_t count, SequenceRows* to, void* stream);
 template <class T>
 int launch_row_statistics(const RowStatisticsArgs<T>& args, Order order, void* stream);
+// The statistics of rows that are only multiplied: 0 and row_scale.
+int launch_scale_statistics(const float* row_scale, int64_t rows, RowStatistics* statistics,
+                            Order order, void* stream);
 
 // LayerNorm's gradient for all lengths, alignments and dtypes; see NormGradArgs. A block takes a
 // chunk of rows. partials: [chunks, 2, hidden] in the compute type, the sums of each chunk for

@@ -29,12 +29,13 @@ struct LineShape {
 // 16-bit numbers takes more where it can: every access then looks up fewer lines of L2 for its
 // bytes, and lookups are what bounds 8 pairs. blocks_per_sm: blocks per multiprocessor. The
 // compiler divides its 65,536 registers among them; with more blocks a thread would spill.
-// scaled_blocks: the same for float16 with a row_scale, if not as many.
+// adapted_blocks: the same for the kernel that normalises or scales rows, if not as many; with 0
+// the next shape, of the same length, has that kernel.
 struct SeqTile {
   int lines = 0, blocks_per_sm = 0;  // 0: no blocks with this storage
-  int scaled_blocks = blocks_per_sm;
+  int adapted_blocks = blocks_per_sm;
 
-  constexpr int blocks(bool scaled) const { return scaled ? scaled_blocks : blocks_per_sm; }
+  constexpr int blocks(bool adapted) const { return adapted ? adapted_blocks : blocks_per_sm; }
 };
 
 // A shape of a sequence length, with tiles for 16-bit and 32-bit storage. A line is half of the
@@ -87,16 +88,16 @@ inline constexpr RowShape kRowShapes[] = {
 #else
 
 inline constexpr SeqShape kSeqShapes[] = {
-    {{8, 2, {2, 2, 2}}, {8, 16}, {8, 16}},     {{16, 4, {4, 4}}, {32, 8}, {32, 8}},
-    {{32, 8, {4, 8}}, {32, 10}, {32, 8}},      {{64, 8, {8, 8}}, {32, 5}, {16, 8}},
-    {{128, 16, {8, 16}}, {32, 4}, {16, 7}},    {{192, 24, {24, 8}}, {16, 5, 4}, {8, 10}},
-    {{256, 16, {16, 16}}, {32, 2}, {8, 7}},    {{320, 20, {20, 4, 4}}, {16, 3, 2}, {8, 5}},
-    {{384, 24, {6, 8, 8}}, {16, 2}, {8, 4}},   {{512, 16, {8, 8, 8}}, {16, 2, 1}, {8, 3}},
-    {{640, 40, {10, 8, 8}}, {8, 3}, {8, 3}},   {{768, 24, {12, 8, 8}}, {8, 2}, {8, 2}},
-    {{1024, 16, {8, 16, 8}}, {8, 2}, {4, 3}},  {{1280, 40, {20, 8, 8}}, {8, 1}, {4, 3}},
-    {{1536, 24, {24, 8, 8}}, {8, 1}, {4, 2}},  {{2048, 16, {8, 16, 16}}, {8, 1}, {4, 2}},
-    {{2048, 16, {8, 16, 16}}, {4, 2, 1}, {}},  {{4096, 16, {16, 16, 16}}, {4, 1}, {}},
-    {{4096, 16, {16, 16, 16}}, {2, 2, 1}, {}}, {{4096, 32, {16, 16, 16}}, {}, {4, 1}},
+    {{8, 2, {2, 2, 2}}, {8, 16}, {8, 16}},       {{16, 4, {4, 4}}, {32, 8}, {32, 8}},
+    {{32, 8, {4, 8}}, {32, 10}, {32, 8}},        {{64, 8, {8, 8}}, {32, 5}, {16, 8}},
+    {{128, 16, {8, 16}}, {32, 4}, {16, 7, 6}},   {{192, 24, {24, 8}}, {16, 5, 4}, {8, 10, 8}},
+    {{256, 16, {16, 16}}, {32, 2}, {8, 7, 6}},   {{320, 20, {20, 4, 4}}, {16, 3, 2}, {8, 5, 4}},
+    {{384, 24, {6, 8, 8}}, {16, 2}, {8, 4, 3}},  {{512, 16, {8, 8, 8}}, {16, 2, 1}, {8, 3, 2}},
+    {{640, 40, {10, 8, 8}}, {8, 3}, {8, 3, 2}},  {{768, 24, {12, 8, 8}}, {8, 2}, {8, 2, 1}},
+    {{1024, 16, {8, 16, 8}}, {8, 2}, {4, 3, 2}}, {{1280, 40, {20, 8, 8}}, {8, 1}, {4, 3, 2}},
+    {{1536, 24, {24, 8, 8}}, {8, 1}, {4, 2, 1}}, {{2048, 16, {8, 16, 16}}, {8, 1}, {4, 2, 1}},
+    {{2048, 16, {8, 16, 16}}, {4, 2, 1}, {}},    {{4096, 16, {16, 16, 16}}, {4, 1}, {}},
+    {{4096, 16, {16, 16, 16}}, {2, 2, 1}, {}},   {{4096, 32, {16, 16, 16}}, {}, {4, 1, 0}},
     {{4096, 32, {16, 16, 16}}, {}, {2, 1}},
 };
 

@@ -53,15 +53,27 @@ Order order_of(const CudaPlan& plan, bool follows) {
 // The sequences of a call, or those of one length in a call with different lengths.
 struct Batch {
   const SequenceRows* sequences = nullptr;  // or null: as MixArgs says
-  bool extended = false;                    // zeros extend some of them
   bool follows = false;                     // a kernel of the same call
 };
 
-// The statistics of the rows of a slice, for norm_first.
+// The statistics of a slice follow its spectrum.
+RowStatistics* statistics_at(const CudaPlan& plan, void* spectrum) {
+  return reinterpret_cast<RowStatistics*>(static_cast<char*>(spectrum) +
+                                          plan.slices.largest() * plan.spectrum_bytes);
+}
+
+// Whether seq_fft reads rows that are normalised or scaled.
+bool has_statistics(const MixArgs& args) { return args.norm_first || args.row_scale; }
+
+// The statistics of the rows of a slice.
 template <class T>
-int run_row_statistics(const MixArgs& args, const CudaPlan& plan, int64_t slice,
-                       const CudaQueue& queue) {
+int run_row_statistics(const MixArgs& args, const CudaPlan& plan, int64_t slice, Order order,
+                       void* spectrum, const CudaQueue& queue) {
   const int64_t b = plan.slices.begin(slice), row = b * args.seq;
+  if (args.row_scale)
+    return launch_scale_statistics(static_cast<const float*>(args.row_scale) + row,
+                                   plan.slices.size(slice) * args.seq,
+                                   statistics_at(plan, spectrum), order, queue.stream);
   return launch_row_statistics(
       RowStatisticsArgs<T>{.x = static_cast<const T*>(args.x) + b * args.x_batch_stride,
                            .batch_stride = args.x_batch_stride,
@@ -71,9 +83,10 @@ int run_row_statistics(const MixArgs& args, const CudaPlan& plan, int64_t slice,
                            .hidden = int(args.hidden),
                            .norm = args.norm,
                            .eps = float(args.eps),
+                           .statistics = statistics_at(plan, spectrum),
                            .mean = static_cast<float*>(args.mean) + row,
                            .rstd = static_cast<float*>(args.rstd) + row},
-      order_of(plan, slice > 0), queue.stream);
+      order, queue.stream);
 }
 
 // x_is_new: the kernel that writes x, or its statistics, was launched just before.
@@ -83,20 +96,14 @@ int run_seq_fft(const MixArgs& args, const Batch& batch, const CudaPlan& plan, i
   const int64_t b = plan.slices.begin(slice);
   SeqFftArgs<T> seq;
   seq.sequences = offset_elements(batch.sequences, b);
-  seq.extended = batch.extended;
   seq.x = static_cast<const T*>(args.x) + (batch.sequences ? 0 : b * args.x_batch_stride);
   seq.batch_stride = args.x_batch_stride;
   seq.row_stride = args.x_row_stride;
   seq.spectrum = static_cast<Complex<float>*>(spectrum);
   seq.batch = plan.slices.size(slice);
   seq.seq = int(args.seq), seq.hidden = int(args.hidden), seq.pitch = spectrum_pitch(seq.hidden);
-  const auto of_rows = [&](const void* p) {
-    return offset_elements(static_cast<const float*>(p), b * args.seq);
-  };
-  seq.row_scale = of_rows(args.row_scale);
+  if (has_statistics(args)) seq.statistics = statistics_at(plan, spectrum);
   if (args.norm_first) {
-    if (args.norm == NormType::kLayer) seq.mean = of_rows(args.mean);
-    seq.row_scale = of_rows(args.rstd);
     seq.weight = static_cast<const T*>(args.weight);
     seq.bias = static_cast<const T*>(args.bias);
   }
@@ -137,9 +144,13 @@ int run_row_fft(const MixArgs& args, const Batch& batch, const CudaPlan& plan, i
 template <class T>
 int run_seq_pass(const MixArgs& args, const Batch& batch, const CudaPlan& plan, int64_t slice,
                  bool x_is_new, void* spectrum, const CudaQueue& queue) {
-  if (args.norm_first)
-    if (const int error = run_row_statistics<T>(args, plan, slice, queue)) return error;
-  return run_seq_fft<T>(args, batch, plan, slice, x_is_new || args.norm_first, spectrum, queue);
+  if (has_statistics(args)) {
+    const Order order = order_of(plan, x_is_new || slice > 0);
+    if (const int error = run_row_statistics<T>(args, plan, slice, order, spectrum, queue))
+      return error;
+    x_is_new = true;
+  }
+  return run_seq_fft<T>(args, batch, plan, slice, x_is_new, spectrum, queue);
 }
 
 // All kernels of a slice. The first one may not follow a kernel of another call.
@@ -251,7 +262,7 @@ Status mix_varlen_cuda(const MixArgs& all, const CudaVarlenPlan& plan, void* wor
       const Sequence& one = plan.sequences[size_t(group.first)];
       MixArgs args = all;
       args.batch = group.plan.slices.batch, args.seq = one.seq, args.scale = one.scale;
-      const Batch batch{table + group.first, group.extended, group.first > 0};
+      const Batch batch{table + group.first, group.first > 0};
       for (int64_t i = 0; i < group.plan.slices.count; ++i)
         if (const int error =
                 run_slice<decltype(t)>(args, batch, group.plan, i, false, spectrum, queue))

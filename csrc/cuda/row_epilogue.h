@@ -53,8 +53,8 @@ struct RowEpilogue {
       if (last) m[v * W] = r_at.load(swizzled(l < K::kLength ? l : 0));
       static_for<W - 1>([&](auto e) { m[v * W + e + 1] = r[v * W + W - 1 - e]; });
     });
-    finish<false>(rows, k, wants_k, r, early);
-    finish<true>(rows, minus_k, wants_minus_k, m, early);
+    finish<false>(b, k, wants_k, r, early);
+    finish<true>(b, minus_k, wants_minus_k, m, early);
   }
 
  private:
@@ -76,7 +76,7 @@ struct RowEpilogue {
   // may be x; other lines get zeros.
   template <bool Mirrored>
   FNET_DEVICE Vec<T, kWidth> x_of(const SequenceRows& rows, int n, bool wanted, int v) const {
-    const T* row = args.x + rows.x + n * args.row_stride;
+    const T* row = opaque(args.x + rows.x + n * args.row_stride);
     if (!wanted) return {};
     return load_global<kWidth>(row + column<Mirrored>(v));
   }
@@ -84,9 +84,10 @@ struct RowEpilogue {
   // Computes row n of a sequence from r, where r[v * kWidth + e] is element e of vector v. Stores
   // only if `wanted`, but all threads take part in the sums.
   template <bool Mirrored>
-  FNET_DEVICE void finish(const SequenceRows& rows, int n, bool wanted,
-                          const float (&r)[K::kPoints], const Pair& early) {
-    const int64_t row = rows.row + n;
+  FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints],
+                          const Pair& early) {
+    const SequenceRows rows = sequence_rows(args, b);
+    const int64_t row = opaque(rows.row + n);
     T* y = args.y + row * K::kLength;
 
     float u[K::kPoints];
@@ -121,12 +122,12 @@ struct RowEpilogue {
     }
 
     constexpr float kInverse = 1.0f / K::kLength;
-    float total = 0, mean = 0;
-    if (args.norm == NormType::kLayer) {
-      static_for<K::kPoints>([&](auto i) { total += u[i]; });
-      mean = sum(total) * kInverse;
-      total = 0;
-    }
+    float total = 0;
+    static_for<K::kPoints>([&](auto i) { total += u[i]; });
+    // A branch around the sum would take registers.
+    const float of_row = sum(total) * kInverse;
+    const float mean = args.norm == NormType::kLayer ? of_row : 0.0f;
+    total = 0;
     static_for<K::kPoints>([&](auto i) { total += (u[i] - mean) * (u[i] - mean); });
     const float rstd = reciprocal_std(sum(total) * kInverse, 1.0f, args.eps);
     static_for<K::kPoints>([&](auto i) { u[i] = normalize(u[i], mean, rstd); });

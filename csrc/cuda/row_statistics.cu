@@ -59,14 +59,33 @@ void row_statistics_kernel(RowStatisticsArgs<T> args, int row_threads) {
       static_for<W>([&](auto e) { squares += (u[e] - mean) * (u[e] - mean); });
   });
   const float rstd = reciprocal_std(sum_over_row(1, squares), float(args.hidden), args.eps);
+  await_previous_kernel();  // seq_fft may still read the statistics of the slice before
   if (wanted && row_thread == 0) {
+    store_global(args.statistics + row, RowStatistics{mean, rstd});
     store_global(args.mean + row, mean);
     store_global(args.rstd + row, rstd);
   }
-  await_previous_kernel();
+}
+
+FNET_KERNEL_BOUNDS(kThreads, 1)
+void scale_statistics_kernel(const float* row_scale, int64_t rows, RowStatistics* statistics) {
+  launch_dependents();
+  await_previous_kernel();  // seq_fft may still read the statistics of the slice before
+  const int64_t row = int64_t(blockIdx.x) * kThreads + thread_index();
+  if (row < rows) store_global(statistics + row, RowStatistics{0, load_global(row_scale + row)});
 }
 
 }  // namespace
+
+int launch_scale_statistics(const float* row_scale, int64_t rows, RowStatistics* statistics,
+                            Order order, void* stream) {
+  return launch<scale_statistics_kernel>({.name = "scale_statistics",
+                                          .grid = dim3(unsigned((rows + kThreads - 1) / kThreads)),
+                                          .block = dim3(kThreads),
+                                          .stream = stream,
+                                          .overlaps = order == Order::kOverlaps},
+                                         row_scale, rows, statistics);
+}
 
 template <class T>
 int launch_row_statistics(const RowStatisticsArgs<T>& args, Order order, void* stream) {

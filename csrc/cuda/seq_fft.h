@@ -1,35 +1,33 @@
 // The kernel seq_fft; see kernels.h.
 #pragma once
 
+#include "core/layer_norm.h"
 #include "cuda/kernels.h"
 #include "cuda/seq_line.h"
 #include "cuda/sequence_table.h"
 
 namespace fnet {
 
-// The factors of a line's columns and the sums of their biases in the fold: m, m + 1, -m, -m - 1.
-struct LineAffine {
-  float weight[4] = {1, 1, 1, 1}, bias[2] = {0, 0};
+// What a row of `hidden` numbers has for the columns of a line: m, m + 1, then -m, -m - 1.
+template <class T>
+struct LineColumns {
+  Vec<T, 2> here, image;
 
-  template <class T>
-  FNET_DEVICE void load(const SeqFftArgs<T>& args, int m) {
-    const auto columns = [&](const T* row, float (&out)[4]) {
-      const int image = args.hidden - m;
-      const auto pair = widened(load_global<2, Cache::kReadOnly>(row + m));
-      const auto mirrored = widened(load_global<2, Cache::kReadOnly>(row + image - 2));
-      const T first = load_global<Cache::kReadOnly>(row + (m == 0 ? 0 : image));
-      out[0] = pair[0], out[1] = pair[1], out[2] = load_scalar(first), out[3] = mirrored[1];
-    };
-    if (args.weight) columns(args.weight, weight);
-    if (args.bias) {
-      float of_column[4];
-      columns(args.bias, of_column);
-      bias[0] = of_column[0] + of_column[2], bias[1] = of_column[1] + of_column[3];
+  // The row may be null: then all numbers are `otherwise`.
+  FNET_DEVICE void load(const T* row, int hidden, int m, float otherwise) {
+    if (!row) {
+      const float two[2] = {otherwise, otherwise};
+      here = image = rounded<T, 2>(two);
+      return;
     }
+    here = load_global<2, Cache::kReadOnly>(row + m);
+    image[0] = load_global<Cache::kReadOnly>(row + (m == 0 ? 0 : hidden - m));
+    image[1] = load_global<Cache::kReadOnly>(row + (hidden - m - 1));
   }
 };
 
-// Adapted: x stands for normalised or scaled rows; see SeqFftArgs.
+// Adapted: x stands for scaled or normalised rows, or lies where a table says; see SeqFftArgs. Then
+// every row has statistics, 0 and 1 by default, because branches around them would take registers.
 template <class T, int Shape, bool Adapted>
 FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.blocks(Adapted)))
 void seq_fft_kernel(SeqFftArgs<T> args) {
@@ -41,7 +39,12 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const int m = 2 * min_of(block_index() * K::kLines + line, spectrum_lines(args.hidden) - 1);
   const int odd = int(blockIdx.y);
   const int64_t sequence = blockIdx.z, stride = args.row_stride;
-  const SequenceRows rows = sequence_rows(args, sequence);
+  SequenceRows rows = {sequence * args.batch_stride, 0, K::kSeq};
+  LineColumns<T> weight;
+  if constexpr (Adapted) {
+    if (args.sequences) rows = load_global(args.sequences + sequence);
+    weight.load(args.weight, args.hidden, m, 1);
+  }
   const T* x = args.x + rows.x;
 
   // Columns -m-1 and -m-2 are an aligned pair. Column -m is the column -m-2 of the neighbouring
@@ -49,51 +52,36 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const int row = 2 * line_thread + odd;
   const T* here_at = x + row * stride + m;
   const T* there_at = x + (K::kSeq - row) * stride + (args.hidden - m - 2);
-  const int64_t step = 2 * K::Fft::kLineThreads * stride;
+  constexpr int kRows = 2 * K::Fft::kLineThreads;  // between two points of a thread
+  const int64_t step = kRows * stride;
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
-  // A 16-bit load in flight needs no more registers than its point.
-  constexpr int kBatch = K::loads_in_flight(K::kTile.blocks(Adapted), sizeof(T) == 4 ? 3 : 0);
-  LineAffine affine;
-  if constexpr (Adapted) affine.load(args, m);
+  constexpr int kBatch = K::template loads_in_flight<Adapted>();
   Complex<float> z[K::kLine.points];
   static_for<K::kLine.points>([&](auto q) {
     // Bounds the loads in flight, hence registers.
     if constexpr (q > 0 && q % kBatch == 0) sync_warp();
     // Row 0 is its own mirror image.
-    const T* image_at = q == 0 && row == 0 ? there_at - K::kSeq * stride : there_at;
+    const bool is_first = q == 0 && row == 0;
+    const T* image_at = is_first ? there_at - K::kSeq * stride : there_at;
     // Addresses from an opaque index take fewer registers to compute than to keep.
-    const int n = (Adapted ? opaque(row) : row) + 2 * K::Fft::kLineThreads * q;
-    const int image_n = n == 0 ? 0 : K::kSeq - n;
-    Vec<T, 2> loaded = {}, image_loaded = {};  // zeros past the rows
-    if (!Adapted || n < rows.rows) loaded = load_global<2>(here_at);
-    if (!Adapted || image_n < rows.rows) image_loaded = load_global<2>(image_at);
-    auto pair = widened(loaded);
-    auto image = widened(image_loaded);  // columns -m-2, -m-1
+    const int n = (Adapted ? opaque(row) : row) + kRows * q;
+    const bool exists = !Adapted || n < rows.rows;
+    const bool image_exists = !Adapted || is_first || n + rows.rows > K::kSeq;
+    auto pair = widened(exists ? load_global<2>(here_at) : Vec<T, 2>{});
+    auto image = widened(image_exists ? load_global<2>(image_at) : Vec<T, 2>{});  // -m-2, -m-1
     float minus_m = shuffle(image[0], thread_index() % kWarp - 1);
-    if (line == 0) {
-      T edge = {};
-      if (!Adapted || image_n < rows.rows) edge = load_global(image_at + to_edge);
-      minus_m = load_scalar(edge);
-    }
+    if (line == 0) minus_m = load_scalar(image_exists ? load_global(image_at + to_edge) : T{});
     if constexpr (Adapted) {
-      const int begin = int(blockIdx.z) * K::kSeq, at = begin + n, image_row = begin + image_n;
-      if (args.mean) {
-        const float mean = load_global(args.mean + at);
-        const float image_mean = load_global(args.mean + image_row);
-        pair = {pair[0] - mean, pair[1] - mean};
-        image[1] -= image_mean, minus_m -= image_mean;
-      }
-      if (args.row_scale) {
-        const float factor = load_global(args.row_scale + at);
-        const float image_factor = load_global(args.row_scale + image_row);
-        pair = {pair[0] * factor, pair[1] * factor};
-        image[1] *= image_factor, minus_m *= image_factor;
-      }
-      if (args.weight || args.bias) {
-        pair = {pair[0] * affine.weight[0] + affine.bias[0],
-                pair[1] * affine.weight[1] + affine.bias[1]};
-        minus_m *= affine.weight[2], image[1] *= affine.weight[3];
-      }
+      const int begin = int(blockIdx.z) * K::kSeq;
+      const int at = begin + n, there_row = begin + (is_first ? 0 : K::kSeq - n);
+      RowStatistics here = {0, 1}, there = {0, 1};
+      if (args.statistics)
+        here = load_global(args.statistics + at), there = load_global(args.statistics + there_row);
+      const auto w = widened(weight.here), image_w = widened(weight.image);
+      pair = {normalize(pair[0], here.mean, here.rstd) * w[0],
+              normalize(pair[1], here.mean, here.rstd) * w[1]};
+      minus_m = normalize(minus_m, there.mean, there.rstd) * image_w[0];
+      image[1] = normalize(image[1], there.mean, there.rstd) * image_w[1];
     }
     z[K::slot_of(q)] = {pair[0] + minus_m, pair[1] + image[1]};
     here_at = opaque(here_at + step);
@@ -108,30 +96,52 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     static_for<K::kLine.points>([&](auto i) { z[i] = z[i] * w(1, K::Fft::frequency(0, i)); });
   }
   await_previous_kernel();  // it may still read the spectrum of the slice before
-  const int j = block_index() * K::kLines + fft.line;
+  // Computed again where registers are scarce, instead of kept.
+  const auto place = Adapted ? K::fft() : fft;
+  const int j = block_index() * K::kLines + place.line;
   if (j >= spectrum_lines(args.hidden)) return;
+  if constexpr (Adapted) {
+    // The bias is the same in all rows: its transform along seq is row 0 alone.
+    if (args.bias && place.line_thread == 0) {
+      LineColumns<T> bias;
+      bias.load(args.bias, args.hidden, 2 * j, 0);
+      const auto here = widened(bias.here), image = widened(bias.image);
+      z[0].re += float(K::kLength) * (here[0] + image[0]);
+      z[0].im += float(K::kLength) * (here[1] + image[1]);
+    }
+  }
   Complex<float>* F =
-      args.spectrum + ((2 * sequence + odd) * K::kLength + fft.line_thread) * args.pitch + j;
+      args.spectrum + ((2 * sequence + odd) * K::kLength + place.line_thread) * args.pitch + j;
   const unsigned pitch = unsigned(args.pitch) * sizeof(Complex<float>);
   static_for<K::kLine.points>(
       [&](auto i) { store_global(rows_on(F, pitch, K::Fft::frequency(0, i)), z[i]); });
+}
+
+template <class T, int Shape, bool Adapted>
+int launch_seq_tiles(const SeqFftArgs<T>& args, Order order, void* stream) {
+  using K = SeqBlock<T, Shape>;
+  if constexpr (Adapted && K::kTile.adapted_blocks == 0) {
+    static_assert(K::kSeq == SeqBlock<T, Shape + 1>::kSeq);
+    return launch_seq_tiles<T, Shape + 1, true>(args, order, stream);
+  } else {
+    // A block per tile of the even and of the odd rows.
+    return launch<seq_fft_kernel<T, Shape, Adapted>>(
+        {.name = "seq_fft",
+         .grid = dim3(unsigned(K::tiles(args.hidden)), 2, unsigned(args.batch)),
+         .block = dim3(K::kThreads),
+         .shared_bytes = size_t(K::kSharedBytes),
+         .stream = stream,
+         .overlaps = order == Order::kOverlaps},
+        args);
+  }
 }
 
 template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, int shape, Order order, void* stream) {
   int status = 0;
   with_seq_shape<T>(shape, [&](auto i) {
-    using K = SeqBlock<T, i>;
-    // A block per tile of the even and of the odd rows.
-    const LaunchConfig config = {
-        .name = "seq_fft",
-        .grid = dim3(unsigned(K::tiles(args.hidden)), 2, unsigned(args.batch)),
-        .block = dim3(K::kThreads),
-        .shared_bytes = size_t(K::kSharedBytes),
-        .stream = stream,
-        .overlaps = order == Order::kOverlaps};
-    status = args.is_adapted() ? launch<seq_fft_kernel<T, i, true>>(config, args)
-                               : launch<seq_fft_kernel<T, i, false>>(config, args);
+    status = args.is_adapted() ? launch_seq_tiles<T, i, true>(args, order, stream)
+                               : launch_seq_tiles<T, i, false>(args, order, stream);
   });
   return status;
 }

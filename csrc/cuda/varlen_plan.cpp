@@ -2,7 +2,6 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <utility>
 
 #include "cuda/api.h"
 #include "cuda/kernels.h"
@@ -11,28 +10,25 @@ namespace fnet {
 
 CudaVarlenPlan plan_varlen_cuda(const MixArgs& all, const std::vector<Sequence>& sequences,
                                 const CudaDevice& device) {
-  // Extended sequences are a group of their own, because a kernel of their own reads them.
-  using Key = std::pair<int64_t, bool>;
-  const auto key_of = [](const Sequence& s) { return Key(s.seq, s.length < s.seq); };
-  std::map<Key, std::vector<Sequence>> found;
+  std::map<int64_t, std::vector<Sequence>> found;  // by length of the transform
   for (const Sequence& s : sequences)
-    if (s.length > 0) found[key_of(s)].push_back(s);
+    if (s.length > 0) found[s.seq].push_back(s);
 
   CudaVarlenPlan plan;
   int64_t spectrum_bytes = 0;
-  for (auto& [key, group] : found) {
+  for (auto& [seq, group] : found) {
     MixArgs args = all;
-    args.batch = int64_t(group.size()), args.seq = key.first;
+    args.batch = int64_t(group.size()), args.seq = seq;
     const CudaPlan own = plan_cuda(args, device);
     const bool fits = all.output_rows <= std::numeric_limits<int32_t>::max();
     if (own.path != Path::kKernels || !fits) continue;
-    plan.groups.push_back({own, int64_t(plan.sequences.size()), key.second});
+    plan.groups.push_back({own, int64_t(plan.sequences.size())});
     plan.sequences.insert(plan.sequences.end(), group.begin(), group.end());
     spectrum_bytes = std::max(spectrum_bytes, int64_t(own.workspace_bytes));
     group.clear();
   }
   for (const Sequence& s : sequences)
-    if (s.length > 0 && !found[key_of(s)].empty()) plan.others.push_back(s);
+    if (s.length > 0 && !found[s.seq].empty()) plan.others.push_back(s);
 
   constexpr int64_t kAlign = 256;
   const int64_t table = int64_t(plan.sequences.size() * sizeof(SequenceRows));

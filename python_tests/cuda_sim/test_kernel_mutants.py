@@ -61,10 +61,10 @@ MUTANTS: dict[str, list[Edit]] = {
     "rows_past_the_length_written": [
         ("cuda/row_epilogue.h", "wanted && k < rows.rows;", "wanted;")
     ],
-    "statistics_of_the_wrong_row": [
-        ("cuda/seq_fft.h", "load_global(args.mean + image_row)", "load_global(args.mean + at)")
+    "statistics_of_the_wrong_row": [("cuda/seq_fft.h", "(is_first ? 0 : K::kSeq - n);", "n;")],
+    "factor_of_the_wrong_column": [
+        ("cuda/seq_fft.h", "m == 0 ? 0 : hidden - m)", "hidden - m - 2)")
     ],
-    "factor_of_the_wrong_column": [("cuda/seq_fft.h", "m == 0 ? 0 : image)", "image - 1)")],
     "row_past_the_length_read": [("cuda/seq_fft.h", "Adapted || n < rows", "Adapted || n <= rows")],
     "unwanted_rows_read": [("cuda/row_epilogue.h", "    if (!wanted) return {};\n", "")],
     "general_mirror": [("cuda/general_path.cu", "right + (d - l)", "right + (d - l - 1)")],
