@@ -37,7 +37,7 @@ struct SeqLine : SeqBlock<T, Shape> {
     constexpr int kRegisters = Adapted ? (kWide ? 7 : 2) : (kWide ? 3 : 0);
     const int blocks = K::kTile.blocks(Adapted);
     const int all = 65536 / (K::kThreads * blocks) / 8 * 8;
-    int batch = min_of(kPoints, 12);
+    int batch = min_of(kPoints, Adapted && kWide ? 4 : 12);
     while (batch > 1 && (kPoints % batch || batch * kRegisters > all - 2 * kPoints - kAddresses))
       --batch;
     return batch;
