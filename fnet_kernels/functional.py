@@ -14,7 +14,6 @@ from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops import (  # noqa: F401
     autocast,
     autograd,
-    composed_cuda,
     dtensor,
     exporters,
     fake,

@@ -24,7 +24,7 @@ enum class Status : int32_t {
   kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
   kLaunchFailed,
   kUnsupportedRowScale,  // mix_cuda: row_scale is not null, and the dtype not float16
-  kUnsupportedBlock,     // mix_cuda: residual, norm_first or RMSNorm
+  kUnsupportedBlock,     // mix_cuda: norm_first with a row_scale or another epilogue
 };
 
 // Which kernels run a call.
@@ -87,15 +87,15 @@ struct MixArgs {
   Transform transform = Transform::kFourier;
   double scale = 1;
 
-  // Optional, as x: the rows that the epilogue adds. Only the CPU takes it.
+  // Optional, as x: the rows that the epilogue adds.
   const void* residual = nullptr;
   int64_t residual_batch_stride = 0, residual_row_stride = 0;
 
   Epilogue epilogue = Epilogue::kMix;
   // The transform reads normalised rows; the epilogue is kResidual, and row_scale null. Needs mean
-  // and rstd, which the call writes. Only the CPU takes it.
+  // and rstd, which the call writes.
   bool norm_first = false;
-  NormType norm = NormType::kLayer;  // CUDA: kLayer
+  NormType norm = NormType::kLayer;
   double eps = 0;
   const void* weight = nullptr;  // optional [hidden], as x
   const void* bias = nullptr;
@@ -165,11 +165,11 @@ constexpr bool has_valid_sizes(const MixArgs& args) {
 struct NormGradArgs {
   const void* grad = nullptr;
   const void* normalized = nullptr;
-  const void* weight = nullptr;      // optional
-  const void* rstd = nullptr;        // optional [rows] in the compute type
-  const void* mean = nullptr;        // optional [rows] likewise; needs rstd; CPU only
-  const void* residual = nullptr;    // with mean: as grad
-  NormType norm = NormType::kLayer;  // CUDA: kLayer
+  const void* weight = nullptr;    // optional
+  const void* rstd = nullptr;      // optional [rows] in the compute type
+  const void* mean = nullptr;      // optional [rows] likewise; needs rstd
+  const void* residual = nullptr;  // with mean: as grad
+  NormType norm = NormType::kLayer;
   int64_t rows = 0, hidden = 0;
   void* du = nullptr;        // du / rstd if rstd is null
   void* dweight = nullptr;   // optional [hidden]

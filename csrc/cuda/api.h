@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "core/args.h"
 
@@ -62,12 +63,34 @@ struct CudaGradPlan : CudaPlan {
 CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
                             const CudaDevice& device);
 
+// Sequences of different lengths: those whose transforms have one length run together. Which other
+// sequences the call has does not change a bit of the result of a sequence.
+struct CudaVarlenPlan {
+  struct Group {
+    CudaPlan plan;
+    int64_t first;  // of its sequences
+  };
+  std::vector<Group> groups;
+  std::vector<Sequence> sequences;  // of all groups, one group after the other
+  std::vector<Sequence> others;     // of lengths without kernels, in the order given
+  int64_t spectrum = 0;             // its offset in the workspace; that of a table is 0
+  size_t workspace_bytes = 0;
+};
+// Only hidden, dtype and output_rows of `all` count. Empty sequences are left out.
+CudaVarlenPlan plan_varlen_cuda(const MixArgs& all, const std::vector<Sequence>& sequences,
+                                const CudaDevice& device);
+
 // Whether all addresses and strides are multiples of 16 bytes, as the kernels require.
 bool is_aligned_for_cuda(const MixArgs& args);
 
 // Runs both passes of all slices. Only float16 may have a row_scale.
 [[nodiscard]] Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
                               const CudaQueue& queue);
+
+// Mixes the sequences of all groups. x, y, normalized and rstd of `all` begin at row 0. Writes
+// nothing past the lengths.
+[[nodiscard]] Status mix_varlen_cuda(const MixArgs& all, const CudaVarlenPlan& plan,
+                                     void* workspace, const CudaQueue& queue);
 
 // Each pass of one slice alone. The seq pass transforms x to the packed spectrum of the slice, of
 // slices.size(slice) * plan.spectrum_bytes (cuda/kernels.h defines it). The row pass transforms the
@@ -77,14 +100,17 @@ bool is_aligned_for_cuda(const MixArgs& args);
 [[nodiscard]] Status row_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice,
                                    const void* spectrum, const CudaQueue& queue);
 
-// The whole backward pass: computes du, dweight and dbias of norm, then args.y = du + scale M(du).
-// norm.rstd must not be null. Reads only the shape, dtype, scale and y of args. Tensors must be
-// aligned to 16 bytes.
+// The whole backward pass. norm.rstd must not be null, and tensors must be aligned to 16 bytes.
+//   Norm(x + scale M(x)): du, dweight and dbias of norm, then args.y = du + scale M(du). Reads only
+//   the shape, dtype, scale and y of args.
+//   x + scale M(Norm(x)), if norm.mean is not null: args.y = scale M(args.x), which is norm.grad,
+//   then norm in place, which adds norm.residual.
 [[nodiscard]] Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args,
                                         const CudaGradPlan& plan, void* workspace,
                                         const CudaQueue& queue);
 
-// The general path, for all lengths, dtypes and addresses. See cpu/api.h.
+// The general path, for all lengths, dtypes and addresses. See cpu/api.h. norm_grad_cuda takes mean
+// and residual.
 Status widen_rows_cuda(const MixArgs& args, void* wide, const CudaQueue& queue);
 Status mix_from_spectrum_cuda(const MixArgs& args, const void* spectrum, const CudaQueue& queue);
 size_t norm_grad_cuda_workspace(const NormGradArgs& args);

@@ -12,47 +12,101 @@ constexpr int kThreads = 128;
 template <class T>
 struct GeneralTask {
   using R = Compute<T>;
-  const T* x;
-  int64_t batch_stride, row_stride, seq, hidden;
+  const T *x, *residual;
+  int64_t batch_stride, row_stride, residual_batch_stride, residual_row_stride, seq, hidden;
   const R* row_scale;
   Epilogue epilogue;
+  NormType norm;
+  bool norm_first;
   R scale, eps;
   const T *weight, *bias;
   T *y, *normalized;
-  R* rstd;
+  R *rstd, *mean;
 
   explicit GeneralTask(const MixArgs& args)
       : x(static_cast<const T*>(args.x)),
+        residual(static_cast<const T*>(args.residual)),
         batch_stride(args.x_batch_stride),
         row_stride(args.x_row_stride),
+        residual_batch_stride(args.residual_batch_stride),
+        residual_row_stride(args.residual_row_stride),
         seq(args.seq),
         hidden(args.hidden),
         row_scale(static_cast<const R*>(args.row_scale)),
         epilogue(args.epilogue),
+        norm(args.norm),
+        norm_first(args.norm_first),
         scale(R(args.scale)),
         eps(R(args.eps)),
         weight(static_cast<const T*>(args.weight)),
         bias(static_cast<const T*>(args.bias)),
         y(static_cast<T*>(args.y)),
         normalized(static_cast<T*>(args.normalized)),
-        rstd(static_cast<R*>(args.rstd)) {}
+        rstd(static_cast<R*>(args.rstd)),
+        mean(static_cast<R*>(args.mean)) {}
 
   // Row i of [batch * seq], and its scale.
   FNET_DEVICE const T* row(int64_t i) const {
     return x + i / seq * batch_stride + i % seq * row_stride;
   }
   FNET_DEVICE R scale_of(int64_t i) const { return row_scale ? load_global(row_scale + i) : R(1); }
+  // Element l of a normalised row.
+  FNET_DEVICE R affine(R v, int64_t l) const {
+    if (weight) v *= load_scalar(load_global<Cache::kReadOnly>(weight + l));
+    if (bias) v += load_scalar(load_global<Cache::kReadOnly>(bias + l));
+    return v;
+  }
+  // Row i of what the epilogue adds.
+  FNET_DEVICE const T* added(int64_t i) const {
+    if (!residual) return row(i);
+    return residual + i / seq * residual_batch_stride + i % seq * residual_row_stride;
+  }
 };
 
-// Writes row_scale * x to `wide`. One block per row.
+template <class R>
+struct Statistics {
+  R mean, rstd;
+};
+
+// The statistics of a row u(0), ..., u(d - 1), from all threads of the block.
+template <class R, class F>
+FNET_DEVICE Statistics<R> block_statistics(const F& u, int64_t d, NormType norm, R eps) {
+  const auto each = [&](const auto& body) {
+    for (int64_t l = threadIdx.x; l < d; l += kThreads) body(l);
+  };
+  R mean = 0, sum[1] = {};
+  if (norm == NormType::kLayer) {
+    each([&](int64_t l) { sum[0] += u(l); });
+    block_sum(sum);
+    mean = sum[0] / R(d);
+    sum[0] = 0;
+  }
+  each([&](int64_t l) { sum[0] += (u(l) - mean) * (u(l) - mean); });
+  block_sum(sum);
+  return {mean, reciprocal_std(sum[0], R(d), eps)};
+}
+
+// Writes the rows that the transform reads to `wide`: row_scale * x, or with norm_first the
+// normalised ones. One block per row.
 template <class T>
 FNET_KERNEL_BOUNDS(kThreads, 1)
 void widen_rows_kernel(GeneralTask<T> task, Compute<T>* wide) {
   const int64_t i = blockIdx.x;
   const T* x = task.row(i);
   const auto s = task.scale_of(i);
+  Compute<T>* to = wide + i * task.hidden;
+  const auto u = [&](int64_t l) { return load_scalar(load_global(x + l)) * s; };
+  if (!task.norm_first) {
+    for (int64_t l = threadIdx.x; l < task.hidden; l += kThreads) store_global(to + l, u(l));
+    return;
+  }
+  const auto row = block_statistics(u, task.hidden, task.norm, task.eps);
+  if (threadIdx.x == 0) {
+    store_global(task.mean + i, row.mean);
+    store_global(task.rstd + i, row.rstd);
+  }
   for (int64_t l = threadIdx.x; l < task.hidden; l += kThreads)
-    store_global(wide + i * task.hidden + l, load_scalar(load_global(x + l)) * s);
+    store_global(to + l, task.affine(normalize(u(l), row.mean, row.rstd), l));
 }
 
 // Computes y from the one-sided spectrum F [batch, seq, hidden / 2 + 1] of row_scale * x:
@@ -65,8 +119,8 @@ void spectrum_rows_kernel(GeneralTask<T> task, const Complex<Compute<T>>* spectr
   const int64_t half = half_length(d);
   const Complex<R>* left = spectrum + i * half;
   const Complex<R>* right = spectrum + (first + mirror(n, task.seq)) * half;
-  const T* x = task.row(i);
-  const R s = task.scale_of(i);
+  const T* x = task.added(i);
+  const R s = task.residual ? R(1) : task.scale_of(i);
   T* y = task.y + i * d;
   constexpr Part part;
 
@@ -90,21 +144,12 @@ void spectrum_rows_kernel(GeneralTask<T> task, const Complex<Compute<T>>* spectr
     each([&](int64_t l) { put(y, l, u(l)); });
     return;
   }
-  R sum[1] = {};
-  each([&](int64_t l) { sum[0] += u(l); });
-  block_sum(sum);
-  const R mean = sum[0] / R(d);
-  sum[0] = 0;
-  each([&](int64_t l) { sum[0] += (u(l) - mean) * (u(l) - mean); });
-  block_sum(sum);
-  const R rstd = reciprocal_std(sum[0], R(d), task.eps);
-  if (task.rstd && threadIdx.x == 0) store_global(task.rstd + i, rstd);
+  const Statistics<R> row = block_statistics(u, d, task.norm, task.eps);
+  if (task.rstd && threadIdx.x == 0) store_global(task.rstd + i, row.rstd);
   each([&](int64_t l) {
-    R v = normalize(u(l), mean, rstd);
+    const R v = normalize(u(l), row.mean, row.rstd);
     if (task.normalized) put(task.normalized + i * d, l, v);
-    if (task.weight) v *= load_scalar(load_global<Cache::kReadOnly>(task.weight + l));
-    if (task.bias) v += load_scalar(load_global<Cache::kReadOnly>(task.bias + l));
-    put(y, l, v);
+    put(y, l, task.affine(v, l));
   });
 }
 
@@ -115,6 +160,7 @@ int launch_widen_rows(const MixArgs& args, void* wide, void* stream) {
   return launch<widen_rows_kernel<T>>({.name = "widen_rows",
                                        .grid = dim3(unsigned(args.batch * args.seq)),
                                        .block = dim3(kThreads),
+                                       .shared_bytes = kThreads / kWarp * sizeof(Compute<T>),
                                        .stream = stream},
                                       GeneralTask<T>(args), static_cast<Compute<T>*>(wide));
 }

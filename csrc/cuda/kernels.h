@@ -18,6 +18,17 @@ namespace fnet {
 //
 // belong to the second kernel, which also separates the spectra of the two columns; both need rows
 // -k next to rows k. With lines of only N/2 numbers a block covers whole sectors of x.
+//
+// A launch takes sequences that are batch_stride apart, or those of a table.
+struct alignas(16) SequenceRows {
+  int64_t x;          // its first element in x
+  int32_t row, rows;  // its first row in y, and its rows, which zeros extend to args.seq
+};
+
+struct alignas(8) RowStatistics {
+  float mean, rstd;
+};
+
 template <class T>
 inline constexpr bool kHasRowScale = std::is_same_v<T, Float16>;
 
@@ -28,8 +39,15 @@ struct SeqFftArgs {
   Complex<float>* spectrum;  // [batch, 2, seq / 2, pitch]
   int64_t batch;
   int seq, hidden, pitch;
-  const float* row_scale;  // [batch, seq], or null: x stands for row_scale * x; only in float16
-  bool x_is_new;           // the previous kernel of the stream writes x and may still run
+  bool x_is_new;  // the previous kernel of the stream writes x or its statistics, and may still run
+
+  // x stands for (x - mean) rstd weight + bias. At most one of these two is not null.
+  const RowStatistics* statistics = nullptr;   // [batch, seq]
+  const SequenceRows* sequences = nullptr;     // [batch]
+  const T *weight = nullptr, *bias = nullptr;  // optional [hidden], with statistics
+
+  // Whether the kernel for rows that are not read as they are runs.
+  bool is_adapted() const { return statistics || sequences; }
 };
 
 // The number of lines of the packed spectrum, and its pitch in whole 32-byte sectors.
@@ -45,19 +63,36 @@ struct RowFftArgs {
   int64_t batch;
   int seq, hidden, pitch;
 
-  const T* x;
+  const T* x;  // the rows that the epilogue adds
   int64_t batch_stride, row_stride;
   Epilogue epilogue;
-  float scale, eps;        // scale: a quarter of the user's; fold and unpacking double
-  const T *weight, *bias;  // [hidden], or null
-  const float* row_scale;  // as in SeqFftArgs
-  T* y;                    // [batch, seq, hidden]; may be x
-  T* normalized;           // or null
-  float* rstd;             // [batch, seq], or null
+  NormType norm;
+  float scale, eps;                  // scale: a quarter of the user's; fold and unpacking double
+  const T *weight, *bias;            // [hidden], or null
+  const float* row_scale = nullptr;  // [batch, seq], or null: x stands for row_scale * x; float16
+  T* y;                              // [batch, seq, hidden]; may be x
+  T* normalized;                     // or null
+  float* rstd;                       // [batch, seq], or null
+  const SequenceRows* sequences = nullptr;  // [batch], or null; without row_scale
 };
 
-// The backward pass of LayerNorm(x + scale M(x)) is norm_grad, which computes du, and the two
-// kernels above: dx = du + scale M(du), because M is its own adjoint.
+// row_statistics computes mean (0 for RMSNorm) and 1 / deviation of each row, for x + scale
+// M(Norm(x)). A row has at most 16 KB and whole vectors of 16 bytes, aligned.
+template <class T>
+struct RowStatisticsArgs {
+  const T* x;
+  int64_t batch_stride, row_stride;
+  int64_t batch;
+  int seq, hidden;
+  NormType norm;
+  float eps;
+  RowStatistics* statistics;  // [batch, seq]
+  float *mean, *rstd;         // likewise, for the backward pass
+};
+
+// The backward pass of LayerNorm(x + scale M(x)) is norm_grad, which computes du, and the first two
+// kernels: dx = du + scale M(du), because M is its own adjoint. That of x + scale M(LayerNorm(x))
+// is the first two kernels, which mix the gradient, and norm_grad.
 
 // How a launch follows the previous kernel of the stream. kOverlaps: it starts when the blocks of
 // that kernel have started, and the kernel awaits its end before it reads or overwrites anything
@@ -70,6 +105,13 @@ template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, int shape, Order order, void* stream);
 template <class T>
 int launch_row_fft(const RowFftArgs<T>& args, int shape, Order order, void* stream);
+// Copies a table to the device, in the parameters of kernels: a CUDA graph can capture it.
+int launch_store_sequences(const SequenceRows* from, int64_t count, SequenceRows* to, void* stream);
+template <class T>
+int launch_row_statistics(const RowStatisticsArgs<T>& args, Order order, void* stream);
+// The statistics of rows that are only multiplied: 0 and row_scale.
+int launch_scale_statistics(const float* row_scale, int64_t rows, RowStatistics* statistics,
+                            Order order, void* stream);
 
 // LayerNorm's gradient for all lengths, alignments and dtypes; see NormGradArgs. A block takes a
 // chunk of rows. partials: [chunks, 2, hidden] in the compute type, the sums of each chunk for

@@ -35,7 +35,7 @@ Status status_of(const CudaPlan& plan) {
 
 Status status_of(const MixArgs& args, const CudaPlan& plan) {
   if (args.row_scale && args.dtype != DType::kFloat16) return Status::kUnsupportedRowScale;
-  if (args.residual || args.norm_first || args.norm != NormType::kLayer)
+  if (args.norm_first && (args.row_scale || args.epilogue != Epilogue::kResidual))
     return Status::kUnsupportedBlock;
   if (const Status status = status_of(plan); status != Status::kOk) return status;
   return is_aligned_for_cuda(args) ? Status::kOk : Status::kMisaligned;
@@ -50,37 +50,86 @@ Order order_of(const CudaPlan& plan, bool follows) {
   return plan.overlaps && follows ? Order::kOverlaps : Order::kAfter;
 }
 
-// x_is_new: the kernel that writes x was launched just before.
+// The sequences of a call, or those of one length in a call with different lengths.
+struct Batch {
+  const SequenceRows* sequences = nullptr;  // or null: as MixArgs says
+  bool follows = false;                     // a kernel of the same call
+};
+
+// The statistics of a slice follow its spectrum.
+RowStatistics* statistics_at(const CudaPlan& plan, void* spectrum) {
+  return reinterpret_cast<RowStatistics*>(static_cast<char*>(spectrum) +
+                                          plan.slices.largest() * plan.spectrum_bytes);
+}
+
+// Whether seq_fft reads rows that are normalised or scaled.
+bool has_statistics(const MixArgs& args) { return args.norm_first || args.row_scale; }
+
+// The statistics of the rows of a slice.
 template <class T>
-int run_seq_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, bool x_is_new,
-                void* spectrum, const CudaQueue& queue) {
+int run_row_statistics(const MixArgs& args, const CudaPlan& plan, int64_t slice, Order order,
+                       void* spectrum, const CudaQueue& queue) {
+  const int64_t b = plan.slices.begin(slice), row = b * args.seq;
+  if (args.row_scale)
+    return launch_scale_statistics(static_cast<const float*>(args.row_scale) + row,
+                                   plan.slices.size(slice) * args.seq,
+                                   statistics_at(plan, spectrum), order, queue.stream);
+  return launch_row_statistics(
+      RowStatisticsArgs<T>{.x = static_cast<const T*>(args.x) + b * args.x_batch_stride,
+                           .batch_stride = args.x_batch_stride,
+                           .row_stride = args.x_row_stride,
+                           .batch = plan.slices.size(slice),
+                           .seq = int(args.seq),
+                           .hidden = int(args.hidden),
+                           .norm = args.norm,
+                           .eps = float(args.eps),
+                           .statistics = statistics_at(plan, spectrum),
+                           .mean = static_cast<float*>(args.mean) + row,
+                           .rstd = static_cast<float*>(args.rstd) + row},
+      order, queue.stream);
+}
+
+// x_is_new: the kernel that writes x, or its statistics, was launched just before.
+template <class T>
+int run_seq_fft(const MixArgs& args, const Batch& batch, const CudaPlan& plan, int64_t slice,
+                bool x_is_new, void* spectrum, const CudaQueue& queue) {
   const int64_t b = plan.slices.begin(slice);
   SeqFftArgs<T> seq;
-  seq.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
+  seq.sequences = offset_elements(batch.sequences, b);
+  seq.x = static_cast<const T*>(args.x) + (batch.sequences ? 0 : b * args.x_batch_stride);
   seq.batch_stride = args.x_batch_stride;
   seq.row_stride = args.x_row_stride;
   seq.spectrum = static_cast<Complex<float>*>(spectrum);
   seq.batch = plan.slices.size(slice);
   seq.seq = int(args.seq), seq.hidden = int(args.hidden), seq.pitch = spectrum_pitch(seq.hidden);
-  seq.row_scale = offset_elements(static_cast<const float*>(args.row_scale), b * args.seq);
+  if (has_statistics(args)) seq.statistics = statistics_at(plan, spectrum);
+  if (args.norm_first) {
+    seq.weight = static_cast<const T*>(args.weight);
+    seq.bias = static_cast<const T*>(args.bias);
+  }
   seq.x_is_new = x_is_new;
-  const bool follows = x_is_new || slice > 0;
+  const bool follows = batch.follows || x_is_new || slice > 0;
   return launch_seq_fft(seq, plan.seq_shape, order_of(plan, follows), queue.stream);
 }
 
 template <class T>
-int run_row_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, Order order,
-                const void* spectrum, const CudaQueue& queue) {
-  const int64_t b = plan.slices.begin(slice), rows = b * args.seq, elements = rows * args.hidden;
+int run_row_fft(const MixArgs& args, const Batch& batch, const CudaPlan& plan, int64_t slice,
+                Order order, const void* spectrum, const CudaQueue& queue) {
+  const int64_t b = plan.slices.begin(slice), first = batch.sequences ? 0 : b,
+                rows = first * args.seq, elements = rows * args.hidden;
   RowFftArgs<T> row;
+  row.sequences = offset_elements(batch.sequences, b);
   row.spectrum = static_cast<const Complex<float>*>(spectrum);
   row.batch = plan.slices.size(slice);
   row.seq = int(args.seq), row.hidden = int(args.hidden), row.pitch = spectrum_pitch(row.hidden);
-  row.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
-  row.batch_stride = args.x_batch_stride;
-  row.row_stride = args.x_row_stride;
-  row.row_scale = offset_elements(static_cast<const float*>(args.row_scale), rows);
+  const bool apart = args.residual != nullptr;
+  row.x = static_cast<const T*>(apart ? args.residual : args.x);
+  row.batch_stride = apart ? args.residual_batch_stride : args.x_batch_stride;
+  row.row_stride = apart ? args.residual_row_stride : args.x_row_stride;
+  row.x += first * row.batch_stride;
+  if (!apart) row.row_scale = offset_elements(static_cast<const float*>(args.row_scale), rows);
   row.epilogue = args.epilogue;
+  row.norm = args.norm;
   row.scale = float(args.scale / 4);
   row.eps = float(args.eps);
   row.weight = static_cast<const T*>(args.weight);
@@ -91,40 +140,83 @@ int run_row_fft(const MixArgs& args, const CudaPlan& plan, int64_t slice, Order 
   return launch_row_fft(row, plan.row_shape, order, queue.stream);
 }
 
-// Both kernels of a slice. The first one may not follow a kernel of another call.
+// The statistics of a slice if they are needed, and its seq_fft.
 template <class T>
-int run_slice(const MixArgs& args, const CudaPlan& plan, int64_t slice, bool x_is_new,
-              void* spectrum, const CudaQueue& queue) {
-  if (const int error = run_seq_fft<T>(args, plan, slice, x_is_new, spectrum, queue)) return error;
-  return run_row_fft<T>(args, plan, slice, order_of(plan, true), spectrum, queue);
+int run_seq_pass(const MixArgs& args, const Batch& batch, const CudaPlan& plan, int64_t slice,
+                 bool x_is_new, void* spectrum, const CudaQueue& queue) {
+  if (has_statistics(args)) {
+    const Order order = order_of(plan, x_is_new || slice > 0);
+    if (const int error = run_row_statistics<T>(args, plan, slice, order, spectrum, queue))
+      return error;
+    x_is_new = true;
+  }
+  return run_seq_fft<T>(args, batch, plan, slice, x_is_new, spectrum, queue);
 }
 
-// float16 cannot hold du, which is grad divided by the deviation of a row: there norm_grad stores
-// du / rstd, and the mix multiplies each row by rstd.
+// All kernels of a slice. The first one may not follow a kernel of another call.
+template <class T>
+int run_slice(const MixArgs& args, const Batch& batch, const CudaPlan& plan, int64_t slice,
+              bool x_is_new, void* spectrum, const CudaQueue& queue) {
+  if (const int error = run_seq_pass<T>(args, batch, plan, slice, x_is_new, spectrum, queue))
+    return error;
+  return run_row_fft<T>(args, batch, plan, slice, order_of(plan, true), spectrum, queue);
+}
+
+// The part of norm for the rows of a slice.
+template <class T>
+NormGradArgs slice_of(const NormGradArgs& norm, const MixArgs& args, const CudaPlan& plan,
+                      int64_t i) {
+  const int64_t row = plan.slices.begin(i) * args.seq, element = row * args.hidden;
+  const auto of_rows = [&](const void* p) {
+    return offset_elements(static_cast<const float*>(p), row);
+  };
+  const auto of_elements = [&](const void* p) {
+    return offset_elements(static_cast<const T*>(p), element);
+  };
+  NormGradArgs slice = norm;
+  slice.rows = plan.slices.size(i) * args.seq, slice.hidden = args.hidden;
+  slice.grad = of_elements(norm.grad);
+  slice.normalized = of_elements(norm.normalized);
+  slice.residual = of_elements(norm.residual);
+  slice.rstd = of_rows(norm.rstd);
+  slice.mean = of_rows(norm.mean);
+  slice.du = static_cast<T*>(args.y) + element;
+  return slice;
+}
+
+// LayerNorm(u) first: norm_grad writes du to y, and the mix follows in place. float16 cannot hold
+// du, which is grad divided by the deviation of a row: there norm_grad stores du / rstd, and the
+// mix multiplies each row by rstd.
+//
+// x + M(LayerNorm(x)): the mix of x, which is the gradient, to y comes before norm_grad in place.
 template <class T>
 int run_norm_mix_grad(const NormGradArgs& norm, const MixArgs& mix, const CudaGradPlan& plan,
                       void* workspace, const CudaQueue& queue) {
   MixArgs args = mix;
-  args.epilogue = Epilogue::kResidual;
-  args.x = args.y;
-  args.x_row_stride = args.hidden, args.x_batch_stride = args.seq * args.hidden;
-  if (kHasRowScale<T>) args.row_scale = norm.rstd;
+  const bool mix_first = norm.mean;
+  if (!mix_first) {
+    args.epilogue = Epilogue::kResidual;
+    args.x = args.y;
+    args.x_row_stride = args.hidden, args.x_batch_stride = args.seq * args.hidden;
+    if (kHasRowScale<T>) args.row_scale = norm.rstd;
+  }
   const bool sums = norm.dweight || norm.dbias;
   auto* partials = reinterpret_cast<float*>(static_cast<char*>(workspace) + plan.partials);
   int64_t chunks = 0;
   for (int64_t i = 0; i < plan.slices.count; ++i) {
-    const int64_t row = plan.slices.begin(i) * args.seq, element = row * args.hidden;
-    NormGradArgs slice = norm;
-    slice.rows = plan.slices.size(i) * args.seq, slice.hidden = args.hidden;
-    slice.grad = static_cast<const T*>(norm.grad) + element;
-    slice.normalized = static_cast<const T*>(norm.normalized) + element;
-    slice.rstd = kHasRowScale<T> ? nullptr : static_cast<const float*>(norm.rstd) + row;
-    slice.du = static_cast<T*>(args.y) + element;
+    NormGradArgs slice = slice_of<T>(norm, args, plan, i);
+    if (args.row_scale) slice.rstd = nullptr;
     float* to = sums ? partials + chunks * 2 * args.hidden : nullptr;
-    if (const int error = launch_norm_grad<T>(slice, to, order_of(plan, i > 0), queue.stream))
-      return error;
-    if (const int error = run_slice<T>(args, plan, i, true, workspace, queue)) return error;
     chunks += norm_grad_chunks(slice.rows);
+    const auto norm_gradient = [&](bool follows) {
+      return launch_norm_grad<T>(slice, to, order_of(plan, follows), queue.stream);
+    };
+    if (!mix_first)
+      if (const int error = norm_gradient(i > 0)) return error;
+    if (const int error = run_slice<T>(args, {}, plan, i, !mix_first, workspace, queue))
+      return error;
+    if (mix_first)
+      if (const int error = norm_gradient(true)) return error;
   }
   if (!sums) return 0;
   return launch_add_chunks<T>(partials, chunks, args.hidden, static_cast<T*>(norm.dweight),
@@ -135,9 +227,13 @@ int run_norm_mix_grad(const NormGradArgs& norm, const MixArgs& mix, const CudaGr
 
 bool is_aligned_for_cuda(const MixArgs& args) {
   const int64_t unit = kAlign / element_size(args.dtype);
-  return is_aligned(args.x) && is_aligned(args.y) && is_aligned(args.normalized) &&
-         is_aligned(args.weight) && is_aligned(args.bias) && args.x_row_stride % unit == 0 &&
-         args.x_batch_stride % unit == 0;
+  const int64_t strides[] = {args.x_row_stride, args.x_batch_stride, args.residual_row_stride,
+                             args.residual_batch_stride};
+  const void* const tensors[] = {args.x,          args.residual, args.y,
+                                 args.normalized, args.weight,   args.bias};
+  return std::all_of(std::begin(tensors), std::end(tensors), is_aligned) &&
+         std::all_of(std::begin(strides), std::end(strides),
+                     [&](int64_t stride) { return stride % unit == 0; });
 }
 
 Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
@@ -146,7 +242,32 @@ Status mix_cuda(const MixArgs& args, const CudaPlan& plan, void* workspace,
   return run_own_dtype(args.dtype, queue, [&](auto t) {
     using T = decltype(t);
     for (int64_t i = 0; i < plan.slices.count; ++i)
-      if (const int error = run_slice<T>(args, plan, i, false, workspace, queue)) return error;
+      if (const int error = run_slice<T>(args, {}, plan, i, false, workspace, queue)) return error;
+    return 0;
+  });
+}
+
+Status mix_varlen_cuda(const MixArgs& all, const CudaVarlenPlan& plan, void* workspace,
+                       const CudaQueue& queue) {
+  if (!is_aligned_for_cuda(all)) return Status::kMisaligned;
+  auto* table = static_cast<SequenceRows*>(workspace);
+  void* spectrum = static_cast<char*>(workspace) + plan.spectrum;
+  std::vector<SequenceRows> rows;
+  for (const Sequence& s : plan.sequences) rows.push_back({s.x, int32_t(s.row), int32_t(s.length)});
+  if (const int error =
+          launch_store_sequences(rows.data(), int64_t(rows.size()), table, queue.stream))
+    return status_of(error, queue);
+  return run_own_dtype(all.dtype, queue, [&](auto t) {
+    for (const CudaVarlenPlan::Group& group : plan.groups) {
+      const Sequence& one = plan.sequences[size_t(group.first)];
+      MixArgs args = all;
+      args.batch = group.plan.slices.batch, args.seq = one.seq, args.scale = one.scale;
+      const Batch batch{table + group.first, group.first > 0};
+      for (int64_t i = 0; i < group.plan.slices.count; ++i)
+        if (const int error =
+                run_slice<decltype(t)>(args, batch, group.plan, i, false, spectrum, queue))
+          return error;
+    }
     return 0;
   });
 }
@@ -155,7 +276,7 @@ Status seq_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice, v
                      const CudaQueue& queue) {
   if (const Status status = status_of(args, plan); status != Status::kOk) return status;
   return run_own_dtype(args.dtype, queue, [&](auto t) {
-    return run_seq_fft<decltype(t)>(args, plan, slice, false, spectrum, queue);
+    return run_seq_pass<decltype(t)>(args, {}, plan, slice, false, spectrum, queue);
   });
 }
 
@@ -163,15 +284,17 @@ Status row_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice, c
                      const CudaQueue& queue) {
   if (const Status status = status_of(args, plan); status != Status::kOk) return status;
   return run_own_dtype(args.dtype, queue, [&](auto t) {
-    return run_row_fft<decltype(t)>(args, plan, slice, Order::kAfter, spectrum, queue);
+    return run_row_fft<decltype(t)>(args, {}, plan, slice, Order::kAfter, spectrum, queue);
   });
 }
 
 Status norm_mix_grad_cuda(const NormGradArgs& norm, const MixArgs& args, const CudaGradPlan& plan,
                           void* workspace, const CudaQueue& queue) {
   if (const Status status = status_of(plan); status != Status::kOk) return status;
-  const void* const tensors[] = {norm.grad, norm.normalized, norm.weight, args.y};
-  if (!std::all_of(std::begin(tensors), std::end(tensors), is_aligned)) return Status::kMisaligned;
+  const void* const tensors[] = {norm.grad, norm.normalized, norm.residual, norm.weight, args.y};
+  if (!std::all_of(std::begin(tensors), std::end(tensors), is_aligned) ||
+      (norm.mean && !is_aligned_for_cuda(args)))
+    return Status::kMisaligned;
   return run_own_dtype(args.dtype, queue, [&](auto t) {
     return run_norm_mix_grad<decltype(t)>(norm, args, plan, workspace, queue);
   });

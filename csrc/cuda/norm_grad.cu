@@ -19,11 +19,17 @@ void norm_grad_kernel(NormGradTask<T> task) {
   const int64_t d = task.hidden;
   const T* grad = task.grad + begin * d;
   const T* normalized = task.normalized + begin * d;
-  const auto stats = shared_memory<R>();  // per row: two means and the factor of du
+  const auto stats = shared_memory<R>();  // per row: two means of the gradient, rstd, mean
   const int warp_lane = thread_index() % kWarp;
+
+  const auto normalized_of = [&](T x, R mean, R rstd) {
+    return task.mean ? normalize(R(load_scalar(x)), mean, rstd) : R(load_scalar(x));
+  };
 
   for (int n = thread_index() / kWarp; n < rows; n += kThreads / kWarp) {
     R sum_g = 0, sum_gx = 0;
+    const R rstd = task.rstd ? load_global(task.rstd + begin + n) : R(1);
+    const R mean = task.mean ? load_global(task.mean + begin + n) : R(0);
     for (int64_t l = warp_lane * W; l < d; l += kWarp * W) {
       const auto dy = load_global<W>(grad + n * d + l);
       const auto xhat = load_global<W>(normalized + n * d + l);
@@ -32,7 +38,7 @@ void norm_grad_kernel(NormGradTask<T> task) {
       static_for<W>([&](auto e) {
         const R g = load_scalar(dy[e]) * (task.weight ? load_scalar(weight[e]) : R(1));
         sum_g += g;
-        sum_gx += g * load_scalar(xhat[e]);
+        sum_gx += g * normalized_of(xhat[e], mean, rstd);
       });
     }
     for (int mask = kWarp / 2; mask > 0; mask /= 2) {
@@ -40,9 +46,10 @@ void norm_grad_kernel(NormGradTask<T> task) {
       sum_gx += shuffle_xor(sum_gx, mask);
     }
     if (warp_lane == 0) {
-      stats.store(3 * n, sum_g / R(d));
-      stats.store(3 * n + 1, sum_gx / R(d));
-      stats.store(3 * n + 2, task.rstd ? load_global(task.rstd + begin + n) : R(1));
+      stats.store(4 * n, task.mean_of(sum_g));
+      stats.store(4 * n + 1, sum_gx / R(d));
+      stats.store(4 * n + 2, rstd);
+      stats.store(4 * n + 3, mean);
     }
   }
   sync_threads();
@@ -58,12 +65,15 @@ void norm_grad_kernel(NormGradTask<T> task) {
     for (int n = 0; n < rows; ++n) {
       const auto dy = load_global<W>(grad + n * d + l);
       const auto xhat = load_global<W>(normalized + n * d + l);
-      const R mean_g = stats.load(3 * n), mean_gx = stats.load(3 * n + 1);
-      const R factor = stats.load(3 * n + 2);
-      Vec<T, W> du;
+      const R mean_g = stats.load(4 * n), mean_gx = stats.load(4 * n + 1);
+      const R rstd = stats.load(4 * n + 2), mean = stats.load(4 * n + 3);
+      const T* residual = task.residual ? task.residual + (begin + n) * d + l : nullptr;
+      Vec<T, W> du, added = {};
+      if (residual) added = load_global<W>(residual);
       static_for<W>([&](auto e) {
-        const R g = load_scalar(dy[e]), x = load_scalar(xhat[e]);
-        store_scalar(du[e], norm_gradient(g * weight[e], x, mean_g, mean_gx) * factor);
+        const R g = load_scalar(dy[e]), x = normalized_of(xhat[e], mean, rstd);
+        const R u = norm_gradient(g * weight[e], x, mean_g, mean_gx) * rstd;
+        store_scalar(du[e], residual ? u + load_scalar(added[e]) : u);
         dweight[e] += g * x;
         dbias[e] += g;
       });
@@ -130,7 +140,7 @@ int launch_norm_grad(const NormGradArgs& args, void* partials, Order order, void
   const LaunchConfig config = {.name = "norm_grad",
                                .grid = dim3(unsigned(norm_grad_chunks(args.rows))),
                                .block = dim3(kThreads),
-                               .shared_bytes = 3 * kMaxChunkRows * sizeof(Compute<T>),
+                               .shared_bytes = 4 * kMaxChunkRows * sizeof(Compute<T>),
                                .stream = stream};
   return wide ? launch<norm_grad_kernel<T, kWide>>(config, task)
               : launch<norm_grad_kernel<T, 1>>(config, task);

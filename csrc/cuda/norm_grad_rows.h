@@ -15,8 +15,9 @@ namespace fnet {
 template <class T>
 struct NormGradTask {
   using R = Compute<T>;
-  const T *grad, *normalized, *weight;
-  const R* rstd;
+  const T *grad, *normalized, *weight, *residual;
+  const R *rstd, *mean;
+  NormType norm;
   int64_t rows, hidden, chunk_rows;
   T* du;
   R* partials;  // [chunks, 2, hidden]: sums for dweight, then for dbias; or null
@@ -25,17 +26,25 @@ struct NormGradTask {
       : grad(static_cast<const T*>(args.grad)),
         normalized(static_cast<const T*>(args.normalized)),
         weight(static_cast<const T*>(args.weight)),
+        residual(static_cast<const T*>(args.residual)),
         rstd(static_cast<const R*>(args.rstd)),
+        mean(static_cast<const R*>(args.mean)),
+        norm(args.norm),
         rows(args.rows),
         hidden(args.hidden),
         chunk_rows(norm_grad_chunk_rows(args.rows)),
         du(static_cast<T*>(args.du)),
         partials(static_cast<R*>(partials)) {}
+
+  // The mean of g that the gradient subtracts, from the sum of g over a row.
+  FNET_DEVICE R mean_of(R sum_g) const {
+    return norm == NormType::kLayer ? sum_g / R(hidden) : R(0);
+  }
 };
 
 // Whether all rows that a kernel reads or writes begin at multiples of `bytes`, if the first does.
 inline bool is_aligned(const NormGradArgs& args, size_t bytes) {
-  const void* const tensors[] = {args.grad, args.normalized, args.weight, args.du};
+  const void* const tensors[] = {args.grad, args.normalized, args.residual, args.weight, args.du};
   return std::all_of(std::begin(tensors), std::end(tensors),
                      [&](const void* p) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; });
 }
@@ -45,11 +54,14 @@ inline constexpr int kNormGradThreads = 256;
 // A block takes a chunk of rows, `row_threads` of its threads one row at a time. Thread t of them
 // has V vectors of 16 bytes, t, t + row_threads, ..., and the sums of their columns for dweight and
 // dbias in registers. The next row is in flight meanwhile, if the registers suffice.
-template <class T, int V>
+//
+// NormFirst: with mean and residual; the previous kernel writes grad.
+template <class T, int V, bool NormFirst>
 FNET_KERNEL_BOUNDS(kNormGradThreads, 2)
 void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
   constexpr int W = 16 / int(sizeof(T));
   constexpr bool kAhead = V * W <= 16;
+  if constexpr (NormFirst) await_previous_kernel();
   launch_dependents();
   const int slots = kNormGradThreads / row_threads;
   const int slot = thread_index() / row_threads, row_thread = thread_index() % row_threads;
@@ -66,8 +78,16 @@ void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
   };
 
   struct Row {
-    Vec<T, W> dy[V], xhat[V];
-    float rstd;
+    Vec<T, W> dy[V], x[V];
+    float rstd, mean;
+
+    // Vector v, normalised.
+    FNET_DEVICE Vec<float, W> xhat(const Vec<T, W>& v) const {
+      auto numbers = widened(v);
+      if constexpr (NormFirst)
+        static_for<W>([&](auto e) { numbers[e] = normalize(numbers[e], mean, rstd); });
+      return numbers;
+    }
   };
   const auto load = [&](int n) {
     Row row = {};
@@ -76,9 +96,10 @@ void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
     static_for<V>([&](auto v) {
       if (column(v) >= hidden) return;
       row.dy[v] = load_global<W>(task.grad + at + column(v));
-      row.xhat[v] = load_global<W>(task.normalized + at + column(v));
+      row.x[v] = load_global<W>(task.normalized + at + column(v));
     });
     row.rstd = task.rstd ? load_global(task.rstd + begin + n) : 1.0f;
+    if constexpr (NormFirst) row.mean = load_global(task.mean + begin + n);
     return row;
   };
 
@@ -111,7 +132,7 @@ void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
     if (kAhead) next = load(n + slots);
     float total[2] = {0, 0};
     static_for<V>([&](auto v) {
-      const auto dy = widened(row.dy[v]), xhat = widened(row.xhat[v]);
+      const auto dy = widened(row.dy[v]), xhat = row.xhat(row.x[v]);
       const auto weight = weight_of(v);
       static_for<W>([&](auto e) {
         total[0] += dy[e] * weight[e];
@@ -119,19 +140,23 @@ void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
       });
     });
     sum_over_row(total);
-    const float mean_g = total[0] / float(hidden), mean_gx = total[1] / float(hidden);
+    const float mean_g = task.mean_of(total[0]), mean_gx = total[1] / float(hidden);
     static_for<V>([&](auto v) {
       if (n >= rows || column(v) >= hidden) return;
       // Widened again, because registers hold a row only as it is stored.
-      const auto dy = widened(opaque(row.dy[v])), xhat = widened(opaque(row.xhat[v]));
+      const auto dy = widened(opaque(row.dy[v])), xhat = row.xhat(opaque(row.x[v]));
       const auto weight = weight_of(v);
+      const int64_t at = (begin + n) * hidden + column(v);
+      Vec<float, W> added = {};
+      if constexpr (NormFirst) added = widened(load_global<W>(task.residual + at));
       float du[W];
       static_for<W>([&](auto e) {
         du[e] = norm_gradient(dy[e] * weight[e], xhat[e], mean_g, mean_gx) * row.rstd;
+        if constexpr (NormFirst) du[e] += added[e];
         dweight[v * W + e] += dy[e] * xhat[e];
         dbias[v * W + e] += dy[e];
       });
-      store_global(task.du + (begin + n) * hidden + column(v), rounded<T>(du));
+      store_global(task.du + at, rounded<T>(du));
     });
   }
 
@@ -166,12 +191,14 @@ template <class T>
 struct RowsLaunch {
   static constexpr int kWidth = 16 / int(sizeof(T));
   static constexpr int kMaxVectors = sizeof(T) == 2 ? 3 : 4;  // more would spill
+  // The binding computes this backward pass in float32 where x is float16.
+  static constexpr bool kHasNormFirst = !std::is_same_v<T, Float16>;
   int row_threads, vectors;
 
   static std::optional<RowsLaunch> of(const NormGradArgs& args) {
     const int64_t all = args.hidden / kWidth;
     if (sizeof(T) == 8 || args.hidden % kWidth || all > kMaxVectors * kNormGradThreads ||
-        !is_aligned(args, 16))
+        !is_aligned(args, 16) || (args.mean && !kHasNormFirst))
       return {};
     int threads = kWarp;
     while (all > kMaxVectors * threads) threads *= 2;
@@ -190,8 +217,14 @@ struct RowsLaunch {
     int status = 0;
     if constexpr (sizeof(T) < 8)
       static_for<kMaxVectors>([&](auto v) {
-        if (vectors == v + 1)
-          status = launch<norm_grad_rows_kernel<T, v + 1>>(config, task, row_threads);
+        if (vectors != v + 1) return;
+        if constexpr (kHasNormFirst) {
+          if (task.mean) {
+            status = launch<norm_grad_rows_kernel<T, v + 1, true>>(config, task, row_threads);
+            return;
+          }
+        }
+        status = launch<norm_grad_rows_kernel<T, v + 1, false>>(config, task, row_threads);
       });
     return status;
   }

@@ -78,7 +78,7 @@ Slices slices_of(const MixArgs& args, const CudaPlan& plan, const CudaDevice& de
 }
 
 template <class T>
-void fill_forward(const MixArgs& args, const CudaDevice& device, CudaPlan& plan) {
+void fill_forward(const MixArgs& args, bool statistics, const CudaDevice& device, CudaPlan& plan) {
   with_seq_shape<T>(plan.seq_shape, [&](auto i) {
     using K = SeqBlock<T, i>;
     plan.seq_fft_points = K::kLine.points;
@@ -98,12 +98,17 @@ void fill_forward(const MixArgs& args, const CudaDevice& device, CudaPlan& plan)
       args.seq * spectrum_pitch(int(args.hidden)) * int64_t(sizeof(Complex<float>));
   plan.slices = slices_of<T>(args, plan, device);
   plan.workspace_bytes = size_t(plan.slices.largest() * plan.spectrum_bytes);
+  if (statistics)
+    plan.workspace_bytes += size_t(plan.slices.largest() * args.seq) * sizeof(RowStatistics);
 }
 
 // norm_grad's sums follow the spectrum.
 template <class T>
-void fill_backward(const MixArgs& args, bool sums, const CudaDevice& device, CudaGradPlan& plan) {
-  fill_forward<T>(args, device, plan);
+void fill_backward(const NormGradArgs& norm, const MixArgs& args, const CudaDevice& device,
+                   CudaGradPlan& plan) {
+  const bool sums = norm.dweight || norm.dbias;
+  const bool scales_rows = args.dtype == DType::kFloat16 && !norm.mean;
+  fill_forward<T>(args, scales_rows, device, plan);
   plan.partials = int64_t(plan.workspace_bytes);
   const int64_t chunks = plan.slices.count * norm_grad_chunks(plan.slices.largest() * args.seq);
   if (sums) plan.workspace_bytes += size_t(chunks * 2 * args.hidden * int64_t(sizeof(float)));
@@ -135,14 +140,15 @@ Plan plan_with(const MixArgs& args, const CudaDevice& device, const F& fill) {
 }  // namespace
 
 CudaPlan plan_cuda(const MixArgs& args, const CudaDevice& device) {
-  return plan_with<CudaPlan>(
-      args, device, [&](auto t, CudaPlan& plan) { fill_forward<decltype(t)>(args, device, plan); });
+  return plan_with<CudaPlan>(args, device, [&](auto t, CudaPlan& plan) {
+    fill_forward<decltype(t)>(args, args.norm_first || args.row_scale, device, plan);
+  });
 }
 
 CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
                             const CudaDevice& device) {
   return plan_with<CudaGradPlan>(args, device, [&](auto t, CudaGradPlan& plan) {
-    fill_backward<decltype(t)>(args, norm.dweight || norm.dbias, device, plan);
+    fill_backward<decltype(t)>(norm, args, device, plan);
   });
 }
 

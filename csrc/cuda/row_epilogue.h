@@ -4,6 +4,7 @@
 #include "core/layer_norm.h"
 #include "cuda/kernels.h"
 #include "cuda/row_line.h"
+#include "cuda/sequence_table.h"
 #include "fft/mirror.h"
 
 namespace fnet {
@@ -23,12 +24,15 @@ struct RowEpilogue {
   FNET_DEVICE void finish_pair(Shared<float> r_at, int64_t b, int k, bool wanted) {
     constexpr int W = kWidth;
     const int minus_k = mirror(k, args.seq);
+    const SequenceRows rows = sequence_rows(args, b);
+    const bool wants_k = wanted && k < rows.rows;
+    const bool wants_minus_k = wanted && minus_k != k && minus_k < rows.rows;
     Pair early;
     if constexpr (kEarly)
       if (args.epilogue != Epilogue::kMix)
         static_for<kVectors>([&](auto v) {
-          early.row[0][v] = x_of<false>(b, k, wanted, v);
-          early.row[1][v] = x_of<true>(b, minus_k, wanted && minus_k != k, v);
+          early.row[0][v] = x_of<false>(rows, k, wants_k, v);
+          early.row[1][v] = x_of<true>(rows, minus_k, wants_minus_k, v);
         });
     float r[K::kPoints], m[K::kPoints];
     const int base = swizzled(line_thread * W);
@@ -49,8 +53,8 @@ struct RowEpilogue {
       if (last) m[v * W] = r_at.load(swizzled(l < K::kLength ? l : 0));
       static_for<W - 1>([&](auto e) { m[v * W + e + 1] = r[v * W + W - 1 - e]; });
     });
-    finish<false>(b, k, wanted, r, early);
-    finish<true>(b, minus_k, wanted && minus_k != k, m, early);
+    finish<false>(b, k, wants_k, r, early);
+    finish<true>(b, minus_k, wants_minus_k, m, early);
   }
 
  private:
@@ -71,18 +75,19 @@ struct RowEpilogue {
   // Vector v of row n of x. Only the line that stores a row of y may read that row of x, because y
   // may be x; other lines get zeros.
   template <bool Mirrored>
-  FNET_DEVICE Vec<T, kWidth> x_of(int64_t b, int n, bool wanted, int v) const {
-    const T* row = args.x + b * args.batch_stride + n * args.row_stride;
+  FNET_DEVICE Vec<T, kWidth> x_of(const SequenceRows& rows, int n, bool wanted, int v) const {
+    const T* row = opaque(args.x + rows.x + n * args.row_stride);
     if (!wanted) return {};
     return load_global<kWidth>(row + column<Mirrored>(v));
   }
 
-  // Computes row n of sequence b from r, where r[v * kWidth + e] is element e of vector v. Stores
+  // Computes row n of a sequence from r, where r[v * kWidth + e] is element e of vector v. Stores
   // only if `wanted`, but all threads take part in the sums.
   template <bool Mirrored>
   FNET_DEVICE void finish(int64_t b, int n, bool wanted, const float (&r)[K::kPoints],
                           const Pair& early) {
-    const int64_t row = b * args.seq + n;
+    const SequenceRows rows = sequence_rows(args, b);
+    const int64_t row = opaque(rows.row + n);
     T* y = args.y + row * K::kLength;
 
     float u[K::kPoints];
@@ -98,7 +103,7 @@ struct RowEpilogue {
         if constexpr (kEarly)
           x = early.row[Mirrored][v];
         else
-          x = x_of<Mirrored>(b, n, wanted, v);
+          x = x_of<Mirrored>(rows, n, wanted, v);
         const auto in = widened(x);
         static_for<kWidth>([&](auto e) {
           constexpr int i = v * kWidth + e;
@@ -119,7 +124,9 @@ struct RowEpilogue {
     constexpr float kInverse = 1.0f / K::kLength;
     float total = 0;
     static_for<K::kPoints>([&](auto i) { total += u[i]; });
-    const float mean = sum(total) * kInverse;
+    // A branch around the sum would take registers.
+    const float of_row = sum(total) * kInverse;
+    const float mean = args.norm == NormType::kLayer ? of_row : 0.0f;
     total = 0;
     static_for<K::kPoints>([&](auto i) { total += (u[i] - mean) * (u[i] - mean); });
     const float rstd = reciprocal_std(sum(total) * kInverse, 1.0f, args.eps);

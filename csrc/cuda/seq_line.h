@@ -27,13 +27,18 @@ struct SeqLine : SeqBlock<T, Shape> {
     const int t = opaque(thread_index());
     return {shared_memory<Complex<float>>(), t / K::kLines, t % K::kLines};
   }
-  // The number of points that a thread loads before it waits, if a load in flight needs `registers`
-  // besides the two of its point: the most that leaves registers for the addresses, at most 12.
-  static constexpr int loads_in_flight(int blocks_per_sm, int registers) {
-    constexpr int kAddresses = 28, kPoints = K::kLine.points;
-    const int all = 65536 / (K::kThreads * blocks_per_sm) / 8 * 8;
-    int batch = min_of(kPoints, 12);
-    while (batch > 1 && (kPoints % batch || batch * registers > all - 2 * kPoints - kAddresses))
+  // The number of points that a thread loads before it waits: the most that leaves registers for
+  // the addresses, at most 12. A load in flight needs registers besides the two of its point: in 16
+  // bits only for the statistics of its rows.
+  template <bool Adapted>
+  static constexpr int loads_in_flight() {
+    constexpr bool kWide = sizeof(T) == 4;
+    constexpr int kAddresses = Adapted && kWide ? 40 : 28, kPoints = K::kLine.points;
+    constexpr int kRegisters = Adapted ? (kWide ? 7 : 2) : (kWide ? 3 : 0);
+    const int blocks = K::kTile.blocks(Adapted);
+    const int all = 65536 / (K::kThreads * blocks) / 8 * 8;
+    int batch = min_of(kPoints, Adapted && kWide ? 4 : 12);
+    while (batch > 1 && (kPoints % batch || batch * kRegisters > all - 2 * kPoints - kAddresses))
       --batch;
     return batch;
   }

@@ -2,6 +2,7 @@
 // returns the outputs of the kernels and the reports of their launches.
 #include <pybind11/stl.h>
 
+#include <array>
 #include <map>
 #include <optional>
 
@@ -70,28 +71,72 @@ struct Problem {
     args.rstd = session.output("rstd", size_t(rows * compute_size(args.dtype)));
   }
 
+  void set_block(Session& session, bool rms, bool norm_first, const Array& residual) {
+    args.norm = rms ? NormType::kRms : NormType::kLayer;
+    if (residual) {
+      args.residual = cuda_sim::input(session, "residual", *residual);
+      args.residual_row_stride = residual->shape(2);
+      args.residual_batch_stride = residual->shape(1) * residual->shape(2);
+    }
+    args.norm_first = norm_first;
+    if (!norm_first) return;
+    const auto row = [&](const char* name) {
+      return session.output(name, size_t(rows * compute_size(args.dtype)));
+    };
+    args.mean = row("mean");
+    args.rstd = row("rstd");
+  }
+
   py::dict results(const Session& session, Status status) const {
     using namespace py::literals;
     py::dict out("status"_a = int(status), "y"_a = bytes_at(args.y, bytes),
                  "launches"_a = cuda_sim::report(session));
-    if (args.normalized) {
-      out["normalized"] = bytes_at(args.normalized, bytes);
-      out["rstd"] = bytes_at(args.rstd, rows * compute_size(args.dtype));
-    }
+    const auto add = [&](const char* name, const void* p, int64_t size) {
+      if (p) out[name] = bytes_at(p, size);
+    };
+    add("normalized", args.normalized, bytes);
+    add("rstd", args.rstd, rows * compute_size(args.dtype));
+    add("mean", args.mean, rows * compute_size(args.dtype));
     return out;
   }
 };
 
+// residual: as x, with a row pitch of its own.
 py::dict mix(py::array x, int64_t hidden, const std::string& dtype, int epilogue, double scale,
              double eps, Array weight, Array bias, Array row_scale, bool train, bool in_place,
-             const Facts& facts, uint64_t seed) {
+             const Facts& facts, uint64_t seed, bool rms, bool norm_first, Array residual) {
   const CudaDevice device = device_of(facts);
   Session session(seed, size_t(device.shared_bytes));
-  const Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale,
-                        train, in_place);
+  Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale, train,
+                  in_place);
+  problem.set_block(session, rms, norm_first, residual);
   const CudaPlan plan = plan_cuda(problem.args, device);
   void* workspace = session.output("spectrum", plan.workspace_bytes);
   return problem.results(session, mix_cuda(problem.args, plan, workspace, {}));
+}
+
+// Sequences of different lengths in the rows of x, [rows, pitch]: each (x, row, length, seq), as in
+// Sequence. Rows that no sequence writes remain as allocated, NaN. Also returns how many sequences
+// have no kernels.
+py::dict mix_varlen(py::array x, int64_t hidden, const std::string& dtype, int epilogue,
+                    double scale, double eps, Array weight, Array bias, bool train, bool in_place,
+                    const std::vector<std::array<int64_t, 4>>& sequences, int64_t output_rows,
+                    const Facts& facts, uint64_t seed) {
+  const CudaDevice device = device_of(facts);
+  Session session(seed, size_t(device.shared_bytes));
+  const py::array batch = x.attr("reshape")(1, x.shape(0), x.shape(1));
+  Problem problem(session, batch, hidden, dtype, epilogue, scale, eps, weight, bias, {}, train,
+                  in_place);
+  problem.args.output_rows = output_rows;
+  std::vector<Sequence> all;
+  for (const auto& [first, row, length, seq] : sequences)
+    all.push_back({first, row, length, seq, row + length, scale});
+  const CudaVarlenPlan plan = plan_varlen_cuda(problem.args, all, device);
+  void* workspace = session.output("workspace", plan.workspace_bytes);
+  py::dict out = problem.results(session, mix_varlen_cuda(problem.args, plan, workspace, {}));
+  out["launches"] = cuda_sim::report(session);
+  out["others"] = plan.others.size();
+  return out;
 }
 
 // Runs the seq pass of the only slice. Returns the packed spectrum, [batch, 2, seq / 2, pitch].
@@ -123,19 +168,23 @@ py::dict row_pass(py::array x, const std::string& dtype, double scale, py::array
 py::dict mix_from_spectrum(py::array x, int64_t hidden, const std::string& dtype, int epilogue,
                            double scale, double eps, Array weight, Array bias, Array row_scale,
                            bool train, bool in_place, py::array spectrum, int transform,
-                           uint64_t seed) {
+                           uint64_t seed, bool rms, Array residual) {
   Session session(seed);
   Problem problem(session, x, hidden, dtype, epilogue, scale, eps, weight, bias, row_scale, train,
                   in_place);
   problem.args.transform = Transform(transform);
+  problem.set_block(session, rms, false, residual);
   const void* one_sided = cuda_sim::input(session, "spectrum", spectrum);
   return problem.results(session, mix_from_spectrum_cuda(problem.args, one_sided, {}));
 }
 
+// With norm_first the normalised rows.
 py::dict widen_rows(py::array x, int64_t hidden, const std::string& dtype, Array row_scale,
-                    uint64_t seed) {
+                    uint64_t seed, bool norm_first, bool rms, double eps, Array weight,
+                    Array bias) {
   Session session(seed);
-  Problem problem(session, x, hidden, dtype, 0, 1, 0, {}, {}, row_scale, false, false);
+  Problem problem(session, x, hidden, dtype, 1, 1, eps, weight, bias, row_scale, false, false);
+  problem.set_block(session, rms, norm_first, {});
   const int64_t bytes = problem.rows * hidden * compute_size(problem.args.dtype);
   void* wide = session.output("wide", size_t(bytes));
   const Status status = widen_rows_cuda(problem.args, wide, {});
@@ -145,19 +194,24 @@ py::dict widen_rows(py::array x, int64_t hidden, const std::string& dtype, Array
 }
 
 // grad and normalized are [rows, hidden].
+//
+// With mean and residual: `normalized` is x, and du overwrites grad.
 py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtype, Array weight,
-                   Array rstd, bool sums, uint64_t seed) {
+                   Array rstd, bool sums, uint64_t seed, bool rms, Array mean, Array residual) {
   using namespace py::literals;
   Session session(seed);
   NormGradArgs args;
   args.dtype = dtype_of(dtype);
   args.rows = grad.shape(0), args.hidden = grad.shape(1);
-  args.grad = cuda_sim::input(session, "grad", grad);
+  args.norm = rms ? NormType::kRms : NormType::kLayer;
   args.normalized = cuda_sim::input(session, "normalized", normalized);
   args.weight = optional_input(session, "weight", weight);
   args.rstd = optional_input(session, "rstd", rstd);
+  args.mean = optional_input(session, "mean", mean);
+  args.residual = optional_input(session, "residual", residual);
   const int64_t row = args.hidden * element_size(args.dtype);
-  args.du = session.output("du", size_t(args.rows * row));
+  args.du = session.output("du", size_t(args.rows * row), mean ? grad.data() : nullptr);
+  args.grad = mean ? args.du : cuda_sim::input(session, "grad", grad);
   if (sums) {
     args.dweight = session.output("dweight", size_t(row));
     args.dbias = session.output("dbias", size_t(row));
@@ -173,10 +227,11 @@ py::dict norm_grad(py::array grad, py::array normalized, const std::string& dtyp
   return out;
 }
 
-// The whole backward pass: dx and the sums. Arrays are [batch, seq, hidden], rstd [batch, seq].
+// The whole backward pass: dx and the sums. Arrays are [batch, seq, hidden], rstd and mean
+// [batch, seq]. With mean that of pre-norm, where `normalized` is x.
 py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
                        const std::string& dtype, double scale, Array weight, bool sums,
-                       const Facts& facts, uint64_t seed) {
+                       const Facts& facts, uint64_t seed, bool rms, Array mean) {
   using namespace py::literals;
   const CudaDevice device = device_of(facts);
   Session session(seed, size_t(device.shared_bytes));
@@ -186,12 +241,19 @@ py::dict norm_mix_grad(py::array grad, py::array normalized, py::array rstd,
   args.scale = scale;
   NormGradArgs norm;
   norm.dtype = args.dtype;
+  norm.norm = rms ? NormType::kRms : NormType::kLayer;
   norm.grad = cuda_sim::input(session, "grad", grad);
   norm.normalized = cuda_sim::input(session, "normalized", normalized);
   norm.rstd = cuda_sim::input(session, "rstd", rstd);
+  norm.mean = optional_input(session, "mean", mean);
   norm.weight = optional_input(session, "weight", weight);
   const int64_t row = args.hidden * element_size(args.dtype), bytes = args.batch * args.seq * row;
   args.y = session.output("dx", size_t(bytes));
+  if (mean) {
+    args.x = norm.residual = norm.grad;
+    args.x_row_stride = args.hidden, args.x_batch_stride = args.seq * args.hidden;
+    norm.grad = norm.du = args.y;
+  }
   if (sums) {
     norm.dweight = session.output("dweight", size_t(row));
     norm.dbias = session.output("dbias", size_t(row));
@@ -272,17 +334,23 @@ std::map<std::string, std::vector<Block>> all_blocks() {
 PYBIND11_MODULE(fnet_cuda_test, m) {
   using namespace py::literals;
   m.def("mix", &mix, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a, "scale"_a, "eps"_a, "weight"_a,
-        "bias"_a, "row_scale"_a, "train"_a, "in_place"_a, "device"_a, "seed"_a);
+        "bias"_a, "row_scale"_a, "train"_a, "in_place"_a, "device"_a, "seed"_a, "rms"_a = false,
+        "norm_first"_a = false, "residual"_a = py::none());
+  m.def("mix_varlen", &mix_varlen, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a, "scale"_a, "eps"_a,
+        "weight"_a, "bias"_a, "train"_a, "in_place"_a, "sequences"_a, "output_rows"_a, "device"_a,
+        "seed"_a);
   m.def("seq_pass", &seq_pass, "x"_a, "dtype"_a, "device"_a, "seed"_a);
   m.def("row_pass", &row_pass, "x"_a, "dtype"_a, "scale"_a, "spectrum"_a, "device"_a, "seed"_a);
   m.def("mix_from_spectrum", &mix_from_spectrum, "x"_a, "hidden"_a, "dtype"_a, "epilogue"_a,
         "scale"_a, "eps"_a, "weight"_a, "bias"_a, "row_scale"_a, "train"_a, "in_place"_a,
-        "spectrum"_a, "transform"_a, "seed"_a);
-  m.def("widen_rows", &widen_rows, "x"_a, "hidden"_a, "dtype"_a, "row_scale"_a, "seed"_a);
+        "spectrum"_a, "transform"_a, "seed"_a, "rms"_a = false, "residual"_a = py::none());
+  m.def("widen_rows", &widen_rows, "x"_a, "hidden"_a, "dtype"_a, "row_scale"_a, "seed"_a,
+        "norm_first"_a = false, "rms"_a = false, "eps"_a = 0, "weight"_a = py::none(),
+        "bias"_a = py::none());
   m.def("norm_grad", &norm_grad, "grad"_a, "normalized"_a, "dtype"_a, "weight"_a, "rstd"_a,
-        "sums"_a, "seed"_a);
+        "sums"_a, "seed"_a, "rms"_a = false, "mean"_a = py::none(), "residual"_a = py::none());
   m.def("norm_mix_grad", &norm_mix_grad, "grad"_a, "normalized"_a, "rstd"_a, "dtype"_a, "scale"_a,
-        "weight"_a, "sums"_a, "device"_a, "seed"_a);
+        "weight"_a, "sums"_a, "device"_a, "seed"_a, "rms"_a = false, "mean"_a = py::none());
   m.def("slices", &slices, "batch"_a, "seq"_a, "hidden"_a, "dtype"_a, "device"_a);
   m.def("blocks", [](const std::string& dtype) {
     return element_size(dtype_of(dtype)) == 4 ? all_blocks<float>() : all_blocks<BFloat16>();

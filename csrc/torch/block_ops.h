@@ -1,5 +1,4 @@
-// The ops of other blocks than FNet's own: RMSNorm, a residual that is not x, and pre-norm. Their
-// backends are those whose kernels take all of MixArgs.
+// The ops of other blocks than FNet's own: RMSNorm, a residual that is not x, and pre-norm.
 #pragma once
 
 #include "torch/ops.h"
@@ -67,11 +66,17 @@ std::tuple<Tensor, Tensor, Tensor> prenorm_fourier_mix(Tensor x, std::optional<T
                                                        double scale, bool rms) {
   const char* op = "prenorm_fourier_mix";
   const typename B::Scope scope(x);
+  const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
+  if (affine != type && !B::kReadsWideAffine) {
+    auto [y, mean, rstd] =
+        prenorm_fourier_mix<B>(torch::stable::to(x, affine), weight, bias, eps, scale, rms);
+    return {torch::stable::to(y, type), mean, rstd};
+  }
   const NormInputs inputs(op, x, weight, bias, eps, scale, norm_type(rms), B::kAlignment);
   MixArgs args = inputs.args;
   std::vector<int64_t> rows = sizes_of(x);
   rows.pop_back();
-  const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
+  const Tensor y = new_empty(x, sizes_of(x), type);
   const Tensor mean = new_empty(x, rows, compute_type(args.dtype));
   const Tensor rstd = new_empty(x, rows, compute_type(args.dtype));
   args.epilogue = Epilogue::kResidual;
@@ -98,7 +103,7 @@ std::tuple<Tensor, Tensor, Tensor> prenorm_fourier_mix_backward(Tensor grad, Ten
   const typename B::Scope scope(grad);
   const ScalarType type = grad.scalar_type(), affine = affine_type(weight, grad);
   check_like(op, "x", x, "grad", grad);
-  if (type == ScalarType::Half) {
+  if (type == ScalarType::Half || (affine != type && !B::kReadsWideAffine)) {
     // scale M(grad), which dx holds for a while, may exceed the range of float16 where dx does not.
     const auto wide = [&](const Tensor& t) { return torch::stable::to(t, ScalarType::Float); };
     const auto wide_weight = weight ? std::optional<Tensor>(wide(*weight)) : std::nullopt;

@@ -1,5 +1,5 @@
-// Sequences of different lengths by calls for sequences of one length: the ops on CUDA, and for
-// tests on the CPU.
+// Sequences of different lengths by calls for sequences of one length: on CUDA those of lengths
+// without kernels, and on the CPU for tests.
 //
 // Neighbours of one length are a view [n, length, hidden] of x: one call. Sequences that zeros
 // extend are copied, all of one extended length together.
@@ -23,6 +23,11 @@ template <class B>
 struct VarlenByRuns {
   static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
     clear_rows_past(args, sequences, like);
+    mix_runs(args, sequences, like);
+  }
+
+  // mix_varlen without the zeros past the lengths.
+  static void mix_runs(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
     std::map<int64_t, Sequences> extended;
     for (size_t i = 0; i < sequences.size();) {
       const Sequence& first = sequences[i];
@@ -60,7 +65,20 @@ struct VarlenByRuns {
     norm.du = du.mutable_data_ptr();
     B::norm_grad(norm, like);
     args.x = du.const_data_ptr();
-    if (!is_empty(args)) mix_varlen(args, sequences, like);
+    if (!is_empty(args)) B::mix_varlen(args, sequences, like);
+  }
+
+ protected:
+  static void clear_rows_past(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    if (!has_rows_past(sequences)) return;
+    const auto clear = [&](void* p, int64_t columns, ScalarType type) {
+      if (!p) return;
+      Tensor all = rows_at(p, args.output_rows, columns, columns, type, like);
+      torch::stable::fill_(all, 0);
+    };
+    clear(args.y, args.hidden, like.scalar_type());
+    clear(args.normalized, args.hidden, like.scalar_type());
+    clear(args.rstd, 1, compute_type(args.dtype));
   }
 
  private:
@@ -85,18 +103,6 @@ struct VarlenByRuns {
         break;
     }
     return end;
-  }
-
-  static void clear_rows_past(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
-    if (!has_rows_past(sequences)) return;
-    const auto clear = [&](void* p, int64_t columns, ScalarType type) {
-      if (!p) return;
-      Tensor all = rows_at(p, args.output_rows, columns, columns, type, like);
-      torch::stable::fill_(all, 0);
-    };
-    clear(args.y, args.hidden, like.scalar_type());
-    clear(args.normalized, args.hidden, like.scalar_type());
-    clear(args.rstd, 1, compute_type(args.dtype));
   }
 
   static void mix_extended(const MixArgs& args, const Sequences& group, const Tensor& like) {

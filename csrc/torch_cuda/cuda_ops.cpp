@@ -5,8 +5,8 @@
 #include <string>
 
 #include "cuda/api.h"
+#include "torch/block_ops.h"
 #include "torch/general_path.h"
-#include "torch/ops.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
 #include "torch/varlen_runs.h"
@@ -67,15 +67,34 @@ struct Cuda : VarlenByRuns<Cuda> {
     check(mix_cuda(args, plan, workspace.mutable_data_ptr(), queue), queue, args);
   }
 
+  static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    clear_rows_past(args, sequences, like);
+    CudaVarlenPlan plan;
+    if (path_switch.general())
+      plan.others = sequences;
+    else
+      plan = plan_varlen_cuda(args, sequences, current_device());
+    if (!plan.groups.empty()) {
+      const CudaQueue queue = current_queue(like);
+      const Tensor workspace = new_bytes(like, plan.workspace_bytes);
+      check(mix_varlen_cuda(args, plan, workspace.mutable_data_ptr(), queue), queue, args);
+    }
+    mix_runs(args, plan.others, like);
+  }
+
   static void backward(NormGradArgs norm, MixArgs args, const void* rstd, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
-    norm.rstd = rstd;
+    if (!norm.mean) norm.rstd = rstd;
     CudaGradPlan plan;
     if (!is_empty(args)) plan = path_switch.apply(plan_cuda_grad(norm, args, current_device()));
     if (plan.path == Path::kKernels) {
       const Tensor workspace = new_bytes(like, plan.workspace_bytes);
       check(norm_mix_grad_cuda(norm, args, plan, workspace.mutable_data_ptr(), queue), queue, args);
       return;
+    }
+    if (norm.mean) {
+      if (!is_empty(args)) mix(args, like);
+      return norm_grad(norm, like);
     }
     // float16 cannot hold du, which is grad divided by the deviation of a row. The mix multiplies
     // each row by rstd instead.
@@ -84,7 +103,7 @@ struct Cuda : VarlenByRuns<Cuda> {
     if (!is_empty(args)) mix(args, like);
   }
 
-  // LayerNorm's gradient of all rows.
+  // The norm's gradient of all rows.
   static void norm_grad(const NormGradArgs& norm, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
     MixArgs shape;
@@ -144,6 +163,15 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CUDA, m) {
   m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cuda>>::call));
   m.impl("fused_fourier_mix_backward",
          TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cuda>>::call));
+  m.impl("fused_rms_fourier_mix", TORCH_BOX(&Guarded<&fused_rms_fourier_mix<Cuda>>::call));
+  m.impl("fused_rms_fourier_mix_train",
+         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_train<Cuda>>::call));
+  m.impl("fused_rms_fourier_mix_backward",
+         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_backward<Cuda>>::call));
+  m.impl("residual_fourier_mix", TORCH_BOX(&Guarded<&residual_fourier_mix<Cuda>>::call));
+  m.impl("prenorm_fourier_mix", TORCH_BOX(&Guarded<&prenorm_fourier_mix<Cuda>>::call));
+  m.impl("prenorm_fourier_mix_backward",
+         TORCH_BOX(&Guarded<&prenorm_fourier_mix_backward<Cuda>>::call));
   m.impl("fourier_mix_varlen", TORCH_BOX(&Guarded<&fourier_mix_varlen<Cuda>>::call));
   m.impl("fused_fourier_mix_varlen", TORCH_BOX(&Guarded<&fused_fourier_mix_varlen<Cuda>>::call));
   m.impl("fused_fourier_mix_varlen_train",

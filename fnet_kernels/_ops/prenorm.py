@@ -97,9 +97,6 @@ def composed_backward(
     return dx.to(grad.dtype), *affine_gradients(t, rows, dtype, needed, mapped_axes)
 
 
-#: Each operator composed of differentiable ones.
-COMPOSED: dict[Any, Callable[..., Any]] = {forward: composed, backward: composed_backward}
-
 prenorm_fourier_mix: Callable[..., Triple] = shortest(
     forward, register(forward, composed, apply_of(_Prenorm))
 )

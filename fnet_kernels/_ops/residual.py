@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from fnet_kernels._ops.autograd import compute
 from fnet_kernels._ops.derivatives import (
     Reverse,
     apply_of,
@@ -45,12 +44,6 @@ def _composed(x: Tensor, residual: Tensor, scale: float = 1.0) -> Tensor:
     if dx is not None and dresidual is not None:
         tangent = op(dx, dresidual, scale)
     return make_dual(op(x, residual, scale), tangent)
-
-
-def by_fourier_mix(x: Tensor, residual: Tensor, scale: float = 1.0) -> Tensor:
-    """The operator by the transform alone, for devices without a kernel for the sum."""
-    y = compute(residual) + mix(compute(x), scale)
-    return y.to(x.dtype)
 
 
 residual_fourier_mix: Callable[..., Tensor] = shortest(

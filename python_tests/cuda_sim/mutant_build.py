@@ -31,12 +31,14 @@ SIMULATOR = sorted(path.name for path in (ROOT / "csrc/cuda_sim").glob("*.cpp"))
 REST = [
     "cuda/mix.cpp",
     "cuda/plan.cpp",
+    "cuda/varlen_plan.cpp",
     *(f"cuda_sim/{name}" for name in SIMULATOR),
     "testing/cuda_test.cpp",
     "testing/no_float16.cpp",
 ]
 UNITS = {name: f'#include "cuda/instantiations/{name}_f32.cu"\n' for name in KERNELS}
-UNITS["general_path"] = '#include "cuda/general_path.cu"\n'
+for _name in ("general_path", "row_statistics", "sequence_table"):
+    UNITS[_name] = f'#include "cuda/{_name}.cu"\n'
 UNITS["rest"] = ABSENT + "".join(f'#include "{part}"\n' for part in REST)
 
 

@@ -6,7 +6,17 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from arrays import EPS, Array, assert_accurate, compute_type, epilogue, fetch, load, store
+from arrays import (
+    EPS,
+    TRANSFORMS,
+    Array,
+    assert_accurate,
+    compute_type,
+    epilogue,
+    fetch,
+    load,
+    store,
+)
 
 from python_tests.helpers.definition import mix, norm_gradient, normalised
 from tools.cuda_sim import cuda_sim_module
@@ -51,17 +61,10 @@ class Problem:
         padded = np.zeros((*self.shape[:2], pitch), self.stored.dtype)
         padded[..., : self.shape[-1]] = self.stored
         settings = {"row_scale": None, "train": False, "in_place": False, "device": H100, "seed": 0}
-        return module.mix(
-            padded,
-            self.shape[-1],
-            self.dtype,
-            self.kind,
-            self.scale,
-            EPS,
-            self.weight if norm else None,
-            self.bias if norm else None,
-            **settings | options,
-        )
+        affine = (self.weight, self.bias) if norm else (None, None)
+        settings |= dict(zip(("weight", "bias"), affine, strict=True))
+        args = (padded, self.shape[-1], self.dtype, self.kind, self.scale, EPS)
+        return module.mix(*args, **settings | options)
 
     def exact(self, precision: type = np.float64) -> Array:
         parts = (load(a, self.dtype).astype(precision) for a in (self.weight, self.bias))
@@ -108,17 +111,62 @@ class General(Problem):
             **settings | options,
         )
 
+    def transformed(self) -> Array:
+        return TRANSFORMS[self.transform](self.x)
+
     def exact(self, precision: type = np.float64) -> Array:
         parts = (load(a, self.dtype).astype(precision) for a in (self.weight, self.bias))
         x = self.x.astype(precision)
         return epilogue(self.kind, x, self.scale, *parts, self.transform)
 
 
+class Block(Problem):
+    """Another block than FNet's own: RMSNorm, pre-norm or a residual that is not x."""
+
+    def __init__(
+        self,
+        batch: int,
+        seq: int,
+        hidden: int,
+        dtype: str,
+        *,
+        rms: bool = False,
+        norm_first: bool = False,
+        residual: bool = False,
+    ) -> None:
+        super().__init__(batch, seq, hidden, dtype, RESIDUAL if norm_first or residual else NORM)
+        self.rms, self.norm_first, self.scale = rms, norm_first, 0.75
+        self.stored = store(0.5 + numbers(batch, seq, hidden), dtype)  # rows have a mean
+        self.residual = store(numbers(batch, seq, hidden, seed=3), dtype) if residual else None
+
+    def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
+        pitch = options.pop("residual_pitch", self.shape[-1])
+        residual = None
+        if self.residual is not None:
+            residual = np.zeros((*self.shape[:2], pitch), self.stored.dtype)
+            residual[..., : self.shape[-1]] = self.residual
+        block = {"rms": self.rms, "norm_first": self.norm_first, "residual": residual}
+        if self.norm_first:
+            block |= {"weight": self.weight, "bias": self.bias}
+        return super().run(module, **block | options)
+
+    def exact(self, precision: type = np.float64) -> Array:
+        x, weight, bias = (
+            load(a, self.dtype).astype(precision) for a in (self.stored, self.weight, self.bias)
+        )
+        scale = precision(self.scale)
+        if self.norm_first:
+            return x + scale * mix(normalised(x, EPS, self.rms)[0] * weight + bias)
+        if self.residual is not None:
+            return load(self.residual, self.dtype).astype(precision) + scale * mix(x)
+        return normalised(x + scale * mix(x), EPS, self.rms)[0] * weight + bias
+
+
 class Backward:
     """The backward pass for grad and normalized [batch, seq, hidden], as stored in `dtype`."""
 
-    def __init__(self, batch: int, seq: int, hidden: int, dtype: str) -> None:
-        self.shape, self.dtype, self.scale = (batch, seq, hidden), dtype, 0.75
+    def __init__(self, batch: int, seq: int, hidden: int, dtype: str, rms: bool = False) -> None:
+        self.shape, self.dtype, self.scale, self.rms = (batch, seq, hidden), dtype, 0.75, rms
         self.grad = store(numbers(batch, seq, hidden, seed=2), dtype)
         self.normalized = store(normalised(numbers(batch, seq, hidden), EPS)[0], dtype)
         self.rstd = np.exp(numbers(batch, seq)).astype(np.float32)
@@ -126,6 +174,7 @@ class Backward:
 
     def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
         settings = {"weight": self.weight, "sums": True, "device": H100, "seed": 0}
+        settings["rms"] = self.rms
         return module.norm_mix_grad(
             self.grad, self.normalized, self.rstd, self.dtype, self.scale, **settings | options
         )
@@ -134,7 +183,8 @@ class Backward:
         parts = (self.grad, self.normalized, self.weight)
         dy, xhat, weight = (load(a, self.dtype).astype(precision) for a in parts)
         rstd = self.rstd.astype(precision)
-        du = self.stored_du(norm_gradient(dy * weight, xhat, np.ones_like(rstd)), rstd)
+        unscaled = norm_gradient(dy * weight, xhat, np.ones_like(rstd), self.rms)
+        du = self.stored_du(unscaled, rstd)
         dx = du + precision(self.scale) * mix(du)
         return {"du": du, "dx": dx, "dweight": (dy * xhat).sum((0, 1)), "dbias": dy.sum((0, 1))}
 
@@ -156,3 +206,28 @@ class Backward:
                 continue
             result = fetch(output[name], self.dtype, expected.shape)
             assert_accurate(result, expected, narrow[name], self.dtype)
+
+
+class PrenormBackward(Backward):
+    """That of x + scale M(Norm(x)), from x and its statistics."""
+
+    def __init__(self, batch: int, seq: int, hidden: int, dtype: str, rms: bool = False) -> None:
+        super().__init__(batch, seq, hidden, dtype, rms)
+        self.normalized = store(0.5 + numbers(batch, seq, hidden), dtype)  # x
+        x = load(self.normalized, dtype)
+        self.mean = np.zeros((batch, seq)) if rms else x.mean(-1)
+        self.rstd = normalised(x, EPS, rms)[1].astype(np.float32)
+        self.mean = self.mean.astype(np.float32)
+
+    def run(self, module: ModuleType = MODULE, **options: Any) -> Output:
+        return super().run(module, mean=self.mean, **options)
+
+    def exact(self, precision: type = np.float64) -> dict[str, Array]:
+        parts = (self.grad, self.normalized, self.weight)
+        dy, x, weight = (load(a, self.dtype).astype(precision) for a in parts)
+        mean, rstd = self.mean.astype(precision), self.rstd.astype(precision)
+        xhat = (x - mean[..., None]) * rstd[..., None]
+        t = precision(self.scale) * mix(dy)
+        t = load(store(t, self.dtype), self.dtype).astype(precision)  # dx holds it for a while
+        dx = dy + norm_gradient(t * weight, xhat, rstd, self.rms)
+        return {"dx": dx, "dweight": (t * xhat).sum((0, 1)), "dbias": t.sum((0, 1))}

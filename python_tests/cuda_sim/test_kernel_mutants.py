@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from mutant_build import loaded, mutant, original
-from problems import FOURIER, HARTLEY, MIX, Backward, General, Problem, errors
+from packed import Packed
+from problems import FOURIER, HARTLEY, MIX, Backward, Block, General, Problem, errors
 
 
 def caught(problem: Problem, module: ModuleType, options: dict[str, Any]) -> bool:
@@ -54,6 +55,17 @@ MUTANTS: dict[str, list[Edit]] = {
             "const int minus_k = mirror(k, args.seq) - (k > 0);",
         )
     ],
+    "rms_with_mean": [
+        ("cuda/row_epilogue.h", "if (args.norm == NormType::kLayer) {", "if (args.eps >= 0) {")
+    ],
+    "rows_past_the_length_written": [
+        ("cuda/row_epilogue.h", "wanted && k < rows.rows;", "wanted;")
+    ],
+    "statistics_of_the_wrong_row": [("cuda/seq_fft.h", "(is_first ? 0 : K::kSeq - n);", "n;")],
+    "factor_of_the_wrong_column": [
+        ("cuda/seq_fft.h", "m == 0 ? 0 : hidden - m)", "hidden - m - 2)")
+    ],
+    "row_past_the_length_read": [("cuda/seq_fft.h", "Adapted || n < rows", "Adapted || n <= rows")],
     "unwanted_rows_read": [("cuda/row_epilogue.h", "    if (!wanted) return {};\n", "")],
     "general_mirror": [("cuda/general_path.cu", "right + (d - l)", "right + (d - l - 1)")],
     "general_conjugate": [("cuda/general_path.cu", ": -load_global", ": load_global")],
@@ -96,6 +108,30 @@ def test_a_mirror_off_by_one_is_caught(mutants: dict[str, Future[Path]], name: s
     module = loaded(mutants[name].result())
     for shape in ((1, 16, 64), (1, 384, 768)):
         assert caught(Problem(*shape, "float32"), module, {}), shape
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("rms_with_mean", {"rms": True}),
+        ("statistics_of_the_wrong_row", {"norm_first": True}),
+        ("factor_of_the_wrong_column", {"norm_first": True}),
+    ],
+)
+def test_a_wrong_block_is_caught(
+    mutants: dict[str, Future[Path]], name: str, block: dict[str, bool]
+) -> None:
+    module = loaded(mutants[name].result())
+    assert caught(Block(2, 16, 64, "float32", **block), module, {})
+    assert not caught(Problem(2, 16, 64, "float32"), module, {})
+
+
+@pytest.mark.parametrize("name", ["rows_past_the_length_written", "row_past_the_length_read"])
+def test_rows_past_a_length_are_caught(mutants: dict[str, Future[Path]], name: str) -> None:
+    module = loaded(mutants[name].result())
+    packed = Packed([(7, 16), (16, 16), (6, 16)], "float32", MIX)
+    with pytest.raises(AssertionError):
+        packed.check(packed.run(module))
 
 
 def test_a_line_that_reads_rows_of_another_is_caught_in_place(

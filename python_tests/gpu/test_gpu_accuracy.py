@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -99,6 +100,18 @@ def test_lengths(seq: int, hidden: int, dtype: torch.dtype) -> None:
     check_forward(x)
     if hidden >= 16 and norm_is_defined("norm", x):
         check_gradients(x, weight, bias, randn(batch, seq, hidden, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES[:1] + ALL_DTYPES[2:], ids=str)
+@pytest.mark.parametrize(("seq", "hidden"), [pair for pair in LISTED if 64 in pair or 16 in pair])
+def test_pre_norm_at_lengths_with_kernels(seq: int, hidden: int, dtype: torch.dtype) -> None:
+    """Each length has a kernel that reads rows to be normalised."""
+    x, weight, bias = inputs(batch_of(seq, hidden), seq, hidden, dtype=dtype)
+    options: dict[str, Any] = {"norm": "ortho", "norm_first": True}
+    wide = (t.double() for t in (x, weight, bias))
+    expected = reference.fused_fourier_mix(*wide, **options)
+    y = fused_fourier_mix(x, weight, bias, **options)
+    assert_accurate(y, expected, reference.fused_fourier_mix(x, weight, bias, **options))
 
 
 @pytest.mark.skipif(REHEARSAL, reason="CPUs have no path switch")

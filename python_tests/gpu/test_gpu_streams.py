@@ -10,7 +10,7 @@ import torch
 from on_device import REHEARSAL, ROOT, device, inputs, randn, step
 from torch import Tensor
 
-from fnet_kernels import fused_fourier_mix, reference
+from fnet_kernels import fourier_mix, fused_fourier_mix, reference
 
 #: Our kernels, a batch with several slices, and the general path.
 SHAPES = [(2, 512, 768), (40, 256, 1024), (2, 509, 96)]
@@ -58,6 +58,30 @@ def test_graph_replays_forward(shape: tuple[int, ...], dtype: torch.dtype) -> No
         replay()
         device.synchronize()
         assert torch.equal(y, fused_fourier_mix(x, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_graph_replays_of_the_other_blocks(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(*shape, dtype=dtype)
+    residual, lengths = randn(*shape, dtype=dtype), [shape[1] - 8 * i for i in range(shape[0])]
+    rounded = {"lengths": [max(length, 0) for length in lengths], "round_to": 16}
+
+    def calls() -> list[Tensor]:
+        return [
+            fourier_mix(x, norm="ortho", residual=residual),
+            fused_fourier_mix(x, weight, norm_type="rms"),
+            fused_fourier_mix(x, weight, bias, norm="ortho", norm_first=True),
+            fused_fourier_mix(x, weight, bias, **rounded),  # type: ignore[arg-type]
+        ]
+
+    replay, found = device.capture(calls)
+    for _ in range(3):
+        x.copy_(randn(*shape, dtype=dtype))
+        poison()
+        replay()
+        device.synchronize()
+        assert_same_bits(list(found), calls())
 
 
 FIRST_CALL = """

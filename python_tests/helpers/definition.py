@@ -23,14 +23,18 @@ def hartley(x: Array) -> Array:
     return spectrum.real - spectrum.imag
 
 
-def normalised(u: Array, eps: float) -> tuple[Array, Array]:
-    """Rows of `u` with mean 0 and variance 1, and rstd = 1 / sqrt(variance + eps) of each row."""
-    centred = u - u.mean(-1, keepdims=True)
+def normalised(u: Array, eps: float, rms: bool = False) -> tuple[Array, Array]:
+    """Rows of `u` with mean 0 and variance 1, and rstd = 1 / sqrt(variance + eps) of each row.
+
+    With `rms`, RMSNorm: rows with mean square 1.
+    """
+    centred = u if rms else u - u.mean(-1, keepdims=True)
     rstd = 1 / np.sqrt(np.square(centred).mean(-1, keepdims=True) + eps)
     return centred * rstd, rstd[..., 0]
 
 
-def norm_gradient(g: Array, rows: Array, rstd: Array) -> Array:
+def norm_gradient(g: Array, rows: Array, rstd: Array, rms: bool = False) -> Array:
     """Gradient of `normalised` with respect to u, for the gradient `g` of its rows."""
     along = (g * rows).mean(-1, keepdims=True)
-    return rstd[..., None] * (g - g.mean(-1, keepdims=True) - rows * along)
+    mean = 0 if rms else g.mean(-1, keepdims=True)
+    return rstd[..., None] * (g - mean - rows * along)
