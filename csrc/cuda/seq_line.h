@@ -37,7 +37,8 @@ struct SeqLine : SeqBlock<T, Shape> {
     constexpr int kRegisters = Adapted ? (kWide ? 7 : 2) : (kWide ? 3 : 0);
     const int blocks = K::kTile.blocks(Adapted);
     const int all = 65536 / (K::kThreads * blocks) / 8 * 8;
-    int batch = min_of(kPoints, Adapted && kWide ? 4 : 12);
+    // Lines of 40 points spill with more, as found by trial.
+    int batch = min_of(kPoints, Adapted && kPoints > 32 ? 64 / K::kLine.threads() : 12);
     while (batch > 1 && (kPoints % batch || batch * kRegisters > all - 2 * kPoints - kAddresses))
       --batch;
     return batch;

@@ -56,7 +56,7 @@ MUTANTS: dict[str, list[Edit]] = {
         )
     ],
     "rms_with_mean": [
-        ("cuda/row_epilogue.h", "if (args.norm == NormType::kLayer) {", "if (args.eps >= 0) {")
+        ("cuda/row_epilogue.h", "args.norm == NormType::kLayer ? of_row : 0.0f", "of_row")
     ],
     "rows_past_the_length_written": [
         ("cuda/row_epilogue.h", "wanted && k < rows.rows;", "wanted;")
