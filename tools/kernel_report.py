@@ -78,11 +78,14 @@ REASONS = {
     "norm_grad_rows": "a thread stores its part of a row, of the next one, and of the sums for "
     "dweight and dbias",
     "spectrum_rows": "general path: cuFFT, which runs before it, takes longer",
+    "row_statistics": "pre-norm: one pass over rows, which the next kernel reads from L2",
     "add_chunks": "one launch with few blocks per backward pass",
 }
 
 #: Threads and shared memory (at hidden 768) of the blocks of other kernels.
 OTHER_BLOCKS = {"add_chunks": (1024, 8192), "norm_grad_rows": (256, 6144)}
+#: What a kernel's template argument `true` stands for.
+VARIANTS = {"seq_fft": "adapted", "row_fft": "scaled", "norm_grad_rows": "norm first"}
 
 
 def audited(module: Any, seq: int, hidden: int, dtype: str, train: bool) -> list[Figures]:
@@ -164,7 +167,7 @@ def plans() -> dict[str, dict[str, int]]:
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for 'sm_(\d+)'")
 MANGLED = re.compile(
     r"\S*?\d(?P<name>[a-z_]+)_kernelI(?P<type>f|d|NS_8BFloat16E|NS_7Float16E)"
-    r"(?:Li(?P<number>\d+)E)?(?:Lb(?P<scaled>[01])E)?(?:NS_\d+(?P<part>[A-Z][a-z]+)PartE)?"
+    r"(?:Li(?P<number>\d+)E)?(?:Lb(?P<variant>[01])E)?(?:NS_\d+(?P<part>[A-Z][a-z]+)PartE)?"
 )
 TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float16E": "float16"}
 
@@ -215,8 +218,8 @@ def compiled(
                 parts.append(f"{match['number']} wide")
             elif match["part"]:
                 parts.append(match["part"])
-            if match["scaled"] == "1":
-                parts.append("scaled")
+            if match["variant"] == "1":
+                parts.append(VARIANTS[name])
             figures = {"threads": threads, "shared": shared}
             if elements:
                 listing = listings.get((architecture, compiling[1]))

@@ -142,7 +142,7 @@ class Model:
         found = {}
         for name, figures in self.kernels.items():
             base, _, lines = name.rstrip(">").partition(" x ")
-            fits = figures["occupancy"] > 0 and "scaled" not in lines
+            fits = figures["occupancy"] > 0 and not lines.strip("0123456789")  # no variant
             if base == f"{kernel}<{dtype}, {length}" and fits:
                 found[int(lines or 1)] = figures
         return found[max(found)], max(found)
