@@ -147,7 +147,7 @@ void norm_grad_rows_kernel(NormGradTask<T> task, int row_threads) {
       const auto dy = widened(opaque(row.dy[v])), xhat = row.xhat(opaque(row.x[v]));
       const auto weight = weight_of(v);
       const int64_t at = (begin + n) * hidden + column(v);
-      Vec<float, W> added = {};
+      [[maybe_unused]] Vec<float, W> added = {};
       if constexpr (NormFirst) added = widened(load_global<W>(task.residual + at));
       float du[W];
       static_for<W>([&](auto e) {
