@@ -17,7 +17,8 @@ BLOCK, MAKER = "training", "examples/report"
 def block(result: dict[str, Any]) -> str:
     """The question of a study, and the mean of every variant and floor, the best first."""
     rows = rows_of(result)
-    seeds = max(len(row.runs) for row in rows)
+    counts = sorted({len(row.runs) for row in rows if not row.floor})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     figures = ", ".join(f"{row.name} {100 * row.mean:.1f}" for row in rows)
     said = f"{result['question']} {result['metric'].capitalize()} in %, {seeds} seeds: {figures}."
     return textwrap.fill(said, 100)
