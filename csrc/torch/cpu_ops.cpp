@@ -7,6 +7,7 @@
 #include "torch/general_path.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
+#include "torch/registration.h"
 #include "torch/varlen_runs.h"
 #include "torch/workspace.h"
 
@@ -210,29 +211,7 @@ void clear_caches() {
 }  // namespace
 }  // namespace fnet::binding
 
-STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) {
-  using namespace fnet::binding;
-  m.impl("fourier_mix", TORCH_BOX(&Guarded<&fourier_mix<Cpu>>::call));
-  m.impl("hartley_mix", TORCH_BOX(&Guarded<&hartley_mix<Cpu>>::call));
-  m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cpu>>::call));
-  m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cpu>>::call));
-  m.impl("fused_fourier_mix_backward", TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cpu>>::call));
-  m.impl("fourier_mix_varlen", TORCH_BOX(&Guarded<&fourier_mix_varlen<Cpu>>::call));
-  m.impl("fused_fourier_mix_varlen", TORCH_BOX(&Guarded<&fused_fourier_mix_varlen<Cpu>>::call));
-  m.impl("fused_fourier_mix_varlen_train",
-         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_train<Cpu>>::call));
-  m.impl("fused_fourier_mix_varlen_backward",
-         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_backward<Cpu>>::call));
-  m.impl("fused_rms_fourier_mix", TORCH_BOX(&Guarded<&fused_rms_fourier_mix<Cpu>>::call));
-  m.impl("fused_rms_fourier_mix_train",
-         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_train<Cpu>>::call));
-  m.impl("fused_rms_fourier_mix_backward",
-         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_backward<Cpu>>::call));
-  m.impl("residual_fourier_mix", TORCH_BOX(&Guarded<&residual_fourier_mix<Cpu>>::call));
-  m.impl("prenorm_fourier_mix", TORCH_BOX(&Guarded<&prenorm_fourier_mix<Cpu>>::call));
-  m.impl("prenorm_fourier_mix_backward",
-         TORCH_BOX(&Guarded<&prenorm_fourier_mix_backward<Cpu>>::call));
-}
+STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CPU, m) { fnet::binding::implement<fnet::binding::Cpu>(m); }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
   using namespace fnet::binding;

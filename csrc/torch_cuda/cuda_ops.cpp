@@ -9,6 +9,7 @@
 #include "torch/general_path.h"
 #include "torch/path_switch.h"
 #include "torch/plan_text.h"
+#include "torch/registration.h"
 #include "torch/varlen_runs.h"
 
 namespace fnet::binding {
@@ -156,26 +157,5 @@ STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CompositeExplicitAutograd, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fnet_kernels, CUDA, m) {
-  using namespace fnet::binding;
-  m.impl("fourier_mix", TORCH_BOX(&Guarded<&fourier_mix<Cuda>>::call));
-  m.impl("hartley_mix", TORCH_BOX(&Guarded<&hartley_mix<Cuda>>::call));
-  m.impl("fused_fourier_mix", TORCH_BOX(&Guarded<&fused_fourier_mix<Cuda>>::call));
-  m.impl("fused_fourier_mix_train", TORCH_BOX(&Guarded<&fused_fourier_mix_train<Cuda>>::call));
-  m.impl("fused_fourier_mix_backward",
-         TORCH_BOX(&Guarded<&fused_fourier_mix_backward<Cuda>>::call));
-  m.impl("fused_rms_fourier_mix", TORCH_BOX(&Guarded<&fused_rms_fourier_mix<Cuda>>::call));
-  m.impl("fused_rms_fourier_mix_train",
-         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_train<Cuda>>::call));
-  m.impl("fused_rms_fourier_mix_backward",
-         TORCH_BOX(&Guarded<&fused_rms_fourier_mix_backward<Cuda>>::call));
-  m.impl("residual_fourier_mix", TORCH_BOX(&Guarded<&residual_fourier_mix<Cuda>>::call));
-  m.impl("prenorm_fourier_mix", TORCH_BOX(&Guarded<&prenorm_fourier_mix<Cuda>>::call));
-  m.impl("prenorm_fourier_mix_backward",
-         TORCH_BOX(&Guarded<&prenorm_fourier_mix_backward<Cuda>>::call));
-  m.impl("fourier_mix_varlen", TORCH_BOX(&Guarded<&fourier_mix_varlen<Cuda>>::call));
-  m.impl("fused_fourier_mix_varlen", TORCH_BOX(&Guarded<&fused_fourier_mix_varlen<Cuda>>::call));
-  m.impl("fused_fourier_mix_varlen_train",
-         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_train<Cuda>>::call));
-  m.impl("fused_fourier_mix_varlen_backward",
-         TORCH_BOX(&Guarded<&fused_fourier_mix_varlen_backward<Cuda>>::call));
+  fnet::binding::implement<fnet::binding::Cuda>(m);
 }
