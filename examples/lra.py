@@ -26,7 +26,7 @@ from examples.training.classification import Classification, describe
 from examples.training.classifier import ClassifyOptions, prepare, settled
 from examples.training.loop import run, start
 from examples.training.matching import FNetForMatching, Matching, encode_towers
-from examples.training.options import flag, parse, positive
+from examples.training.options import flag, number, parse, positive
 
 PROGRAM = "lra"
 DATA = "name of a data set (python -m examples.data lists them), or a folder"
@@ -43,7 +43,7 @@ class ListOps(ClassifyOptions):
     pooling: str = flag("mean", "what the classifier reads", choices=("cls", "mean"))
     heads: int | None = flag(2, "heads of attention", read=positive)
     steps: int | None = flag(5000, "train for this many steps", read=positive)
-    lr: float = flag(1e-4, "highest learning rate", read=float)
+    lr: float = flag(1e-4, "highest learning rate", read=number)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The flags of the training programs: dataclasses, from which argparse is made.
 
-defines: Options, TextOptions, flag, parse, positive, share
+defines: Options, TextOptions, flag, number, parse, positive, share
 
 A field is a flag: its name, type and default are those of the field, and its metadata holds the
 help. A program adds flags in a subclass, or gives a field another default.
@@ -50,22 +50,22 @@ def _count(word: str) -> int:
     return 0 if word == "0" else positive(word)
 
 
-def _number(word: str) -> float:
+def number(word: str) -> float:
     """A finite number that is not negative."""
     try:
-        number = float(word)
+        value = float(word)
     except ValueError:
-        number = -1.0
-    if not 0.0 <= number < float("inf"):
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {word!r}")
-    return number
+    return value
 
 
 def share(word: str) -> float:
     """A number from 0 to 1."""
-    if (number := _number(word)) > 1.0:
+    if (value := number(word)) > 1.0:
         raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {word!r}")
-    return number
+    return value
 
 
 def _gain(word: str) -> str | float:
@@ -99,11 +99,11 @@ class Options:
 
     batch: int = flag(32, "examples a step, in each process", read=positive)
     steps: int | None = flag(None, "train for this many steps", read=positive)
-    minutes: float | None = flag(None, "train for this time, without evaluation", read=_number)
+    minutes: float | None = flag(None, "train for this time, without evaluation", read=number)
     epochs: int | None = flag(None, "pass this often over the data; 10 by default", read=positive)
-    lr: float = flag(1e-3, "highest learning rate", read=_number)
+    lr: float = flag(1e-3, "highest learning rate", read=number)
     warmup: float = flag(0.1, "share of the training in which the rate rises", read=share)
-    weight_decay: float = flag(0.01, "weight decay of the matrices", read=_number)
+    weight_decay: float = flag(0.01, "weight decay of the matrices", read=number)
     seed: int = flag(0, "seed of the weights, of the order and of dropout", read=_count)
     dtype: str = flag("fp32", "bf16 runs under autocast", choices=("fp32", "bf16"))
     compile: bool = flag(False, "torch.compile the model")

@@ -221,3 +221,12 @@ def test_what_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text(f"sentence\tlabel\n{rows}")
     with pytest.raises(DataError, match="retrieval needs a data set of pairs of texts; this one"):
         lra.main(["retrieval", "--data", str(tmp_path), "--out", str(tmp_path / "run")])
+
+
+@pytest.mark.parametrize("rate", ["nan", "-1"])
+def test_the_rate_is_checked_as_in_other_programs(
+    rate: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        lra.main(["listops", f"--lr={rate}"])
+    assert f"must be a number of at least 0, got '{rate}'" in capsys.readouterr().err
