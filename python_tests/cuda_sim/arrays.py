@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from python_tests.helpers.definition import Array, hartley, mix, normalised
@@ -61,3 +64,22 @@ def assert_accurate(result: Array, expected: Array, baseline: Array | None, dtyp
     )
     error = largest_error(result, expected)
     assert error <= allowed, f"error {error:.2e}, allowed {allowed:.2e}"
+
+
+def assert_gradients(
+    output: dict[str, Any],
+    formula: Callable[[type], tuple[Array, ...]],
+    dtype: str,
+    shape: tuple[int, int],
+) -> None:
+    """The du, dweight and dbias of `output` agree with `formula` in float64.
+
+    Means and sums cancel larger numbers, whose rounding errors set a floor: that of the formula in
+    float32.
+    """
+    shapes = {"du": shape, "dweight": shape[1:], "dbias": shape[1:]}
+    results = [fetch(output[name], dtype, of) for name, of in shapes.items()]
+    for result, exact, narrow in zip(
+        results, formula(np.float64), formula(np.float32), strict=True
+    ):
+        assert_accurate(result, exact, narrow, dtype)
