@@ -1,6 +1,6 @@
 """Peak memory of one call, from the resident memory that the system reports.
 
-defines: extra, peak, cases, measure, peaks, model_peak
+defines: extra, peak, cases, measure, peaks, model_peak, child
 
 `measure`, `peaks` and `model_peak` start a child process (memory_child.py) and return its result.
 In that process malloc returns every block to the system when it is freed, so resident memory is the
@@ -84,7 +84,7 @@ def cases(
 
 def measure(threads: int) -> dict[str, dict[str, float]] | str:
     """`{shape: {case: extra bytes / bytes of x in fp32}}`, or the reason for its absence."""
-    found: dict[str, dict[str, float]] | str = _child({"what": "targets", "threads": threads})
+    found: dict[str, dict[str, float]] | str = child({"what": "targets", "threads": threads})
     return found
 
 
@@ -93,7 +93,7 @@ def peaks(
 ) -> dict[str, int] | str:
     """`{contestant: peak bytes, including the result}` on CPUs, or the reason for its absence."""
     task = {"shape": shape, "dtype": dtype, "direction": direction, "names": names}
-    found: dict[str, int] | str = _child({"what": "peaks", "threads": threads, **task})
+    found: dict[str, int] | str = child({"what": "peaks", "threads": threads, **task})
     return found
 
 
@@ -102,22 +102,23 @@ def model_peak(task: dict[str, Any], threads: int) -> int | str:
 
     `task` holds model, dtype, size, task, batch and seq, as a row of measure/models.py does.
     """
-    found: int | str = _child({**task, "what": "model", "threads": threads})
+    found: int | str = child({**task, "what": "model", "threads": threads})
     return found
 
 
-def _child(task: dict[str, Any]) -> Any:
+def child(task: dict[str, Any], module: str = "bench.measure.memory_child") -> Any:
+    """What `module` prints as JSON, given `task` as JSON; the reason, if it fails."""
     if not (_PROC / "clear_refs").exists():
         return "peak memory needs /proc/self/clear_refs of Linux"
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    child = subprocess.run(
-        [sys.executable, "-m", "bench.measure.memory_child", json.dumps(task)],
+    done = subprocess.run(
+        [sys.executable, "-m", module, json.dumps(task)],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": path, HUGE_PAGES: "0"},
     )
-    if child.returncode != 0:
-        return (child.stderr.strip() or "no output").splitlines()[-1]
-    return json.loads(child.stdout.splitlines()[-1])
+    if done.returncode != 0:
+        return (done.stderr.strip() or "no output").splitlines()[-1]
+    return json.loads(done.stdout.splitlines()[-1])

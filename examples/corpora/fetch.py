@@ -35,7 +35,9 @@ def fetch(archive: Archive) -> Path:
     """
     folder = cache_folder()
     file = folder / f"{archive.package.replace('/', '-')}-{archive.sha256[:12]}"
-    if not file.exists():
+    if file.exists():
+        check_sha256(archive, file)
+    else:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as fresh:
@@ -44,7 +46,6 @@ def fetch(archive: Archive) -> Path:
                 fetched.replace(file)
         except OSError as error:
             raise DataError(f"cannot write {archive.name} into {folder}: {error}") from None
-    check_sha256(archive, file)
     return file
 
 

@@ -37,8 +37,9 @@ from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
 from examples.latency_budget.training import Plan
 from examples.report.budget import columns, pareto, verdicts
 from examples.report.plots import plot_budget
-from examples.studies.__main__ import RESULTS, add_folders, machine, moment
 from examples.studies.collect import write
+from examples.studies.conditions import machine, moment
+from examples.studies.folders import add_folders, result_folder
 from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
 from fnet_kernels._terminal import Progress, table
@@ -210,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "seeds": args.seeds,
         "lengths": parts,
     }
-    path = (RESULTS if args.keep else args.out / "results") / f"{NAME}.json"
+    path = result_folder(args) / f"{NAME}.json"
     write(result, path)
     plot_budget(result, path.with_suffix(".png"))
     print("\n\n".join(map(show, parts)))

@@ -5,22 +5,16 @@ defines: forward, time_together, first_look, promising, largest, peak_mib
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.measure import cuda
-from bench.measure.pages import HUGE_PAGES
+from bench.measure import cuda, memory
 from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, tokens
 from fnet_kernels._timing import Timing, interleave, wall_seconds
 
-ROOT = Path(__file__).parents[2]
 #: Models that are timed together; the more, the longer until the first that fits is found.
 _TOGETHER = 4
 #: A model this much slower than the Transformer in a first, short look is not timed again.
@@ -132,14 +126,9 @@ def peak_mib(size: Size, batch: int, seq: int, threads: int, device: str) -> flo
         call = forward(size, batch, seq, device)
         call()
         return cuda.peak(call) / 2**20
-    task = json.dumps(
-        {"size": list(vars(size).values()), "batch": batch, "seq": seq, "threads": threads}
-    )
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    child = subprocess.run(
-        [sys.executable, "-m", "examples.latency_budget.peak", task],
-        env={**os.environ, "PYTHONPATH": path, HUGE_PAGES: "0"},
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    return float(child.stdout) / 2**20 if child.returncode == 0 else None
+    task = {"size": list(vars(size).values()), "batch": batch, "seq": seq, "threads": threads}
+    found = memory.child(task, "examples.latency_budget.peak")
+    if isinstance(found, str):
+        print(found, file=sys.stderr)
+        return None
+    return float(found) / 2**20

@@ -17,10 +17,10 @@ from bench.readme import updated
 from examples.report.page import page
 from examples.report.plots import plot_budget, plot_mixers
 from examples.report.readme import BLOCK, MAKER, block
+from examples.studies.folders import RESULTS
+from examples.studies.runs import ROOT
 from examples.studies.table import STUDIES
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "examples" / "results"
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 #: The study that the page and the README show as a plot, and the name of the other result.

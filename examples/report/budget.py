@@ -5,13 +5,13 @@ defines: budget_section, columns, verdicts, pareto
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
 from bench.figures import rows_of as table
 from bench.figures import span
+from examples.report.lines import wrapped
 
 _HEAD = """\
 ## Latency budget
@@ -33,11 +33,11 @@ def budget_section(result: dict[str, Any] | None, plot: str) -> str:
         parts += [
             f"### {part['seq']:,} tokens",
             table(*columns(part)),
-            _wrapped(" ".join(verdicts(part))),
+            wrapped(" ".join(verdicts(part))),
         ]
     if plot:
         parts.append(f"![Accuracy over latency, with the Pareto line]({plot})")
-    parts.append(_wrapped(_conditions(result)))
+    parts.append(wrapped(_conditions(result)))
     return "\n\n".join(parts)
 
 
@@ -53,10 +53,6 @@ def _conditions(result: dict[str, Any]) -> str:
         f" thread{'s' * (threads != 1)}, medians of interleaved rounds, quartiles in brackets;"
         f" torch {result['versions']['torch']}; {result['date'][:10]}."
     )
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def columns(part: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

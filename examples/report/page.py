@@ -5,13 +5,13 @@ defines: page
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.figures import rows_of as table
 from bench.figures import span
 from examples.report.budget import budget_section
+from examples.report.lines import wrapped
 from examples.report.paper import HEADINGS, reported
 from examples.report.rows import Row, rows_of, separation
 from examples.studies.study import Study
@@ -66,11 +66,6 @@ def page(
         sections.append(_section(study, found, plot) if found else _missing(study))
     sections.append(budget_section(budget, plots.get("latency-budget", "")))
     return "\n\n".join(sections) + "\n"
-
-
-def wrapped(text: str) -> str:
-    """`text` as lines of at most 100 columns."""
-    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def _head(study: Study) -> str:

@@ -5,9 +5,9 @@ defines: BLOCK, MAKER, block
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
+from examples.report.lines import wrapped
 from examples.report.rows import rows_of
 
 #: What the marks of the block say, as bench.readme writes them.
@@ -21,4 +21,4 @@ def block(result: dict[str, Any]) -> str:
     seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     figures = ", ".join(f"{row.name} {100 * row.mean:.1f}" for row in rows)
     said = f"{result['question']} {result['metric'].capitalize()} in %, {seeds} seeds: {figures}."
-    return textwrap.fill(said, 100)
+    return wrapped(said)

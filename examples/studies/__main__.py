@@ -13,22 +13,20 @@ build/studies/results after each run, with --keep to examples/results.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from examples.studies.collect import collect, write
+from examples.studies.conditions import machine, moment
+from examples.studies.folders import add_folders, result_folder
 from examples.studies.pool import Pool
-from examples.studies.runs import ROOT, Run, State
+from examples.studies.runs import Run, State
 from examples.studies.study import Cell, Study, interleaved
 from examples.studies.table import STUDIES
+from examples.training.options import positive
 from fnet_kernels._terminal import Progress, table
-
-OUT = ROOT / "build" / "studies"
-RESULTS = ROOT / "examples" / "results"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,28 +45,14 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--mixers", help="only these, with commas")
     made.add_argument("--seeds", help="only these, with commas")
-    made.add_argument("--jobs", type=_positive, default=1, help="runs at a time (default 1)")
-    made.add_argument("--threads", type=_positive, default=1, help="of each run (default 1)")
+    made.add_argument("--jobs", type=positive, default=1, help="runs at a time (default 1)")
+    made.add_argument("--threads", type=positive, default=1, help="of each run (default 1)")
     made.add_argument("--device", default="cpu", help="of each run (default cpu)")
     made.add_argument(
         "--minutes", type=float, default=float("inf"), help="stop after this time; runs are saved"
     )
     add_folders(made)
     return made
-
-
-def add_folders(made: argparse.ArgumentParser) -> None:
-    """Add --out, the folder of the runs, and --keep."""
-    made.add_argument("--out", type=Path, default=OUT, help="of the runs (default build/studies)")
-    made.add_argument(
-        "--keep", action="store_true", help="write results to examples/results, to commit them"
-    )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 1")
-    return int(text)
 
 
 def chosen(args: argparse.Namespace) -> list[Cell]:
@@ -110,20 +94,6 @@ def overview(out: Path) -> str:
     return table(["study", "question", "runs done", "left, on one core"], rows, left=2)
 
 
-def machine(jobs: int) -> dict[str, Any]:
-    """What each run records of the machine."""
-    from bench.measure.machine import describe  # imports torch, which --list can do without
-
-    facts = describe()
-    return {"cpu": facts["cpu"]["name"], "cpus": facts["cpus"], "jobs": jobs}
-
-
-def moment() -> dict[str, Any]:
-    """What each run records of the time at which it starts."""
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"started": now, "load": os.getloadavg()[0]}
-
-
 def run_all(runs: Sequence[Run], args: argparse.Namespace) -> bool:
     """Do the runs that are not finished. Writes results after each; true if all went well."""
     todo = [run for run in runs if run.state() is not State.FINISHED]
@@ -145,7 +115,7 @@ def run_all(runs: Sequence[Run], args: argparse.Namespace) -> bool:
 
 def keep(studies: Sequence[Study], args: argparse.Namespace) -> None:
     """Write the result of each study that has a finished run."""
-    folder = RESULTS if args.keep else args.out / "results"
+    folder = result_folder(args)
     for study in studies:
         result = collect(study, [Run(cell, args.out) for cell in study.cells()])
         if result:

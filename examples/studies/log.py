@@ -1,14 +1,15 @@
-"""Reads the log of a training run, log.jsonl: one JSON object a line, the header first.
+"""The log of a training run, for those who read it.
 
 defines: Log, read
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from examples.training.log import records
 
 Record = dict[str, Any]
 
@@ -29,23 +30,10 @@ class Log:
         return bool(self.last("test"))
 
 
-def read(path: Path) -> Log:
-    """The log in the file `path`; without records if the file does not exist.
-
-    An incomplete last line is left out: the run was killed while it wrote.
+def read(folder: Path) -> Log:
+    """The log in the folder of a run; without records if there is none.
 
     Raises:
-        ValueError: another line is not a record.
+        ValueError: a line is not a record.
     """
-    lines = path.read_text().splitlines() if path.exists() else []
-    records: list[Record] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict) or "kind" not in record:
-                raise ValueError("no kind")
-            records.append(record)
-        except ValueError:
-            if number < len(lines):
-                raise ValueError(f"{path}, line {number}: expected a record of a run") from None
-    return Log(records)
+    return Log(records(folder))

@@ -42,7 +42,7 @@ class Run:
 
     def log(self) -> log.Log:
         """What the run has written so far."""
-        return log.read(self.folder / "log.jsonl")
+        return log.read(self.folder)
 
     def facts(self) -> dict[str, Any]:
         """The command and the machine, as recorded at the start; empty before it."""

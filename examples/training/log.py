@@ -61,7 +61,11 @@ class Log:
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run, without those that a resumed run wrote again."""
+    """The records of a run, without those that a resumed run wrote again.
+
+    Raises:
+        ValueError: a line is not a record.
+    """
     kept: list[dict[str, Any]] = []
     for record in _read(folder / FILE):
         if record["kind"] == "header":
@@ -97,9 +101,16 @@ def _line(record: dict[str, Any]) -> str:
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):  # else a crash cut it off
-            yield json.loads(line)
+    for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
+        if not line.endswith("\n"):  # a crash cut it off
+            return
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or "kind" not in record:
+            raise ValueError(f"{path}, line {number}: expected a record of a run")
+        yield record
 
 
 def _version(package: str) -> str | None:

@@ -235,7 +235,7 @@ def half_a_line(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_half_a_line_at_the_end_is_no_record(half_a_line: Path) -> None:
-    found = log.read(half_a_line)
+    found = log.read(half_a_line.parent)
     assert [record["kind"] for record in found.records] == ["header", "step"]
     assert not found.finished
 
@@ -243,7 +243,7 @@ def test_half_a_line_at_the_end_is_no_record(half_a_line: Path) -> None:
 def test_half_a_line_elsewhere_is_refused(half_a_line: Path) -> None:
     half_a_line.write_text(half_a_line.read_text() + '\n{"kind": "test"}\n')
     with pytest.raises(ValueError, match=r"log\.jsonl, line 3: expected a record"):
-        log.read(half_a_line)
+        log.read(half_a_line.parent)
 
 
 def options(*words: str) -> argparse.Namespace:
