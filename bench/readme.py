@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.figures import cores_section, cuda_block, highlights, machine_section, speed
 from bench.folders import RESULTS
 from bench.gpu_figures import gpu_line, gpu_section
+from bench.mixer_figures import mixer_section
 from bench.recorded import Machine
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +26,7 @@ GPU_RUNS = "nvidia-*.json"
 #: The names of the blocks in each document.
 DOCUMENTS = {
     "README.md": ("highlights", "speed"),
-    "docs/benchmarks.md": ("figures", "gpus", "cuda"),
+    "docs/benchmarks.md": ("figures", "gpus", "cuda", "mixers"),
     "docs/cpu.md": ("cores",),
 }
 
@@ -65,12 +66,14 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
     shown = machines[SHOWN]
     gpus = [json.loads(path.read_text()) for path in sorted(results.glob(GPU_RUNS))]
     divided = [json.loads(path.read_text()) for path in sorted(results.glob("*-cores.json"))]
+    mixers = [json.loads(path.read_text()) for path in sorted(results.glob("*-mixers.json"))]
     return {
         "cores": "\n\n".join(map(cores_section, divided)),
         "highlights": "\n".join([highlights(list(machines.values())), *map(gpu_line, gpus)]),
         "speed": speed(shown, [m for m in machines.values() if m is not shown]),
         "gpus": "\n\n".join(map(gpu_section, gpus)),
         "figures": "\n\n".join(map(machine_section, machines.values())),
+        "mixers": "\n\n".join(map(mixer_section, mixers)),
         "cuda": cuda_block(json.loads((results / "kernel_report.json").read_text())),
     }
 

@@ -17,6 +17,7 @@ from bench.contestants.mixers import MIXERS, parameters
 from bench.contestants.setting import Absent, Setting
 from bench.measure import memory
 from bench.measure.study import Row
+from bench.mixer_figures import mixer_section
 from bench.report import mixers as report
 from fnet_kernels.mixers import create_mixer, list_mixers
 
@@ -160,3 +161,22 @@ def test_python_m_bench_mixers(
         runpy.run_module("bench", run_name="__main__")
     assert end.value.code == 0
     assert "the same encoder layer with every mixer" in capsys.readouterr().out
+
+
+def test_the_documented_table_shows_the_record() -> None:
+    row = {"q1_ms": 9.0, "q3_ms": 11.0, "median_ms": 10.4, "rounds": 3, "shape": "1x32x8"}
+    rows = [
+        {**row, "contestant": "fourier", "direction": "forward"},
+        {**row, "contestant": "attention", "direction": "forward", "median_ms": 250.6, "rounds": 1},
+        {**row, "contestant": "fourier", "direction": "both", "median_ms": 31.0},
+    ]
+    machine = {"cpu": {"name": "A CPU"}, "threads": 2, "date": "2026-01-02T03:04:05"}
+    content = {"machine": machine, "settings": {"dtype": "fp32"}, "rows": rows}
+    text = mixer_section(content)
+    inference, training = text.split("Training step on A CPU, 2 threads, fp32, 2026-01-02")
+    assert "| `fourier` | 10 |" in inference
+    assert "| `attention` | ~251 |" in inference
+    assert "| `fourier` | 31 |" in training
+    assert "attention" not in training
+    rows[0]["median_ms"] = 12.4
+    assert "| `fourier` | 12 |" in mixer_section(content)
