@@ -12,16 +12,25 @@
 
 namespace fnet {
 
-// Whether a multiprocessor of the largest devices has shared memory for this many blocks; the
-// system reserves 1 KB of each. Saving registers to run more blocks than fit would be useless.
+// The shared memory of a multiprocessor of the largest devices, and of the architecture that nvcc
+// compiles a kernel for: "Technical Specifications per Compute Capability" of NVIDIA's guide.
+inline constexpr int kLargestShared = 228 << 10;
+#if !defined(__CUDA_ARCH__) || (__CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1200)
+inline constexpr int kCompiledShared = kLargestShared;
+#elif __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 870
+inline constexpr int kCompiledShared = 164 << 10;
+#else
+inline constexpr int kCompiledShared = 100 << 10;
+#endif
+
+// Whether the largest devices have room for this many blocks. The system reserves 1 KB of each.
 constexpr bool fit(int blocks_per_sm, int shared_bytes) {
-  return blocks_per_sm * (shared_bytes + 1024) <= 228 << 10;
+  return blocks_per_sm * (shared_bytes + 1024) <= kLargestShared;
 }
 
-// Blocks per multiprocessor if its registers allow `blocks_per_sm`. Its shared memory is 1 KB more
-// than a block may request.
-constexpr int resident_blocks(int blocks_per_sm, int shared_bytes, const CudaDevice& device) {
-  return std::clamp((device.shared_bytes + 1024) / (shared_bytes + 1024), 1, blocks_per_sm);
+// Blocks per multiprocessor with this much shared memory, if its registers allow `blocks_per_sm`.
+constexpr int resident_blocks(int blocks_per_sm, int shared_bytes, int shared) {
+  return std::clamp(shared / (shared_bytes + 1024), 1, blocks_per_sm);
 }
 
 // A block along seq has `kLines` neighbouring pairs of columns. Each pair is a line of kLength
@@ -35,6 +44,10 @@ struct SeqBlock {
   static constexpr int kSharedBytes = tile_size<kLine, kLines>() * int(sizeof(Complex<float>));
   static_assert(kThreads % kWarp == 0 && kWarp % kLines == 0);
   static_assert(fit(kTile.blocks_per_sm, kSharedBytes));
+  // The compiler divides registers among no more blocks than fit: saved registers would be useless.
+  static constexpr int compiled_blocks(bool adapted) {
+    return resident_blocks(kTile.blocks(adapted), kSharedBytes, kCompiledShared);
+  }
 
   static int tiles(int64_t hidden) {
     return int((spectrum_lines(int(hidden)) + kLines - 1) / kLines);
@@ -58,6 +71,9 @@ struct RowBlock {
   static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLineThreads && kRadix % 2 == 0);
   template <class T>
   static constexpr int kBlocksPerSm = kRowShapes[Shape].template blocks_per_sm<T>();
+  template <class T>
+  static constexpr int kCompiledBlocks =
+      resident_blocks(kBlocksPerSm<T>, kSharedBytes, kCompiledShared);
 
   static int64_t grid_size(int64_t batch, int64_t seq) {
     return (batch * row_lines(seq) + kLines - 1) / kLines;

@@ -54,8 +54,9 @@ Slices slices_of(const MixArgs& args, const CudaPlan& plan, const CudaDevice& de
 
   int64_t enough = 1;
   const auto fill = [&](int blocks_per_sm, int shared_bytes, int64_t per_sequence) {
+    const int shared = device.shared_bytes + 1024;  // of a multiprocessor
     const int64_t resident =
-        int64_t(device.processors) * resident_blocks(blocks_per_sm, shared_bytes, device);
+        int64_t(device.processors) * resident_blocks(blocks_per_sm, shared_bytes, shared);
     enough = std::max(enough, (resident + per_sequence - 1) / per_sequence);
   };
   with_seq_shape<T>(plan.seq_shape, [&](auto i) {

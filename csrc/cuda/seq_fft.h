@@ -29,7 +29,7 @@ struct LineColumns {
 // Adapted: x stands for scaled or normalised rows, or lies where a table says; see SeqFftArgs. Then
 // every row has statistics, 0 and 1 by default, because branches around them would take registers.
 template <class T, int Shape, bool Adapted>
-FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::kTile.blocks(Adapted)))
+FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::compiled_blocks(Adapted)))
 void seq_fft_kernel(SeqFftArgs<T> args) {
   using K = SeqLine<T, Shape>;
   if (args.x_is_new) await_previous_kernel();
@@ -96,10 +96,10 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     static_for<K::kLine.points>([&](auto i) { z[i] = z[i] * w(1, K::Fft::frequency(0, i)); });
   }
   await_previous_kernel();  // it may still read the spectrum of the slice before
-  // Computed again where registers are scarce, instead of kept.
-  const auto place = Adapted ? K::fft() : fft;
+  // Computed again instead of kept in registers.
+  const auto place = K::fft();
   const int j = block_index() * K::kLines + place.line;
-  if (j >= spectrum_lines(args.hidden)) return;
+  if (j >= spectrum_lines(opaque(args.hidden))) return;
   if constexpr (Adapted) {
     // The bias is the same in all rows: its transform along seq is row 0 alone.
     if (args.bias && place.line_thread == 0) {
@@ -110,9 +110,9 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
       z[0].im += float(K::kLength) * (here[1] + image[1]);
     }
   }
-  Complex<float>* F =
-      args.spectrum + ((2 * sequence + odd) * K::kLength + place.line_thread) * args.pitch + j;
   const unsigned pitch = unsigned(args.pitch) * sizeof(Complex<float>);
+  const int first = (2 * int(blockIdx.z) + odd) * K::kLength + place.line_thread;
+  Complex<float>* F = rows_on(args.spectrum + j, pitch, first);
   static_for<K::kLine.points>(
       [&](auto i) { store_global(rows_on(F, pitch, K::Fft::frequency(0, i)), z[i]); });
 }

@@ -35,8 +35,7 @@ struct SeqLine : SeqBlock<T, Shape> {
     constexpr bool kWide = sizeof(T) == 4;
     constexpr int kAddresses = Adapted && kWide ? 40 : 28, kPoints = K::kLine.points;
     constexpr int kRegisters = Adapted ? (kWide ? 7 : 2) : (kWide ? 3 : 0);
-    const int blocks = K::kTile.blocks(Adapted);
-    const int all = 65536 / (K::kThreads * blocks) / 8 * 8;
+    const int all = 65536 / (K::kThreads * K::compiled_blocks(Adapted)) / 8 * 8;
     // Lines of 40 points spill with more, as found by trial.
     int batch = min_of(kPoints, Adapted && kPoints > 32 ? 64 / K::kLine.threads() : 12);
     while (batch > 1 && (kPoints % batch || batch * kRegisters > all - 2 * kPoints - kAddresses))
