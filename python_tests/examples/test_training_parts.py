@@ -16,6 +16,7 @@ from examples.classify import ClassifyOptions
 from examples.training import curves, log
 from examples.training.display import Display
 from examples.training.metrics import measure
+from examples.training.model import configuration
 from examples.training.options import Options, TextOptions, parse
 from examples.training.schedule import Budget, rate
 
@@ -28,6 +29,16 @@ def test_flags_are_the_fields() -> None:
     assert given == {"data", "mixer", "gain", "minutes", "compile", "from_", "round_to"}
     rest = ClassifyOptions(data="r8")
     assert (options.hidden, options.lr) == (rest.hidden, rest.lr)
+
+
+def test_outputs_begin_equally_large_at_every_width() -> None:
+    std = {
+        hidden: configuration(TextOptions(data="r8", hidden=hidden), 100, 2).initializer_range
+        for hidden in (64, 192, 768)
+    }
+    assert std == {64: 0.0693, 192: 0.04, 768: 0.02}
+    sums = [hidden * value**2 for hidden, value in std.items()]  # variance of a row's product
+    assert np.ptp(sums) < 2e-3 * max(sums)
 
 
 @pytest.mark.parametrize(
