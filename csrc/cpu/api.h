@@ -81,8 +81,8 @@ constexpr const char* name_of(Scheme scheme) {
   return "parts of hidden";
 }
 
-// How a call runs, decided once from shape, dtype, slots and instruction set. The workspace may
-// have any alignment; offsets count from its first multiple of 64 bytes.
+// How a call runs, decided once from shape, dtype, slots, instruction set, and whether y is x. The
+// workspace may have any alignment; offsets count from its first multiple of 64 bytes.
 struct CpuPlan {
   Path path;
   Reason reason;
@@ -93,6 +93,7 @@ struct CpuPlan {
   int workers;           // slots that have scratch
   bool private_spectra;  // each slot transforms whole sequences
   int sequences;         // in progress at a time: a group per worker, or shared ones
+  bool halves;           // the row pass of shared sequences takes half of them at a time
   int64_t scratch_bytes, spectrum_bytes;           // of all workers, of one sequence
   int64_t weight, bias, zeros, scratch, spectrum;  // offsets
   size_t workspace_bytes;
@@ -102,6 +103,7 @@ struct PlanChoice {
   std::optional<Scheme> scheme;  // a long axis must have a split
   bool general = false;
 };
+// Without y the plan is that of a y beside x, which holds a part of the scratch.
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels(),
                  const PlanChoice& choice = {});
 
@@ -110,8 +112,8 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels
                                   int64_t end, void* workspace, const Parallel& parallel);
 
 // Each pass of sequence b alone, for a plan of tiles. The seq pass transforms x to a half spectrum
-// of plan.spectrum_bytes, aligned to 64 bytes (cpu/spectrum.h defines the layout and its padding).
-// The row pass, the hidden pass on the CPU, transforms the spectrum to y.
+// of plan.spectrum_bytes, aligned to 64 bytes (cpu/spectrum.h defines the layout and its padding);
+// y is scratch. The row pass, the hidden pass on the CPU, transforms the spectrum to y.
 [[nodiscard]] Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
                                   void* spectrum, void* workspace, const Parallel& parallel);
 [[nodiscard]] Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b,
@@ -130,16 +132,13 @@ void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void*
 struct CpuNormGradPlan {
   const Kernels* kernels;
   int64_t chunk_rows, chunks;
-  int64_t partial_bytes;           // of one chunk's sums
-  int64_t weight, dweight, dbias;  // offsets
+  int64_t partial_bytes;                     // of one chunk's sums
+  int64_t weight, dweight, dbias, counters;  // offsets
   size_t workspace_bytes;
 };
 CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& = active_kernels());
-// Computes chunks [begin, end), in any order; norm_grad_sums_cpu() then adds up their sums once.
-void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, int64_t begin,
-                        int64_t end, void* workspace, const Parallel& parallel);
-void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
-                        const Parallel& parallel);
+void norm_grad_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
+                   const Parallel& parallel);
 
 // Sequences of different lengths, each to the bit as if it were alone. All slots share the longest,
 // if that takes less time, one after the other. Then each slot takes the next group from one queue.

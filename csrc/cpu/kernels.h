@@ -28,9 +28,9 @@ struct MixTask {
 enum class Tiles { kWhole, kFine };
 
 // The tiles of one pass of a sequence, and the scratch of one slot: a multiple of 64 bytes, aligned
-// to 64.
+// to 64. The tiles after the first `full` ones take little time.
 struct PassTiles {
-  int64_t count, scratch_bytes;
+  int64_t count, full, scratch_bytes;
 };
 
 // The same for sequences with a long axis.

@@ -87,16 +87,19 @@ class Mix {
     }
   }
   // One pass of sequences [begin, end), shared by all slots. spectrum_of(i) is the spectrum of
-  // sequence begin + i.
+  // sequence begin + i. The row pass may have scratch in `lent`.
   template <class F>
   void seq_pass(int64_t begin, int64_t end, const F& spectrum_of, const Parallel& parallel) const {
     const Kernels& kernels = *plan_.kernels;
-    shared_pass(kernels.seq_pass, kernels.seq_tiles, begin, end, spectrum_of, parallel);
+    shared_pass(kernels.seq_pass, kernels.seq_tiles, begin, end, spectrum_of, parallel, y_of(begin),
+                lent_by_y(kernels, args_, end - begin));
   }
   template <class F>
-  void row_pass(int64_t begin, int64_t end, const F& spectrum_of, const Parallel& parallel) const {
+  void row_pass(int64_t begin, int64_t end, const F& spectrum_of, const Parallel& parallel,
+                void* lent = nullptr, int64_t lent_bytes = 0) const {
     const Kernels& kernels = *plan_.kernels;
-    shared_pass(kernels.row_pass, kernels.row_tiles, begin, end, spectrum_of, parallel);
+    shared_pass(kernels.row_pass, kernels.row_tiles, begin, end, spectrum_of, parallel, lent,
+                lent_bytes);
   }
 
   // Both passes of sequences [begin, end), as many at a time as have a spectrum.
@@ -106,8 +109,23 @@ class Mix {
       const int64_t last = std::min(b + plan_.sequences, end);
       statistics(b, last, parallel);
       seq_pass(b, last, spectrum_of, parallel);
-      row_pass(b, last, spectrum_of, parallel);
+      if (plan_.halves && last - b > 1)
+        row_pass_in_halves(b, last, parallel);
+      else
+        row_pass(b, last, spectrum_of, parallel);
     }
+  }
+
+  // The scratch of the first half lies in y of the second one, that of the second half in the
+  // spectra of the first one.
+  void row_pass_in_halves(int64_t begin, int64_t end, const Parallel& parallel) const {
+    const int64_t second = (end - begin) / 2, first = end - begin - second;
+    row_pass(
+        begin, begin + first, [&](int64_t i) { return spectrum(i); }, parallel, y_of(begin + first),
+        lent_by_y(*plan_.kernels, args_, second));
+    row_pass(
+        begin + first, end, [&](int64_t i) { return spectrum(first + i); }, parallel, spectrum(0),
+        first * plan_.spectrum_bytes);
   }
 
  private:
@@ -140,13 +158,19 @@ class Mix {
   PassTiles tiles(PassOf pass) const {
     return pass(args_.dtype, args_.seq, args_.hidden, Tiles::kWhole);
   }
+  // The memory that y of sequences from b on lends.
+  void* y_of(int64_t b) const {
+    return aligned_base(
+        offset_bytes(args_.y, b * args_.seq * args_.hidden * element_size(args_.dtype)));
+  }
   template <class Run, class F>
   void shared_pass(PassOf pass, Run run, int64_t begin, int64_t end, const F& spectrum_of,
-                   const Parallel& parallel) const {
-    const PassShare share = share_pass(pass, args_, end - begin, plan_.slots, plan_.scratch_bytes);
+                   const Parallel& parallel, void* lent, int64_t lent_bytes) const {
+    const PassShare share =
+        share_pass(pass, args_, end - begin, plan_.slots, {plan_.scratch_bytes, lent_bytes});
     share.each(parallel, [&](int64_t i, int64_t first, int64_t last, int slot) {
       run(task_, begin + i, spectrum_of(i), share.tiles, first, last,
-          at(plan_.scratch + slot * share.pass.scratch_bytes));
+          share.scratch(slot, at(plan_.scratch), lent));
     });
   }
 

@@ -2,35 +2,34 @@
 #include "cpu/norm_grad.h"
 
 #include <algorithm>
+#include <new>
 
 #include "cpu/workspace.h"
 
 namespace fnet {
 namespace {
 
-constexpr int64_t kMaxChunks = 128, kMinChunkRows = 16;
+constexpr int64_t kMaxChunks = 128, kMinChunkRows = 16, kBlockChunks = 16;
 
-// The backward pass of one slot processes this many elements at a time, so that du stays in its L2.
+int64_t blocks_of(int64_t chunks) { return (chunks + kBlockChunks - 1) / kBlockChunks; }
+
+// The backward pass processes this many elements of each slot at a time, so that du stays in L2.
 constexpr int64_t kBackwardSlice = 1 << 19;
 
-// to <- the chunks' partial sums, added in order, for columns [begin, end). A few columns at a time
-// are whole cache lines of each chunk.
-void add_chunks(const NormGradArgs& args, const CpuNormGradPlan& plan, const void* partials,
-                Range columns, void* to) {
-  visit_dtype(args.affine_dtype(), [&](auto t) {
-    using T = decltype(t);
-    using R = Compute<T>;
-    constexpr int64_t kColumns = 64;
-    for (int64_t l = columns.begin; l < columns.end; l += kColumns) {
-      const int64_t count = std::min(kColumns, columns.end - l);
-      R sum[kColumns] = {};
-      for (int64_t c = 0; c < plan.chunks; ++c) {
-        const auto* chunk = static_cast<const char*>(partials) + c * plan.partial_bytes;
-        for (int64_t i = 0; i < count; ++i) sum[i] += reinterpret_cast<const R*>(chunk)[l + i];
-      }
-      for (int64_t i = 0; i < count; ++i) store_scalar(static_cast<T*>(to)[l + i], sum[i]);
+// to <- the sums of `count` rows of `hidden` numbers that are `pitch` bytes apart, added in order.
+// A few columns at a time are whole cache lines of each row. `to` may be the first row.
+template <class R, class T>
+void add_rows(const void* rows, int64_t count, int64_t pitch, int64_t hidden, T* to) {
+  constexpr int64_t kColumns = 64;
+  for (int64_t l = 0; l < hidden; l += kColumns) {
+    const int64_t columns = std::min(kColumns, hidden - l);
+    R sum[kColumns] = {};
+    for (int64_t n = 0; n < count; ++n) {
+      const auto* row = static_cast<const char*>(rows) + n * pitch;
+      for (int64_t i = 0; i < columns; ++i) sum[i] += reinterpret_cast<const R*>(row)[l + i];
     }
-  });
+    for (int64_t i = 0; i < columns; ++i) store_scalar(to[l + i], sum[i]);
+  }
 }
 
 CpuNormGradPlan plan_chunks(const NormGradArgs& args, int64_t chunk_rows, int64_t chunks,
@@ -45,8 +44,18 @@ CpuNormGradPlan plan_chunks(const NormGradArgs& args, int64_t chunk_rows, int64_
   plan.weight = layout.take(plan.partial_bytes);
   plan.dweight = layout.take(args.dweight ? partials : 0);
   plan.dbias = layout.take(args.dbias ? partials : 0);
+  plan.counters = layout.take((blocks_of(chunks) + 1) * int64_t(sizeof(std::atomic<int64_t>)));
   plan.workspace_bytes = layout.bytes();
   return plan;
+}
+
+// Chunks [begin, end) of a batch.
+void run_chunks(const NormGradChunks& chunks, const NormGradArgs& args, const CpuNormGradPlan& plan,
+                int64_t begin, int64_t end, const Parallel& parallel) {
+  parallel_ranges(end - begin, parallel, [&](Range range, int) {
+    for (int64_t c = begin + range.begin; c < begin + range.end; ++c)
+      chunks.run(c, c * plan.chunk_rows, std::min(args.rows, (c + 1) * plan.chunk_rows));
+  });
 }
 
 }  // namespace
@@ -69,6 +78,12 @@ NormGradChunks::NormGradChunks(const NormGradArgs& args, const CpuNormGradPlan& 
                                void* workspace)
     : args_(args), plan_(plan), base_(aligned_base(workspace)) {
   widen(args.affine_dtype(), args.weight, 1, args.hidden, offset_bytes(base_, plan.weight));
+  left_ = reinterpret_cast<std::atomic<int64_t>*>(offset_bytes(base_, plan.counters));
+  const int64_t blocks = blocks_of(plan.chunks);
+  for (int64_t b = 0; b < blocks; ++b)
+    new (left_ + b) std::atomic<int64_t>(std::min(kBlockChunks, plan.chunks - b * kBlockChunks));
+  new (left_ + blocks) std::atomic<int64_t>(blocks);
+  if (blocks == 0) add_blocks();
 }
 
 void NormGradChunks::run(int64_t c, int64_t begin, int64_t end) const {
@@ -77,44 +92,62 @@ void NormGradChunks::run(int64_t c, int64_t begin, int64_t end) const {
   };
   plan_.kernels->norm_grad_rows(args_, offset_bytes(base_, plan_.weight), begin, end,
                                 sums(args_.dweight, plan_.dweight), sums(args_.dbias, plan_.dbias));
+  if (!is_last(c / kBlockChunks)) return;
+  add_block(c / kBlockChunks);
+  if (is_last(blocks_of(plan_.chunks))) add_blocks();
 }
 
-void norm_grad_part_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, int64_t begin,
-                        int64_t end, void* workspace, const Parallel& parallel) {
-  const NormGradChunks chunks(args, plan, workspace);
-  parallel_ranges(end - begin, parallel, [&](Range range, int) {
-    for (int64_t c = begin + range.begin; c < begin + range.end; ++c)
-      chunks.run(c, c * plan.chunk_rows, std::min(args.rows, (c + 1) * plan.chunk_rows));
+bool NormGradChunks::is_last(int64_t counter) const {
+  return left_[counter].fetch_sub(1, std::memory_order_acq_rel) == 1;
+}
+
+// Replaces the sums of the block's first chunk.
+void NormGradChunks::add_block(int64_t block) const {
+  const int64_t first = block * kBlockChunks, count = std::min(kBlockChunks, plan_.chunks - first);
+  visit_dtype(compute_dtype(args_.dtype), [&](auto t) {
+    using R = Compute<decltype(t)>;
+    const auto add = [&](const void* wanted, int64_t offset) {
+      if (!wanted) return;
+      char* sums = offset_bytes(base_, offset + first * plan_.partial_bytes);
+      add_rows<R>(sums, count, plan_.partial_bytes, args_.hidden, reinterpret_cast<R*>(sums));
+    };
+    add(args_.dweight, plan_.dweight);
+    add(args_.dbias, plan_.dbias);
   });
 }
 
-void norm_grad_sums_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
-                        const Parallel& parallel) {
-  constexpr int64_t kSlotElements = 1 << 14;  // fewer do not justify waking a thread
-  void* base = aligned_base(workspace);
-  const int64_t slots =
-      std::min<int64_t>(parallel.slots(), plan.chunks * args.hidden / kSlotElements + 1);
-  parallel_ranges(args.hidden, parallel.first(int(slots)), [&](Range columns, int) {
-    if (args.dweight)
-      add_chunks(args, plan, offset_bytes(base, plan.dweight), columns, args.dweight);
-    if (args.dbias) add_chunks(args, plan, offset_bytes(base, plan.dbias), columns, args.dbias);
+void NormGradChunks::add_blocks() const {
+  visit_dtype(args_.affine_dtype(), [&](auto t) {
+    using T = decltype(t);
+    const auto add = [&](void* to, int64_t offset) {
+      if (!to) return;
+      add_rows<Compute<T>>(offset_bytes(base_, offset), blocks_of(plan_.chunks),
+                           kBlockChunks * plan_.partial_bytes, args_.hidden, static_cast<T*>(to));
+    };
+    add(args_.dweight, plan_.dweight);
+    add(args_.dbias, plan_.dbias);
   });
+}
+
+void norm_grad_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
+                   const Parallel& parallel) {
+  run_chunks(NormGradChunks(args, plan, workspace), args, plan, 0, plan.chunks, parallel);
 }
 
 void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, void* workspace,
                   const MixArgs& args, const CpuPlan& plan, const Parallel& parallel,
                   const std::function<void(int64_t begin, int64_t end)>& mix) {
-  // The sequences of one slot, or those that all slots share.
+  const NormGradChunks chunks(norm, norm_plan, workspace);
+  // Sequences that are in progress together are not divided.
   const int64_t together = std::max(1, plan.sequences);
-  const int64_t slice =
-      together * std::max<int64_t>(
-                     1, kBackwardSlice / std::max<int64_t>(1, plan.group * args.seq * args.hidden));
+  const int64_t elements = std::max<int64_t>(1, together * args.seq * args.hidden);
+  const int64_t slice = together * std::max<int64_t>(1, plan.slots * kBackwardSlice / elements);
   int64_t done = 0;
   for (int64_t begin = 0; begin < args.batch; begin += slice) {
     const int64_t end = std::min(begin + slice, args.batch);
     const int64_t rows = end * args.seq;
     const auto norm_gradient_until = [&](int64_t chunk) {
-      norm_grad_part_cpu(norm, norm_plan, done, chunk, workspace, parallel);
+      run_chunks(chunks, norm, norm_plan, done, chunk, parallel);
       done = chunk;
     };
     // Chunks of rows may extend past the sequences.
@@ -123,7 +156,6 @@ void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, vo
     if (norm.mean)
       norm_gradient_until(end == args.batch ? norm_plan.chunks : rows / norm_plan.chunk_rows);
   }
-  norm_grad_sums_cpu(norm, norm_plan, workspace, parallel);
 }
 
 }  // namespace fnet

@@ -38,45 +38,65 @@ int64_t whole_scratch_bytes(const MixArgs& args, const Kernels& kernels) {
 // sequences with the other slots. Private spectra spare cores the wait for each other's writes,
 // which costs half as much time again on cores that share no cache. A small spectrum also stays in
 // the core's L2 between the passes. A private spectrum is as large as half a sequence. Large
-// spectra require two sequences per slot, which limits all spectra to half of x. Two slots may take
-// more memory: they have too few tiles to share short sequences evenly.
+// spectra require two sequences per slot, which limits all spectra to half of x. Private spectra
+// may take 0.62 times x. Two slots may take more: they have too few tiles to share short sequences
+// evenly.
 bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes,
                          const Kernels& kernels) {
   constexpr int64_t kSmall = 2 << 20;
   if (args.batch < (spectrum_bytes <= kSmall ? slots : 2 * slots)) return false;
-  return slots <= 2 ||
-         slots * (spectrum_bytes + whole_scratch_bytes(args, kernels)) <= extra_memory(args);
+  const int64_t x = args.batch * args.seq * args.hidden * compute_size(args.dtype);
+  return slots <= 2 || slots * (spectrum_bytes + whole_scratch_bytes(args, kernels)) <=
+                           std::max(extra_memory(args), x / 100 * 62);
 }
 
 // The elements that a slot transforms while the others wait for the end of a round.
 constexpr double kRoundElements = 1 << 13;
 
+// `halves`: the row pass takes two rounds, half of the sequences each.
 struct Team {
   int64_t sequences, scratch_bytes;
+  bool halves;
 };
 
 // How many sequences all slots share at a time: at least half of a batch that is smaller than the
 // number of slots, so that a call has at most four rounds, if the spectra leave a quarter of the
 // memory. More of them divide better, but their spectra leave less memory for the scratch of the
-// slots and do not stay in the caches: they must save a tenth.
+// slots and do not stay in the caches: they must save a tenth. If all sequences are shared at once,
+// the row pass of the first half may have its scratch in y of the second half, and then that of the
+// second half in the spectra of the first one.
 Team plan_team(const MixArgs& args, int slots, int64_t spectrum_bytes, const Kernels& kernels) {
   const double elements = double(args.seq * args.hidden);
   const int64_t memory = extra_memory(args);
   const int64_t most = std::max<int64_t>(1, memory / 4 * 3 / spectrum_bytes);
   const int64_t least = args.batch < slots ? std::clamp<int64_t>((args.batch + 1) / 2, 1, most) : 1;
+  const int64_t slot_bytes = whole_scratch_bytes(args, kernels);
   Team best{};
   double best_time = 0;
   for (int64_t n = least; n <= args.batch; ++n) {
     const int64_t groups = (args.batch + n - 1) / n, scratch = memory - n * spectrum_bytes;
     if (n > least && (args.batch + groups - 1) / groups < n) continue;  // fewer in as many groups
     if (n > least && scratch <= 0) break;
-    const PassShare seq = share_pass(kernels.seq_pass, args, n, slots, scratch);
-    const PassShare row = share_pass(kernels.row_pass, args, n, slots, scratch);
-    double time = double(groups) * (seq.time + row.time + 2 * kRoundElements / elements);
-    if (n == least) time *= 0.9;
-    if (n > least && time >= best_time) continue;
-    best_time = time;
-    best = {n, std::max(seq.scratch_bytes(), row.scratch_bytes())};
+    const auto share = [&](PassOf pass, int64_t sequences, int64_t lent) {
+      return share_pass(pass, args, sequences, slots, {scratch, lent});
+    };
+    const auto consider = [&](double passes, int rounds, Team team) {
+      double time = double(groups) * (passes + rounds * kRoundElements / elements);
+      if (n == least) time *= 0.9;
+      if (best_time > 0 && time >= best_time) return;
+      best_time = time;
+      best = team;
+    };
+    const PassShare seq = share(kernels.seq_pass, n, lent_by_y(kernels, args, n));
+    const PassShare row = share(kernels.row_pass, n, 0);
+    consider(seq.time + row.time, 2, {n, std::max(seq.own_bytes(), row.own_bytes()), false});
+    if (n < args.batch || n < 2 || lent_by_y(kernels, args, 1) == 0 || scratch < slot_bytes)
+      continue;
+    const int64_t second = n / 2, first = n - second;
+    const PassShare row1 = share(kernels.row_pass, first, lent_by_y(kernels, args, second));
+    const PassShare row2 = share(kernels.row_pass, second, first * spectrum_bytes);
+    const int64_t own = std::max({seq.own_bytes(), row1.own_bytes(), row2.own_bytes(), slot_bytes});
+    consider(seq.time + row1.time + row2.time, 3, {n, own, true});
   }
   return best;
 }
@@ -116,6 +136,7 @@ void size_tiles(const MixArgs& args, CpuPlan& plan) {
     const Team team = plan_team(args, plan.slots, plan.spectrum_bytes, kernels);
     plan.sequences = int(team.sequences);
     plan.scratch_bytes = team.scratch_bytes;
+    plan.halves = team.halves;
   }
 }
 

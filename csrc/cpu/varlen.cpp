@@ -193,9 +193,7 @@ Status backward_varlen_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm
       }
     });
   };
-  const Status status = mix_groups(args, plan, workspace, parallel, norm_grad);
-  norm_grad_sums_cpu(norm, norm_plan, norm_workspace, parallel);
-  return status;
+  return mix_groups(args, plan, workspace, parallel, norm_grad);
 }
 
 }  // namespace fnet

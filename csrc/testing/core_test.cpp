@@ -175,13 +175,15 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
 template <class R>
 py::array_t<std::complex<R>> seq_pass(py::array x, const std::string& dtype, double scale,
                                       int slots) {
-  const MixArgs args = mix_args(x, dtype, scale);
+  MixArgs args = mix_args(x, dtype, scale);
+  Guarded y(size_t(x.nbytes()));
+  args.y = y.data();
   const CpuPlan plan = plan_cpu(args, slots, active_kernels(), {.scheme = Scheme::kTiles});
   Guarded spectrum(size_t(plan.spectrum_bytes)), workspace(plan.workspace_bytes, 13);
   if (seq_pass_cpu(args, plan, args.batch - 1, spectrum.data(), workspace.data(), threads(slots)) !=
       Status::kOk)
     throw py::value_error("unsupported length");
-  check(spectrum.intact() && workspace.intact());
+  check(spectrum.intact() && y.intact() && workspace.intact());
   const SpectrumLayout layout{args.seq, args.hidden, plan.kernels->width(args.dtype)};
   py::array_t<std::complex<R>> out({layout.rows(), layout.columns()});
   for (int64_t k = 0; k < layout.rows(); ++k)
@@ -308,8 +310,7 @@ py::tuple norm_grad(py::array grad, py::array normalized, std::optional<py::arra
   args.du = du.data(), args.dweight = dweight.data(), args.dbias = dbias.data();
   const CpuNormGradPlan plan = plan_norm_grad_cpu(args);
   Guarded workspace(plan.workspace_bytes, 5);
-  norm_grad_part_cpu(args, plan, 0, plan.chunks, workspace.data(), threads(slots));
-  norm_grad_sums_cpu(args, plan, workspace.data(), threads(slots));
+  norm_grad_cpu(args, plan, workspace.data(), threads(slots));
   check(du.intact() && dweight.intact() && dbias.intact() && workspace.intact());
   const std::vector<py::ssize_t> line{args.hidden};
   return py::make_tuple(py::array(grad.dtype(), {grad.shape(0), grad.shape(1)}, du.data()),

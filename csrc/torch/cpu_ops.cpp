@@ -97,8 +97,7 @@ struct Cpu {
     const Parallel parallel = torch_parallel(norm.rows * norm.hidden);
     const CpuNormGradPlan plan = plan_norm_grad_cpu(norm);
     const Tensor workspace = new_bytes(like, plan.workspace_bytes);
-    norm_grad_part_cpu(norm, plan, 0, plan.chunks, workspace.mutable_data_ptr(), parallel);
-    norm_grad_sums_cpu(norm, plan, workspace.mutable_data_ptr(), parallel);
+    norm_grad_cpu(norm, plan, workspace.mutable_data_ptr(), parallel);
   }
 
   static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {

@@ -42,3 +42,16 @@ def test_the_streaming_copy_copies_exactly_size_bytes(size: int) -> None:
     fnet_core_bench.stream_copy(target.ctypes.data, source.ctypes.data, size)
     assert (target[:size] == source[:size]).all()
     assert not target[size:].any()
+
+
+@pytest.mark.parametrize("shape", [(8, 128, 256), (2, 1024, 256), (3, 700, 130)], ids=str)
+@pytest.mark.parametrize("isa", fnet_core_bench.isas().split(","))
+def test_rounds_of_a_batch_below_the_number_of_slots(isa: str, shape: tuple[int, ...]) -> None:
+    """Two groups of two rounds, one more for LayerNorm's gradient, and none for its sums."""
+    assert fnet_core_bench.set_isa(isa)
+    forward, backward = (
+        len(fnet_core_bench.cores(*shape, 64, 1, backward)[0][0]) for backward in (False, True)
+    )
+    fnet_core_bench.set_isa("auto")
+    assert 2 <= forward <= 4
+    assert 3 <= backward <= 5

@@ -80,7 +80,8 @@ def test_the_plan_has_path_and_reason(shape: tuple[int, int], reason: str) -> No
     ids=str,
 )
 def test_extra_memory(shape: tuple[int, int], dtype: str) -> None:
-    """At most 0.62 times x in the compute type, for x of 1 MB or more on any number of threads."""
+    """At most 0.60 times x in the compute type, for x of 1 MB or more on any number of threads, or
+    0.62 if each transforms whole sequences."""
     row = 8 if dtype == "float64" else 4
     for batch in (1, 2, 3, 5, 8, 17, 32, 64, 200):
         x = row * batch * shape[0] * shape[1]
@@ -89,8 +90,9 @@ def test_extra_memory(shape: tuple[int, int], dtype: str) -> None:
         for slots in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128):
             if slots == 2 and batch < 4:
                 continue  # each slot takes whole sequences
-            extra = core.plan(batch, *shape, dtype, slots)[2] / x
-            assert extra < (1.53 if batch == 1 else 0.625), (batch, slots)
+            *_, extra, sequences = core.plan(batch, *shape, dtype, slots)
+            limit = 1.41 if batch == 1 else 0.625 if sequences == slots else 0.605
+            assert extra < limit * x, (batch, slots)
 
 
 @pytest.mark.parametrize("seq", [128, 512, 2048])
@@ -99,6 +101,11 @@ def test_slots_share_several_sequences(seq: int) -> None:
     for batch in (8, 16, 32):
         sequences = core.plan(batch, seq, 768, "float32", 64)[-1]
         assert batch / 2 <= sequences <= batch, batch
+
+
+def test_y_lends_the_seq_pass_its_scratch() -> None:
+    """Otherwise all slots share two long sequences one after the other."""
+    assert core.plan(2, 4096, 768, "float32", 128)[-1] == 2
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,8 @@ FNET_FN auto with_compute_type(DType dtype, const F& body) {
 inline PassTiles seq_pass_tiles(DType dtype, int64_t seq, int64_t hidden, Tiles tiles) {
   return with_compute_type(dtype, [&]<class R>(R) {
     return with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
-      return PassTiles{tile_count<kWidth<R>, V>(half_length(hidden)),
-                       SeqScratch<R, V>(nullptr, seq, hidden, tiles).bytes};
+      const int64_t count = tile_count<kWidth<R>, V>(half_length(hidden));
+      return PassTiles{count, count, SeqScratch<R, V>(nullptr, seq, hidden, tiles).bytes};
     });
   });
 }
@@ -123,7 +123,10 @@ inline PassTiles seq_pass_tiles(DType dtype, int64_t seq, int64_t hidden, Tiles 
 inline PassTiles row_pass_tiles(DType dtype, int64_t seq, int64_t hidden, Tiles tiles) {
   return with_compute_type(dtype, [&]<class R>(R) {
     return with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
-      return PassTiles{tile_count<kWidth<R>, V>(half_length(seq)),
+      // A tile of the last row alone, as powers of two have it, takes a fraction of the time.
+      const int64_t rows = half_length(seq);
+      return PassTiles{tile_count<kWidth<R>, V>(rows),
+                       tile_count<kWidth<R>, V>(rows > 1 ? rows - 1 : rows),
                        RowScratch<R, V>(nullptr, hidden).bytes};
     });
   });
