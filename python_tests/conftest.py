@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.cpp_extension import include_paths
 
+from python_tests.helpers.forks import Forks
 from python_tests.helpers.symbols import declared
 
 
@@ -22,6 +23,14 @@ def stable_symbols() -> set[str]:
     headers = ("stable/c/shim.h", "inductor/aoti_torch/generated/c_shim_aten.h")  # of stable/ops.h
     found = (declared(f"torch/csrc/{header}", *target, *torch_paths) for header in headers)
     return set().union(*found)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs scripts in processes that have imported torch."""
+    made = Forks()
+    yield made
+    made.close()
 
 
 @pytest.fixture
