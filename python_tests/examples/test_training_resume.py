@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from examples import classify
 from examples.training import log
 from fnet_kernels.models import FNetForSequenceClassification
 from python_tests.helpers.classify_runs import losses, words
-from python_tests.helpers.paths import ROOT
+from python_tests.helpers.forks import Forks
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
 
@@ -48,12 +46,11 @@ classify.main(sys.argv[1:])
 """
 
 
-def test_a_killed_run_resumes_to_the_bit(texts: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_bit(forks: Forks, texts: Path, tmp_path: Path) -> None:
     more = "--steps 50 --save-every 10 --evaluate-every 15"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     expected = classify.main(words(texts, whole, more))
-    command = [sys.executable, "-c", KILLED, *words(texts, killed, more)]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    child = forks.run(KILLED, *words(texts, killed, more))
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert len(losses(killed)) == 37
     found = classify.main([*words(texts, killed, more), "--resume"])
