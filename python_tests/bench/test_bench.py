@@ -16,7 +16,7 @@ from bench import shapes
 from bench.contestants import registry as contestants
 from bench.contestants import transforms
 from bench.contestants.streaming import STREAMING
-from bench.measure import machine, memory, timing
+from bench.measure import cores, machine, memory, timing
 from bench.targets import command as targets
 from bench.targets.report import BOUNDS, TargetReport
 from bench.targets.target import Target
@@ -215,6 +215,7 @@ def test_targets_end_to_end(
     monkeypatch.setattr(targets, "BATCH_ONE", (1, 32, 24))
     monkeypatch.setattr(targets, "VARLEN", [16, 30, 3])
     monkeypatch.setattr(targets, "FIELD", [*EAGER, absent])
+    monkeypatch.setattr(cores, "_ROUNDS", 1)
     # The real functions would change the whole pytest process.
     monkeypatch.setattr(targets, "pages", lambda mode: True)
     monkeypatch.setattr(targets, "huge", lambda: False)
