@@ -169,7 +169,7 @@ def test_bits_do_not_depend_on_threads(shape: tuple[int, ...], dtype: torch.dtyp
 # Derivatives.
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (5, 6), (2, 4, 7), (1, 11), (17, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 4), (2, 4, 5), (1, 7), (11, 2)], ids=str)
 def test_gradcheck(shape: tuple[int, ...]) -> None:
     x = numbers(*shape).requires_grad_()
     for mix in (lambda x: hartley_mix(x, scale=0.3), lambda x: OP(x, 0.3)):
