@@ -20,6 +20,8 @@ import fnet_kernels as fk
 from fnet_kernels import reference
 from python_tests.helpers.close import assert_close, relative_error
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OPS = torch.ops.fnet_kernels
 Function = Callable[..., Tensor]
 

@@ -25,6 +25,9 @@ from python_tests.helpers.blocks import (
 )
 from python_tests.helpers.close import assert_close
 
+# The bits do not depend on the number of threads: test_block_contracts.py.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OPS = torch.ops.fnet_kernels
 Isas = Callable[[], Iterator[str]]
 

@@ -23,6 +23,8 @@ from fnet_kernels import fourier_mix, functional, hartley_mix, reference
 from python_tests.helpers.close import assert_close
 from python_tests.helpers.refused import assert_refused
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OP = torch.ops.fnet_kernels.hartley_mix.default
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 SHAPES = [
@@ -152,7 +154,6 @@ def test_the_even_part_is_the_fourier_mixing(seq: int, hidden: int) -> None:
     assert_close((y + mirrored) / 2, fourier_mix(numbers(seq, hidden)))
 
 
-@pytest.mark.usefixtures("threads_restored")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     "shape", [(1, 512, 768), (5, 77, 1000), (3, 128, 509), (7, 256, 192)], ids=str
