@@ -9,6 +9,14 @@ from torch.utils.cpp_extension import include_paths
 from python_tests.helpers.forks import Forks
 from python_tests.helpers.symbols import declared
 
+#: The files that take longest, a minute each.
+LONGEST = ("test_gpu_rehearsal.py", "test_kernel_mutants.py", "test_accuracy.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that parallel workers end together."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
