@@ -144,7 +144,7 @@ def tests(check: Check) -> list[Part]:
     only = (files["accuracy"], "-k", "not gradient")
     first = python("forward", *command, *only, limit=120, variables=forward)
     if check.rehearse:
-        return [first, python("all files", *command, *files.values(), limit=240)]
+        return [first, python("all files", *command, *files.values(), limit=350)]
     parts = files.items()
     return [first, *(python(n, *command, f, limit=180, backward=True) for n, f in parts)]
 
@@ -194,7 +194,7 @@ def models(check: Check) -> list[Part]:
         return [Part("models", None, 0, remark="there is no transformers here")]
     command = ["-m", "bench.gpu.models", "--out", str(check.out)]
     if check.rehearse:
-        return [python("all parts", *command, "--rehearse", *MODEL_PARTS, limit=240)]
+        return [python("all parts", *command, "--rehearse", *MODEL_PARTS, limit=390)]
     parts = []
     for name in MODEL_PARTS:
         limit = 180 if "compiled" in name else 80
