@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch.utils.cpp_extension import include_paths
 
+from python_tests.helpers.forks import Forks
 from python_tests.helpers.symbols import declared
+
+#: The files that take longest, a minute each.
+LONGEST = ("test_gpu_rehearsal.py", "test_kernel_mutants.py", "test_accuracy.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that parallel workers end together."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +31,14 @@ def stable_symbols() -> set[str]:
     headers = ("stable/c/shim.h", "inductor/aoti_torch/generated/c_shim_aten.h")  # of stable/ops.h
     found = (declared(f"torch/csrc/{header}", *target, *torch_paths) for header in headers)
     return set().union(*found)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs scripts in processes that have imported torch."""
+    made = Forks()
+    yield made
+    made.close()
 
 
 @pytest.fixture

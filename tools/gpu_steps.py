@@ -127,11 +127,11 @@ def smoke(check: Check) -> list[Part]:
 
 
 TEST_LIMIT = 90  # seconds of one test
-TEST_FILES = ("accuracy", "inputs", "torch", "streams")
+TEST_FILES = ("accuracy", "inputs", "torch", "streams", "varlen")
 
 
 def tests(check: Check) -> list[Part]:
-    """Run python_tests/gpu, one process per file. Skipping them is an error."""
+    """Run python_tests/gpu; skipping them is an error. A rehearsal does so in one process."""
     options = ["-rfE", "--tb=short", "--durations=5", "-p", "no:cacheprovider", "-q"]
     # A test that waits for the device cannot be interrupted. faulthandler prints its traceback, and
     # pytest 9 ends the process. An older pytest runs until the limit of the part.
@@ -140,13 +140,13 @@ def tests(check: Check) -> list[Part]:
     command = ["-m", "pytest", *options]
     # First without the backward pass, which may make the device unusable.
     forward = {"FNET_GPU_FORWARD": "1"}
-    first = "python_tests/gpu/test_gpu_accuracy.py"
-    only = (first, "-k", "not gradient")
-    parts = [python("forward", *command, *only, limit=120, variables=forward)]
-    for name in TEST_FILES:
-        file = f"python_tests/gpu/test_gpu_{name}.py"
-        parts.append(python(name, *command, file, limit=180, backward=True))
-    return parts
+    files = {name: f"python_tests/gpu/test_gpu_{name}.py" for name in TEST_FILES}
+    only = (files["accuracy"], "-k", "not gradient")
+    first = python("forward", *command, *only, limit=120, variables=forward)
+    if check.rehearse:
+        return [first, python("all files", *command, *files.values(), limit=350)]
+    parts = files.items()
+    return [first, *(python(n, *command, f, limit=180, backward=True) for n, f in parts)]
 
 
 #: The parts of bench.gpu in order, with their time limits in seconds.
@@ -189,14 +189,16 @@ MODEL_PARTS = ("inference eager", "inference compiled", "training eager", "train
 
 
 def models(check: Check) -> list[Part]:
-    """Time FNet-Base (stock and patched) and BERT-Base of transformers."""
+    """Time FNet-Base (stock and patched) and BERT-Base; a rehearsal does so in one process."""
     if importlib.util.find_spec("transformers") is None:
         return [Part("models", None, 0, remark="there is no transformers here")]
+    command = ["-m", "bench.gpu.models", "--out", str(check.out)]
+    if check.rehearse:
+        return [python("all parts", *command, "--rehearse", *MODEL_PARTS, limit=390)]
     parts = []
     for name in MODEL_PARTS:
         limit = 180 if "compiled" in name else 80
-        words = ["-m", "bench.gpu.models", *name.split(), *rehearsed(check)]
-        words += ["--out", str(check.out), "--seconds", f"{limit - 20}"]
+        words = [*command, name, "--seconds", f"{limit - 20}"]
         parts.append(python(name, *words, limit=limit, backward=name.startswith("training")))
     return parts
 

@@ -6,8 +6,8 @@ tokens, random weights, no dropout, parameters in one dtype; a training step is 
 and AdamW. All models of a run are timed in interleaved rounds between CUDA events; launches count,
 as they do for a user. Figures join those of bench.gpu in <gpu>.json.
 
-    python -m bench.gpu.models inference eager
-    python -m bench.gpu.models training compiled
+    python -m bench.gpu.models "inference eager"
+    python -m bench.gpu.models "training eager" "training compiled"
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from fnet_kernels._terminal import table
 from fnet_kernels._timing import interleave, wall_seconds
 
 BATCH, SEQ = 32, 512
+PARTS = ("inference eager", "inference compiled", "training eager", "training compiled")
 TINY = {"num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 128}
 
 
@@ -82,8 +83,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["inference", "training"])
-    parser.add_argument("how", choices=["eager", "compiled"])
+    parser.add_argument(
+        "parts", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON")
     parser.add_argument("--rehearse", action="store_true", help="a tiny model on the CPU")
     parser.add_argument("--seconds", type=float, default=600.0, help="for all models")
@@ -93,9 +95,11 @@ def main() -> int:
         return 2
     device: Device = Host() if args.rehearse else Cuda()
     report = Report(device, args.out / f"{device.slug()}.json", args.seconds, resume=True)
-    what = next(task for task in TASKS if task.startswith(args.what))
-    name = f"{what}, {args.how}"
-    report.part(name, partial(measure, report, name, what, args.how == "compiled", device))
+    for part in args.parts:
+        what, how = part.split()
+        task = next(task for task in TASKS if task.startswith(what))
+        name = f"{task}, {how}"
+        report.part(name, partial(measure, report, name, task, how == "compiled", device))
     return int(report.failed)
 
 

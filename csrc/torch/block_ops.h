@@ -31,14 +31,6 @@ std::tuple<Tensor, Tensor, Tensor> fused_rms_fourier_mix_backward(Tensor grad, T
                               scale, need_weight, need_bias, NormType::kRms);
 }
 
-// Checks that a tensor has the shape, dtype and device of `like`.
-inline void check_like(const char* op, const char* name, const Tensor& t, const char* of,
-                       const Tensor& like) {
-  require(sizes_of(t) == sizes_of(like) && t.scalar_type() == like.scalar_type() &&
-              t.device() == like.device(),
-          op, ": expected ", name, " of the shape, dtype and device of ", of);
-}
-
 template <Backend B>
 Tensor residual_fourier_mix(Tensor x, Tensor residual, double scale) {
   const char* op = "residual_fourier_mix";
@@ -66,19 +58,14 @@ std::tuple<Tensor, Tensor, Tensor> prenorm_fourier_mix(Tensor x, std::optional<T
                                                        double scale, bool rms) {
   const char* op = "prenorm_fourier_mix";
   const typename B::Scope scope(x);
-  const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
-  if (affine != type && !B::kReadsWideAffine) {
-    auto [y, mean, rstd] =
-        prenorm_fourier_mix<B>(torch::stable::to(x, affine), weight, bias, eps, scale, rms);
-    return {torch::stable::to(y, type), mean, rstd};
+  if (const auto wider = widening(weight, x, B::kReadsWideAffine)) {
+    auto [y, mean, rstd] = prenorm_fourier_mix<B>(wider->widen(x), weight, bias, eps, scale, rms);
+    return {wider->narrow(y), mean, rstd};
   }
   const NormInputs inputs(op, x, weight, bias, eps, scale, norm_type(rms), B::kAlignment);
   MixArgs args = inputs.args;
-  std::vector<int64_t> rows = sizes_of(x);
-  rows.pop_back();
-  const Tensor y = new_empty(x, sizes_of(x), type);
-  const Tensor mean = new_empty(x, rows, compute_type(args.dtype));
-  const Tensor rstd = new_empty(x, rows, compute_type(args.dtype));
+  const Tensor y = new_empty(x, sizes_of(x), x.scalar_type());
+  const Tensor mean = new_statistic(x, args.dtype), rstd = new_statistic(x, args.dtype);
   args.epilogue = Epilogue::kResidual;
   args.norm_first = true;
   args.y = y.mutable_data_ptr();
@@ -101,15 +88,17 @@ std::tuple<Tensor, Tensor, Tensor> prenorm_fourier_mix_backward(Tensor grad, Ten
                                                                 bool need_weight, bool need_bias) {
   const char* op = "prenorm_fourier_mix_backward";
   const typename B::Scope scope(grad);
-  const ScalarType type = grad.scalar_type(), affine = affine_type(weight, grad);
   check_like(op, "x", x, "grad", grad);
-  if (type == ScalarType::Half || (affine != type && !B::kReadsWideAffine)) {
-    // scale M(grad), which dx holds for a while, may exceed the range of float16 where dx does not.
-    const auto wide = [&](const Tensor& t) { return torch::stable::to(t, ScalarType::Float); };
-    const auto wide_weight = weight ? std::optional<Tensor>(wide(*weight)) : std::nullopt;
+  // scale M(grad), which dx holds for a while, may exceed the range of float16 where dx does not.
+  const auto wider = grad.scalar_type() == ScalarType::Half
+                         ? std::optional(kFloat16AsFloat32)
+                         : widening(weight, grad, B::kReadsWideAffine);
+  if (wider) {
+    const ScalarType affine = affine_type(weight, grad);
     auto [dx, dweight, dbias] = prenorm_fourier_mix_backward<B>(
-        wide(grad), wide(x), mean, rstd, wide_weight, eps, scale, rms, need_weight, need_bias);
-    return {torch::stable::to(dx, type), torch::stable::to(dweight, affine),
+        wider->widen(grad), wider->widen(x), mean, rstd, wider->widen(weight), eps, scale, rms,
+        need_weight, need_bias);
+    return {wider->narrow(dx), torch::stable::to(dweight, affine),
             torch::stable::to(dbias, affine)};
   }
   check_scale(op, scale);
@@ -118,39 +107,20 @@ std::tuple<Tensor, Tensor, Tensor> prenorm_fourier_mix_backward(Tensor grad, Ten
   mean = contiguous(mean, 1);
   rstd = contiguous(rstd, 1);
   const Rows in(op, grad);
-  const DType dtype = dtype_of(op, type);
-  for (const auto& [name, t] : {std::pair("mean", &mean), std::pair("rstd", &rstd)})
-    require(t->numel() == in.batch * in.seq && t->scalar_type() == compute_type(dtype) &&
-                t->device() == grad.device(),
-            op, ": expected ", name,
-            " of one element a row, float32 (float64 for float64), on the device of grad");
-  check_affine(op, "weight", weight, grad, in.hidden, affine);
-  const std::optional<Tensor> w = contiguous(weight, B::kAlignment);
-
-  const auto row = [&](bool needed) { return new_empty(grad, {needed ? in.hidden : 0}, affine); };
-  const Tensor dx = new_empty(grad, sizes_of(grad), type);
-  const Tensor dweight = row(need_weight), dbias = row(need_bias);
-
-  NormGradArgs norm;
-  norm.grad = norm.du = dx.mutable_data_ptr();
-  norm.normalized = x.const_data_ptr();
-  norm.mean = mean.const_data_ptr();
-  norm.rstd = rstd.const_data_ptr();
-  norm.residual = grad.const_data_ptr();
-  norm.weight = data_or_null(w);
-  norm.rows = in.batch * in.seq;
-  norm.hidden = in.hidden;
-  norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
-  norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
-  norm.wide_affine = affine != type;
-  norm.norm = norm_type(rms);
-  norm.dtype = dtype;
+  check_statistic(op, "mean", mean, in, grad);
+  check_statistic(op, "rstd", rstd, in, grad);
+  NormGrads grads(op, in, weight, norm_type(rms), need_weight, need_bias, B::kAlignment);
+  grads.args.grad = grads.args.du;
+  grads.args.normalized = x.const_data_ptr();
+  grads.args.mean = mean.const_data_ptr();
+  grads.args.rstd = rstd.const_data_ptr();
+  grads.args.residual = grad.const_data_ptr();
 
   // dx = grad + Norm'(scale M(grad)): first the mix, to dx, then the norm's gradient in place.
-  MixArgs args = mix_args(in, dtype, scale);
-  args.y = dx.mutable_data_ptr();
-  B::backward(norm, args, nullptr, grad);
-  return {dx, dweight, dbias};
+  MixArgs args = mix_args(in, grads.args.dtype, scale);
+  args.y = grads.dx.mutable_data_ptr();
+  B::backward(grads.args, args, nullptr, grad);
+  return grads.all();
 }
 
 }  // namespace fnet::binding

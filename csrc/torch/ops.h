@@ -5,7 +5,7 @@
 #include <cmath>
 #include <concepts>
 
-#include "torch/tensors.h"
+#include "torch/norm.h"
 
 namespace fnet::binding {
 
@@ -49,33 +49,6 @@ Tensor hartley_mix(Tensor x, double scale) {
   return run_mix<B>("hartley_mix", x, scale, Transform::kHartley, Epilogue::kMix);
 }
 
-// What a call with a norm reads, checked; args points into the tensors.
-struct NormInputs {
-  Rows in;
-  std::optional<Tensor> weight, bias;
-  MixArgs args;
-
-  NormInputs(const char* op, const Tensor& x, const std::optional<Tensor>& given_weight,
-             const std::optional<Tensor>& given_bias, double eps, double scale, NormType norm,
-             int64_t alignment)
-      : in(op, x, alignment) {
-    const ScalarType type = x.scalar_type(), affine = affine_type(given_weight, x);
-    const DType dtype = dtype_of(op, type);
-    require(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
-    check_scale(op, scale);
-    check_affine(op, "weight", given_weight, x, in.hidden, affine);
-    check_affine(op, "bias", given_bias, x, in.hidden, affine);
-    weight = contiguous(given_weight, alignment);
-    bias = contiguous(given_bias, alignment);
-    args = mix_args(in, dtype, scale);
-    args.norm = norm;
-    args.eps = eps;
-    args.weight = data_or_null(weight);
-    args.bias = data_or_null(bias);
-    args.wide_affine = affine != type;
-  }
-};
-
 struct NormOutputs {
   Tensor y;
   std::optional<Tensor> normalized, rstd;  // only in training
@@ -92,22 +65,18 @@ NormOutputs run_norm(const char* op, const Tensor& x, const std::optional<Tensor
                      const std::optional<Tensor>& bias, double eps, double scale, bool train,
                      NormType norm = NormType::kLayer, const Mix& mix = mix_batch<B>) {
   const typename B::Scope scope(x);
-  const ScalarType type = x.scalar_type(), affine = affine_type(weight, x);
-  if (affine != type && !B::kReadsWideAffine) {
-    NormOutputs out =
-        run_norm<B>(op, torch::stable::to(x, affine), weight, bias, eps, scale, train, norm, mix);
-    out.y = torch::stable::to(out.y, type);
-    if (train) out.normalized = torch::stable::to(*out.normalized, type);
+  if (const auto wider = widening(weight, x, B::kReadsWideAffine)) {
+    NormOutputs out = run_norm<B>(op, wider->widen(x), weight, bias, eps, scale, train, norm, mix);
+    out.y = wider->narrow(out.y);
+    if (train) out.normalized = wider->narrow(*out.normalized);
     return out;
   }
   const NormInputs inputs(op, x, weight, bias, eps, scale, norm, B::kAlignment);
   MixArgs args = inputs.args;
-  NormOutputs out{new_empty(x, sizes_of(x), type), {}, {}};
+  NormOutputs out{new_empty(x, sizes_of(x), x.scalar_type()), {}, {}};
   if (train) {
-    std::vector<int64_t> rows = sizes_of(x);
-    rows.pop_back();
-    out.rstd = new_empty(x, rows, compute_type(args.dtype));
-    out.normalized = new_empty(x, sizes_of(x), type);
+    out.rstd = new_statistic(x, args.dtype);
+    out.normalized = new_empty(x, sizes_of(x), x.scalar_type());
     if (args.hidden == 0) torch::stable::fill_(*out.rstd, NAN);  // of no elements, as in layer_norm
     args.normalized = out.normalized->mutable_data_ptr();
     args.rstd = out.rstd->mutable_data_ptr();
@@ -146,55 +115,29 @@ std::tuple<Tensor, Tensor, Tensor> run_norm_backward(const char* op, Tensor grad
                                                      NormType norm_type = NormType::kLayer,
                                                      const Backward& backward = backward_batch<B>) {
   const typename B::Scope scope(grad);
-  const ScalarType type = grad.scalar_type(), affine = affine_type(weight, grad);
-  const bool wide_affine = affine != type;
-  if (wide_affine && !B::kReadsWideAffine) {
-    auto [dx, dweight, dbias] = run_norm_backward<B>(
-        op, torch::stable::to(grad, affine), torch::stable::to(normalized, affine), rstd, weight,
-        scale, need_weight, need_bias, norm_type, backward);
-    return {torch::stable::to(dx, type), dweight, dbias};
+  if (const auto wider = widening(weight, grad, B::kReadsWideAffine)) {
+    auto [dx, dweight, dbias] =
+        run_norm_backward<B>(op, wider->widen(grad), wider->widen(normalized), rstd, weight, scale,
+                             need_weight, need_bias, norm_type, backward);
+    return {wider->narrow(dx), dweight, dbias};
   }
   check_scale(op, scale);
   grad = contiguous(grad, B::kAlignment);
   normalized = contiguous(normalized, B::kAlignment);
   rstd = contiguous(rstd, 1);
   const Rows in(op, grad);
-  const DType dtype = dtype_of(op, type);
-  require(sizes_of(normalized) == sizes_of(grad) &&
-              normalized.scalar_type() == grad.scalar_type() &&
-              normalized.device() == grad.device(),
-          op, ": expected normalized of the shape, dtype and device of grad");
-  require(rstd.numel() == in.batch * in.seq && rstd.scalar_type() == compute_type(dtype) &&
-              rstd.device() == grad.device(),
-          op,
-          ": expected rstd of one element a row, float32 (float64 for float64), on the "
-          "device of grad");
-  check_affine(op, "weight", weight, grad, in.hidden, affine);
-  const std::optional<Tensor> w = contiguous(weight, B::kAlignment);
-
-  const auto row = [&](bool needed) { return new_empty(grad, {needed ? in.hidden : 0}, affine); };
-  const Tensor dx = new_empty(grad, sizes_of(grad), grad.scalar_type());
-  const Tensor dweight = row(need_weight), dbias = row(need_bias);
-
-  NormGradArgs norm;
-  norm.grad = grad.const_data_ptr();
-  norm.normalized = normalized.const_data_ptr();
-  norm.weight = data_or_null(w);
-  norm.rows = in.batch * in.seq;
-  norm.hidden = in.hidden;
-  norm.du = dx.mutable_data_ptr();
-  norm.dweight = need_weight ? dweight.mutable_data_ptr() : nullptr;
-  norm.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
-  norm.wide_affine = wide_affine;
-  norm.norm = norm_type;
-  norm.dtype = dtype;
+  check_like(op, "normalized", normalized, "grad", grad);
+  check_statistic(op, "rstd", rstd, in, grad);
+  NormGrads grads(op, in, weight, norm_type, need_weight, need_bias, B::kAlignment);
+  grads.args.grad = grad.const_data_ptr();
+  grads.args.normalized = normalized.const_data_ptr();
 
   // dx = du + scale M(du), in place: M is its own adjoint.
-  MixArgs args = mix_args(in, dtype, scale);
+  MixArgs args = mix_args(in, grads.args.dtype, scale);
   args.epilogue = Epilogue::kResidual;
-  args.x = args.y = dx.mutable_data_ptr();
-  backward(in, norm, args, rstd.const_data_ptr(), grad);
-  return {dx, dweight, dbias};
+  args.x = args.y = grads.dx.mutable_data_ptr();
+  backward(in, grads.args, args, rstd.const_data_ptr(), grad);
+  return grads.all();
 }
 
 template <Backend B>

@@ -7,9 +7,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
-#include <tuple>
 #include <vector>
 
 #include "core/args.h"
@@ -135,30 +133,6 @@ struct Rows {
     return true;
   }
 };
-
-inline void check_scale(const char* op, double scale) {
-  require(std::isfinite(scale), op, ": expected scale that is finite, got ", scale);
-}
-
-// The dtype of weight and bias: that of x, or float32 if x has 16 bits and weight is float32.
-inline ScalarType affine_type(const std::optional<Tensor>& weight, const Tensor& x) {
-  const ScalarType type = x.scalar_type();
-  const bool narrow = type == ScalarType::BFloat16 || type == ScalarType::Half;
-  const bool wide = narrow && weight && weight->scalar_type() == ScalarType::Float;
-  return wide ? ScalarType::Float : type;
-}
-
-// Checks an optional row [hidden] of dtype `type` against x.
-inline void check_affine(const char* op, const char* name, const std::optional<Tensor>& t,
-                         const Tensor& x, int64_t hidden, ScalarType type) {
-  if (!t) return;
-  require(t->dim() == 1 && t->size(0) == hidden, op, ": expected ", name, " of shape [", hidden,
-          "], got ", t->dim(), " dims of ", t->numel(), " elements");
-  require(t->scalar_type() == type, op, ": expected ", name, " of the dtype of ",
-          type == x.scalar_type() ? "x, " : "weight, ", torch::headeronly::toString(type), ", got ",
-          torch::headeronly::toString(t->scalar_type()));
-  require(t->device() == x.device(), op, ": expected ", name, " on the device of x");
-}
 
 inline const void* data_or_null(const std::optional<Tensor>& t) {
   return t ? t->const_data_ptr() : nullptr;

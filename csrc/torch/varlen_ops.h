@@ -123,13 +123,12 @@ std::tuple<Tensor, Tensor, Tensor> fused_fourier_mix_varlen_backward(
   const char* op = "fused_fourier_mix_varlen_backward";
   // float16 cannot hold du, which is grad divided by the deviation of a row.
   if (!B::kReadsWideAffine && grad.scalar_type() == ScalarType::Half) {
-    const auto wide = [](const Tensor& t) { return torch::stable::to(t, ScalarType::Float); };
+    const Widening wider = kFloat16AsFloat32;
     const ScalarType affine = affine_type(weight, grad);
     const auto [dx, dweight, dbias] = fused_fourier_mix_varlen_backward<B>(
-        wide(grad), wide(normalized), rstd, weight ? std::optional(wide(*weight)) : std::nullopt,
-        std::move(lengths), round_to, std::move(norm), scale, need_weight, need_bias);
-    return {torch::stable::to(dx, ScalarType::Half), torch::stable::to(dweight, affine),
-            torch::stable::to(dbias, affine)};
+        wider.widen(grad), wider.widen(normalized), rstd, wider.widen(weight), std::move(lengths),
+        round_to, std::move(norm), scale, need_weight, need_bias);
+    return {wider.narrow(dx), torch::stable::to(dweight, affine), torch::stable::to(dbias, affine)};
   }
   const Cut cut{std::move(lengths), round_to, std::move(norm)};
   return run_norm_backward<B>(

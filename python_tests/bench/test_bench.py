@@ -16,7 +16,7 @@ from bench import shapes
 from bench.contestants import registry as contestants
 from bench.contestants import transforms
 from bench.contestants.streaming import STREAMING
-from bench.measure import machine, memory, timing
+from bench.measure import cores, machine, memory, timing
 from bench.targets import command as targets
 from bench.targets.report import BOUNDS, TargetReport
 from bench.targets.target import Target
@@ -215,11 +215,13 @@ def test_targets_end_to_end(
     monkeypatch.setattr(targets, "BATCH_ONE", (1, 32, 24))
     monkeypatch.setattr(targets, "VARLEN", [16, 30, 3])
     monkeypatch.setattr(targets, "FIELD", [*EAGER, absent])
+    monkeypatch.setattr(cores, "_ROUNDS", 1)
     # The real functions would change the whole pytest process.
     monkeypatch.setattr(targets, "pages", lambda mode: True)
     monkeypatch.setattr(targets, "huge", lambda: False)
     monkeypatch.setattr(memory, "measure", lambda threads: ratios)
-    words = ["targets", "--seconds", "0", "--patience", "0", "--strict", "--out", str(tmp_path)]
+    words = ["targets", "--seconds", "0", "--rounds", "2", "--patience", "0", "--strict"]
+    words += ["--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", words)
     assert targets.main() == 1, "--strict: 0.6 of x misses the memory target"
 
@@ -234,7 +236,7 @@ def test_targets_end_to_end(
     assert found["machine"]["versions"]["torch"] == torch.__version__
     copy = found["times"]["forward fp32 2x16x24"]["copy"]
     assert 0 < copy["q1_ms"] <= copy["median_ms"] <= copy["q3_ms"]
-    assert copy["rounds"] == 7  # the minimum, for --seconds 0
+    assert copy["rounds"] == 2  # the minimum, for --seconds 0
     assert found["machine"]["wall_seconds"] >= 0
     assert found["machine"]["huge_pages"] is False
     for result in found["targets"]:

@@ -210,7 +210,10 @@ def test_a_negative_peak_is_written_but_not_drawn(
 
 
 def test_every_absence_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    no_child: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def no_memory(setting: Setting) -> Any:
         raise torch.OutOfMemoryError("no memory for this")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch.distributed
 
@@ -13,6 +10,7 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
 
 from python_tests.distributed.cases import CASES
 from python_tests.distributed.ranks import run
+from python_tests.helpers.forks import Forks
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,7 @@ def test_a_failing_rank_is_seen(failures: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("first", ["fnet_kernels", "torch.distributed.tensor"])
-def test_either_may_be_imported_first(first: str) -> None:
+def test_either_may_be_imported_first(forks: Forks, first: str) -> None:
     """The package does not import DTensor, which takes over a second."""
     code = f"""
 import sys, {first}
@@ -44,5 +42,5 @@ rules = DTensor._op_dispatcher.sharding_propagator.op_strategy_funcs
 print(len([op for op in rules if "fnet_kernels" in str(op)]))
 assert not [finder for finder in sys.meta_path if getattr(finder, "name", "").endswith(".tensor")]
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    found = forks.run(code)
     assert (found.returncode, found.stdout) == (0, "15\n"), found.stderr

@@ -1,15 +1,10 @@
-"""Runs of classify on small tables: what it learns, writes, and refuses."""
+"""Runs of classify on small tables: what they learn and write."""
 
 from __future__ import annotations
 
 import json
-import os
-import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +12,13 @@ import pytest
 import torch
 
 from examples import classify
-from examples.training import encode, log, loop
-from examples.training.failures import writing
-from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
+from examples.training import log, loop
+from fnet_kernels.models import FNetForSequenceClassification
+from python_tests.helpers.classify_runs import losses, words
 from python_tests.helpers.paths import ROOT
-from python_tests.helpers.small_texts import write_pairs, write_texts
+from python_tests.helpers.small_texts import write_texts
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
-SMALL = "--hidden 32 --intermediate 64 --seq 16 --batch 16 --threads 1 --log-every 1 --lr 0.005"
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("data") / "texts")
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("data") / "pairs")
-
-
-def words(data: Path, out: Path, more: str = "--steps 20") -> list[str]:
-    return ["--data", str(data), "--out", str(out), *SMALL.split(), *more.split()]
-
-
-def losses(out: Path) -> list[float]:
-    """The loss of each step, without those that a resumed run repeated."""
-    return [one["loss"] for one in log.records(out) if one["kind"] == "step"]
 
 
 @pytest.mark.parametrize(
@@ -151,191 +126,6 @@ def test_a_regression_of_scores(tmp_path: Path) -> None:
     assert sum(losses(tmp_path / "run")[-5:]) < 0.5 * sum(losses(tmp_path / "run")[:5])
 
 
-# Resuming
-
-
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
-    """Send a signal to this process when it has logged a step."""
-    write = log.Log.write
-
-    def and_signal(self: log.Log, kind: str, **values: Any) -> None:
-        write(self, kind, **values)
-        if kind == "step" and values["step"] == step:
-            os.kill(os.getpid(), number)
-
-    monkeypatch.setattr(log.Log, "write", and_signal)
-
-
-KILLED = """
-import os, sys
-from examples import classify
-from examples.training import log
-
-write = log.Log.write
-def and_kill(self, kind, **values):
-    write(self, kind, **values)
-    if kind == "step" and values["step"] == 37:
-        os.kill(os.getpid(), 9)
-log.Log.write = and_kill
-classify.main(sys.argv[1:])
-"""
-
-
-def test_a_killed_run_resumes_to_the_bit(texts: Path, tmp_path: Path) -> None:
-    more = "--steps 50 --save-every 10 --evaluate-every 15"
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    expected = classify.main(words(texts, whole, more))
-    command = [sys.executable, "-c", KILLED, *words(texts, killed, more)]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert child.returncode == -signal.SIGKILL, child.stderr
-    assert len(losses(killed)) == 37
-    found = classify.main([*words(texts, killed, more), "--resume"])
-    assert {"kind": "resumed", "step": 30} in log.records(killed)
-    assert losses(killed) == losses(whole)
-    assert len(set(losses(whole))) == 50
-    assert found == expected
-    ours, theirs = (
-        FNetForSequenceClassification.from_pretrained(x / "model") for x in (killed, whole)
-    )
-    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert torch.equal(a, b)
-
-
-def test_ctrl_c_saves(
-    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    classify.main(words(texts, whole))
-    more = "--steps 20 --evaluate-every 4"  # and thus at the step of the end
-    with monkeypatch.context() as patch:
-        at_step(patch, 7, signal.SIGINT)
-        with pytest.raises(SystemExit, match=r"stopped; step 8 is saved in .*: --resume goes on"):
-            classify.main(words(texts, stopped, more))
-    classify.main([*words(texts, stopped, more), "--resume"])
-    validated = [one["step"] for one in log.records(stopped) if one["kind"] == "validation"]
-    assert validated == [4, 8, 12, 16, 20]
-    assert {"kind": "resumed", "step": 8} in log.records(stopped)
-    assert losses(stopped) == losses(whole)
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:  # nothing is left to do
-        classify.main([*words(texts, stopped, more), "--resume"])
-    assert end.value.code == 0
-    assert "is finished" in capsys.readouterr().out
-
-
-@pytest.fixture
-def stopped(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that stopped at step 3."""
-    with monkeypatch.context() as patch:
-        at_step(patch, 3, signal.SIGTERM)
-        with pytest.raises(SystemExit):
-            classify.main(words(texts, tmp_path / "run"))
-    return tmp_path / "run"
-
-
-def test_a_state_of_another_run_is_refused(texts: Path, pairs: Path, stopped: Path) -> None:
-    with pytest.raises(SystemExit, match=r"is of a run with --hidden 32, this one has 64"):
-        classify.main([*words(texts, stopped), "--hidden", "64", "--resume"])
-    with pytest.raises(SystemExit, match=r"is of a run with --mixer fourier, this one has dct"):
-        classify.main([*words(texts, stopped), "--mixer", "dct", "--resume"])
-    with pytest.raises(SystemExit, match=r"has a run: add --resume"):
-        classify.main(words(texts, stopped))
-    before = losses(stopped)
-    (stopped / "state.pt").write_bytes(b"no state")
-    with pytest.raises(SystemExit, match=r"state\.pt is not a state of a run"):
-        classify.main([*words(texts, stopped), "--resume"])
-    assert losses(stopped) == before
-
-
-def test_other_data_is_refused(stopped: Path, texts: Path) -> None:
-    lines = (texts / "train.tsv").read_text()
-    try:
-        (texts / "train.tsv").write_text(lines.replace("amber", "azure"))
-        with pytest.raises(SystemExit, match=r"is of a run on other data"):
-            classify.main([*words(texts, stopped), "--resume"])
-    finally:
-        (texts / "train.tsv").write_text(lines)
-
-
-@contextmanager
-def file_limit(size: int) -> Iterator[None]:
-    """No file may grow beyond `size` bytes: a write then fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_is_one_sentence(texts: Path, tmp_path: Path) -> None:
-    message = r"^cannot write \S*/state\.pt: File too large$"
-    with file_limit(50_000), pytest.raises(SystemExit, match=message):
-        classify.main(words(texts, tmp_path / "run", "--steps 4 --save-every 2"))
-    assert losses(tmp_path / "run")
-    assert not list((tmp_path / "run").glob("state*"))  # no part of a state either
-
-
-def test_a_model_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    model = FNetForSequenceClassification(FNetConfig.mini(vocab_size=1000))
-    with (
-        file_limit(50_000),
-        pytest.raises(SystemExit, match=r"^cannot write \S*/model: .*File too large"),
-        writing(tmp_path / "model"),
-    ):
-        model.save_pretrained(tmp_path / "model")
-
-
-# What ends a run with a sentence
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ("--batch 400", r"--batch must be at most 200"),
-        ("--heads 3 --mixer attention", r"num_attention_heads must divide hidden_size=32"),
-        ("--mixer hadamard --seq 17", r"17"),
-        ("--round-to 8", r"round_to must be None with padding='tokens'"),
-        ("--device nowhere", r"--device must be a device of torch"),
-        ("--from nothing", r"--from nothing: no config.json"),
-        ("--lr 1e30 --warmup 0", r"the loss of step \d+ is nan; lower --lr"),
-    ],
-)
-def test_what_cannot_run_is_named(texts: Path, tmp_path: Path, more: str, message: str) -> None:
-    with pytest.raises(SystemExit, match=message):
-        classify.main(words(texts, tmp_path / "run", f"--steps 20 {more}"))
-
-
-def test_a_bad_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as end:
-        classify.main(words(tmp_path / "nothing", tmp_path / "run"))
-    assert "nothing" in str(end.value)
-    assert "\n" not in str(end.value)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        ("config", r"--from \S*: \S*config.json: FNetConfig: hidden_size"),
-        ("weights", r"--from \S*: .*has shape"),
-        ("type", r"--from \S*: .*must have model_type 'fnet' or 'fnet_kernels'; got 'bert'"),
-    ],
-)
-def test_a_checkpoint_of_another_model_is_named(
-    texts: Path, tmp_path: Path, spoil: str, message: str
-) -> None:
-    folder = tmp_path / "model"
-    FNetForSequenceClassification(FNetConfig.mini(vocab_size=100)).save_pretrained(folder)
-    encode.save(encode.Bytes(), folder)
-    config = json.loads((folder / "config.json").read_text())
-    change = {"config": ("hidden_size", 0), "weights": ("vocab_size", 101)}
-    name, value = change.get(spoil, ("model_type", "bert"))
-    (folder / "config.json").write_text(json.dumps({**config, name: value}))
-    with pytest.raises(SystemExit, match=message):
-        classify.main(["--data", str(texts), "--from", str(folder), "--out", str(tmp_path / "run")])
-
-
-# Several processes
-
-
 def test_two_processes_are_one_of_twice_the_batch(texts: Path, tmp_path: Path) -> None:
     """Mean pooling and words; dropout differs between processes, so none."""
     more = "--steps 20 --dropout 0 --padding exact"
@@ -350,9 +140,6 @@ def test_two_processes_are_one_of_twice_the_batch(texts: Path, tmp_path: Path) -
     assert last["accuracy"] == found["accuracy"]
     assert last["loss"] == pytest.approx(found["loss"], rel=1e-5)
     assert log.records(two)[0]["processes"] == 2
-
-
-# Compiled
 
 
 def test_a_compiled_run_has_the_same_losses(

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiled_first_and_patched_later(dynamic: bool) -> None:
     torch.compiler.reset()
-    model = build(hidden_dropout_prob=0.0)
+    model = build(hidden_dropout_prob=0.0, num_hidden_layers=1)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=dynamic)
     expected = results(compiled, **batch())
     hf.patch_fnet(model)

@@ -203,7 +203,7 @@ def test_the_norm_is_changed_before_or_after_patching(name: str, when: str) -> N
 @pytest.mark.parametrize("name", sorted(CHANGES.keys() - {"a_tensor_subclass_as_weight"}))
 def test_the_norm_is_changed_and_the_model_compiled(name: str) -> None:
     torch.compiler.reset()
-    stock = build(hidden_dropout_prob=0.0)
+    stock = build(hidden_dropout_prob=0.0, num_hidden_layers=1)
     patched = copy.deepcopy(stock)
     hf.patch_fnet(patched)
     for model in (stock, patched):

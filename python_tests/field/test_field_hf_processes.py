@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fnet_kernels import hf
 from python_tests.helpers.fnet_models import FusedCalls, agree, batch, build
-from python_tests.helpers.paths import ROOT
+from python_tests.helpers.forks import Forks
 
 transformers = pytest.importorskip("transformers")
 
@@ -29,7 +27,7 @@ def patched() -> nn.Module:
 
 
 def test_a_whole_model_is_saved_and_loaded_in_a_fresh_process(
-    patched: nn.Module, tmp_path: Path
+    patched: nn.Module, tmp_path: Path, forks: Forks
 ) -> None:
     ids = batch()["input_ids"]
     with torch.no_grad():
@@ -46,8 +44,8 @@ from fnet_kernels import hf
 assert len(hf.patch_fnet(model).unchanged) == 2
 assert len(hf.unpatch_fnet(model).changed) == 2
 """
-    path = {"PYTHONPATH": str(ROOT), "PATH": ""}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=path)
+    done = forks.run(script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 class Embedded(Dataset[Tensor]):
@@ -65,13 +63,15 @@ class Embedded(Dataset[Tensor]):
         return found
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_workers_of_a_dataloader_run_the_model(patched: nn.Module, start: str) -> None:
+@pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])
+def test_workers_of_a_dataloader_run_the_model(
+    patched: nn.Module, start: str, workers: int
+) -> None:
     ids = torch.randint(4, 100, (4, 16))
     with torch.no_grad():
         expected = patched(ids).last_hidden_state  # the parent has threads by now
     loader = DataLoader(
-        Embedded(patched, ids), batch_size=1, num_workers=2, multiprocessing_context=start
+        Embedded(patched, ids), batch_size=1, num_workers=workers, multiprocessing_context=start
     )
     agree([torch.cat(list(loader))], [expected], 1e-6)
 

@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor
 
 from fnet_kernels import hf
 from python_tests.helpers.fnet_models import FusedCalls, agree, batch, build, results
+from python_tests.helpers.forks import Forks
 
 pytest.importorskip("transformers")
 
@@ -78,8 +79,20 @@ def run(rank: int, store: str) -> None:
     distributed.destroy_process_group()
 
 
-def test_fully_shard(tmp_path: Path) -> None:
-    multiprocessing.spawn(run, (str(tmp_path / "store"),), nprocs=PROCESSES)
+#: Forks of one process share its imports; a process with threads must not fork.
+RANKS = """
+import sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+from test_field_hf_sharding import PROCESSES, multiprocessing, run
+multiprocessing.start_processes(run, sys.argv[2:], nprocs=PROCESSES, start_method="fork")
+"""
+
+
+def test_fully_shard(forks: Forks, tmp_path: Path) -> None:
+    done = forks.run(RANKS, str(Path(__file__).parent), str(tmp_path / "store"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_unpatch_says_that_a_layer_is_sharded(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Program of test_out_of_memory.py: every allocation of every case fails once.
 
-It compiles failing_alloc.cpp and runs itself again with that library preloaded.
+Its argument is the library of failing_alloc.cpp, which must be preloaded.
 
 Prints one line of JSON per case: how many allocations it has, what each failure raised, whether the
 next call was right, and how much resident memory many failures left behind.
@@ -12,10 +12,7 @@ import contextlib
 import ctypes
 import itertools
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,16 +21,6 @@ from torch import Tensor
 
 import fnet_kernels
 from fnet_kernels import reference
-
-if len(sys.argv) == 1:
-    with tempfile.TemporaryDirectory() as folder:
-        preloaded = str(Path(folder) / "failing_alloc.so")
-        source = str(Path(__file__).with_suffix(".cpp"))
-        options = ("-std=c++17", "-shared", "-fPIC", "-O1")
-        compiler = os.environ.get("CXX", "c++").split()
-        subprocess.run([*compiler, *options, source, "-o", preloaded], check=True)
-        again = [sys.executable, __file__, preloaded]
-        sys.exit(subprocess.run(again, env={**os.environ, "LD_PRELOAD": preloaded}).returncode)
 
 library = ctypes.CDLL(sys.argv[1])
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import importlib
 import pickle
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from python_tests.helpers.fnet_models import (
     build,
     results,
 )
+from python_tests.helpers.forks import Forks
 
 transformers = pytest.importorskip("transformers")
 
@@ -304,6 +303,6 @@ def test_patching_does_not_warn() -> None:
         hf.patch_fnet(build())
 
 
-def test_transformers_is_imported_late() -> None:
+def test_transformers_is_imported_late(forks: Forks) -> None:
     script = "import sys, fnet_kernels; sys.exit('transformers' in sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert forks.run(script).returncode == 0

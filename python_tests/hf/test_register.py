@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,7 @@ from torch import Tensor
 from fnet_kernels import models
 from fnet_kernels.mixers import create_mixer, list_mixers
 from python_tests.helpers.fnet_models import MODELS, FusedCalls
-from python_tests.helpers.paths import ROOT
+from python_tests.helpers.forks import Forks
 from python_tests.helpers.registered import (
     KINDS,
     MASK,
@@ -78,7 +75,7 @@ def test_layout_of_the_hub(kind: str, tmp_path: Path) -> None:
         assert_same_state(load.from_pretrained("someone/model", **options), model)
 
 
-def test_registers_nothing_at_import(tmp_path: Path) -> None:
+def test_registers_nothing_at_import(forks: Forks, tmp_path: Path) -> None:
     ours("FNetModel", gain=1.0).save_pretrained(tmp_path)
     code = """
 import sys
@@ -93,12 +90,8 @@ else:
 hf.register()
 assert type(AutoModel.from_pretrained(sys.argv[1])).__name__ == "FNetMixerModel"
 """
-    subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = forks.run(code, str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 def test_config() -> None:

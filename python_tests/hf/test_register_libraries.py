@@ -18,6 +18,10 @@ transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("registered")
 
 
+#: A hybrid has Fourier layers too.
+TRAINED = ["learned", "hybrid"]
+
+
 class Sentences(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Random sentences of random lengths, whose first token is the label."""
 
@@ -61,7 +65,7 @@ def trainer(model: nn.Module, folder: Path, **options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TRAINED)
 def test_trainer_saves_resumes_and_evaluates(kind: str, tmp_path: Path) -> None:
     name = "FNetForSequenceClassification"
     first = trainer(from_config(name, kind), tmp_path / "first")
@@ -112,7 +116,7 @@ def test_fill_mask(kind: str, tmp_path: Path) -> None:
     assert [answer["score"] for answer in answers] == pytest.approx(best.values.tolist(), 1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TRAINED)
 def test_lora(kind: str, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     name = "FNetForSequenceClassification"

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import torch
 
 from build_backend import fnet_nvcc
 from fnet_kernels._ops.library import CUDA_KERNELS
+from python_tests.helpers.forks import Forks
 from python_tests.helpers.paths import ROOT
 from python_tests.helpers.symbols import foreign_symbols, library_with_defined
 
@@ -61,17 +61,12 @@ def fake_toolkit(folder: Path, version: str, *, compiles: bool = True) -> dict[s
 
 
 def build(
-    cuda_of_torch: str, folder: Path, failing: str = "", **variables: str
+    forks: Forks, cuda_of_torch: str, folder: Path, failing: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run BUILD; the libraries go to `folder`."""
     environment = {k: v for k, v in os.environ.items() if k != "TORCH_CUDA_ARCH_LIST"}
-    return subprocess.run(
-        [sys.executable, "-c", BUILD, cuda_of_torch, failing, str(folder)],
-        cwd=ROOT,
-        env={**environment, "PATH": "/usr/bin:/bin", **variables},
-        text=True,
-        capture_output=True,
-    )
+    environment |= {"PATH": "/usr/bin:/bin", **variables}
+    return forks.run(BUILD, cuda_of_torch, failing, str(folder), env=environment)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +78,14 @@ def build(
     ],
 )
 def test_a_build_without_cuda_prints_one_reason(
-    cuda_of_torch: str, variables: dict[str, str], says: str, tmp_path: Path
+    forks: Forks, cuda_of_torch: str, variables: dict[str, str], says: str, tmp_path: Path
 ) -> None:
     library = tmp_path / "fnet_kernels" / "lib" / CUDA_KERNELS
     library.parent.mkdir(parents=True)
     stale = [library, library.with_name(fnet_nvcc.RECORD)]  # of an earlier build
     for path in stale:
         path.write_text("")
-    done = build(cuda_of_torch, tmp_path, **variables)
+    done = build(forks, cuda_of_torch, tmp_path, **variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"fnet_kernels: no CUDA kernels in this build: {says}\n{CPU_BUILT}"
     assert not any(path.exists() for path in stale)
@@ -105,37 +100,41 @@ def test_a_build_without_cuda_prints_one_reason(
     ],
 )
 def test_an_impossible_build_stops_with_one_sentence(
-    cuda_of_torch: str, variables: dict[str, str], says: str, tmp_path: Path
+    forks: Forks, cuda_of_torch: str, variables: dict[str, str], says: str, tmp_path: Path
 ) -> None:
     broken = fake_toolkit(tmp_path, "13.0", compiles=False)
-    done = build(cuda_of_torch, tmp_path, **{**broken, **variables})
+    done = build(forks, cuda_of_torch, tmp_path, **{**broken, **variables})
     assert done.returncode == 1
     assert re.fullmatch(f"fnet_kernels: {says}\n", done.stderr)
 
 
-def test_different_cuda_majors_are_reported(tmp_path: Path) -> None:
+def test_different_cuda_majors_are_reported(forks: Forks, tmp_path: Path) -> None:
     home = fake_toolkit(tmp_path, "12.4")
     says = "the major versions of CUDA differ, nvcc has 12.4 and torch 13.0"
-    done = build("13.0", tmp_path, **home)
+    done = build(forks, "13.0", tmp_path, **home)
     assert done.returncode == 0
     assert says in done.stdout
     assert done.stdout.endswith(CPU_BUILT)
 
 
 @pytest.mark.parametrize("cuda_of_torch", ["13.0", "13.1"])
-def test_an_nvcc_newer_than_torch_is_reported_and_used(cuda_of_torch: str, tmp_path: Path) -> None:
+def test_an_nvcc_newer_than_torch_is_reported_and_used(
+    forks: Forks, cuda_of_torch: str, tmp_path: Path
+) -> None:
     """Within a major version nvcc may be newer; then what it compiles may not load."""
-    done = build(cuda_of_torch, tmp_path, **fake_toolkit(tmp_path, "13.1"))
+    done = build(forks, cuda_of_torch, tmp_path, **fake_toolkit(tmp_path, "13.1"))
     assert done.returncode == 0, done.stderr
     said = "nvcc 13.1 is newer than torch's CUDA 13.0: if the CUDA kernels do not load"
     assert (said in done.stdout) == (cuda_of_torch == "13.0")
     assert done.stdout.endswith(f"built {CUDA}\n")
 
 
-def test_an_old_architecture_list_builds_the_rest_and_prints_one_line(tmp_path: Path) -> None:
+def test_an_old_architecture_list_builds_the_rest_and_prints_one_line(
+    forks: Forks, tmp_path: Path
+) -> None:
     """The list of container images, with a toolkit of the same major version as torch."""
     home = fake_toolkit(tmp_path, "13.0")
-    done = build("13.2", tmp_path, TORCH_CUDA_ARCH_LIST="7.5 8.0 9.0+PTX", **home)
+    done = build(forks, "13.2", tmp_path, TORCH_CUDA_ARCH_LIST="7.5 8.0 9.0+PTX", **home)
     assert done.returncode == 0, done.stderr
     ours = [line for line in done.stdout.splitlines() if line.startswith("fnet_kernels:")]
     assert ours == ["fnet_kernels: no CUDA kernels for 7.5 (below 8.0)"]
@@ -155,10 +154,10 @@ def test_an_old_architecture_list_builds_the_rest_and_prints_one_line(tmp_path: 
     ids=["old list", "name", "nvcc fails", "linker fails"],
 )
 def test_a_failing_cuda_build_leaves_the_cpu_part(
-    capabilities: str, compiles: bool, failing: str, says: str, tmp_path: Path
+    forks: Forks, capabilities: str, compiles: bool, failing: str, says: str, tmp_path: Path
 ) -> None:
     home = fake_toolkit(tmp_path, "13.0", compiles=compiles)
-    done = build("13.0", tmp_path, failing, TORCH_CUDA_ARCH_LIST=capabilities, **home)
+    done = build(forks, "13.0", tmp_path, failing, TORCH_CUDA_ARCH_LIST=capabilities, **home)
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("fnet_kernels:"))
     assert line.startswith(f"fnet_kernels: no CUDA kernels in this build: {says}")
@@ -282,7 +281,7 @@ def test_the_cuda_library_needs_only_stable_symbols(stable_symbols: set[str]) ->
 
 @needs_library
 @cpu_torch
-def test_explain_for_cuda(tmp_path: Path) -> None:
+def test_explain_for_cuda(forks: Forks, tmp_path: Path) -> None:
     """The plans of the CUDA library, in a process whose torch claims to be built with CUDA."""
     stream = library_with_defined(tmp_path, "aoti_torch_get_current_cuda_stream")  # never called
     script = """
@@ -301,13 +300,8 @@ print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda"))
 sys.modules["fnet_kernels.diagnostics.explain"]._DEFAULT_DEVICE = (40, 64 << 10, 4 << 20)
 print(explain((1, 4096, 768), dtype=torch.bfloat16, device="cuda").why)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(stream)],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        check=True,
-    )
+    done = forks.run(script, str(stream))
+    assert done.returncode == 0, done.stderr
     for part in (
         "path       kernels",
         "512 = 16 * 16 * 2",

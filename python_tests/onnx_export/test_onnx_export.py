@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from fnet_kernels import FNetEncoder, FNetEncoderLayer, FourierMix, FusedFourier
 from fnet_kernels._ops import composed
 from fnet_kernels.onnx import decompositions
 from python_tests.helpers.close import assert_close, relative_error
+from python_tests.helpers.forks import Forks
 
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -349,10 +348,10 @@ def test_tracing_keeps_the_operators_and_their_shapes() -> None:
     assert call.meta["val"].shape == call.args[0].meta["val"].shape
 
 
-def test_the_import_of_the_package_imports_no_exporter() -> None:
+def test_the_import_of_the_package_imports_no_exporter(forks: Forks) -> None:
     code = (
         "import sys, fnet_kernels; slow = ('onnx', 'onnxscript', 'torch.onnx');"
         "print([name for name in slow if name in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"
+    found = forks.run(code)
+    assert (found.returncode, found.stdout) == (0, "[]\n"), found.stderr

@@ -20,6 +20,8 @@ import fnet_kernels as fk
 from fnet_kernels import reference
 from python_tests.helpers.close import assert_close, relative_error
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OPS = torch.ops.fnet_kernels
 Function = Callable[..., Tensor]
 
@@ -58,7 +60,7 @@ def test_gradcheck_fused(wanted: str) -> None:
 
 
 @pytest.mark.usefixtures("general_path")
-@pytest.mark.parametrize("shape", [(2, 17, 3), (1, 3, 19)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 5, 3), (1, 3, 7)], ids=str)
 def test_gradcheck_fused_on_the_general_path(shape: tuple[int, ...]) -> None:
     args = inputs(*shape)
     assert fk.explain(args[0]).path == "general"

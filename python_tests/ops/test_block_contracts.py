@@ -67,9 +67,22 @@ def run(block: tuple[bool, str], x: Tensor, grad: Tensor) -> list[Tensor]:
     return [y.detach(), *torch.autograd.grad(y, leaves, grad)]
 
 
+#: All are large enough for several threads.
+SHARED = [
+    (1, 512, 768),
+    (2, 128, 192),
+    (5, 77, 200),
+    (2, 33, 509),
+    (67, 91, 5),
+    (3, 2048, 8),
+    (2, 6, 4000),
+    (4, 1009, 9),
+]
+
+
 @pytest.mark.usefixtures("threads_restored")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("shape", [(1, 512, 768), (5, 77, 200), (67, 9, 5), (3, 2048, 8)], ids=str)
+@pytest.mark.parametrize("shape", SHARED, ids=str)
 @pytest.mark.parametrize("block", NEW, ids=str)
 def test_bits_do_not_depend_on_threads(
     block: tuple[bool, str], shape: tuple[int, ...], dtype: torch.dtype

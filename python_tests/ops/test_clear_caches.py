@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 
 import torch
 
 from fnet_kernels import clear_caches, fourier_mix
+from python_tests.helpers.forks import Forks
 
 #: Resident memory of a process that uses thousands of lengths, and after clear_caches.
 CHILD = """
@@ -35,10 +34,9 @@ print(kept - before, resident() - before)
 """
 
 
-def test_tables_are_bounded_and_freed() -> None:
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD], capture_output=True, text=True, check=True
-    )
+def test_tables_are_bounded_and_freed(forks: Forks) -> None:
+    child = forks.run(CHILD)
+    assert child.returncode == 0, child.stderr
     full, cleared = map(float, child.stdout.split())
     assert full < 250, f"{full:.0f} MB are kept"
     assert cleared < full - 20, f"{full:.0f} MB before, {cleared:.0f} MB after clear_caches"

@@ -23,6 +23,8 @@ from fnet_kernels import fourier_mix, functional, hartley_mix, reference
 from python_tests.helpers.close import assert_close
 from python_tests.helpers.refused import assert_refused
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OP = torch.ops.fnet_kernels.hartley_mix.default
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 SHAPES = [
@@ -152,7 +154,6 @@ def test_the_even_part_is_the_fourier_mixing(seq: int, hidden: int) -> None:
     assert_close((y + mirrored) / 2, fourier_mix(numbers(seq, hidden)))
 
 
-@pytest.mark.usefixtures("threads_restored")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     "shape", [(1, 512, 768), (5, 77, 1000), (3, 128, 509), (7, 256, 192)], ids=str
@@ -169,7 +170,7 @@ def test_bits_do_not_depend_on_threads(shape: tuple[int, ...], dtype: torch.dtyp
 # Derivatives.
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (5, 6), (2, 4, 7), (1, 11), (17, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 4), (2, 4, 5), (1, 7), (11, 2)], ids=str)
 def test_gradcheck(shape: tuple[int, ...]) -> None:
     x = numbers(*shape).requires_grad_()
     for mix in (lambda x: hartley_mix(x, scale=0.3), lambda x: OP(x, 0.3)):

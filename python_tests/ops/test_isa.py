@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from fnet_kernels._ops.load import operators
-from python_tests.helpers.paths import ROOT
+from python_tests.helpers.forks import Forks
 
 ISAS = operators.cpu_isas().split(",")
 
@@ -35,7 +33,9 @@ def test_choice(each_isa: Callable[[], Iterator[str]]) -> None:
         ("", ISAS[0], False),
     ],
 )
-def test_a_wrong_variable_is_reported_once(value: str, used: str, warned: bool) -> None:
+def test_a_wrong_variable_is_reported_once(
+    forks: Forks, value: str, used: str, warned: bool
+) -> None:
     script = """
 import torch
 from fnet_kernels import fourier_mix
@@ -43,14 +43,8 @@ for _ in range(2):
     fourier_mix(torch.ones(2, 4, 8))
 print(torch.ops.fnet_kernels.cpu_isa())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env={**os.environ, "FNET_CPU_ISA": value},
-        text=True,
-        capture_output=True,
-        check=True,
-    )
+    done = forks.run(script, env={**os.environ, "FNET_CPU_ISA": value})
+    assert done.returncode == 0, done.stderr
     assert done.stdout == f"{used}\n"
     message = (
         f"fnet_kernels: FNET_CPU_ISA: expected auto or one of {','.join(ISAS)}, got {value}; using"

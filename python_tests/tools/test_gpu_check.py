@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bench.gpu import command as gpu
+from bench.gpu import models
 from python_tests.helpers.paths import ROOT
 from tools import gpu_bundle, gpu_check, gpu_smoke, gpu_steps
 from tools.gpu_step import ABSENT, FAIL, PASS, SKIPPED, Check, Part, Step
@@ -36,6 +37,12 @@ def test_the_parts_are_those_of_the_benchmark(check: Check) -> None:
     assert min(backward) > names.index("forward bf16 long")
     assert min(backward) > max(map(names.index, ("layer bf16", "forward fp32")))
     assert names.index("memory") > max(map(names.index, ("step bf16", "step bf16 long")))
+    assert gpu_steps.MODEL_PARTS == models.PARTS
+
+
+def test_every_file_of_tests_is_run() -> None:
+    files = (ROOT / "python_tests" / "gpu").glob("test_gpu_*.py")
+    assert sorted(gpu_steps.TEST_FILES) == sorted(f.stem.removeprefix("test_gpu_") for f in files)
 
 
 def python(name: str, code: str, limit: float = 20, **more: Any) -> Part:
@@ -113,6 +120,23 @@ def test_a_later_call_keeps_earlier_results(check: Check) -> None:
     assert verdicts[1:] == [("bench", "forward", PASS), ("bench", "step", PASS)]
     with tarfile.open(check.out / "logs.tar.gz") as tar:
         assert set(tar.getnames()) == {"smoke-forward.log", "bench-forward.log"}
+
+
+def test_only_the_chosen_parts_run(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(name: str, *parts: str) -> Step:
+        return Step(name, 60, lambda check: [python(part, "") for part in parts])
+
+    steps = [step("build", "setup.py"), step("smoke", "forward", "backward"), step("test", "a")]
+    monkeypatch.setattr(gpu_check, "STEPS", steps)
+    monkeypatch.setattr(gpu_check, "TREE", check.tree)
+    monkeypatch.setattr(gpu_check, "prepare", lambda check: "")
+    monkeypatch.setenv("OUT", str(check.out))
+    words = ["--rehearse", "--only", "smoke", "--part", "forward"]
+    monkeypatch.setattr(sys, "argv", ["gpu_check", *words])
+    assert gpu_check.main() == 0
+    results = json.loads((check.out / "summary.json").read_text())["results"]
+    ran = [(r["step"], r["part"], r["verdict"]) for r in results]
+    assert ran == [("build", "setup.py", PASS), ("smoke", "forward", PASS)]
 
 
 def test_a_missing_output_file_is_a_failure(check: Check, tmp_path: Path) -> None:

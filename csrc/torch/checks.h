@@ -1,0 +1,54 @@
+// Checks of the ops' arguments. An error names the op, the argument and what was expected.
+#pragma once
+
+#include <cmath>
+#include <optional>
+
+#include "torch/tensors.h"
+
+namespace fnet::binding {
+
+inline void check_scale(const char* op, double scale) {
+  require(std::isfinite(scale), op, ": expected scale that is finite, got ", scale);
+}
+
+// The dtype of weight and bias: that of x, or float32 if x has 16 bits and weight is float32.
+inline ScalarType affine_type(const std::optional<Tensor>& weight, const Tensor& x) {
+  const ScalarType type = x.scalar_type();
+  const bool narrow = type == ScalarType::BFloat16 || type == ScalarType::Half;
+  const bool wide = narrow && weight && weight->scalar_type() == ScalarType::Float;
+  return wide ? ScalarType::Float : type;
+}
+
+// The optional row t, weight or bias of x: checked, contiguous and aligned.
+inline std::optional<Tensor> affine_row(const char* op, const char* name,
+                                        const std::optional<Tensor>& t, const Rows& in,
+                                        ScalarType type, int64_t alignment) {
+  if (!t) return std::nullopt;
+  require(t->dim() == 1 && t->size(0) == in.hidden, op, ": expected ", name, " of shape [",
+          in.hidden, "], got ", t->dim(), " dims of ", t->numel(), " elements");
+  require(t->scalar_type() == type, op, ": expected ", name, " of the dtype of ",
+          type == in.x.scalar_type() ? "x, " : "weight, ", torch::headeronly::toString(type),
+          ", got ", torch::headeronly::toString(t->scalar_type()));
+  require(t->device() == in.x.device(), op, ": expected ", name, " on the device of x");
+  return contiguous(*t, alignment);
+}
+
+// Checks that a tensor has the shape, dtype and device of `like`.
+inline void check_like(const char* op, const char* name, const Tensor& t, const char* of,
+                       const Tensor& like) {
+  require(sizes_of(t) == sizes_of(like) && t.scalar_type() == like.scalar_type() &&
+              t.device() == like.device(),
+          op, ": expected ", name, " of the shape, dtype and device of ", of);
+}
+
+// Checks a statistic of each row of grad: mean or rstd.
+inline void check_statistic(const char* op, const char* name, const Tensor& t, const Rows& in,
+                            const Tensor& grad) {
+  const ScalarType type = compute_type(dtype_of(op, grad.scalar_type()));
+  require(t.numel() == in.batch * in.seq && t.scalar_type() == type && t.device() == grad.device(),
+          op, ": expected ", name,
+          " of one element a row, float32 (float64 for float64), on the device of grad");
+}
+
+}  // namespace fnet::binding

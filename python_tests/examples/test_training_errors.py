@@ -1,0 +1,92 @@
+"""What ends a run of classify with one sentence."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from examples import classify
+from examples.training import encode
+from examples.training.failures import writing
+from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
+from python_tests.helpers.classify_runs import losses, words
+
+pytestmark = pytest.mark.usefixtures("threads_restored")
+
+
+@contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes: a write then fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_one_sentence(texts: Path, tmp_path: Path) -> None:
+    message = r"^cannot write \S*/state\.pt: File too large$"
+    with file_limit(50_000), pytest.raises(SystemExit, match=message):
+        classify.main(words(texts, tmp_path / "run", "--steps 4 --save-every 2"))
+    assert losses(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("state*"))  # no part of a state either
+
+
+def test_a_model_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    model = FNetForSequenceClassification(FNetConfig.mini(vocab_size=1000))
+    with (
+        file_limit(50_000),
+        pytest.raises(SystemExit, match=r"^cannot write \S*/model: .*File too large"),
+        writing(tmp_path / "model"),
+    ):
+        model.save_pretrained(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--batch 400", r"--batch must be at most 200"),
+        ("--heads 3 --mixer attention", r"num_attention_heads must divide hidden_size=32"),
+        ("--mixer hadamard --seq 17", r"17"),
+        ("--round-to 8", r"round_to must be None with padding='tokens'"),
+        ("--device nowhere", r"--device must be a device of torch"),
+        ("--from nothing", r"--from nothing: no config.json"),
+        ("--lr 1e30 --warmup 0", r"the loss of step \d+ is nan; lower --lr"),
+    ],
+)
+def test_what_cannot_run_is_named(texts: Path, tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        classify.main(words(texts, tmp_path / "run", f"--steps 20 {more}"))
+
+
+def test_a_bad_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as end:
+        classify.main(words(tmp_path / "nothing", tmp_path / "run"))
+    assert "nothing" in str(end.value)
+    assert "\n" not in str(end.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("config", r"--from \S*: \S*config.json: FNetConfig: hidden_size"),
+        ("weights", r"--from \S*: .*has shape"),
+        ("type", r"--from \S*: .*must have model_type 'fnet' or 'fnet_kernels'; got 'bert'"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_named(
+    texts: Path, tmp_path: Path, spoil: str, message: str
+) -> None:
+    folder = tmp_path / "model"
+    FNetForSequenceClassification(FNetConfig.mini(vocab_size=100)).save_pretrained(folder)
+    encode.save(encode.Bytes(), folder)
+    config = json.loads((folder / "config.json").read_text())
+    change = {"config": ("hidden_size", 0), "weights": ("vocab_size", 101)}
+    name, value = change.get(spoil, ("model_type", "bert"))
+    (folder / "config.json").write_text(json.dumps({**config, name: value}))
+    with pytest.raises(SystemExit, match=message):
+        classify.main(["--data", str(texts), "--from", str(folder), "--out", str(tmp_path / "run")])
