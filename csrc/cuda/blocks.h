@@ -12,16 +12,21 @@
 
 namespace fnet {
 
-// The shared memory of a multiprocessor of the largest devices, and of the architecture that nvcc
-// compiles a kernel for: "Technical Specifications per Compute Capability" of NVIDIA's guide.
-inline constexpr int kLargestShared = 228 << 10;
-#if !defined(__CUDA_ARCH__) || (__CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1200)
-inline constexpr int kCompiledShared = kLargestShared;
-#elif __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 870
-inline constexpr int kCompiledShared = 164 << 10;
+// The architecture that nvcc compiles a kernel for; in other code that of the largest devices.
+#if defined(__CUDA_ARCH__)
+inline constexpr int kArchitecture = __CUDA_ARCH__;
 #else
-inline constexpr int kCompiledShared = 100 << 10;
+inline constexpr int kArchitecture = 900;
 #endif
+
+// The shared memory of a multiprocessor: "Technical Specifications per Compute Capability" of
+// NVIDIA's guide.
+constexpr int shared_bytes_of(int architecture) {
+  if (architecture == 800 || architecture == 870) return 164 << 10;
+  return architecture >= 900 && architecture < 1200 ? 228 << 10 : 100 << 10;
+}
+inline constexpr int kLargestShared = shared_bytes_of(900);
+inline constexpr int kCompiledShared = shared_bytes_of(kArchitecture);
 
 // Whether the largest devices have room for this many blocks. The system reserves 1 KB of each.
 constexpr bool fit(int blocks_per_sm, int shared_bytes) {

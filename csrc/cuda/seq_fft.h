@@ -96,10 +96,10 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     static_for<K::kLine.points>([&](auto i) { z[i] = z[i] * w(1, K::Fft::frequency(0, i)); });
   }
   await_previous_kernel();  // it may still read the spectrum of the slice before
-  // Computed again instead of kept in registers.
-  const auto place = K::fft();
+  // Computed again where registers are scarce, instead of kept.
+  const auto place = Adapted ? K::fft() : fft;
   const int j = block_index() * K::kLines + place.line;
-  if (j >= spectrum_lines(opaque(args.hidden))) return;
+  if (j >= spectrum_lines(Adapted ? opaque(args.hidden) : args.hidden)) return;
   if constexpr (Adapted) {
     // The bias is the same in all rows: its transform along seq is row 0 alone.
     if (args.bias && place.line_thread == 0) {
@@ -111,8 +111,10 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     }
   }
   const unsigned pitch = unsigned(args.pitch) * sizeof(Complex<float>);
-  const int first = (2 * int(blockIdx.z) + odd) * K::kLength + place.line_thread;
-  Complex<float>* F = rows_on(args.spectrum + j, pitch, first);
+  const int64_t first = (2 * sequence + odd) * K::kLength + place.line_thread;
+  // Which of the two needs fewer registers was found by trial.
+  Complex<float>* F = Adapted ? args.spectrum + first * args.pitch + j
+                              : rows_on(args.spectrum + j, pitch, int(first));
   static_for<K::kLine.points>(
       [&](auto i) { store_global(rows_on(F, pitch, K::Fft::frequency(0, i)), z[i]); });
 }

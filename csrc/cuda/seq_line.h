@@ -37,7 +37,8 @@ struct SeqLine : SeqBlock<T, Shape> {
     constexpr int kRegisters = Adapted ? (kWide ? 7 : 2) : (kWide ? 3 : 0);
     const int all = 65536 / (K::kThreads * K::compiled_blocks(Adapted)) / 8 * 8;
     // Lines of 40 points spill with more, as found by trial.
-    int batch = min_of(kPoints, Adapted && kPoints > 32 ? 64 / K::kLine.threads() : 12);
+    constexpr int kOfLine = (kArchitecture >= 1000 ? 32 : 64) / K::kLine.threads();
+    int batch = min_of(kPoints, Adapted && kPoints > 32 ? kOfLine : 12);
     while (batch > 1 && (kPoints % batch || batch * kRegisters > all - 2 * kPoints - kAddresses))
       --batch;
     return batch;
