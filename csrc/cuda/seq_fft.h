@@ -72,11 +72,15 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     float minus_m = shuffle(image[0], thread_index() % kWarp - 1);
     if (line == 0) minus_m = load_scalar(image_exists ? load_global(image_at + to_edge) : T{});
     if constexpr (Adapted) {
-      const int begin = int(blockIdx.z) * K::kSeq;
-      const int at = begin + n, there_row = begin + (is_first ? 0 : K::kSeq - n);
+      // statistics_index of row n and of its mirror image, which are both even or both odd.
+      const int begin = int(blockIdx.z) * K::kSeq + odd * K::kLength;
+      const int here_row = begin + n / 2;
+      const int there_row = begin + (is_first ? 0 : K::kLength - odd - n / 2);
       RowStatistics here = {0, 1}, there = {0, 1};
-      if (args.statistics)
-        here = load_global(args.statistics + at), there = load_global(args.statistics + there_row);
+      if (args.statistics) {
+        here = load_global(args.statistics + here_row);
+        there = load_global(args.statistics + there_row);
+      }
       const auto w = widened(weight.here), image_w = widened(weight.image);
       pair = {normalize(pair[0], here.mean, here.rstd) * w[0],
               normalize(pair[1], here.mean, here.rstd) * w[1]};
