@@ -64,7 +64,8 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     const bool is_first = q == 0 && row == 0;
     const T* image_at = is_first ? there_at - K::kSeq * stride : there_at;
     // Addresses from an opaque index take fewer registers to compute than to keep.
-    const int n = (Adapted ? opaque(row) : row) + kRows * q;
+    const int i = (Adapted ? opaque(line_thread) : line_thread) + K::Fft::kLineThreads * q;
+    const int n = 2 * i + odd;
     const bool exists = !Adapted || n < rows.rows;
     const bool image_exists = !Adapted || is_first || n + rows.rows > K::kSeq;
     auto pair = widened(exists ? load_global<2>(here_at) : Vec<T, 2>{});
@@ -73,9 +74,8 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     if (line == 0) minus_m = load_scalar(image_exists ? load_global(image_at + to_edge) : T{});
     if constexpr (Adapted) {
       // statistics_index of row n and of its mirror image, which are both even or both odd.
-      const int begin = int(blockIdx.z) * K::kSeq + odd * K::kLength;
-      const int here_row = begin + n / 2;
-      const int there_row = begin + (is_first ? 0 : K::kLength - odd - n / 2);
+      const int half = (2 * int(blockIdx.z) + odd) * K::kLength;
+      const int here_row = half + i, there_row = half + (is_first ? 0 : K::kLength - odd - i);
       RowStatistics here = {0, 1}, there = {0, 1};
       if (args.statistics) {
         here = load_global(args.statistics + here_row);

@@ -62,7 +62,7 @@ MUTANTS: dict[str, list[Edit]] = {
         ("cuda/row_epilogue.h", "wanted && k < rows.rows;", "wanted;")
     ],
     "statistics_of_the_wrong_row": [
-        ("cuda/seq_fft.h", "(is_first ? 0 : K::kLength - odd - n / 2);", "n / 2;")
+        ("cuda/seq_fft.h", "(is_first ? 0 : K::kLength - odd - i);", "i;")
     ],
     "factor_of_the_wrong_column": [
         ("cuda/seq_fft.h", "m == 0 ? 0 : hidden - m)", "hidden - m - 2)")
