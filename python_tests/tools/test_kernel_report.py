@@ -127,5 +127,5 @@ def test_more_bytes_miss_a_target(name: str) -> None:
     report = json.loads(json.dumps(REPORT))
     kernels = report["passes" if name in report["passes"] else "audit"]
     kernels[name]["bytes_per_element"] *= 1.06
-    (miss,) = misses(report)
+    (miss,) = set(misses(report)) - set(misses(REPORT))
     assert miss.startswith(f"{name}: bytes per element")
