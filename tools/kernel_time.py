@@ -24,6 +24,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from bench.gpu_figures import OURS
 from bench.readme import updated
 from fnet_kernels._terminal import table
 from tools.cuda_devices import DEVICES, MULTIPROCESSORS
+from tools.kernel_report.passes import Pass
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -66,6 +68,7 @@ class Case:
     Attributes:
         train: the forward pass keeps normalised rows for the backward pass.
         backward: the backward pass; otherwise the forward pass with LayerNorm.
+        norm_first: pre-norm, x + M(LayerNorm(x)), whose statistics alone are kept.
     """
 
     batch: int
@@ -74,6 +77,23 @@ class Case:
     dtype: str
     train: bool = False
     backward: bool = False
+    norm_first: bool = False
+
+    @property
+    def kernels(self) -> list[str]:
+        """The launches of a slice, in order."""
+        mix = ["seq_fft", "row_fft"]
+        if self.backward:
+            return [*mix, "norm_grad"] if self.norm_first else ["norm_grad", *mix]
+        return ["row_statistics", *mix] if self.norm_first else mix
+
+    @property
+    def audited(self) -> Pass:
+        """The pass whose kernels the report counts."""
+        kind = "pre-norm" if self.norm_first else ""
+        if self.backward:
+            kind = f"{kind} backward".strip()
+        return Pass(self.seq, self.hidden, self.dtype, kind)
 
 
 @dataclass(frozen=True)
@@ -137,30 +157,36 @@ class Model:
         self.kernels = report["compiler"][self.device.architecture]
         self.overlaps = int(self.device.architecture) >= 90
 
-    def shape(self, kernel: str, length: int, dtype: str) -> tuple[Figures, int]:
+    def shape(self, kernel: str, length: int, dtype: str, variant: str = "") -> tuple[Figures, int]:
         """The compiler's figures of the widest block of a length that fits, and its lines."""
         found = {}
         for name, figures in self.kernels.items():
-            base, _, lines = name.rstrip(">").partition(" x ")
-            fits = figures["occupancy"] > 0 and not lines.strip("0123456789")  # no variant
-            if base == f"{kernel}<{dtype}, {length}" and fits:
+            base, _, block = name.rstrip(">").partition(", ")
+            block, _, of_variant = block.partition(", ")
+            points, _, lines = block.partition(" x ")
+            same = (base, points, of_variant) == (f"{kernel}<{dtype}", str(length), variant)
+            if same and figures["occupancy"] > 0:
                 found[int(lines or 1)] = figures
         return found[max(found)], max(found)
 
     def launch(self, kernel: str, case: Case, sequences: float) -> Launch:
         """A launch for some sequences, as if all data were in L2."""
         seq, hidden, dtype = case.seq, case.hidden, case.dtype
-        counted = self.audit[f"{kernel} {seq}x{hidden} {dtype}"]
+        counted = self.audit[case.audited.kernel(kernel)]
         elements, size, run, rounds = sequences * seq * hidden, SIZES[dtype], 128, 1
         if kernel == "norm_grad":  # as in csrc/cuda/norm_grad_rows.h: 256 threads take 32 rows
             vectors, most, threads = hidden * size // 16, 3 if size == 2 else 4, 32
             while vectors > most * threads:
                 threads *= 2
             wide = -(-vectors // threads)
-            figures = self.kernels[f"norm_grad_rows<{dtype}, {wide} wide>"]
+            variant = ", norm first" if case.norm_first else ""
+            figures = self.kernels[f"norm_grad_rows<{dtype}, {wide} wide{variant}>"]
             rounds = 32 * threads // 256
+        elif kernel == "row_statistics":
+            figures = self.kernels[f"{kernel}<{dtype}>"]
         elif kernel == "seq_fft":
-            figures, lines = self.shape(kernel, seq, dtype)
+            adapted = case.norm_first and not case.backward
+            figures, lines = self.shape(kernel, seq, dtype, "adapted" if adapted else "")
             run = min(run, 2 * lines * size)
         else:
             figures, _ = self.shape(kernel, hidden, dtype)
@@ -213,16 +239,20 @@ class Model:
         """The launches of one slice of the batch, in order."""
         sequences = case.batch / self.slices(case)
         x = sequences * case.seq * case.hidden * SIZES[case.dtype]
-        kernels = [*(["norm_grad"] if case.backward else []), "seq_fft", "row_fft"]
-        launches = [self.launch(kernel, case, sequences) for kernel in kernels]
-        kept = x if case.train else 0.0  # the normalised rows
+        launches = [self.launch(kernel, case, sequences) for kernel in case.kernels]
+        kept = x if case.train and not case.norm_first else 0.0  # the normalised rows
+        spectrum = launches[case.kernels.index("seq_fft")].written
         # The part of x that L2 has lost when row_fft reads it.
-        lost = x + launches[-2].written + x + kept - self.device.l2_bytes
+        lost = min(x, max(0.0, x + spectrum + x + kept - self.device.l2_bytes))
         dram = {
             "norm_grad": (2 * x, 0.0, 0.0),
             "seq_fft": (0.0 if case.backward else x, 0.0, 0.0),
-            "row_fft": (min(x, max(0.0, lost)), x + kept, kept),
+            "row_fft": (lost, x + kept, kept),
         }
+        if case.norm_first and case.backward:  # M(dy) passes through L2
+            dram = {"seq_fft": (x, 0, 0), "row_fft": (0, 0, 0), "norm_grad": (x + lost, x, 0)}
+        elif case.norm_first:
+            dram |= {"row_statistics": (x, 0, 0), "seq_fft": (0, 0, 0)}
         times = []
         for launch in launches:
             read, written, more = dram[launch.kernel]
@@ -254,22 +284,21 @@ class Model:
         return count
 
 
-#: The shapes of the targets.
-SHAPES = (gpu.BASE, gpu.LONG)
+#: The shapes of the targets. The kernel report counts pre-norm at the first.
+SHAPES: tuple[tuple[int, int, int], ...] = (gpu.BASE, gpu.LONG)
 
 
 def cases() -> dict[str, list[Case]]:
-    """The figures that `python -m bench.gpu` measures: by name, the passes they consist of."""
+    """By name, the passes that make up a figure of `python -m bench.gpu`, and of pre-norm."""
     found = {}
-    for backward in (False, True):
-        for dtype, short in NAMES.items():
-            for shape in SHAPES:
-                what = "forward + backward" if backward else "forward"
-                name = f"{what}, {'x'.join(map(str, shape))} {short}"
-                forward = Case(*shape, dtype, train=backward)
-                found[name] = [forward, replace(forward, train=False, backward=True)][
-                    : 1 + backward
-                ]
+    for norm_first, shapes in ((False, SHAPES), (True, SHAPES[:1])):
+        for backward, dtype, shape in product((False, True), NAMES, shapes):
+            what = "forward + backward" if backward else "forward"
+            block = ", pre-norm" if norm_first else ""
+            name = f"{what}{block}, {'x'.join(map(str, shape))} {NAMES[dtype]}"
+            forward = Case(*shape, dtype, train=backward, norm_first=norm_first)
+            second = replace(forward, train=False, backward=True)
+            found[name] = [forward, second] if backward else [forward]
     return found
 
 

@@ -92,6 +92,12 @@ bool is_aligned_for_cuda(const MixArgs& args);
 [[nodiscard]] Status mix_varlen_cuda(const MixArgs& all, const CudaVarlenPlan& plan,
                                      void* workspace, const CudaQueue& queue);
 
+// Writes zeros to y, normalized and rstd of `all` from the length of each sequence to its end.
+// Takes all dtypes and addresses.
+[[nodiscard]] Status clear_rows_past_cuda(const MixArgs& all,
+                                          const std::vector<Sequence>& sequences,
+                                          const CudaQueue& queue);
+
 // Each pass of one slice alone. The seq pass transforms x to the packed spectrum of the slice, of
 // slices.size(slice) * plan.spectrum_bytes (cuda/kernels.h defines it). The row pass transforms the
 // spectrum to y.

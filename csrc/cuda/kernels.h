@@ -28,6 +28,9 @@ struct alignas(16) SequenceRows {
 struct alignas(8) RowStatistics {
   float mean, rstd;
 };
+// Where the statistics of row n of a sequence lie: even rows come first, because a block of seq_fft
+// reads either even or odd rows, and neighbours share sectors.
+constexpr int statistics_index(int n, int seq) { return n % 2 * (seq / 2) + n / 2; }
 
 template <class T>
 inline constexpr bool kHasRowScale = std::is_same_v<T, Float16>;
@@ -42,7 +45,7 @@ struct SeqFftArgs {
   bool x_is_new;  // the previous kernel of the stream writes x or its statistics, and may still run
 
   // x stands for (x - mean) rstd weight + bias. At most one of these two is not null.
-  const RowStatistics* statistics = nullptr;   // [batch, seq]
+  const RowStatistics* statistics = nullptr;   // [batch, seq], by statistics_index
   const SequenceRows* sequences = nullptr;     // [batch]
   const T *weight = nullptr, *bias = nullptr;  // optional [hidden], with statistics
 
@@ -86,7 +89,7 @@ struct RowStatisticsArgs {
   int seq, hidden;
   NormType norm;
   float eps;
-  RowStatistics* statistics;  // [batch, seq]
+  RowStatistics* statistics;  // [batch, seq], by statistics_index
   float *mean, *rstd;         // likewise, for the backward pass
 };
 
@@ -107,11 +110,33 @@ template <class T>
 int launch_row_fft(const RowFftArgs<T>& args, int shape, Order order, void* stream);
 // Copies a table to the device, in the parameters of kernels: a CUDA graph can capture it.
 int launch_store_sequences(const SequenceRows* from, int64_t count, SequenceRows* to, void* stream);
+
+// Rows [begin, end) of each tensor.
+struct RowRange {
+  int64_t begin, end;
+};
+struct ClearedTensors {
+  struct Rows {
+    char* data;     // of row 0, aligned to 2 bytes
+    int64_t bytes;  // of a row, a multiple of 2
+  };
+  Rows at[3] = {};
+  int count = 0;
+
+  // Null stands for no tensor.
+  void add(void* data, int64_t bytes) {
+    if (data) at[count++] = {static_cast<char*>(data), bytes};
+  }
+};
+// Writes zeros to ranges of rows.
+int launch_clear_rows(const RowRange* ranges, int64_t count, const ClearedTensors& tensors,
+                      void* stream);
+
 template <class T>
 int launch_row_statistics(const RowStatisticsArgs<T>& args, Order order, void* stream);
-// The statistics of rows that are only multiplied: 0 and row_scale.
-int launch_scale_statistics(const float* row_scale, int64_t rows, RowStatistics* statistics,
-                            Order order, void* stream);
+// The statistics of rows that are only multiplied: 0 and row_scale [batch, seq].
+int launch_scale_statistics(const float* row_scale, int64_t batch, int seq,
+                            RowStatistics* statistics, Order order, void* stream);
 
 // LayerNorm's gradient for all lengths, alignments and dtypes; see NormGradArgs. A block takes a
 // chunk of rows. partials: [chunks, 2, hidden] in the compute type, the sums of each chunk for

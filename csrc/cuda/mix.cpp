@@ -72,7 +72,7 @@ int run_row_statistics(const MixArgs& args, const CudaPlan& plan, int64_t slice,
   const int64_t b = plan.slices.begin(slice), row = b * args.seq;
   if (args.row_scale)
     return launch_scale_statistics(static_cast<const float*>(args.row_scale) + row,
-                                   plan.slices.size(slice) * args.seq,
+                                   plan.slices.size(slice), int(args.seq),
                                    statistics_at(plan, spectrum), order, queue.stream);
   return launch_row_statistics(
       RowStatisticsArgs<T>{.x = static_cast<const T*>(args.x) + b * args.x_batch_stride,
@@ -270,6 +270,19 @@ Status mix_varlen_cuda(const MixArgs& all, const CudaVarlenPlan& plan, void* wor
     }
     return 0;
   });
+}
+
+Status clear_rows_past_cuda(const MixArgs& all, const std::vector<Sequence>& sequences,
+                            const CudaQueue& queue) {
+  std::vector<RowRange> ranges;
+  for (const Sequence& s : sequences)
+    if (s.row + s.length < s.end) ranges.push_back({s.row + s.length, s.end});
+  ClearedTensors tensors;
+  tensors.add(all.y, all.hidden * element_size(all.dtype));
+  tensors.add(all.normalized, all.hidden * element_size(all.dtype));
+  tensors.add(all.rstd, compute_size(all.dtype));
+  return status_of(launch_clear_rows(ranges.data(), int64_t(ranges.size()), tensors, queue.stream),
+                   queue);
 }
 
 Status seq_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice, void* spectrum,

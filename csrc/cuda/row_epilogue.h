@@ -59,6 +59,10 @@ struct RowEpilogue {
 
  private:
   using Numbers = float[kWidth];
+  // The compiler moves read-only loads past barriers and stores. Many points leave it no registers
+  // for loads that begin so early.
+  static constexpr Cache kWeights =
+      sizeof(T) == 4 && K::kPoints > 24 ? Cache::kDefault : Cache::kReadOnly;
   // Rows k and -k of x. Lines of 16-bit numbers have registers to load both at once.
   static constexpr bool kEarly = sizeof(T) == 2;
   struct Pair {
@@ -139,11 +143,11 @@ struct RowEpilogue {
       Numbers& out = numbers(v);
       if (normalized && wanted) write(normalized + at, out);
       if (args.weight) {
-        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.weight + at));
+        const auto w = widened(load_global<kWidth, kWeights>(args.weight + at));
         static_for<kWidth>([&](auto e) { out[e] *= w[e]; });
       }
       if (args.bias) {
-        const auto w = widened(load_global<kWidth, Cache::kReadOnly>(args.bias + at));
+        const auto w = widened(load_global<kWidth, kWeights>(args.bias + at));
         static_for<kWidth>([&](auto e) { out[e] += w[e]; });
       }
       if (wanted) write(y + at, out);

@@ -10,6 +10,12 @@ constexpr int kThreads = 128;
 // Vectors of 16 bytes that a thread holds of a row: 4096 numbers of 32 bits in the whole block.
 constexpr int kVectors = 8;
 
+// The place of a row of all sequences.
+FNET_DEVICE int64_t place_of(int64_t row, int seq) {
+  const int n = int(row % seq);
+  return row - n + statistics_index(n, seq);
+}
+
 // A group of `row_threads` threads, at least a warp, holds a row in registers. Thread t has vectors
 // t, t + row_threads, ...
 template <class T>
@@ -61,30 +67,33 @@ void row_statistics_kernel(RowStatisticsArgs<T> args, int row_threads) {
   const float rstd = reciprocal_std(sum_over_row(1, squares), float(args.hidden), args.eps);
   await_previous_kernel();  // seq_fft may still read the statistics of the slice before
   if (wanted && row_thread == 0) {
-    store_global(args.statistics + row, RowStatistics{mean, rstd});
+    store_global(args.statistics + place_of(row, args.seq), RowStatistics{mean, rstd});
     store_global(args.mean + row, mean);
     store_global(args.rstd + row, rstd);
   }
 }
 
 FNET_KERNEL_BOUNDS(kThreads, 1)
-void scale_statistics_kernel(const float* row_scale, int64_t rows, RowStatistics* statistics) {
+void scale_statistics_kernel(const float* row_scale, int64_t rows, int seq,
+                             RowStatistics* statistics) {
   launch_dependents();
   await_previous_kernel();  // seq_fft may still read the statistics of the slice before
   const int64_t row = int64_t(blockIdx.x) * kThreads + thread_index();
-  if (row < rows) store_global(statistics + row, RowStatistics{0, load_global(row_scale + row)});
+  if (row >= rows) return;
+  store_global(statistics + place_of(row, seq), RowStatistics{0, load_global(row_scale + row)});
 }
 
 }  // namespace
 
-int launch_scale_statistics(const float* row_scale, int64_t rows, RowStatistics* statistics,
-                            Order order, void* stream) {
+int launch_scale_statistics(const float* row_scale, int64_t batch, int seq,
+                            RowStatistics* statistics, Order order, void* stream) {
+  const int64_t rows = batch * seq;
   return launch<scale_statistics_kernel>({.name = "scale_statistics",
                                           .grid = dim3(unsigned((rows + kThreads - 1) / kThreads)),
                                           .block = dim3(kThreads),
                                           .stream = stream,
                                           .overlaps = order == Order::kOverlaps},
-                                         row_scale, rows, statistics);
+                                         row_scale, rows, seq, statistics);
 }
 
 template <class T>

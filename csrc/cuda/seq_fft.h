@@ -64,7 +64,8 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     const bool is_first = q == 0 && row == 0;
     const T* image_at = is_first ? there_at - K::kSeq * stride : there_at;
     // Addresses from an opaque index take fewer registers to compute than to keep.
-    const int n = (Adapted ? opaque(row) : row) + kRows * q;
+    const int i = (Adapted ? opaque(line_thread) : line_thread) + K::Fft::kLineThreads * q;
+    const int n = 2 * i + odd;
     const bool exists = !Adapted || n < rows.rows;
     const bool image_exists = !Adapted || is_first || n + rows.rows > K::kSeq;
     auto pair = widened(exists ? load_global<2>(here_at) : Vec<T, 2>{});
@@ -72,11 +73,14 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
     float minus_m = shuffle(image[0], thread_index() % kWarp - 1);
     if (line == 0) minus_m = load_scalar(image_exists ? load_global(image_at + to_edge) : T{});
     if constexpr (Adapted) {
-      const int begin = int(blockIdx.z) * K::kSeq;
-      const int at = begin + n, there_row = begin + (is_first ? 0 : K::kSeq - n);
+      // statistics_index of row n and of its mirror image, which are both even or both odd.
+      const int half = (2 * int(blockIdx.z) + odd) * K::kLength;
+      const int here_row = half + i, there_row = half + (is_first ? 0 : K::kLength - odd - i);
       RowStatistics here = {0, 1}, there = {0, 1};
-      if (args.statistics)
-        here = load_global(args.statistics + at), there = load_global(args.statistics + there_row);
+      if (args.statistics) {
+        here = load_global(args.statistics + here_row);
+        there = load_global(args.statistics + there_row);
+      }
       const auto w = widened(weight.here), image_w = widened(weight.image);
       pair = {normalize(pair[0], here.mean, here.rstd) * w[0],
               normalize(pair[1], here.mean, here.rstd) * w[1]};

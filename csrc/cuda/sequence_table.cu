@@ -1,34 +1,27 @@
 // Writes a table of sequences from kernel parameters.
-#include <algorithm>
-
+#include "cuda/parameter_table.h"
 #include "cuda/sequence_table.h"
 
 namespace fnet {
 namespace {
 
-// A launch has at most 4 KB of parameters.
-struct Chunk {
-  static constexpr int kSequences = 240;
-  SequenceRows at[kSequences];
-};
+constexpr int kThreads = 256;
+static_assert(ParameterTable<SequenceRows>::kEntries <= kThreads);
 
-FNET_KERNEL_BOUNDS(256, 1)
-void store_sequences_kernel(Chunk chunk, int count, SequenceRows* to) {
-  if (thread_index() < count) store_global(to + thread_index(), chunk.at[thread_index()]);
+FNET_KERNEL_BOUNDS(kThreads, 1)
+void store_sequences_kernel(ParameterTable<SequenceRows> part, int count, SequenceRows* to) {
+  if (thread_index() < count) store_global(to + thread_index(), part.at[thread_index()]);
 }
 
 }  // namespace
 
 int launch_store_sequences(const SequenceRows* from, int64_t count, SequenceRows* to,
                            void* stream) {
-  for (int64_t i = 0; i < count; i += Chunk::kSequences) {
-    Chunk chunk = {};
-    const int some = int(std::min<int64_t>(count - i, Chunk::kSequences));
-    std::copy_n(from + i, some, chunk.at);
-    const LaunchConfig config = {.name = "store_sequences", .block = dim3(256), .stream = stream};
-    if (const int error = launch<store_sequences_kernel>(config, chunk, some, to + i)) return error;
-  }
-  return 0;
+  return each_part(from, count, [&](const auto& part, int64_t begin, int some) {
+    return launch<store_sequences_kernel>(
+        {.name = "store_sequences", .block = dim3(kThreads), .stream = stream}, part, some,
+        to + begin);
+  });
 }
 
 }  // namespace fnet

@@ -115,12 +115,12 @@ py::dict mix(py::array x, int64_t hidden, const std::string& dtype, int epilogue
   return problem.results(session, mix_cuda(problem.args, plan, workspace, {}));
 }
 
-// Sequences of different lengths in the rows of x, [rows, pitch]: each (x, row, length, seq), as in
-// Sequence. Rows that no sequence writes remain as allocated, NaN. Also returns how many sequences
-// have no kernels.
+// Sequences of different lengths in the rows of x, [rows, pitch]: each (x, row, length, seq, end),
+// as in Sequence. Writes zeros past the lengths, as the binding does. Other rows that no sequence
+// writes remain as allocated, NaN. Also returns how many sequences have no kernels.
 py::dict mix_varlen(py::array x, int64_t hidden, const std::string& dtype, int epilogue,
                     double scale, double eps, Array weight, Array bias, bool train, bool in_place,
-                    const std::vector<std::array<int64_t, 4>>& sequences, int64_t output_rows,
+                    const std::vector<std::array<int64_t, 5>>& sequences, int64_t output_rows,
                     const Facts& facts, uint64_t seed) {
   const CudaDevice device = device_of(facts);
   Session session(seed, size_t(device.shared_bytes));
@@ -129,12 +129,15 @@ py::dict mix_varlen(py::array x, int64_t hidden, const std::string& dtype, int e
                   in_place);
   problem.args.output_rows = output_rows;
   std::vector<Sequence> all;
-  for (const auto& [first, row, length, seq] : sequences)
-    all.push_back({first, row, length, seq, row + length, scale});
+  for (const auto& [first, row, length, seq, end] : sequences)
+    all.push_back({first, row, length, seq, end, scale});
+  Status status = clear_rows_past_cuda(problem.args, all, {});
   const CudaVarlenPlan plan = plan_varlen_cuda(problem.args, all, device);
-  void* workspace = session.output("workspace", plan.workspace_bytes);
-  py::dict out = problem.results(session, mix_varlen_cuda(problem.args, plan, workspace, {}));
-  out["launches"] = cuda_sim::report(session);
+  if (status == Status::kOk && !plan.groups.empty()) {
+    void* workspace = session.output("workspace", plan.workspace_bytes);
+    status = mix_varlen_cuda(problem.args, plan, workspace, {});
+  }
+  py::dict out = problem.results(session, status);
   out["others"] = plan.others.size();
   return out;
 }

@@ -126,6 +126,10 @@ struct Cpu {
     mix_others(args, plan, like);
   }
 
+  static void clear_rows_past(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    fill_rows_past(args, sequences, like);
+  }
+
  private:
   static void check(Status status) {
     require(status == Status::kOk,

@@ -19,10 +19,28 @@ inline Tensor rows_at(const void* p, int64_t rows, int64_t stride, int64_t hidde
                                   type);
 }
 
+// Writes zeros to y, normalized and rstd from the length of each sequence to its end.
+inline void fill_rows_past(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+  for (const Sequence& s : sequences) {
+    const int64_t begin = s.row + s.length;
+    if (begin >= s.end) continue;
+    const auto fill = [&](void* p, int64_t columns, ScalarType type) {
+      if (!p) return;
+      p = offset_bytes(p, begin * columns * element_bytes(type));
+      Tensor rows = rows_at(p, s.end - begin, columns, columns, type, like);
+      torch::stable::fill_(rows, 0);
+    };
+    fill(args.y, args.hidden, like.scalar_type());
+    fill(args.normalized, args.hidden, like.scalar_type());
+    fill(args.rstd, 1, compute_type(args.dtype));
+  }
+}
+
+// B::clear_rows_past does what fill_rows_past does.
 template <class B>
 struct VarlenByRuns {
   static void mix_varlen(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
-    clear_rows_past(args, sequences, like);
+    B::clear_rows_past(args, sequences, like);
     mix_runs(args, sequences, like);
   }
 
@@ -54,11 +72,9 @@ struct VarlenByRuns {
     Tensor grad = like;
     if (has_rows_past(sequences)) {
       grad = new_empty(like, {norm.rows, norm.hidden}, like.scalar_type());
-      torch::stable::fill_(grad, 0);
-      for (const Sequence& s : sequences) {
-        Tensor to = rows_of(grad.const_data_ptr(), s, args, like);
-        torch::stable::copy_(to, rows_of(norm.grad, s, args, like));
-      }
+      torch::stable::copy_(
+          grad, rows_at(norm.grad, norm.rows, norm.hidden, norm.hidden, like.scalar_type(), like));
+      clear_tensor_past(grad, args, sequences, like);
     }
     norm.grad = grad.const_data_ptr();
     norm.rstd = rstd;
@@ -68,29 +84,18 @@ struct VarlenByRuns {
     if (!is_empty(args)) B::mix_varlen(args, sequences, like);
   }
 
- protected:
-  static void clear_rows_past(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
-    if (!has_rows_past(sequences)) return;
-    const auto clear = [&](void* p, int64_t columns, ScalarType type) {
-      if (!p) return;
-      Tensor all = rows_at(p, args.output_rows, columns, columns, type, like);
-      torch::stable::fill_(all, 0);
-    };
-    clear(args.y, args.hidden, like.scalar_type());
-    clear(args.normalized, args.hidden, like.scalar_type());
-    clear(args.rstd, 1, compute_type(args.dtype));
-  }
-
  private:
   static bool has_rows_past(const Sequences& sequences) {
     return std::any_of(sequences.begin(), sequences.end(),
                        [](const Sequence& s) { return s.row + s.length < s.end; });
   }
 
-  // The rows of one sequence in a contiguous tensor of all rows.
-  static Tensor rows_of(const void* p, const Sequence& s, const MixArgs& args, const Tensor& like) {
-    return rows_at(offset_bytes(p, s.row * args.hidden * element_size(args.dtype)), s.length,
-                   args.hidden, args.hidden, like.scalar_type(), like);
+  // Zeros past the lengths in contiguous rows.
+  static void clear_tensor_past(const Tensor& rows, MixArgs args, const Sequences& sequences,
+                                const Tensor& like) {
+    args.y = rows.mutable_data_ptr();
+    args.normalized = args.rstd = nullptr;
+    B::clear_rows_past(args, sequences, like);
   }
 
   // Sequences [first, end) have one length, are equally far apart in x, and are neighbours in y.
@@ -108,9 +113,7 @@ struct VarlenByRuns {
   static void mix_extended(const MixArgs& args, const Sequences& group, const Tensor& like) {
     const int64_t seq = group.front().seq, rows = int64_t(group.size()) * seq;
     const ScalarType type = like.scalar_type();
-    const Tensor x = new_empty(like, {rows, args.hidden}, type);
-    Tensor zeros = x;
-    torch::stable::fill_(zeros, 0);
+    Tensor x = new_empty(like, {rows, args.hidden}, type);
     NormOutputs out{new_empty(like, {rows, args.hidden}, type), {}, {}};
     if (args.normalized) out.normalized = new_empty(like, {rows, args.hidden}, type);
     if (args.rstd) out.rstd = new_empty(like, {rows, 1}, compute_type(args.dtype));
@@ -118,12 +121,16 @@ struct VarlenByRuns {
     const auto each = [&](const auto& body) {
       for (size_t i = 0; i < group.size(); ++i) body(group[i], int64_t(i) * seq);
     };
+    Sequences extended = group;
     each([&](const Sequence& s, int64_t row) {
       const MixArgs own = args_of(args, s);
-      Tensor to = torch::stable::narrow(zeros, 0, row, s.length);
+      Tensor to = torch::stable::narrow(x, 0, row, s.length);
       torch::stable::copy_(to,
                            rows_at(own.x, s.length, args.x_row_stride, args.hidden, type, like));
+      Sequence& placed = extended[size_t(row / seq)];
+      placed.row = row, placed.end = row + seq;
     });
+    clear_tensor_past(x, args, extended, like);
     MixArgs all = args_of(args, group.front());
     all.batch = int64_t(group.size());
     all.rows = 0;

@@ -83,6 +83,11 @@ struct Cuda : VarlenByRuns<Cuda> {
     mix_runs(args, plan.others, like);
   }
 
+  static void clear_rows_past(const MixArgs& args, const Sequences& sequences, const Tensor& like) {
+    const CudaQueue queue = current_queue(like);
+    check(clear_rows_past_cuda(args, sequences, queue), queue, args);
+  }
+
   static void backward(NormGradArgs norm, MixArgs args, const void* rstd, const Tensor& like) {
     const CudaQueue queue = current_queue(like);
     if (!norm.mean) norm.rstd = rstd;

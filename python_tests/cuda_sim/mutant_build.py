@@ -37,7 +37,7 @@ REST = [
     "testing/no_float16.cpp",
 ]
 UNITS = {name: f'#include "cuda/instantiations/{name}_f32.cu"\n' for name in KERNELS}
-for _name in ("general_path", "row_statistics", "sequence_table"):
+for _name in ("clear_rows", "general_path", "row_statistics", "sequence_table"):
     UNITS[_name] = f'#include "cuda/{_name}.cu"\n'
 UNITS["rest"] = ABSENT + "".join(f'#include "{part}"\n' for part in REST)
 

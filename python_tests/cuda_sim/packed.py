@@ -16,7 +16,8 @@ WITH_KERNELS = (16, 384)
 class Packed:
     """Rows of all sequences (length, length of the transform).
 
-    `gap` rows of NaN follow each, and columns of NaN fill up a row to `pitch`.
+    `gap` rows of NaN follow each, and columns of NaN fill up a row to `pitch`. In results the gaps
+    are zeros if `padded`, and not written otherwise.
     """
 
     def __init__(
@@ -26,8 +27,10 @@ class Packed:
         kind: int,
         gap: int = 0,
         pitch: int = HIDDEN,
+        padded: bool = False,
     ) -> None:
         self.dtype, self.kind, self.sequences = dtype, kind, sequences
+        self.cleared = gap if padded else 0
         self.rows = [
             store(numbers(length, HIDDEN, seed=i), dtype) for i, (length, _) in enumerate(sequences)
         ]
@@ -46,7 +49,7 @@ class Packed:
         norm = self.kind == NORM
         settings = {"train": norm, "in_place": False, "device": H100, "seed": 0}
         where = [
-            (start * self.pitch, start, length, seq)
+            (start * self.pitch, start, length, seq, start + length + self.cleared)
             for start, (length, seq) in zip(self.starts, self.sequences, strict=True)
         ]
         return module.mix_varlen(
@@ -79,6 +82,11 @@ class Packed:
         assert errors(output) == []
         written = np.zeros(len(self.x), bool)
         for i, (length, seq) in enumerate(self.sequences):
+            end = self.starts[i] + length
+            past = slice(end, end + self.cleared)
+            written[past] = True
+            for name in names(output):
+                assert not rows_of(output[name], self.dtype, name)[past].any(), f"{name} past {i}"
             if length == 0 or seq not in WITH_KERNELS:
                 continue
             where = slice(self.starts[i], self.starts[i] + length)
@@ -88,6 +96,34 @@ class Packed:
                 np.testing.assert_array_equal(found, expected, err_msg=f"{name} of {i}")
         untouched = rows_of(output["y"], self.dtype, "y")[~written]
         assert (untouched == np.iinfo(untouched.dtype).max).all()  # as allocated
+
+
+class Padded:
+    """[len(lengths), seq, hidden] with transforms that have no kernels: only zeros are written."""
+
+    def __init__(self, lengths: list[int], seq: int, hidden: int, dtype: str) -> None:
+        self.lengths, self.seq, self.hidden, self.dtype = lengths, seq, hidden, dtype
+        self.past = np.array([n >= length for length in lengths for n in range(seq)])
+
+    def run(self, module: ModuleType = MODULE, train: bool = True) -> Output:
+        x = store(np.zeros((len(self.past), self.hidden)), self.dtype)
+        sequences = [
+            (i * self.seq * self.hidden, i * self.seq, length, 17, (i + 1) * self.seq)
+            for i, length in enumerate(self.lengths)
+        ]
+        args = (x, self.hidden, self.dtype, NORM, 1.0, EPS, None, None, train, False)
+        return module.mix_varlen(*args, sequences, len(x), H100, 0)
+
+    def check(self, output: Output) -> None:
+        assert (output["status"], errors(output)) == (OK, [])
+        row_bytes = 0
+        for name in names(output):
+            rows = np.asarray(output[name]).reshape(len(self.past), -1)
+            row_bytes += rows.shape[1]
+            assert not rows[self.past].any(), name
+            assert (rows[~self.past] == 0xFF).all(), f"{name}: as allocated"
+        written = sum(a["bytes"] for launch in output["launches"] for a in launch["accesses"])
+        assert written == self.past.sum() * row_bytes
 
 
 def names(output: Output) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mutant_build import loaded, mutant, original
-from packed import Packed
+from packed import Packed, Padded
 from problems import FOURIER, HARTLEY, MIX, Backward, Block, General, Problem, errors
 
 
@@ -61,12 +61,15 @@ MUTANTS: dict[str, list[Edit]] = {
     "rows_past_the_length_written": [
         ("cuda/row_epilogue.h", "wanted && k < rows.rows;", "wanted;")
     ],
-    "statistics_of_the_wrong_row": [("cuda/seq_fft.h", "(is_first ? 0 : K::kSeq - n);", "n;")],
+    "statistics_of_the_wrong_row": [
+        ("cuda/seq_fft.h", "(is_first ? 0 : K::kLength - odd - i);", "i;")
+    ],
     "factor_of_the_wrong_column": [
         ("cuda/seq_fft.h", "m == 0 ? 0 : hidden - m)", "hidden - m - 2)")
     ],
     "row_past_the_length_read": [("cuda/seq_fft.h", "Adapted || n < rows", "Adapted || n <= rows")],
     "unwanted_rows_read": [("cuda/row_epilogue.h", "    if (!wanted) return {};\n", "")],
+    "shared_units_cleared": [("cuda/clear_rows.cu", "unit >= begin && unit_end <= end", "true")],
     "general_mirror": [("cuda/general_path.cu", "right + (d - l)", "right + (d - l - 1)")],
     "general_conjugate": [("cuda/general_path.cu", ": -load_global", ": load_global")],
 }
@@ -132,6 +135,14 @@ def test_rows_past_a_length_are_caught(mutants: dict[str, Future[Path]], name: s
     packed = Packed([(7, 16), (16, 16), (6, 16)], "float32", MIX)
     with pytest.raises(AssertionError):
         packed.check(packed.run(module))
+
+
+def test_cleared_bytes_of_other_rows_are_caught(mutants: dict[str, Future[Path]]) -> None:
+    module = loaded(mutants["shared_units_cleared"].result())
+    padded = Padded([3, 0, 4], 4, 13, "float32")
+    padded.check(padded.run())
+    with pytest.raises(AssertionError):
+        padded.check(padded.run(module))
 
 
 def test_a_line_that_reads_rows_of_another_is_caught_in_place(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from packed import HIDDEN, WITH_KERNELS, Packed, rows_of
+from packed import HIDDEN, WITH_KERNELS, Packed, Padded, rows_of
 from problems import DTYPES, MIX, NORM, OK, ONE_BY_ONE, errors
 
 #: (length, length of the transform): runs of one length and single ones, extended ones, one that is
@@ -35,6 +35,46 @@ def test_rows_between_and_beside_sequences_are_not_read() -> None:
     """They are NaN: other rows of a padded batch, or other columns."""
     packed = Packed(SEQUENCES, "float32", NORM, gap=3, pitch=HIDDEN + 8)
     packed.check(packed.run())
+
+
+def test_zeros_follow_the_sequences_of_a_padded_batch() -> None:
+    packed = Packed(SEQUENCES, "bfloat16", NORM, gap=3, padded=True)
+    output = packed.run()
+    packed.check(output)
+    kernels = [launch["kernel"] for launch in output["launches"]]
+    assert kernels == ["clear_rows", "store_sequences"] + ["seq_fft", "row_fft"] * 2
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "float64"])
+@pytest.mark.parametrize("hidden", [1, 13, 64])
+def test_only_rows_past_a_length_are_cleared(hidden: int, dtype: str) -> None:
+    """Rows begin anywhere in 16 bytes; lengths are 0, between, and full."""
+    for lengths in ([3, 0, 5, 5, 1], [0, 0], [5], [4]):
+        padded = Padded(lengths, 5, hidden, dtype)
+        padded.check(padded.run())
+        padded.check(padded.run(train=False))
+    assert Padded([5, 5], 5, hidden, dtype).run()["launches"] == []
+
+
+def test_many_and_long_ranges_are_cleared() -> None:
+    for padded in (Padded([1] * 250, 2, 8, "bfloat16"), Padded([1, 40, 0], 40, 768, "float32")):
+        output = padded.run()
+        padded.check(output)
+    (clear,) = output["launches"]
+    assert clear["grid"][0] > 1
+    wide = [a for a in clear["accesses"] if a["buffer"] == "y"]
+    assert [a["width"] for a in wide] == [16]
+    assert all(a["transactions"] == a["ideal"] for a in wide)
+
+
+def test_a_perturbed_zero_is_found() -> None:
+    padded = Padded([3, 1], 5, 13, "float32")
+    for name, at in (("y", 4 * 13 * 4), ("y", 0), ("normalized", 9 * 13 * 4), ("rstd", 7 * 4)):
+        output = padded.run()
+        changed = np.array(output[name])
+        changed[at] ^= 1
+        with pytest.raises(AssertionError, match=name):
+            padded.check({**output, name: changed})
 
 
 def test_in_place() -> None:

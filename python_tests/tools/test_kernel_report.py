@@ -10,9 +10,11 @@ import pytest
 
 from bench.gpu import command as gpu
 from build_backend import fnet_nvcc
-from tools import kernel_report
 from tools.cuda_devices import DEVICES, MULTIPROCESSORS
-from tools.kernel_report import CHECKED, OTHERS, RESULT, compared, fingerprint, occupancy
+from tools.kernel_report import RESULT, audit, targets
+from tools.kernel_report.compiled import CHECKED, OTHERS, fingerprint, occupancy
+from tools.kernel_report.passes import KINDS, PASSES, Pass
+from tools.kernel_report.targets import compared, misses
 
 REPORT: dict[str, Any] = json.loads(RESULT.read_text())
 
@@ -36,13 +38,13 @@ def test_every_length_fits(architecture: str) -> None:
 
 
 def test_spills_are_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not kernel_report.misses(REPORT)
+    assert not misses(REPORT)
     spilled = sum(f["spill_bytes"] for of in REPORT["compiler"].values() for f in of.values())
     assert spilled > 0, "otherwise MAX_SPILLS can be 0"
     assert not any(f["spill_bytes"] for a in CHECKED for f in REPORT["compiler"][a].values())
-    monkeypatch.setattr(kernel_report, "MAX_SPILLS", 0)
-    assert all("spilled bytes" in miss for miss in kernel_report.misses(REPORT))
-    assert kernel_report.misses(REPORT)
+    monkeypatch.setattr(targets, "MAX_SPILLS", 0)
+    assert all("spilled bytes" in miss for miss in misses(REPORT))
+    assert misses(REPORT)
 
 
 def test_occupancy() -> None:
@@ -87,6 +89,43 @@ def test_a_check_compares_what_it_compiles_and_the_sources() -> None:
 
 
 def test_the_plans_are_those_of_the_measured_shapes() -> None:
-    assert list(kernel_report.SHAPES) == gpu.SHAPES
+    assert list(audit.SHAPES) == gpu.SHAPES
     assert REPORT["plans"].keys() == DEVICES.keys()
     assert all(len(of) == 2 * len(gpu.SHAPES) for of in REPORT["plans"].values())
+
+
+def test_every_pass_has_figures_near_its_minimum() -> None:
+    assert REPORT["passes"].keys() == {one.name for one in PASSES}
+    assert {one.kind for one in PASSES} == KINDS.keys()
+    for name, figures in REPORT["passes"].items():
+        assert figures["least"] < figures["bytes_per_element"] <= figures["most"], name
+
+
+@pytest.mark.parametrize(
+    ("kind", "bf16", "fp32"),
+    [("", 10, 16), ("backward", 16, 28), ("pre-norm", 12, 20), ("residual", 10, 16)],
+)
+def test_the_minimum_is_the_count_of_the_document(kind: str, bf16: int, fp32: int) -> None:
+    for dtype, expected in (("bfloat16", bf16), ("float32", fp32)):
+        one = Pass(512, 768, dtype, kind)
+        assert one.least_bytes / one.elements == expected
+
+
+def test_padding_counts_as_zeros_that_are_transformed_and_stored() -> None:
+    one, packed = Pass(512, 768, "float32", "padded"), Pass(512, 768, "float32", "packed")
+    assert (one.elements, one.transformed) == (896 * 768, 1024 * 768)
+    assert one.cleared_bytes == 128 * (2 * 768 * 4 + 4)
+    assert one.least_bytes == 4 * 4 * one.elements + 4 * one.transformed + one.cleared_bytes
+    assert packed.least_bytes == 16 * packed.elements
+    assert packed.cleared_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["512x768 float32, pre-norm", "clear_rows 512x768 float32, padded"]
+)
+def test_more_bytes_miss_a_target(name: str) -> None:
+    report = json.loads(json.dumps(REPORT))
+    kernels = report["passes" if name in report["passes"] else "audit"]
+    kernels[name]["bytes_per_element"] *= 1.06
+    (miss,) = set(misses(report)) - set(misses(REPORT))
+    assert miss.startswith(f"{name}: bytes per element")

@@ -75,6 +75,19 @@ def test_every_device_has_a_time_above_its_copy(device: str) -> None:
             assert model.copy(case) < model.seconds(case) < 0.01
 
 
+@pytest.mark.parametrize("dtype", kernel_time.NAMES)
+def test_prenorm_runs_other_kernels(dtype: str) -> None:
+    case = Case(32, 512, 768, dtype, norm_first=True)
+    forward = H100.slice_times(case)
+    assert [time.kernel for time in forward] == ["row_statistics", "seq_fft", "row_fft"]
+    backward = H100.slice_times(replace(case, backward=True))
+    assert [time.kernel for time in backward] == ["seq_fft", "row_fft", "norm_grad"]
+    _, plain = H100.shape("seq_fft", 512, dtype)
+    _, adapted = H100.shape("seq_fft", 512, dtype, "adapted")
+    assert plain == adapted, "they differ in registers alone"
+    assert forward[1].compute > H100.slice_times(Case(32, 512, 768, dtype))[0].compute
+
+
 def test_a_faster_memory_is_faster() -> None:
     case = Case(32, 512, 768, "bfloat16")
     model = Model("H100", REPORT)
