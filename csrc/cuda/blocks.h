@@ -76,9 +76,11 @@ struct RowBlock {
   static_assert(kPoints == 2 * kRadix && kColumns == 2 * kLineThreads && kRadix % 2 == 0);
   template <class T>
   static constexpr int kBlocksPerSm = kRowShapes[Shape].template blocks_per_sm<T>();
+  // As in SeqBlock.
   template <class T>
-  static constexpr int kCompiledBlocks =
-      resident_blocks(kBlocksPerSm<T>, kSharedBytes, kCompiledShared);
+  static constexpr int compiled_blocks() {
+    return resident_blocks(kBlocksPerSm<T>, kSharedBytes, kCompiledShared);
+  }
 
   static int64_t grid_size(int64_t batch, int64_t seq) {
     return (batch * row_lines(seq) + kLines - 1) / kLines;

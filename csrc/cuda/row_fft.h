@@ -99,7 +99,7 @@ FNET_DEVICE void first_stage(const typename RowLine<Shape>::Fft& fft,
 }
 
 template <class T, int Shape>
-FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (RowBlock<Shape>::template kCompiledBlocks<T>))
+FNET_KERNEL_BOUNDS((RowBlock<Shape>::kThreads), (RowBlock<Shape>::template compiled_blocks<T>()))
 void row_fft_kernel(RowFftArgs<T> args) {
   using K = RowLine<Shape>;
   static_assert(fit(RowBlock<Shape>::template kBlocksPerSm<T>, K::kSharedBytes));
