@@ -30,7 +30,7 @@ MAX_SECTORS = {
 MAX_WAVEFRONTS, MAX_AT_A_SITE = 1.2, 2.0
 #: Bytes that a kernel may spill, stores and loads, and its stack frame. csrc/cuda/lengths.h divides
 #: registers for the checked architectures; others need one to three more in some kernels.
-MAX_SPILLS, MAX_STACK = 24, 16
+MAX_SPILLS, MAX_STACK = 16, 8
 
 
 def misses(report: Figures) -> list[str]:
