@@ -62,6 +62,10 @@ STUDIES = {
             minutes=3,
             attention_minutes=5,
             reported="GLUE",
+            remark=(
+                "The recorded runs began with weights of standard deviation 0.02. Models of this"
+                " width begin with 0.07 since: see [Training](training.md#models)."
+            ),
         ),
         Study(
             name="r8",
