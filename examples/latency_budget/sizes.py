@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from examples.training.encode import Bytes
-from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
+from examples.training.model import configuration
+from examples.training.options import TextOptions, parse
+from fnet_kernels.models import FNetForSequenceClassification
 
 #: Classes of the models that are timed; the head of other counts takes the same time.
 _CLASSES = 3
@@ -31,27 +33,14 @@ class Size:
         """The options of examples.classify."""
         return (
             f"--mixer {self.mixer} --layers {self.layers} --hidden {self.hidden}"
-            f" --intermediate {2 * self.hidden} --heads {self._heads} --pooling mean"
+            f" --intermediate {2 * self.hidden} --heads {max(1, self.hidden // 32)} --pooling mean"
         )
-
-    @property
-    def _heads(self) -> int:
-        return max(1, self.hidden // 32)
 
     def build(self, seq: int) -> FNetForSequenceClassification:
         """The model for bytes that examples.classify trains, in evaluation mode."""
-        config = FNetConfig(
-            vocab_size=Bytes.vocabulary,
-            hidden_size=self.hidden,
-            num_hidden_layers=self.layers,
-            intermediate_size=2 * self.hidden,
-            num_attention_heads=self._heads,
-            max_position_embeddings=seq,
-            pad_token_id=0,
-            mixer=self.mixer,
-            pooling="mean",
-            num_labels=_CLASSES,
-        )
+        words = f"--data bytes --units bytes --seq {seq} {self.options()}".split()
+        options, _ = parse(TextOptions, "", words)
+        config = configuration(options, Bytes.vocabulary, _CLASSES)
         return FNetForSequenceClassification(config).eval()
 
     def weight(self) -> int:
