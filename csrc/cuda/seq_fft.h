@@ -53,7 +53,8 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
   const T* here_at = x + row * stride + m;
   const T* there_at = x + (K::kSeq - row) * stride + (args.hidden - m - 2);
   constexpr int kRows = 2 * K::Fft::kLineThreads;  // between two points of a thread
-  const int64_t step = kRows * stride;
+  // Computed at each use where registers are scarce.
+  const auto step = [&] { return (kScarce && !Adapted ? opaque(kRows) : kRows) * stride; };
   const int to_edge = m == 0 ? 2 - args.hidden : 2;  // from column -m-2 to -m
   constexpr int kBatch = K::template loads_in_flight<Adapted>();
   Complex<float> z[K::kLine.points];
@@ -88,8 +89,8 @@ void seq_fft_kernel(SeqFftArgs<T> args) {
       image[1] = normalize(image[1], there.mean, there.rstd) * image_w[1];
     }
     z[K::slot_of(q)] = {pair[0] + minus_m, pair[1] + image[1]};
-    here_at = opaque(here_at + step);
-    there_at = opaque(there_at - step);
+    here_at = opaque(here_at + step());
+    there_at = opaque(there_at - step());
   });
 
   const auto fft = K::fft();

@@ -13,6 +13,9 @@ FNET_DEVICE T* rows_on(T* p, unsigned row_bytes, int n) {
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(p) + uint64_t(row_bytes) * unsigned(n));
 }
 
+// The compiler needs a few registers more for the same code.
+inline constexpr bool kScarce = kArchitecture >= 1000;
+
 template <class T, int Shape>
 struct SeqLine : SeqBlock<T, Shape> {
   using K = SeqBlock<T, Shape>;
@@ -36,9 +39,10 @@ struct SeqLine : SeqBlock<T, Shape> {
     constexpr int kAddresses = Adapted && kWide ? 40 : 28, kPoints = K::kLine.points;
     constexpr int kRegisters = Adapted ? (kWide ? 7 : 2) : (kWide ? 3 : 0);
     const int all = 65536 / (K::kThreads * K::compiled_blocks(Adapted)) / 8 * 8;
-    // Lines of 40 points spill with more, as found by trial.
-    constexpr int kOfLine = (kArchitecture >= 1000 ? 32 : 64) / K::kLine.threads();
-    int batch = min_of(kPoints, Adapted && kPoints > 32 ? kOfLine : 12);
+    // More spill in lines of 40 points, and where registers are scarce, as found by trial.
+    constexpr int kOfLine = kScarce ? 1 : 64 / K::kLine.threads();
+    const int most = Adapted && kPoints > 32 ? kOfLine : kScarce && all <= 64 ? 4 : 12;
+    int batch = min_of(kPoints, most);
     while (batch > 1 && (kPoints % batch || batch * kRegisters > all - 2 * kPoints - kAddresses))
       --batch;
     return batch;
