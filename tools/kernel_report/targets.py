@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from tools.kernel_report import Figures
-from tools.kernel_report.compiled import CHECKED, OTHERS
+from tools.kernel_report.compiled import OTHERS
 from tools.kernel_report.passes import PASSES
 
 #: Sectors over the minimum by "kernel seq x hidden dtype buffer"; the first match counts. seq_fft
@@ -28,9 +28,6 @@ MAX_SECTORS = {
     "*": 1.1,
 }
 MAX_WAVEFRONTS, MAX_AT_A_SITE = 1.2, 2.0
-#: Bytes that a kernel may spill, stores and loads, and its stack frame. csrc/cuda/lengths.h divides
-#: registers for the checked architectures; others need one to three more in some kernels.
-MAX_SPILLS, MAX_STACK = 16, 8
 
 
 def misses(report: Figures) -> list[str]:
@@ -59,11 +56,12 @@ def misses(report: Figures) -> list[str]:
         check_target(f"{name}: wavefronts at a site", figures["worst_site"], MAX_AT_A_SITE)
     for architecture, kernels in report["compiler"].items():
         for name, figures in kernels.items():
+            if figures["occupancy"] == 0:
+                continue  # its block fits on no such device, so it never runs
             where = f"sm_{architecture} {name}"
-            spills, stack = (0, 0) if architecture in CHECKED else (MAX_SPILLS, MAX_STACK)
-            check_target(f"{where}: spilled bytes", figures["spill_bytes"], spills)
+            check_target(f"{where}: spilled bytes", figures["spill_bytes"], 0)
             # An array with run-time indices is in local memory, which is not reported as a spill.
-            check_target(f"{where}: stack frame", figures["stack_bytes"], stack)
+            check_target(f"{where}: stack frame", figures["stack_bytes"], 0)
     return found
 
 
