@@ -13,7 +13,7 @@ FNET_DEVICE T* rows_on(T* p, unsigned row_bytes, int n) {
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(p) + uint64_t(row_bytes) * unsigned(n));
 }
 
-// The compiler needs a few registers more for the same code.
+// From 10.0 on the compiler needs a few registers more for the same code.
 inline constexpr bool kScarce = kArchitecture >= 1000;
 
 template <class T, int Shape>
