@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.figures import rows_of
-
-_TASKS = {"forward": "Inference", "both": "Training step"}
+from bench.report.mixers import TASKS
 
 
 def mixer_section(content: dict[str, Any]) -> str:
@@ -22,7 +21,7 @@ def mixer_section(content: dict[str, Any]) -> str:
         f" {facts['date'][:10]}"
     )
     parts = []
-    for direction, task in _TASKS.items():
+    for direction, task in TASKS.items():
         chosen = [row for row in rows if row["direction"] == direction]
         shapes = list(dict.fromkeys(row["shape"] for row in chosen))
         cells = {(row["contestant"], row["shape"]): _cell(row, chosen) for row in chosen}
@@ -31,7 +30,7 @@ def mixer_section(content: dict[str, Any]) -> str:
             for name in dict.fromkeys(row["contestant"] for row in chosen)
         ]
         parts.append(
-            f"{task} on {taken}: median in ms.\n{_spread(chosen)}.\n\n"
+            f"{task.capitalize()} on {taken}: median in ms.\n{_spread(chosen)}.\n\n"
             + rows_of(["mixer", *(shape.replace("x", " x ") for shape in shapes)], body)
         )
     return "\n\n".join(parts)

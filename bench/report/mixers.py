@@ -1,6 +1,6 @@
 """The tables and the plot of the mixers.
 
-defines: mixer_tables, save_plot
+defines: TASKS, mixer_tables, save_plot
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from bench.report.plot_axes import (
 )
 from fnet_kernels._terminal import table
 
-_TASKS = {"forward": "inference", "both": "training step"}
+#: What each direction of a study is called.
+TASKS = {"forward": "inference", "both": "training step"}
 _BOLD = {"fourier": "#1f6fb4", "attention": "#c8611a"}
 _COLOURS = ("#3c8c5a", "#b03a5b", "#7a4fb0", "#b98a1e", "#222222", "#3a9aa8", "#8a5a3c")
 _MEANING = (
@@ -35,7 +36,7 @@ def mixer_tables(rows: Sequence[Row], learned: Sequence[dict[str, Any]]) -> str:
     counts = {(entry["mixer"], entry["shape"]): entry["parameters"] for entry in learned}
     texts = []
     for shape in shapes_of(rows):
-        for direction, task in _TASKS.items():
+        for direction, task in TASKS.items():
             chosen = [r for r in rows if (r.shape, r.direction) == (shape, direction)]
             if not chosen:
                 continue
@@ -63,7 +64,7 @@ def save_plot(rows: Sequence[Row], heading: str, file: Path) -> Path | None:
     Returns None if matplotlib is missing.
     """
     shapes = shapes_of(rows)
-    directions = [d for d in _TASKS if any(row.direction == d for row in rows)]
+    directions = [d for d in TASKS if any(row.direction == d for row in rows)]
     if not directions or (made := figure_of(len(directions), 2, heading)) is None:
         return None
     figure, panels = made
@@ -81,7 +82,7 @@ def save_plot(rows: Sequence[Row], heading: str, file: Path) -> Path | None:
             log_ticks(axes, base=10)
             label_ends(axes, lines, log=True)
             axes.set_ylabel(what)
-            axes.set_title(f"One encoder layer by its mixer: {_TASKS[direction]}")
+            axes.set_title(f"One encoder layer by its mixer: {TASKS[direction]}")
     figure.savefig(file, dpi=120)
     return file
 
