@@ -14,6 +14,7 @@ from torch._decomp import decomposition_table
 
 from fnet_kernels._norm import Norm
 from fnet_kernels._ops.composed import DECOMPOSITIONS
+from fnet_kernels._ops.inductor import never_decompose
 from fnet_kernels.functional import fourier_mix
 
 
@@ -76,3 +77,4 @@ def _waves(n: Tensor, periods: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 # As for the other operators: torch.onnx.export decomposes what is in the first table.
 _OPERATOR = torch.ops.fnet_kernels.traced_fourier_mix.default
 decomposition_table[_OPERATOR] = DECOMPOSITIONS[_OPERATOR] = _composed
+never_decompose([_OPERATOR])

@@ -8,12 +8,14 @@ from torch._decomp import decomposition_table, meta_table
 
 from fnet_kernels._ops.composed import DECOMPOSITIONS
 from fnet_kernels._ops.fake import FAKES
+from fnet_kernels._ops.inductor import never_decompose
 from fnet_kernels._ops.on_import import after_import
 
 # torch.onnx.export(dynamo=True) decomposes the operators in this table that it cannot translate.
 # Fake tensors of unknown size would do so too, unless the operator has a Python meta function.
 decomposition_table.update(DECOMPOSITIONS)
 meta_table.update(FAKES)
+never_decompose(DECOMPOSITIONS)
 
 
 def _refuse_torchscript(*_: Any) -> NoReturn:

@@ -22,7 +22,7 @@ def after_import(name: str, action: Callable[[], None]) -> None:
 
 
 class _AfterImport(MetaPathFinder):
-    """Finds one module where the other finders do, and adds a step to its execution."""
+    """Finds one module where the finders after it do, and adds a step to its execution."""
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
         self.name = name
@@ -33,8 +33,9 @@ class _AfterImport(MetaPathFinder):
     ) -> ModuleSpec | None:
         if name != self.name:
             return None
-        others = (finder for finder in sys.meta_path if finder is not self)
-        spec = next(filter(None, (other.find_spec(name, path, target) for other in others)), None)
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (other.find_spec(name, path, target) for other in others)
+        spec = next(filter(None, specs), None)
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module

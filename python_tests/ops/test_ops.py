@@ -13,6 +13,7 @@ from torch.library import opcheck
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from fnet_kernels._ops.composed import DECOMPOSITIONS
 from python_tests.helpers.close import assert_close
 from python_tests.helpers.refused import assert_refused
 
@@ -256,6 +257,14 @@ def test_compile_by_inductor(dynamic: bool | None) -> None:
     compiled = torch.compile(both, fullgraph=True, dynamic=dynamic)
     args = inputs(2, 8, 12)
     assert_close(compiled(*args), both(*args, reference), factor=10)
+
+
+def test_inductor_calls_each_operator_as_it_is() -> None:
+    """Else it would refuse them where the environment variable CI is set (tests of users)."""
+    from torch._inductor.lowering import lowerings
+
+    assert len(DECOMPOSITIONS) > 10
+    assert not [op for op in DECOMPOSITIONS if op not in lowerings]
 
 
 def test_export_with_a_dynamic_length() -> None:
