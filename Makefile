@@ -99,7 +99,7 @@ bench-full: install core ## every length, dtype, pass and whole model, into buil
 	$(BENCH) -m bench --dtype fp16 --out build/bench/fp16-forward
 
 bench-regression: install core ## a gate on ratios and on many cores, safe on noisy machines, in seconds; ARGS=--record
-	$(BENCH) -m pytest bench/regression --benchmark-columns=median,iqr,rounds $(ARGS)
+	$(BENCH) -m pytest bench/regression --reruns 2 --benchmark-columns=median,iqr,rounds $(ARGS)
 
 bench-instructions: install ## instruction counts against the recorded ones, where valgrind is
 	$(RUN) -m bench.instructions --against bench/results/instructions-avx2.json --max-growth 2 $(ARGS)

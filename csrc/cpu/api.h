@@ -179,6 +179,9 @@ CpuNormGradPlan plan_norm_grad_varlen_cpu(const NormGradArgs& norm, const CpuVar
                                          const CpuVarlenPlan& plan, void* workspace,
                                          const Parallel& parallel);
 
+// The sequences whose gradients backward_cpu computes together. If they are all of the batch, the
+// sums of the norm's gradient and the workspace of the mix are not needed at the same time.
+int64_t backward_slice(const MixArgs& args, const CpuPlan& plan);
 // The backward pass: both gradients for a few sequences at a time, while their du is cached. The
 // caller's mix(begin, end) mixes sequences [begin, end) of du, or with norm.mean those of the
 // gradient of y, to du. In that order the norm's gradient comes second.

@@ -134,14 +134,19 @@ void norm_grad_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* 
   run_chunks(NormGradChunks(args, plan, workspace), args, plan, 0, plan.chunks, parallel);
 }
 
+int64_t backward_slice(const MixArgs& args, const CpuPlan& plan) {
+  if (args.batch < plan.slots) return args.batch;  // fewer rounds count more than cached du
+  // Sequences that are in progress together are not divided.
+  const int64_t together = std::max(1, plan.sequences);
+  const int64_t elements = std::max<int64_t>(1, together * args.seq * args.hidden);
+  return together * std::max<int64_t>(1, plan.slots * kBackwardSlice / elements);
+}
+
 void backward_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm_plan, void* workspace,
                   const MixArgs& args, const CpuPlan& plan, const Parallel& parallel,
                   const std::function<void(int64_t begin, int64_t end)>& mix) {
   const NormGradChunks chunks(norm, norm_plan, workspace);
-  // Sequences that are in progress together are not divided.
-  const int64_t together = std::max(1, plan.sequences);
-  const int64_t elements = std::max<int64_t>(1, together * args.seq * args.hidden);
-  const int64_t slice = together * std::max<int64_t>(1, plan.slots * kBackwardSlice / elements);
+  const int64_t slice = backward_slice(args, plan);
   int64_t done = 0;
   for (int64_t begin = 0; begin < args.batch; begin += slice) {
     const int64_t end = std::min(begin + slice, args.batch);

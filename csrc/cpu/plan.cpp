@@ -20,10 +20,11 @@ Reason reason_of(const MixArgs& args) {
   return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
 }
 
-// The extra memory that a call may take beside weight and bias.
+// The extra memory that a call may take beside weight, bias and the alignment of the workspace.
 int64_t extra_memory(const MixArgs& args) {
   const int64_t row = args.hidden * compute_size(args.dtype);
-  return memory_limit(args.batch * args.seq * row, args.batch == 1) - 2 * row;
+  return memory_limit(args.batch * args.seq * row, args.batch == 1) - 2 * align_workspace(row) -
+         2 * kWorkspaceAlign;
 }
 
 // The scratch of a slot that runs both passes of whole sequences.
@@ -45,9 +46,8 @@ bool has_private_spectra(const MixArgs& args, int slots, int64_t spectrum_bytes,
                          const Kernels& kernels) {
   constexpr int64_t kSmall = 2 << 20;
   if (args.batch < (spectrum_bytes <= kSmall ? slots : 2 * slots)) return false;
-  const int64_t x = args.batch * args.seq * args.hidden * compute_size(args.dtype);
-  return slots <= 2 || slots * (spectrum_bytes + whole_scratch_bytes(args, kernels)) <=
-                           std::max(extra_memory(args), x / 100 * 62);
+  return slots <= 2 ||
+         slots * (spectrum_bytes + whole_scratch_bytes(args, kernels)) <= extra_memory(args);
 }
 
 // The elements that a slot transforms while the others wait for the end of a round.

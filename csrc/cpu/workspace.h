@@ -11,12 +11,12 @@ constexpr int64_t align_workspace(int64_t bytes) {
   return (bytes + kWorkspaceAlign - 1) / kWorkspaceAlign * kWorkspaceAlign;
 }
 
-// The extra memory that a call may take, from the bytes of x in the compute type: 0.60 times x, to
-// two digits. A single x may take 1.4 times x, and a small one more, because the spectrum of a
-// sequence alone is half of it.
+// The extra memory that a call may take, from the bytes of x in the compute type: 0.6 times x. A
+// single x may take 1.4 times x, and a small one more, because the spectrum of a sequence alone is
+// half of it.
 constexpr int64_t memory_limit(int64_t x, bool single) {
   if (x < (1 << 20)) return x + x / 2;
-  return single ? x / 10 * 14 : x / 1000 * 604;
+  return x / 10 * (single ? 14 : 6);
 }
 
 // Lays out a workspace: take() returns the offset of the next piece.

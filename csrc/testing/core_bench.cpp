@@ -276,7 +276,9 @@ struct Call {
   }
 
   int64_t bytes() const {
-    return int64_t(plan.workspace_bytes + (backward ? norm_plan.workspace_bytes : 0));
+    const size_t sums = backward ? norm_plan.workspace_bytes : 0;
+    const bool together = backward_slice(mix, plan) < mix.batch;
+    return int64_t(together ? plan.workspace_bytes + sums : std::max(plan.workspace_bytes, sums));
   }
 
   Buffer x, y, kept, ones, zeros, rstd, dweight, dbias;

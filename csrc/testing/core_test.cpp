@@ -170,6 +170,19 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
                         py::array(x.dtype(), shape, normalized.data()), rstd);
 }
 
+// Where a spectrum holds the parts of G[k, m]; im is -1 if it is always zero and has no place.
+struct Places {
+  int64_t re, im;
+};
+
+Places places(const SpectrumLayout& layout, int64_t k, int64_t m) {
+  const int64_t W = layout.width;
+  if (layout.packs_last_row() && k % (layout.seq / 2) == 0)
+    return {layout.at(0, m) + (k > 0 ? W : 0), -1};
+  const int64_t re = layout.at(k / W, m) + k % W;
+  return {re, re + W};
+}
+
 // Runs the seq pass alone. Returns G[k, m] of the last sequence of a batch, complex [seq / 2 + 1,
 // hidden / 2 + 1].
 template <class R>
@@ -188,9 +201,9 @@ py::array_t<std::complex<R>> seq_pass(py::array x, const std::string& dtype, dou
   py::array_t<std::complex<R>> out({layout.rows(), layout.columns()});
   for (int64_t k = 0; k < layout.rows(); ++k)
     for (int64_t m = 0; m < layout.columns(); ++m) {
-      const R* re = static_cast<const R*>(spectrum.data()) + layout.at(k / layout.width, m) +
-                    k % layout.width;
-      out.mutable_at(k, m) = {re[0], re[layout.width]};
+      const Places place = places(layout, k, m);
+      const R* numbers = static_cast<const R*>(spectrum.data());
+      out.mutable_at(k, m) = {numbers[place.re], place.im < 0 ? 0 : numbers[place.im]};
     }
   return out;
 }
@@ -209,8 +222,10 @@ py::array_t<R> row_pass(py::array_t<std::complex<R>> G, int64_t hidden, int64_t 
   const SpectrumLayout layout{seq, hidden, plan.kernels->width(args.dtype)};
   for (int64_t k = 0; k < layout.rows(); ++k)
     for (int64_t m = 0; m < layout.columns(); ++m) {
-      R* re = static_cast<R*>(spectrum.data()) + layout.at(k / layout.width, m) + k % layout.width;
-      re[0] = G.at(k, m).real(), re[layout.width] = G.at(k, m).imag();
+      const Places place = places(layout, k, m);
+      R* numbers = static_cast<R*>(spectrum.data());
+      numbers[place.re] = G.at(k, m).real();
+      if (place.im >= 0) numbers[place.im] = G.at(k, m).imag();
     }
   if (row_pass_cpu(args, plan, 0, spectrum.data(), workspace.data(), threads(slots)) != Status::kOk)
     throw py::value_error("unsupported length");

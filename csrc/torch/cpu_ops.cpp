@@ -83,13 +83,19 @@ struct Cpu {
                        const Tensor& like) {
     const Parallel parallel = mix_parallel(args);
     const CpuPlan plan = plan_of(args, parallel);
+    args.row_scale = rstd;
+    const auto mix_slice = [&](int64_t begin, int64_t end) {
+      if (!is_empty(args)) mix_part(args, plan, begin, end, parallel, like);
+    };
+    if (backward_slice(args, plan) >= args.batch) {
+      if (!norm.mean) norm_grad(norm, like);
+      mix_slice(0, args.batch);
+      if (norm.mean) norm_grad(norm, like);
+      return;
+    }
     const CpuNormGradPlan norm_plan = plan_norm_grad_cpu(norm, *plan.kernels);
     const Tensor workspace = new_bytes(like, norm_plan.workspace_bytes);
-    args.row_scale = rstd;
-    backward_cpu(norm, norm_plan, workspace.mutable_data_ptr(), args, plan, parallel,
-                 [&](int64_t begin, int64_t end) {
-                   if (!is_empty(args)) mix_part(args, plan, begin, end, parallel, like);
-                 });
+    backward_cpu(norm, norm_plan, workspace.mutable_data_ptr(), args, plan, parallel, mix_slice);
   }
 
   // LayerNorm's gradient of all rows.

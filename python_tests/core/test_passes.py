@@ -80,8 +80,8 @@ def test_the_plan_has_path_and_reason(shape: tuple[int, int], reason: str) -> No
     ids=str,
 )
 def test_extra_memory(shape: tuple[int, int], dtype: str) -> None:
-    """At most 0.60 times x in the compute type, for x of 1 MB or more on any number of threads, or
-    0.62 if each transforms whole sequences."""
+    """At most 0.6 times x in the compute type, for x of 1 MB or more on any number of threads, and
+    1.4 times a single sequence."""
     row = 8 if dtype == "float64" else 4
     for batch in (1, 2, 3, 5, 8, 17, 32, 64, 200):
         x = row * batch * shape[0] * shape[1]
@@ -90,9 +90,8 @@ def test_extra_memory(shape: tuple[int, int], dtype: str) -> None:
         for slots in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128):
             if slots == 2 and batch < 4:
                 continue  # each slot takes whole sequences
-            *_, extra, sequences = core.plan(batch, *shape, dtype, slots)
-            limit = 1.41 if batch == 1 else 0.625 if sequences == slots else 0.605
-            assert extra < limit * x, (batch, slots)
+            *_, extra, _ = core.plan(batch, *shape, dtype, slots)
+            assert extra <= (1.4 if batch == 1 else 0.6) * x, (batch, slots)
 
 
 @pytest.mark.parametrize("seq", [128, 512, 2048])

@@ -49,5 +49,5 @@ def test_memory_is_bounded_on_any_number_of_threads(round_to: int) -> None:
         for lengths in cases:
             x = 4 * 768 * sum(lengths)
             needed = plan(lengths, threads, round_to=round_to)["workspace_bytes"]
-            assert needed <= 0.605 * x, (threads, lengths)
+            assert needed <= 0.6 * x, (threads, lengths)
     assert plan([4096], 8)["workspace_bytes"] <= 1.1 * 4 * 768 * 4096

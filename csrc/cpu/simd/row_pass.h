@@ -39,19 +39,50 @@ FNET_FN void rows_from_line(const LinePlan<R>& plan, const R* lane, const MixedR
   if (l < plan.length) put(l, std::false_type{});
 }
 
-// Sets point m of the line to H_a[m] + i H_b[m], for V rows of bands a and b of G and all m <
-// hidden. Calls meanwhile(m) for m = 0 .. hidden / 2.
-template <int W, int V, class R, class Meanwhile>
-void pack_bands(const LinePlan<R>& plan, const R* a, const R* b, Complex<Lanes<R, V>>* line,
+// V rows of two bands of G at one column.
+template <int V, class R>
+struct BandPair {
+  Lanes<R, V> a_re, a_im, b_re, b_im;
+};
+
+// Sets point m of the line to H_a[m] + i H_b[m] for all m < hidden, where load(m) returns V rows of
+// bands a and b of G. Calls meanwhile(m) for m = 0 .. hidden / 2.
+template <int V, class R, class Load, class Meanwhile>
+void pack_bands(const LinePlan<R>& plan, Complex<Lanes<R, V>>* line, const Load& load,
                 const Meanwhile& meanwhile) {
-  using L = Lanes<R, V>;
-  for (int64_t m = 0; 2 * m <= plan.length; ++m, a += 2 * W, b += 2 * W) {
+  for (int64_t m = 0; 2 * m <= plan.length; ++m) {
     meanwhile(m);
-    const L a_re = L::load(a), a_im = L::load(a + W), b_re = L::load(b), b_im = L::load(b + W);
+    const auto [a_re, a_im, b_re, b_im] = load(m);
     if (m > 0)
       line[plan.entry[plan.length - m]] = {a_re + b_im, b_re - a_im};  // conj H_a + i conj H_b
     line[plan.entry[m]] = {a_re - b_im, a_im + b_re};
   }
+}
+
+// Packs the bands of the part that begins at row k0.
+template <int W, int V, class R, class Meanwhile>
+void pack_part(const LinePlan<R>& plan, const SpectrumLayout& layout, const R* G, int64_t k0,
+               Complex<Lanes<R, V>>* line, const Meanwhile& meanwhile) {
+  using L = Lanes<R, V>;
+  const auto pack = [&](const auto& load) { pack_bands<V>(plan, line, load, meanwhile); };
+  const int64_t band = k0 / W;
+  if (band == layout.bands())  // row N/2, in place of the imaginary parts of row 0
+    return pack([last = G + W](int64_t m) FNET_INLINE_LAMBDA {
+      const L re = L::broadcast(last[m * 2 * W]), im = L::broadcast(0);
+      return BandPair<V, R>{re, im, re, im};
+    });
+  const R* a = G + layout.at(band, 0) + k0 % W;
+  const R* b = a + (band + 1 < layout.bands() ? layout.band_size() : 0);
+  const auto load = [a, b](int64_t m) FNET_INLINE_LAMBDA {
+    const R *at_a = a + m * 2 * W, *at_b = b + m * 2 * W;
+    return BandPair<V, R>{L::load(at_a), L::load(at_a + W), L::load(at_b), L::load(at_b + W)};
+  };
+  if (k0 > 0 || !layout.packs_last_row()) return pack(load);
+  pack([load](int64_t m) FNET_INLINE_LAMBDA {
+    BandPair<V, R> rows = load(m);
+    rows.a_im.v[0] = 0;  // row N/2 is there
+    return rows;
+  });
 }
 
 // One part of a tile: V rows of r from k and V from k + W, and the 4 V rows of y that follow from
@@ -61,8 +92,7 @@ void row_tile(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const C
               int64_t part, Complex<Lanes<Compute<T>, V>>* line, const MixedRows<Compute<T>>& rows,
               Compute<T>* u) {
   const SpectrumLayout layout{out.seq, out.hidden, W};
-  const int64_t k0 = tile_start<W, V>(part), band = k0 / W;
-  const bool has_b = band + 1 < layout.bands();
+  const int64_t k0 = tile_start<W, V>(part);
   // Meanwhile, prefetch the rows of x that the epilogue adds: k to k + V - 1 and their mirrors, for
   // k = k0 and k0 + W. If the spectrum exceeds L2, the loads of the spectrum would wait for these
   // prefetches.
@@ -71,15 +101,13 @@ void row_tile(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const C
   const T* up = prefetches ? out.x + k0 * out.row_stride : nullptr;
   const T* down = prefetches ? out.x + (out.seq - k0 - V + 1) * out.row_stride : nullptr;
   const int64_t to_b = W * out.row_stride;
-  const Compute<T>* a = G + layout.at(band, 0) + k0 % W;
-  pack_bands<W, V>(plan, a, a + (has_b ? layout.band_size() : 0), line,
-                   [&](int64_t m) FNET_INLINE_LAMBDA {
-                     if (!prefetches) return;
-                     prefetch<2 * V * sizeof(T)>(up + m * 2 * V);
-                     prefetch<2 * V * sizeof(T)>(down + m * 2 * V);
-                     prefetch<2 * V * sizeof(T)>(up + to_b + m * 2 * V);
-                     prefetch<2 * V * sizeof(T)>(down - to_b + m * 2 * V);
-                   });
+  pack_part<W, V>(plan, layout, G, k0, line, [&](int64_t m) FNET_INLINE_LAMBDA {
+    if (!prefetches) return;
+    prefetch<2 * V * sizeof(T)>(up + m * 2 * V);
+    prefetch<2 * V * sizeof(T)>(down + m * 2 * V);
+    prefetch<2 * V * sizeof(T)>(up + to_b + m * 2 * V);
+    prefetch<2 * V * sizeof(T)>(down - to_b + m * 2 * V);
+  });
   line_fft(plan, line);
   const auto finish = [&](int64_t first_row, const Compute<T>* lane) {
     constexpr int Q = kMixedRows<Compute<T>, W, V>;

@@ -42,6 +42,17 @@ FNET_FN void put_columns(const LinePlan<R>& plan, const Complex<Lanes<R, V>>* li
   });
 }
 
+// Writes Z_{N/2}, which holds the real row N/2 of A and of B, to the imaginary parts of row 0.
+template <int W, int V, class R>
+void put_last_row(const Complex<Lanes<R, V>>& z, int in_a, int in_b, R* row0) {
+  R a[V], b[V];
+  (z.re + z.re).store(a);
+  (z.im + z.im).store(b);
+  R* im = row0 + W;
+  for (int c = 0; c < in_a; ++c) im[c * 2 * W] = a[c];
+  for (int c = 0; c < in_b; ++c) im[(W + c) * 2 * W] = b[c];
+}
+
 // Unpacks the transformed line of columns m0 .. and m0 + W .., V rows k at a time, and transposes
 // it: lanes become rows of G. Real and imaginary parts of A and B are four separate tiles, each of
 // which stays in registers.
@@ -70,9 +81,12 @@ void unpack_tile(const LinePlan<R>& plan, const Complex<Lanes<R, V>>* line, int6
     put(in_a, a + W, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.im - m.im; });
     put(in_b, b, [](const Z& z, const Z& m) FNET_INLINE_LAMBDA { return z.im + m.im; });
   };
-  const int64_t whole = in_b == V ? layout.rows() / V * V : 0, rows = layout.bands() * W;
+  const int64_t rows = layout.bands() * W;
+  const int64_t whole = in_b == V ? min_of(layout.rows(), rows) / V * V : 0;
   for (int64_t k0 = 0; k0 < whole; k0 += V) unpack_rows(std::true_type{}, k0);
   for (int64_t k0 = whole; k0 < rows; k0 += V) unpack_rows(std::false_type{}, k0);
+  if (layout.packs_last_row())
+    put_last_row<W>(line[plan.position[plan.length / 2]], in_a, in_b, G + layout.at(0, m0));
 }
 
 // Transforms tiles [begin, end) of columns to G, up to `group` neighbours together. A tile of V < W
