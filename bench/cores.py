@@ -3,7 +3,8 @@
 One thread runs the slots of a call one after the other and times each, so the figures are
 simulated: a round of slots counts as its slowest slot. No core waits for the memory or the caches
 of another, and waking threads costs nothing. For each shape and pass, in float32 with LayerNorm:
-the speed-up over one core, the rounds, the busy share of the cores, and the extra memory.
+the speed-up over one core, the rounds, the busy share of the cores, and the extra memory. All
+numbers of cores take turns, so that a machine whose speed changes slows all of them.
 
     python -m bench cores --shapes 8x512x768 --cores 1,16,64
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -36,7 +38,7 @@ SHAPES: list[Shape] = [
 ]
 CORES = (1, 2, 4, 8, 16, 32, 64, 128)
 PASSES = ("forward", "backward")
-_REPEATS = 7
+_REPEATS, _TURNS = 5, 5
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,19 @@ def division(rounds: Sequence[Sequence[float]], cores: int, extra: float = 0.0) 
 def slots_of(module: Any, shape: Shape, cores: int, direction: str, repeats: int) -> Any:
     """The seconds of each slot of each round, minima over `repeats` calls, and the extra bytes."""
     calls, extra = module.cores(*shape, cores, repeats, direction == "backward")
+    return _fastest(calls), extra
+
+
+def _fastest(calls: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:
+    """The least time of each slot of each round over several calls."""
     rounds = zip(*calls, strict=True)
-    return [[min(times) for times in zip(*of, strict=True)] for of in rounds], extra
+    return [[min(times) for times in zip(*of, strict=True)] for of in rounds]
 
 
 def measure(module: Any, shape: Shape, cores: int, direction: str, repeats: int) -> Division:
     """Measure one call of fnet_core_bench on its current instruction set."""
     rounds, extra = slots_of(module, shape, cores, direction, repeats)
-    batch, seq, hidden = shape
-    return division(rounds, cores, extra / (4 * batch * seq * hidden))
+    return division(rounds, cores, extra / (4 * math.prod(shape)))
 
 
 def measured(
@@ -86,11 +92,18 @@ def measured(
     rows = []
     for shape in shapes:
         for direction in PASSES:
-            alone = measure(module, shape, 1, direction, repeats)
+            counts = list(dict.fromkeys((1, *cores)))
+            turns = [
+                [slots_of(module, shape, count, direction, repeats) for count in counts]
+                for _ in range(_TURNS)
+            ]
+            found = {}
+            for count, of_count in zip(counts, zip(*turns, strict=True), strict=True):
+                rounds, extra = _fastest([calls for calls, _ in of_count]), of_count[0][1]
+                found[count] = division(rounds, count, extra / (4 * math.prod(shape)))
             for count in cores:
-                found = alone if count == 1 else measure(module, shape, count, direction, repeats)
-                row = {"shape": label(shape), "pass": direction, **asdict(found)}
-                rows.append(row | {"speedup": alone.seconds / found.seconds})
+                row = {"shape": label(shape), "pass": direction, **asdict(found[count])}
+                rows.append(row | {"speedup": found[1].seconds / found[count].seconds})
     return rows
 
 
@@ -127,7 +140,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--shapes", type=shape_list, default=SHAPES, metavar="BxNxD,...")
     parser.add_argument("--cores", type=_counts, default=CORES, metavar="T,...")
-    parser.add_argument("--repeats", type=int, default=_REPEATS, help="default: %(default)s")
+    parser.add_argument(
+        "--repeats", type=int, default=_REPEATS, help="calls of each turn; default: %(default)s"
+    )
     parser.add_argument("--isa", default="auto", help="default: the best of this machine")
     add_out(parser)
     args = parser.parse_args(argv)
