@@ -7,7 +7,8 @@
 
 Every run is a process with its folder in build/studies. Finished runs are skipped, interrupted ones
 continue where they were saved; Ctrl-C stops all and loses nothing. Results are written to
-build/studies/results after each run, with --keep to examples/results.
+build/studies/results after each run. With --keep they are added to those in examples/results, whose
+runs are skipped too, so that several machines can share a study.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from examples.studies import kept
 from examples.studies.collect import collect, write
 from examples.studies.conditions import machine, moment
-from examples.studies.folders import add_folders, result_folder
+from examples.studies.folders import RESULTS, add_folders, result_folder
 from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
 from examples.studies.study import Cell, Study, interleaved
@@ -82,12 +83,21 @@ def _check(argument: str, names: Sequence[str], known: dict[str, Any]) -> None:
             raise ValueError(f"{argument}: expected one of {', '.join(known)}; got {name!r}")
 
 
-def overview(out: Path) -> str:
+def missing_of(runs: Sequence[Run], args: argparse.Namespace) -> list[Run]:
+    """The runs that are not finished; with --keep, without those of the kept results."""
+    missing = [run for run in runs if run.state() is not State.FINISHED]
+    if args.keep:
+        results = {study.name: kept.read(study, RESULTS) for study in STUDIES.values()}
+        missing = [run for run in missing if not kept.has(results[run.cell.study.name], run.cell)]
+    return missing
+
+
+def overview(args: argparse.Namespace) -> str:
     """The table of `--list`."""
     rows = []
     for study in STUDIES.values():
-        runs = [Run(cell, out) for cell in study.cells()]
-        missing = [run for run in runs if run.state() is not State.FINISHED]
+        runs = [Run(cell, args.out) for cell in study.cells()]
+        missing = missing_of(runs, args)
         minutes = sum(run.cell.minutes for run in missing)
         done = f"{len(runs) - len(missing)} of {len(runs)}"
         rows.append([study.name, study.question, done, f"{minutes / 60:.1f} h"])
@@ -96,7 +106,7 @@ def overview(out: Path) -> str:
 
 def run_all(runs: Sequence[Run], args: argparse.Namespace) -> bool:
     """Do the runs that are not finished. Writes results after each; true if all went well."""
-    todo = [run for run in runs if run.state() is not State.FINISHED]
+    todo = missing_of(runs, args)
     facts = machine(args.jobs)
     progress = Progress(len(todo))
 
@@ -118,6 +128,8 @@ def keep(studies: Sequence[Study], args: argparse.Namespace) -> None:
     folder = result_folder(args)
     for study in studies:
         result = collect(study, [Run(cell, args.out) for cell in study.cells()])
+        if args.keep:
+            result = kept.merge(study, kept.read(study, folder), result)
         if result:
             write(result, folder / f"{study.name}.json")
 
@@ -132,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error(str(error))
     try:
         if args.list:
-            print(overview(args.out))
+            print(overview(args))
             return 0
         runs = [Run(cell, args.out) for cell in cells]
         if args.dry_run:

@@ -1,6 +1,6 @@
 """Collects the logs of a study into one JSON object without a path of the machine.
 
-defines: DATA, collect, write
+defines: DATA, collect, different, write
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
     data = [{key: header["data"].get(key) for key in DATA} for header in headers]
     seeds = [run.cell.seed for run in finished]
     for seed in set(seeds):
-        found = _different(d for d, other in zip(data, seeds, strict=True) if other == seed)
+        found = different(d for d, other in zip(data, seeds, strict=True) if other == seed)
         if len(found) > 1:
             raise ValueError(
                 f"{study.name}: runs of seed {seed} read different data; move away the folders of"
@@ -45,10 +45,10 @@ def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
         "command": study.command(),
         "metric": study.metric,
         "dates": [min(f["started"] for f in facts), max(f["started"] for f in facts)],
-        "machines": _different({key: f[key] for key in ("cpu", "cpus", "jobs")} for f in facts),
-        "devices": _different(h["device"] for h in headers),
-        "threads": _different(h["threads"] for h in headers),
-        "versions": _different(h["versions"] for h in headers),
+        "machines": different({key: f[key] for key in ("cpu", "cpus", "jobs")} for f in facts),
+        "devices": different(h["device"] for h in headers),
+        "threads": different(h["threads"] for h in headers),
+        "versions": different(h["versions"] for h in headers),
         "data": data[0],
         "floors": _floors(study, headers),
         "seeds": sorted(set(seeds)),
@@ -56,7 +56,7 @@ def collect(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _different(values: Any) -> list[Any]:
+def different(values: Any) -> list[Any]:
     """The values without repetition, in order."""
     found: list[Any] = []
     for value in values:
@@ -69,7 +69,7 @@ def _floors(study: Study, headers: Sequence[dict[str, Any]]) -> dict[str, list[f
     """The floors by name; with more than one value where seeds have other test examples."""
     known = [header.get("floors", {}) for header in headers]
     named = {name: [f[key] for f in known if key in f] for key, name in study.floors.items()}
-    return {name: _different(values) for name, values in named.items() if values}
+    return {name: different(values) for name, values in named.items() if values}
 
 
 def _figures(run: Run) -> dict[str, Any]:
@@ -80,6 +80,7 @@ def _figures(run: Run) -> dict[str, Any]:
         "mixer": run.cell.variant.name,
         "options": run.cell.variant.options,
         "seed": run.cell.seed,
+        "data": header["data"]["sha256"],
         metric: test[metric],
         "validation": log.last("validation").get(metric),
         "steps": test["step"],

@@ -18,7 +18,9 @@ def add_folders(made: argparse.ArgumentParser) -> None:
     """Add --out, the folder of the runs, and --keep."""
     made.add_argument("--out", type=Path, default=OUT, help="of the runs (default build/studies)")
     made.add_argument(
-        "--keep", action="store_true", help="write results to examples/results, to commit them"
+        "--keep",
+        action="store_true",
+        help="add results to those in examples/results, to commit them, and skip their runs",
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from examples.studies import __main__ as command
-from examples.studies import log
-from examples.studies.collect import collect
+from examples.studies import kept, log
+from examples.studies.collect import collect, write
 from examples.studies.pool import Pool
 from examples.studies.runs import ROOT, Run, State
 from examples.studies.study import Cell, Study, Variant, interleaved
@@ -225,6 +225,33 @@ def test_runs_on_different_data_are_refused(study: Study, tmp_path: Path) -> Non
     do(mixed)
     with pytest.raises(ValueError, match=r"fake: runs of seed 0 read different data; .*5eed.*0dd"):
         collect(study, mixed)
+
+
+def test_machines_share_a_study(study: Study, tmp_path: Path) -> None:
+    runs, others = runs_of(study, tmp_path / "one"), runs_of(study, tmp_path / "two")
+    do([runs[0], runs[3]])
+    do(others[:2])
+    old, new = collect(study, runs), collect(study, others)
+    write(old, tmp_path / "fake.json")
+    assert kept.read(study, tmp_path) == old
+    assert kept.read(with_options(study, "--slow"), tmp_path) == {}
+    assert [kept.has(old, cell) for cell in study.cells()] == [True, False, False, True]
+
+    new["machines"] = [{"cpu": "another", "cpus": 8, "jobs": 1}]
+    result = kept.merge(study, old, new)
+    assert [(r["mixer"], r["seed"]) for r in result["runs"]] == [
+        ("fourier", 0),
+        ("none", 0),
+        ("none", 1),
+    ]
+    assert result["machines"] == [*old["machines"], *new["machines"]]
+    assert (result["seeds"], result["floors"]) == ([0, 1], {"majority class": [0.5]})
+    assert kept.merge(study, old, {}) == old
+    assert kept.merge(study, {}, new) == new
+
+    new["runs"][1]["data"] = "0dd"
+    with pytest.raises(ValueError, match=r"runs of seed 0 read different data, 5eed and 0dd"):
+        kept.merge(study, old, new)
 
 
 @pytest.fixture
