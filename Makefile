@@ -11,7 +11,7 @@
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 WHEEL_PAIRS ?= 3.10:2.11.0 3.11:2.13.0 3.12:newest 3.13:2.11.0 3.14:newest
-CUDA_ARCHS ?= 8.0;9.0
+CUDA_ARCHS ?= 9.0
 GPU_TORCH ?= 2.11.0
 NVCC_PACKAGES := 'cuda-toolkit[nvcc,cudart]==13.0.*' 'nvidia-nvvm==13.0.*' 'nvidia-cuda-crt==13.0.*'
 ARM_CXX := aarch64-linux-gnu-g++
