@@ -18,10 +18,14 @@ _LISTS = ("machines", "devices", "threads", "versions")
 
 
 def read(study: Study, folder: Path) -> dict[str, Any]:
-    """The result of `study` in `folder`; empty if there is none, or one of another command."""
+    """The result of `study` in `folder`; empty if there is none, or one that cannot be continued.
+
+    That is one of another command, or of runs that do not say which data they read.
+    """
     path = folder / f"{study.name}.json"
     result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return result if result.get("command") == study.command() else {}
+    same = result.get("command") == study.command()
+    return result if same and all("data" in run for run in result["runs"]) else {}
 
 
 def has(result: Mapping[str, Any], cell: Cell) -> bool:

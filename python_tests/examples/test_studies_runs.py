@@ -249,6 +249,10 @@ def test_machines_share_a_study(study: Study, tmp_path: Path) -> None:
     assert kept.merge(study, old, {}) == old
     assert kept.merge(study, {}, new) == new
 
+    older = {**old, "runs": [{k: v for k, v in run.items() if k != "data"} for run in old["runs"]]}
+    write(older, tmp_path / "fake.json")
+    assert kept.read(study, tmp_path) == {}, "nobody knows what data it read"
+
     new["runs"][1]["data"] = "0dd"
     with pytest.raises(ValueError, match=r"runs of seed 0 read different data, 5eed and 0dd"):
         kept.merge(study, old, new)
