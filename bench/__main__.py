@@ -2,13 +2,14 @@
 
 import sys
 
-from bench import command, cores, lengths, mixers, sweep, varlen
+from bench import command, cores, lengths, mixers, sweep, threads, varlen
 
 COMMANDS = {
     "cores": cores.main,
     "lengths": lengths.main,
     "mixers": mixers.main,
     "sweep": sweep.main,
+    "threads": threads.main,
     "varlen": varlen.main,
 }
 

@@ -124,7 +124,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def _counts(text: str) -> list[int]:
+def counts(text: str) -> list[int]:
     if not all(part.isdecimal() and int(part) > 0 for part in text.split(",")):
         raise argparse.ArgumentTypeError(f"{text!r}: expected numbers of cores such as 1,16,64")
     return [int(part) for part in text.split(",")]
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--shapes", type=shape_list, default=SHAPES, metavar="BxNxD,...")
-    parser.add_argument("--cores", type=_counts, default=CORES, metavar="T,...")
+    parser.add_argument("--cores", type=counts, default=CORES, metavar="T,...")
     parser.add_argument(
         "--repeats", type=int, default=_REPEATS, help="calls of each turn; default: %(default)s"
     )

@@ -33,7 +33,9 @@ _ALL = tuple(MIXERS.values())
 _ALL_OF_FOUR_LAYERS = tuple(_mixers(attention_layers=2).values())
 #: Where a run takes long: the model, its floor, what it is compared with, and the hybrid.
 _FEW = tuple(MIXERS[name] for name in ("fourier", "none", "attention", "hybrid"))
-_LINEAR_TIME = tuple(MIXERS[name] for name in ("fourier", "none"))
+_SIX = tuple(
+    MIXERS[name] for name in ("fourier", "hartley", "linear", "none", "attention", "hybrid")
+)
 _PADDINGS = tuple(
     Variant(padding, f"--mixer fourier --gain 1 --padding {padding}")
     for padding in ("tokens", "zero", "exact")
@@ -62,10 +64,6 @@ STUDIES = {
             minutes=3,
             attention_minutes=5,
             reported="GLUE",
-            remark=(
-                "The recorded runs began with weights of standard deviation 0.02. Models of this"
-                " width begin with 0.07 since: see [Training](training.md#models)."
-            ),
         ),
         Study(
             name="r8",
@@ -169,7 +167,7 @@ STUDIES = {
             question="The same at the published lengths, 500 to 2,000 tokens.",
             program="lra",
             options=f"listops --steps 5000 {_SMALL}",
-            variants=_LINEAR_TIME,
+            variants=_FEW,
             minutes=60,
             attention_minutes=300,
             reported="ListOps",
@@ -182,7 +180,7 @@ STUDIES = {
             " in a short run?",
             program="pretrain",
             options=f"--data 20newsgroups --units words --seq 128 --epochs 1 {_FOUR}",
-            variants=_FEW,
+            variants=_SIX,
             minutes=15,
             attention_minutes=25,
             metric="masked_accuracy",

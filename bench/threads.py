@@ -1,0 +1,139 @@
+"""`python -m bench threads`: how our calls and torch's speed up on real threads.
+
+For each shape and pass, in float32 with LayerNorm: milliseconds, the speed-up over one thread, and
+torch's time over ours at the same number of threads. Torch is `rfft2` with the mirrored half, its
+fastest form. All numbers of threads take turns, so that a change of load slows all of them.
+
+    python -m bench threads --threads 1,8,16 --shapes 8x512x768
+
+Prints a table per pass and writes <cpu>-threads.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from bench.command import shape_list
+from bench.contestants.registry import CONTESTANTS, best_of_ours
+from bench.contestants.setting import Setting
+from bench.cores import SHAPES, counts
+from bench.folders import add_out
+from bench.measure import machine
+from bench.measure.timing import DIRECTIONS, Problem, ready
+from bench.shapes import Shape, label
+from fnet_kernels._terminal import table
+from fnet_kernels._timing import interleave
+
+OURS, TORCH = best_of_ours("cpu"), "rfft2 + mirror"
+PASSES = ("forward", "both")
+_MOST = 40  # rounds
+
+
+def powers_of_two(limit: int) -> list[int]:
+    """1, 2, 4, ... and `limit`.
+
+    >>> powers_of_two(12)
+    [1, 2, 4, 8, 12]
+    """
+    return [1 << i for i in range(limit.bit_length()) if 1 << i < limit] + [limit]
+
+
+def on_threads(threads: int, call: Callable[[], Any]) -> Callable[[], Any]:
+    """`call`, preceded by its number of threads, which takes a microsecond to set."""
+
+    def run() -> Any:
+        torch.set_num_threads(threads)
+        return call()
+
+    return run
+
+
+def measured(
+    shapes: Sequence[Shape], threads: Sequence[int], seconds: float
+) -> list[dict[str, Any]]:
+    """One row per shape, pass, contestant and number of threads."""
+    before, rows = torch.get_num_threads(), []
+    chosen = [c for c in CONTESTANTS if c.name in (OURS, TORCH)]
+    for shape in shapes:
+        for direction in PASSES:
+            setting = Setting(shape, torch.float32, "cpu", direction != "forward")
+            problem = Problem.cold(setting)
+            entries, _ = ready(chosen, problem, backward=setting.backward)
+            calls: dict[tuple[str, int], Callable[[], Any]] = {}
+            for name, (_, function) in entries.items():
+                call = problem.calls(direction)(function)
+                calls |= {(name, count): on_threads(count, call) for count in threads}
+            named = {f"{name} {count}": call for (name, count), call in calls.items()}
+            times = interleave(named, seconds=seconds, minimum=5, maximum=_MOST)
+            of = partial(_row, label(shape), direction)
+            for (name, count), timing in zip(calls, times.values(), strict=True):
+                one = times[f"{name} {threads[0]}"]
+                rows.append(of(name, count, timing.quartiles, one.over(timing)[1]))
+    torch.set_num_threads(before)
+    return rows
+
+
+def _row(
+    shape: str, direction: str, name: str, threads: int, times: Sequence[float], speedup: float
+) -> dict[str, Any]:
+    low, middle, high = (1e3 * t for t in times)
+    row: dict[str, Any] = {"shape": shape, "pass": direction, "contestant": name}
+    row |= {"threads": threads, "q1_ms": low, "median_ms": middle, "q3_ms": high}
+    return row | {"speedup": speedup}
+
+
+def tables(rows: Sequence[dict[str, Any]]) -> str:
+    """A table per pass: milliseconds, speed-ups and torch's time over ours, by threads."""
+    parts = []
+    threads = list(dict.fromkeys(row["threads"] for row in rows))
+    for direction in PASSES:
+        body = []
+        for shape in dict.fromkeys(row["shape"] for row in rows):
+            of = [r for r in rows if (r["shape"], r["pass"]) == (shape, direction)]
+            ours = [r for r in of if r["contestant"] == OURS]
+            other = [r for r in of if r["contestant"] == TORCH]
+            pairs = list(zip(ours, other, strict=True))
+            body.append([shape, "ours, ms", *(f"{r['median_ms']:.2f}" for r in ours)])
+            body.append(["", "ours, speed-up", *(f"{r['speedup']:.1f}" for r in ours)])
+            body.append(["", "torch, speed-up", *(f"{r['speedup']:.1f}" for r in other)])
+            ratios = [b["median_ms"] / a["median_ms"] for a, b in pairs]
+            body.append(["", "torch / ours", *(f"{ratio:.1f}" for ratio in ratios)])
+        parts.append(table([f"{DIRECTIONS[direction]}, threads", "", *map(str, threads)], body))
+    return "\n\n".join(parts)
+
+
+def main(argv: list[str] | None = None) -> int:
+    start = time.monotonic()
+    parser = argparse.ArgumentParser(
+        prog="python -m bench threads",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--shapes", type=shape_list, default=SHAPES, metavar="BxNxD,...")
+    parser.add_argument(
+        "--threads",
+        type=counts,
+        default=powers_of_two(len(os.sched_getaffinity(0))),
+        metavar="T,...",
+        help="the first is the base of the speed-ups; default: powers of two up to all cores",
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each shape and pass")
+    add_out(parser)
+    args = parser.parse_args(argv)
+    facts = machine.describe()
+    rows = measured(args.shapes, args.threads, args.seconds)
+    facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - start)}
+    print(f"{machine.title(facts)}; fp32\n\n{tables(rows)}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"{machine.slug()}-threads.json"
+    path.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
+    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
+    return 0
