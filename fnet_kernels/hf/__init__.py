@@ -72,7 +72,8 @@ def patch_fnet(
     evaluation, in every dtype of `fused_fourier_mix`, and with `torch.compile`. Parameters, buffers
     and the keys of `state_dict` do not change. Patching twice has no further effect, except that
     the last `padding` holds. Under `torch.autocast` a patched layer runs in float32, like the stock
-    layer.
+    layer. Activations "gelu_new" of these layers and of FNet's heads become one kernel instead of
+    eight; they differ by rounding.
 
     transformers drops the `attention_mask` of an FNet: padding is mixed as tokens. With `padding`
     "zero" or "exact" the mask counts; padding is on its right, and the last hidden state has zeros
@@ -120,6 +121,7 @@ def patch_fnet(
     patched 2 FNet layers, padding='exact'
     """
     _transformers()
+    from fnet_kernels.hf._activation import fuse_activations
     from fnet_kernels.hf._layer import fuse, is_fused, why_not_fuse
     from fnet_kernels.hf._padding import pad_as
 
@@ -130,6 +132,7 @@ def patch_fnet(
         _check_that_lengths_reach(model, layers, todo)
     pad_as(model, meaning)
     report = _change("patched", layers, todo, why_not_fuse, fuse)
+    fuse_activations(model)
     return replace(report, padding=padding)
 
 
@@ -157,11 +160,13 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
     unpatched 0 FNet layers, 2 already unpatched
     """
     _transformers()
+    from fnet_kernels.hf._activation import restore_activations
     from fnet_kernels.hf._layer import is_fused, restore, why_not_restore
     from fnet_kernels.hf._padding import pad_as
 
     layers = _fnet_layers("unpatch_fnet", model)
     pad_as(model, Padding())
+    restore_activations(model)
     todo = {name: layer for name, layer in layers.items() if is_fused(layer)}
     return _change("unpatched", layers, todo, why_not_restore, restore)
 

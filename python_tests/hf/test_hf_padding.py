@@ -54,8 +54,11 @@ def test_every_class_in_bfloat16(name: str) -> None:
     wide = singles(copy.deepcopy(model).float())
     padded = results(model, input_ids=IDS, attention_mask=MASK, **STATES)
     assert padded[0].dtype == torch.bfloat16
-    assert_independent(padded, wide, 3e-2)
-    assert_independent(results(model, **flattened(), **STATES), wide, 3e-2)
+    assert_independent(padded, wide, 3e-2, of_batch=True)
+    assert_independent(results(model, **flattened(), **STATES), wide, 3e-2, of_batch=True)
+    mixed = results(model, input_ids=IDS, **STATES)  # no mask
+    with pytest.raises(AssertionError):
+        assert_independent(mixed, wide, 3e-2, of_batch=True)
 
 
 def test_the_property_fails_where_padding_is_mixed() -> None:
