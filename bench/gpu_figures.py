@@ -74,7 +74,7 @@ def gpu_line(run: dict[str, Any]) -> str:
         for rival in ("formula", "attention")
     )
     return (
-        f"- **On an {run['machine']['name'].split()[1]}**, 32 x 512 x 768 in bfloat16:"
+        f"- **On an NVIDIA {run['machine']['name'].split()[1]}**, 32 x 512 x 768 in bfloat16:"
         f" {forward[OURS]['median_us']:.0f} us forward, {step[OURS]['median_us']:.0f} us with the"
         f" backward\n  pass. That is {formula} faster than the formula, {attention} faster than"
         " attention."

@@ -65,11 +65,12 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
     machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-targets.json"))}
     shown = machines[SHOWN]
     gpus = [json.loads(path.read_text()) for path in sorted(results.glob(GPU_RUNS))]
+    newest = sorted(gpus, key=lambda run: str(run["machine"]["date"]))[-1:]
     divided = [json.loads(path.read_text()) for path in sorted(results.glob("*-cores.json"))]
     mixers = [json.loads(path.read_text()) for path in sorted(results.glob("*-mixers.json"))]
     return {
         "cores": "\n\n".join(map(cores_section, divided)),
-        "highlights": "\n".join([highlights(list(machines.values())), *map(gpu_line, gpus)]),
+        "highlights": "\n".join([highlights(list(machines.values())), *map(gpu_line, newest)]),
         "speed": speed(shown, [m for m in machines.values() if m is not shown]),
         "gpus": "\n\n".join(map(gpu_section, gpus)),
         "figures": "\n\n".join(map(machine_section, machines.values())),
