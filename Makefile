@@ -57,11 +57,12 @@ fuzz: install ## random calls against float64 for ten minutes, others each time
 core-test: core ## test the torch-free core alone
 	PYTHONPATH=build/cmake/release $(PY) -m pytest --noconftest python_tests/core $(ARGS)
 
+SANITIZED ?= python_tests/core python_tests/cuda_sim
 sanitize: core-sanitize ## the same, and the CUDA kernels, under AddressSanitizer and UndefinedBehaviorSanitizer
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
 	PYTHONPATH=build/cmake/sanitize $(PY) -m pytest --noconftest -k "not caught and not nvcc" \
-	  python_tests/core python_tests/cuda_sim $(ARGS)
+	  $(SANITIZED) $(ARGS)
 
 lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/ruff check .

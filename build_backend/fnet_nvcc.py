@@ -184,7 +184,9 @@ def compile_all(
     command = [toolkit.nvcc, *FLAGS, *targets, f"-I{include}"]
     command += ["-ccbin", host_compiler(os.environ.get("CXX", "c++"))]
     stamp = folder / "command"
-    same = stamp.exists() and stamp.read_text() == " ".join(command)
+    added = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]  # nvcc's
+    full = " ".join([*command, *added])
+    same = stamp.exists() and stamp.read_text() == full
     stamp.unlink(missing_ok=True)  # a failed build leaves objects of both commands
     newest_header = max(Path(header).stat().st_mtime for header in headers)
 
@@ -208,7 +210,7 @@ def compile_all(
 
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", "1"))) as pool:
         objects = list(pool.map(compile_one, sources))
-    stamp.write_text(" ".join(command))
+    stamp.write_text(full)
     (folder / RECORD).write_text(json.dumps(record(toolkit, targets)) + "\n")
     return objects
 
