@@ -16,7 +16,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -73,28 +72,21 @@ def measured(
                 calls |= {(name, count): on_threads(count, call) for count in threads}
             named = {f"{name} {count}": call for (name, count), call in calls.items()}
             times = interleave(named, seconds=seconds, minimum=5, maximum=_MOST)
-            of = partial(_row, label(shape), direction)
             for (name, count), timing in zip(calls, times.values(), strict=True):
-                one = times[f"{name} {threads[0]}"]
-                rows.append(of(name, count, timing.quartiles, one.over(timing)[1]))
+                low, middle, high = (1e3 * t for t in timing.quartiles)
+                row: dict[str, Any] = {"shape": label(shape), "pass": direction}
+                row |= {"contestant": name, "threads": count}
+                row |= {"q1_ms": low, "median_ms": middle, "q3_ms": high}
+                rows.append(row | {"speedup": times[f"{name} {threads[0]}"].over(timing)[1]})
     torch.set_num_threads(before)
     return rows
-
-
-def _row(
-    shape: str, direction: str, name: str, threads: int, times: Sequence[float], speedup: float
-) -> dict[str, Any]:
-    low, middle, high = (1e3 * t for t in times)
-    row: dict[str, Any] = {"shape": shape, "pass": direction, "contestant": name}
-    row |= {"threads": threads, "q1_ms": low, "median_ms": middle, "q3_ms": high}
-    return row | {"speedup": speedup}
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> str:
     """A table per pass: milliseconds, speed-ups and torch's time over ours, by threads."""
     parts = []
     threads = list(dict.fromkeys(row["threads"] for row in rows))
-    for direction in PASSES:
+    for direction in dict.fromkeys(row["pass"] for row in rows):
         body = []
         for shape in dict.fromkeys(row["shape"] for row in rows):
             of = [r for r in rows if (r["shape"], r["pass"]) == (shape, direction)]
