@@ -9,8 +9,15 @@ from torch.utils.cpp_extension import include_paths
 from python_tests.helpers.forks import Forks
 from python_tests.helpers.symbols import declared
 
-#: The files that take longest, a minute each.
-LONGEST = ("test_gpu_rehearsal.py", "test_kernel_mutants.py", "test_accuracy.py")
+#: The files that take longest, a minute or more each.
+LONGEST = (
+    "test_gpu_rehearsal.py",
+    "test_onnx_export.py",
+    "test_kernel_mutants.py",
+    "test_accuracy.py",
+    "test_bench.py",
+    "test_packaging.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
