@@ -57,13 +57,17 @@ STUDIES = {
     for study in (
         Study(
             name="r8-pairs",
-            question="Do two Reuters stories have the same topic? Only mixing can compare them.",
+            question="Do two Reuters stories have the same topic?",
             program="classify",
             options=_PAIRS,
             variants=_ALL,
             minutes=3,
             attention_minutes=5,
             reported="GLUE",
+            remark=(
+                "A bag of tokens can compare, too: the head sees whether words of one topic or of"
+                " two are in the mean."
+            ),
         ),
         Study(
             name="r8",
