@@ -58,6 +58,7 @@ core-test: core ## test the torch-free core alone
 	PYTHONPATH=build/cmake/release $(PY) -m pytest --noconftest python_tests/core $(ARGS)
 
 SANITIZED ?= python_tests/core python_tests/cuda_sim
+SANITIZED_TARGETS ?= all
 sanitize: core-sanitize ## the same, and the CUDA kernels, under AddressSanitizer and UndefinedBehaviorSanitizer
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
@@ -208,4 +209,4 @@ core: $(PACKAGES) $(EXTENSION)
 
 core-sanitize: $(PACKAGES)
 	$(CMAKE) --preset sanitize -DPython_EXECUTABLE=$(PY) --log-level=WARNING
-	$(CMAKE) --build --preset sanitize --parallel $(JOBS)
+	$(CMAKE) --build --preset sanitize --parallel $(JOBS) --target $(SANITIZED_TARGETS)

@@ -172,7 +172,7 @@ GUARANTEES = [
 
 #: Kept by other commands than pytest; CI runs them all.
 OTHERS = """
-CI also runs `make sanitize` (the core and CUDA kernels under AddressSanitizer and
+CI also runs a part of `make sanitize` (the core under AddressSanitizer and
 UndefinedBehaviorSanitizer), `make thread-check` (eight threads in the core at once under
 ThreadSanitizer) and `make arm-check` (the core's tests on an emulated Arm processor).
 """

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -32,8 +33,6 @@ from fnet_kernels.demo.inputs import (
 from fnet_kernels.demo.measure import STEPS, Measured, measure
 
 CHART = "fnet_demo.png"
-_TOKENS = 2048  # per forward: as many sequences as fit, at least one
-_SECONDS = 60.0  # of timing, shared by the lengths
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,8 +52,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seq", default="512,2048", metavar="N,...", help="sequence lengths (default: %(default)s)"
     )
     parser.add_argument(
+        "--tokens",
+        type=_positive(int),
+        default=2048,
+        help="in a forward pass: as many sequences as fit, at least one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_positive(float),
+        default=60.0,
+        help="for the times, shared by the lengths; each has one round (default: %(default)s)",
+    )
+    parser.add_argument(
         "--out", default=".", metavar="DIR", help=f"folder for {CHART} (default: the current one)"
     )
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """A parser of positive numbers of this kind."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+        return value
+
+    read.__name__ = "number"  # of argparse's message for other words
+    return read
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,8 +107,8 @@ def _run(args: argparse.Namespace) -> int:
         progress.total = 1 + STEPS * len(lengths)
         results = []
         for seq in lengths:
-            rows = token_rows(loaded.ids, max(1, _TOKENS // seq), seq)
-            results.append(measure(loaded.model, rows, progress, _SECONDS / len(lengths)))
+            rows = token_rows(loaded.ids, max(1, args.tokens // seq), seq)
+            results.append(measure(loaded.model, rows, progress, args.seconds / len(lengths)))
     finally:
         progress.close()
 

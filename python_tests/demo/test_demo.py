@@ -34,16 +34,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_SECONDS", 0.01)
-    monkeypatch.setattr(command, "_TOKENS", 64)
-
-
 def run_demo(*words: str) -> int:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    return command.run(parser.parse_args(words))
+    return command.run(parser.parse_args(["--tokens", "64", "--seconds", "0.01", *words]))
+
+
+@pytest.mark.parametrize("option", ["--tokens", "--seconds"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "many"])
+def test_wrong_numbers_are_refused(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_demo(option, value)
+    said = capsys.readouterr().err
+    assert f"argument {option}: " in said
+    assert repr(value) in said
 
 
 def test_checkpoint_end_to_end(
