@@ -1,8 +1,8 @@
 """`python -m bench threads`: how our calls and torch's speed up on real threads.
 
 For each shape and pass, in float32 with LayerNorm: milliseconds, the speed-up over one thread, and
-torch's time over ours at the same number of threads. Torch is `rfft2` with the mirrored half, its
-fastest form. All numbers of threads take turns, so that a change of load slows all of them.
+torch's time over ours at the same number of threads. Torch computes `rfft2` and mirrors its half.
+All numbers of threads take turns, so that a change of load slows all of them.
 
     python -m bench threads --threads 1,8,16 --shapes 8x512x768
 
