@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -158,11 +157,6 @@ def main(argv: list[str] | None = None) -> int:
     isa = module.isas().split(",")[0].strip() if args.isa == "auto" else args.isa
     rows = measured(module, args.shapes, args.cores, args.repeats)
     module.set_isa("auto")
-    facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - start)}
     print(f"{machine.title(facts)}; fp32, {isa}\n\n{tables(rows)}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"{machine.slug()}-cores.json"
-    content = {"machine": facts, "isa": isa, "simulated": True, "rows": rows}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
+    machine.save(args.out, "cores", facts, start, isa=isa, simulated=True, rows=rows)
     return 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 import time
 from typing import Any
@@ -89,12 +88,7 @@ def main() -> int:
     print(table([*heads, "streaming copy GB/s"], map(cells, rows)))
     for name, reason in absent.items():
         print(f"absent: {name}: {reason}")
-    facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - start)}
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"{machine.slug()}-passes.json"
-    content = {"machine": facts, "absent": absent, "passes": rows}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
+    machine.save(args.out, "passes", facts, start, absent=absent, passes=rows)
     return 0
 
 

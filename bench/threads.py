@@ -12,7 +12,6 @@ Prints a table per pass and writes <cpu>-threads.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -122,10 +121,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     facts = machine.describe()
     rows = measured(args.shapes, args.threads, args.seconds)
-    facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - start)}
     print(f"{machine.title(facts)}; fp32\n\n{tables(rows)}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"{machine.slug()}-threads.json"
-    path.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
-    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
+    machine.save(args.out, "threads", facts, start, rows=rows)
     return 0

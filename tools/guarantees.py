@@ -90,7 +90,7 @@ def memory() -> str:
 
 def failed_allocations() -> str:
     """How many allocations the test made fail, one after the other."""
-    program = ROOT / "python_tests" / "helpers" / "failing_alloc.py"
+    program = ROOT / "python_tests" / "helpers" / "preload_failing_alloc.py"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(program)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

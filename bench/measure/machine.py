@@ -1,14 +1,16 @@
 """The conditions of a measurement: processor, threads, versions, date and machine load.
 
-defines: describe, load, slug, title
+defines: describe, load, save, slug, title
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import re
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,18 @@ def _version(package: str) -> str | None:
 def load() -> list[float] | None:
     """Load averages over 1, 5 and 15 minutes, or None if the system has none."""
     return list(os.getloadavg()) if hasattr(os, "getloadavg") else None
+
+
+def save(folder: Path, kind: str, facts: dict[str, Any], began: float, **content: Any) -> None:
+    """Write `<cpu>-<kind>.json` and print where: the machine at the start and now, and `content`.
+
+    `began` is the `time.monotonic()` of the start.
+    """
+    facts |= {"load_at_end": load(), "wall_seconds": round(time.monotonic() - began)}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{slug()}-{kind}.json"
+    path.write_text(json.dumps({"machine": facts, **content}, indent=1) + "\n")
+    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
 
 
 def title(facts: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Program of test_out_of_memory.py: every allocation of every case fails once.
 
-Its argument is the library of failing_alloc.cpp, which must be preloaded; without one it compiles
-the library and runs itself again.
+Its argument is the library of failing_alloc.cpp, which must be preloaded: run
+preload_failing_alloc.py.
 
 Prints one line of JSON per case: how many allocations it has, what each failure raised, whether the
 next call was right, and how much resident memory many failures left behind.
@@ -13,10 +13,7 @@ import contextlib
 import ctypes
 import itertools
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,22 +22,7 @@ from torch import Tensor
 
 import fnet_kernels
 from fnet_kernels import reference
-from python_tests.helpers.symbols import COMPILER
 
-
-def preloaded() -> int:
-    """Run this program with its library. Returns the exit status."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = f"{folder}/failing_alloc.so"
-        source = Path(__file__).with_suffix(".cpp")
-        options = ("-std=c++17", "-shared", "-fPIC", "-O1", "-o", made)
-        subprocess.run([*COMPILER, *options, source], check=True)
-        environment = {**os.environ, "LD_PRELOAD": made}
-        return subprocess.run([sys.executable, __file__, made], env=environment).returncode
-
-
-if len(sys.argv) == 1:
-    sys.exit(preloaded())
 library = ctypes.CDLL(sys.argv[1])
 
 

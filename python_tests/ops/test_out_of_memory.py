@@ -122,7 +122,7 @@ def failures() -> dict[str, dict[str, Any]]:
     """By case, what failing_alloc.py wrote."""
     if shutil.which(COMPILER[-1]) is None or not Path("/proc/self/status").exists():
         pytest.skip("needs a C++ compiler and /proc")
-    program = ROOT / "python_tests" / "helpers" / "failing_alloc.py"
+    program = ROOT / "python_tests" / "helpers" / "preload_failing_alloc.py"
     child = subprocess.run(
         [sys.executable, program],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

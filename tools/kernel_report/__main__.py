@@ -15,6 +15,20 @@ from tools.kernel_report.tables import REASONS, show
 from tools.kernel_report.targets import compared, misses
 
 
+def of_compiler(others: tuple[str, ...]) -> Figures:
+    """The figures of nvcc for CHECKED and `others`; without nvcc none, and a line says so."""
+    try:
+        toolkit = fnet_nvcc.find_toolkit()
+    except fnet_nvcc.CannotBuild as error:
+        print(f"the compiler's figures are missing: {error}")
+        return {}
+    objects = ROOT / "build" / "objects"
+    figures = compiled(toolkit, CHECKED, objects / "cuda")  # as `make cuda-build`
+    if others:
+        figures |= compiled(toolkit, others, objects / "cuda-report")
+    return {"nvcc": ".".join(map(str, toolkit.version)), "compiler": figures}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare and write nothing")
@@ -28,21 +42,10 @@ def main() -> int:
     report: Figures = {"audit": kernels, "passes": passes, "plans": plans()}
     report |= {"compiler": {}, "reasons": REASONS}
     report["sources"] = fingerprint(ROOT / "csrc")
-    same = report["sources"] == recorded["sources"] and not args.compile
-    toolkit = None
-    try:
-        if not (same or args.audit_only):
-            toolkit = fnet_nvcc.find_toolkit()
-    except fnet_nvcc.CannotBuild as error:
-        print(f"the compiler's figures are missing: {error}")
-    if same:  # a compiler says the same of the same sources
+    if report["sources"] == recorded["sources"] and not args.compile:  # a compiler says the same
         report |= {key: recorded[key] for key in ("compiler", "nvcc")}
-    elif toolkit is not None:
-        report["nvcc"] = ".".join(map(str, toolkit.version))
-        objects = ROOT / "build" / "objects"
-        report["compiler"] = compiled(toolkit, CHECKED, objects / "cuda")  # as `make cuda-build`
-        if not args.check:
-            report["compiler"] |= compiled(toolkit, OTHERS, objects / "cuda-report")
+    elif not args.audit_only:
+        report |= of_compiler(() if args.check else OTHERS)
     show(report)
     problems = misses(report)
     if args.check:
