@@ -207,6 +207,8 @@ core: $(PACKAGES) $(EXTENSION)
 	  --log-level=WARNING
 	$(CMAKE) --build --preset release --parallel $(JOBS)
 
+# Sanitized kernels that this machine cannot run are not worth a minute of compiling.
 core-sanitize: $(PACKAGES)
-	$(CMAKE) --preset sanitize -DPython_EXECUTABLE=$(PY) --log-level=WARNING
+	$(CMAKE) --preset sanitize -DPython_EXECUTABLE=$(PY) --log-level=WARNING \
+	  -DFNET_WIDEST=$(if $(shell grep -m1 -w avx512f /proc/cpuinfo),avx512,avx2)
 	$(CMAKE) --build --preset sanitize --parallel $(JOBS) --target $(SANITIZED_TARGETS)

@@ -17,7 +17,15 @@
 namespace fnet {
 namespace {
 
-#if defined(__x86_64__) && !defined(FNET_PORTABLE)
+// FNET_WITHOUT_AVX512, FNET_WITHOUT_AVX2: this build has no such kernels.
+#if defined(__x86_64__) && !defined(FNET_WITHOUT_AVX2)
+#define FNET_HAS_AVX2
+#endif
+#if defined(FNET_HAS_AVX2) && !defined(FNET_WITHOUT_AVX512)
+#define FNET_HAS_AVX512
+#endif
+
+#if defined(FNET_HAS_AVX2)
 // Half-precision conversions, which __builtin_cpu_supports of older compilers cannot test.
 bool has_f16c() {
   unsigned a, b, c, d;
@@ -28,12 +36,14 @@ bool has_f16c() {
 // Calls accept() with each table that this machine can run, best first, until it returns true.
 template <class F>
 bool each_candidate(const F& accept) {
-#if defined(__x86_64__) && !defined(FNET_PORTABLE)
+#if defined(FNET_HAS_AVX2)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+#if defined(FNET_HAS_AVX512)
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
   if (avx512 && accept(avx512_kernels())) return true;
+#endif
   if (avx2 && accept(avx2_kernels())) return true;
 #endif
 #if defined(__aarch64__)

@@ -145,7 +145,8 @@ py::tuple mix(py::array x, const std::string& dtype, int epilogue, double scale,
   }
 
   const size_t bytes = size_t(args.batch * args.seq * args.hidden * element_size(args.dtype));
-  PlanChoice choice{.general = spectrum.has_value()};
+  PlanChoice choice;
+  choice.general = spectrum.has_value();
   if (scheme) choice.scheme = Scheme(*scheme);
   const CpuPlan plan = plan_cpu(args, slots, active_kernels(), choice);
   py::array rstd(py::dtype(args.dtype == DType::kFloat64 ? "f8" : "f4"), {args.batch, args.seq});

@@ -10,9 +10,11 @@ import pytest
 
 from bench.gpu import command as gpu
 from build_backend import fnet_nvcc
+from python_tests.helpers.paths import ROOT
 from tools.cuda_devices import DEVICES, MULTIPROCESSORS
 from tools.kernel_report import RESULT, audit
-from tools.kernel_report.compiled import CHECKED, OTHERS, fingerprint, occupancy
+from tools.kernel_report.compiled import CHECKED, OTHERS, occupancy
+from tools.kernel_report.fingerprint import audited_code, compiled_code
 from tools.kernel_report.passes import KINDS, PASSES, Pass
 from tools.kernel_report.targets import compared, misses
 
@@ -61,16 +63,25 @@ def test_occupancy() -> None:
     assert occupancy({"registers": 32, "threads": 32, "shared": 0}, "86") == 16 * 32 / 1536
 
 
-def test_the_fingerprint_is_that_of_the_code(tmp_path: Path) -> None:
-    for name in ("core", "cuda", "fft"):
+def test_the_fingerprints_are_those_of_the_code(tmp_path: Path) -> None:
+    for name in ("core", "cuda", "cuda_sim", "fft"):
         (tmp_path / name).mkdir()
-    file = tmp_path / "cuda" / "a.h"
-    file.write_text('#include "b.h"\nint a = 1;  // one\n')
-    before = fingerprint(tmp_path)
-    file.write_text("// a comment\nint a =\n    1;\n")
-    assert fingerprint(tmp_path) == before
-    file.write_text("int a = 2;\n")
-    assert fingerprint(tmp_path) != before
+    kernel, plan = tmp_path / "cuda" / "a.h", tmp_path / "cuda" / "plan.cpp"
+    kernel.write_text('#include "b.h"\nint a = 1;  // one\n')
+    plan.write_text("int b = 1;\n")
+    compiled, audited = compiled_code(tmp_path), audited_code(tmp_path)
+    kernel.write_text("// a comment\nint a =\n    1;\n")
+    assert (compiled_code(tmp_path), audited_code(tmp_path)) == (compiled, audited)
+    plan.write_text("int b = 2;\n")  # the simulator runs it, nvcc does not compile it
+    assert compiled_code(tmp_path) == compiled
+    assert audited_code(tmp_path) != audited
+    kernel.write_text("int a = 2;\n")
+    assert compiled_code(tmp_path) != compiled
+
+
+def test_the_committed_figures_are_of_this_code() -> None:
+    assert REPORT["sources"] == compiled_code(ROOT / "csrc")
+    assert REPORT["audited"] == audited_code(ROOT / "csrc")
 
 
 def committed(**changes: Any) -> dict[str, Any]:

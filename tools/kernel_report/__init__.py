@@ -9,9 +9,9 @@ printed, and bench/results/kernel_report.json stores the figures. targets.py has
     python -m tools.kernel_report           # print, and write the JSON file: six architectures
     python -m tools.kernel_report --check   # print; exit 1 if a figure misses a target or is worse
 
-A check compiles for the two architectures of `make cuda-build`. For the others it compares the
-sources with those that the file's figures come from. Without nvcc the report consists of the first
-half.
+The file holds hashes of the code that its figures come from (fingerprint.py). Figures of the same
+code are taken from there. A check compiles other code for the architecture of `make cuda-build`
+alone, and fails until the others are recorded. Without nvcc the report is the simulator's half.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """What nvcc, ptxas and cuobjdump tell about every kernel.
 
-defines: compiled, fingerprint, occupancy, CHECKED, OTHERS
+defines: compiled, occupancy, CHECKED, OTHERS
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -32,16 +31,6 @@ MANGLED = re.compile(
     r"(?:Li(?P<number>\d+)E)?(?:Lb(?P<variant>[01])E)?(?:NS_\d+(?P<part>[A-Z][a-z]+)PartE)?"
 )
 TYPES = {"f": "float32", "d": "float64", "NS_8BFloat16E": "bfloat16", "NS_7Float16E": "float16"}
-
-
-def fingerprint(csrc: Path) -> str:
-    """A hash of the code that nvcc compiles. Comments, blank space and includes do not count."""
-    found = hashlib.sha256(" ".join(fnet_nvcc.FLAGS).encode())
-    for path in sorted(p for name in ("core", "cuda", "fft") for p in (csrc / name).rglob("*")):
-        if path.suffix in (".cu", ".h"):
-            code = re.sub(r"//.*|^#include.*", "", path.read_text(), flags=re.MULTILINE)
-            found.update("".join(code.split()).encode())
-    return found.hexdigest()[:16]
 
 
 def compiled(
