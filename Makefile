@@ -175,7 +175,7 @@ arm-check: $(PACKAGES) ## cross-compile for Arm, and run the core's tests under 
 	  --ignore python_tests/core/test_core_bench.py
 	$(call ARM_TESTS,cortex-a72) $(addprefix python_tests/core/,test_isas.py test_dtype.py)
 	$(ARM_CXX) -std=c++20 -fsyntax-only -fvisibility=hidden -Wall -Werror -Wno-psabi -Icsrc \
-	  -DTORCH_TARGET_VERSION=0x020B000000000000 -DPy_LIMITED_API=0x030A0000 $(TORCH_HEADERS) \
+	  -DTORCH_TARGET_VERSION=0x020B000000000000 $(TORCH_HEADERS) \
 	  $(wildcard csrc/torch/*.cpp)
 
 clean: ## remove what was built, but not .venv

@@ -1,4 +1,4 @@
-"""The FNet encoder: post-norm layers of token mixing and a feed-forward network."""
+"""The FNet encoder: layers of token mixing and a feed-forward network."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, Norm
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import create_mixer, gain_among, mixer_factory
+from fnet_kernels.modules import FusedFourierMix
 
 Activation = str | Callable[[Tensor], Tensor]
 Mixer = str | nn.Module
@@ -48,6 +49,11 @@ def _check(
         mixer_factory(owner, "mixer", mixer)
     elif not isinstance(mixer, nn.Module):
         raise TypeError(f"{owner}: mixer must be a name or a torch.nn.Module, got {kind(mixer)}")
+    elif isinstance(mixer, FusedFourierMix):
+        raise TypeError(
+            f"{owner}: mixer must be a module that mixes alone, like FourierMix; got a"
+            " FusedFourierMix, which adds the residual and the norm that a layer adds"
+        )
     check_number(owner, "dropout", dropout)
     if not 0.0 <= dropout <= 1.0:
         raise ValueError(f"{owner}: dropout must be from 0 to 1, got {dropout}")
@@ -121,7 +127,7 @@ class FNetEncoderLayer(nn.Module):
         mixer_args: further arguments of a mixer given by name.
         dropout: dropout probability for the output of the feed-forward network.
         activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
-        eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, where
+        eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, while
             `torch.nn.LayerNorm` has 1e-5. None only for RMSNorm, as in `torch.nn.RMSNorm`.
         initializer_range: standard deviation of the initial dense weights.
         padding: how the mixer treats padding: as "tokens", as "zero" rows, or not at all with
@@ -140,9 +146,10 @@ class FNetEncoderLayer(nn.Module):
     `[total, hidden_size]`, `cu_seqlens`, as in `fourier_mix_varlen`.
 
     Raises:
-        TypeError: a size is not an integer, `mixer` neither a name nor a module, `dropout`, `eps`
-            or `initializer_range` not a number, `activation` neither a name nor callable,
-            `norm_first` not a bool, `dtype` not supported, or the mixer has no such argument.
+        TypeError: a size is not an integer, `mixer` is neither a name nor a module, or is a
+            `FusedFourierMix`, `dropout`, `eps` or `initializer_range` is not a number, `activation`
+            is neither a name nor callable, `norm_first` is not a bool, `dtype` is not supported, or
+            the mixer has no such argument.
         ValueError: a size is less than 1, `mixer`, `activation` or `padding` an unknown name,
             `dropout` outside 0 to 1, `eps` negative or not finite, `norm_type` none of the two,
             `round_to` given without "exact", or the mixer refuses a value. In a call: `lengths` or
@@ -253,7 +260,8 @@ class FNetEncoder(nn.Module):
     its state dict are those of the encoder in transformers' `FNetModel`, `layer.0.fourier...`.
 
     A slice, for example `encoder[:6]`, is an `nn.Sequential` of the same layers, with shared
-    parameters. Without layers it returns its input.
+    parameters. The encoder handles padding for its layers: in a slice they mix it as tokens.
+    Without layers the encoder returns its input.
 
     Args:
         num_layers: number of layers.

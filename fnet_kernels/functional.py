@@ -92,8 +92,9 @@ def fourier_mix(
             number, `residual` has another type or dtype than `x`, or `lengths` has another type.
         ValueError: `x` has fewer than two axes, `scale` is not finite, `norm` is none of the three,
             `residual` has another shape or device than `x` or is given beside `lengths`, there is
-            not one length from 0 to `seq` for each sequence, a mask is True after False, or this
-            build has no kernels for the device of `x`.
+            not one length from 0 to `seq` for each sequence, a mask is True after False, `round_to`
+            is less than 1 or given without lengths, or this build has no kernels for the device of
+            `x`.
 
     >>> import torch
     >>> from fnet_kernels import fourier_mix
@@ -234,8 +235,9 @@ def fused_fourier_mix(
         TypeError: an argument has the wrong type or an unsupported dtype, or dtypes differ.
         ValueError: `x` has fewer than two axes, the shape of `weight` or `bias` is not `[hidden]`,
             `eps` is negative, `eps` or `scale` is not finite, `norm` is none of the three,
-            `norm_type` none of the two or with a bias `"rms"`, devices differ, or this build has no
-            kernels for the device.
+            `norm_type` none of the two or with a bias `"rms"`, lengths are wrong as in
+            `fourier_mix` or given with `norm_first` or `"rms"`, devices differ, or this build has
+            no kernels for the device.
 
     >>> import torch
     >>> from fnet_kernels import fused_fourier_mix

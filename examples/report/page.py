@@ -30,9 +30,10 @@ four.
 
 The test split is read once, at the end of a run. A figure is the mean over the seeds; the range is
 from the lowest to the highest seed. Floors are answers without a model: "majority" is the commonest
-class. "none" mixes no tokens; with mean pooling it sees a bag of tokens. Time is that of training
-alone, on the processor that each section names, with as many runs at a time as it says. Other work
-on the machine lengthens it: the load average at the start of the runs is named as well.
+class. "none" mixes no tokens; with mean pooling it sees a bag of tokens, each with its position and
+its text. Time is that of training alone, on the processor that each section names, with as many
+runs at a time as it says. Other work on the machine lengthens it: the load average at the start of
+the runs is named as well.
 
 Two rows separate if their ranges have no value in common. The line below a table is computed so:
 "A, B; above C" means that every seed of A and of B is above every seed of C, and that overlaps join

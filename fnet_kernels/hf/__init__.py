@@ -90,8 +90,8 @@ def patch_fnet(
 
     Skips a layer, with a warning that names the reason, if the model uses
     `use_tpu_fourier_optimizations`; if the layer or its transform is replaced, subclassed or has
-    another `forward` (hooks of `accelerate` set one: patch before dispatching); or if the transform
-    has hooks.
+    another `forward` (hooks of `accelerate` set one: patch before dispatching). If the transform or
+    the output module has hooks, the layer calls its modules.
 
     Args:
         model: any module that contains FNet layers.
@@ -174,12 +174,12 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
 def register() -> None:
     """Make the Auto classes of `transformers` know the models that `fnet_kernels` saves.
 
-    Checkpoints of `model_type: "fnet_kernels"`, which have another mixer than the paper's Fourier
-    transform or a hybrid of two, then load with `AutoModel.from_pretrained`, as subclasses of
-    transformers' own FNet classes: Trainer, pipelines, peft and `push_to_hub` work with them. Their
-    encoder layers are `fnet_kernels.FNetEncoderLayer`, with the fused operator if the mixer is
-    "fourier". The `attention_mask` reaches attention layers, pooling by the mean, and the mixers as
-    `padding` of the config says; so do packed rows, as in `patch_fnet`.
+    Checkpoints of `model_type: "fnet_kernels"` differ from the paper's FNet in mixer, gain, padding
+    or pooling, or have attention layers. They then load with `AutoModel.from_pretrained`, as
+    subclasses of transformers' own FNet classes: Trainer, pipelines, peft and `push_to_hub` work
+    with them. Their encoder layers are `fnet_kernels.FNetEncoderLayer`, with the fused operator if
+    the mixer is "fourier". The `attention_mask` reaches attention layers and pooling by the mean;
+    `padding` of the config says whether mixers see it too. Packed rows work as in `patch_fnet`.
 
     Mixers start as `create_mixer` makes them, all other parameters as in transformers. The field
     `chunk_size_feed_forward` of the config has no effect. Calling this again has no further effect.

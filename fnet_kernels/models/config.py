@@ -236,7 +236,7 @@ class FNetConfig:
         return cls(**{**deepcopy(own), "extra": deepcopy(extra), **overrides})
 
     def to_json(self) -> str:
-        """The text of a `config.json`."""
+        """The fields as JSON, without the `model_type` that `save_pretrained` adds."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
     @classmethod

@@ -42,6 +42,15 @@ def test_layer_matches_transformers() -> None:
     assert_close(layer(x), theirs(x)[0], factor=10)
 
 
+def test_a_mixer_with_a_residual_of_its_own_is_refused() -> None:
+    for build in (
+        fk.FNetEncoderLayer,
+        lambda *sizes, **options: fk.FNetEncoder(1, *sizes, **options),
+    ):
+        with pytest.raises(TypeError, match=r"mixes alone, like FourierMix; got a FusedFourierMix"):
+            build(16, 32, mixer=fk.FusedFourierMix(16))
+
+
 def test_dropout_is_on_the_feed_forward_only() -> None:
     layer = fk.FNetEncoderLayer(16, 32, dropout=1.0)
     x = torch.randn(2, 9, 16)
