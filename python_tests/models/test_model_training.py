@@ -111,3 +111,21 @@ def test_trainer_takes_a_model_as_it_is(tmp_path: Any) -> None:
     logits = model.eval()(torch.stack([row["input_ids"] for row in rows])).logits
     expected = (logits.argmax(-1) == torch.arange(8) % 2).double().mean().item()
     assert trainer.evaluate()["eval_accuracy"] == expected
+
+
+def test_trainer_cannot_save_tied_weights(tmp_path: Any) -> None:
+    """docs/models.md says what to do; transformers saves tensors that share memory for its own."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    model = make("FNetForMaskedLM")
+    rows = [{"input_ids": ids(SEQ), "labels": ids(SEQ)} for _ in range(8)]
+    options = transformers.TrainingArguments(
+        tmp_path, max_steps=2, save_strategy="no", report_to=[], use_cpu=True
+    )
+    trainer = transformers.Trainer(model, options, train_dataset=rows)
+    assert trainer.train().global_step == 2
+    with pytest.raises(RuntimeError, match="share memory"):
+        trainer.save_model()
+    model.save_pretrained(tmp_path / "model")
+    again = type(model).from_pretrained(tmp_path / "model")
+    assert all(map(torch.equal, again.state_dict().values(), model.state_dict().values()))
