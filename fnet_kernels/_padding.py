@@ -13,7 +13,12 @@ import torch
 from torch import Tensor
 
 from fnet_kernels._ops.checks import check_per_token, check_size
-from fnet_kernels._ops.sequences import Integers, lengths_of_offsets, lengths_of_rows
+from fnet_kernels._ops.sequences import (
+    Integers,
+    check_lengths_tensor,
+    lengths_of_offsets,
+    lengths_of_rows,
+)
 from fnet_kernels._sequences import Packed, Sequences, Traced, prefix
 
 #: What `padding` may be; see docs/padding.md.
@@ -103,8 +108,7 @@ class Padding:
         if lengths is None and names:
             kept = _kept(owner, names[0], mask[names[0]], x, self.meaning)
         elif isinstance(lengths, Tensor) and _is_traced(lengths):
-            is_mask = lengths.dtype is torch.bool
-            kept = lengths if is_mask else prefix(lengths, x.size(-2), x.device)
+            kept = _kept_of_traced(owner, lengths, x, self.meaning)
         if kept is not None:
             if self.meaning == "zero":
                 return Sequences(kept)
@@ -148,6 +152,18 @@ class Padding:
 def _is_traced(value: Tensor) -> bool:
     """Whether the elements of `value` are unknown now."""
     return torch.compiler.is_compiling() or value.is_meta
+
+
+def _kept_of_traced(owner: str, lengths: Tensor, x: Tensor, meaning: str) -> Tensor:
+    """`lengths`, whose values are unknown now, as booleans; a graph checks the values."""
+    if lengths.dtype is torch.bool:
+        return _kept(owner, "lengths", lengths, x, meaning)
+    seq = x.size(-2)
+    check_lengths_tensor(owner, lengths, x)
+    if torch.compiler.is_compiling():
+        message = f"{owner}: lengths must be between 0 and the rows of each sequence of x"
+        torch._assert_async(((lengths >= 0) & (lengths <= seq)).all(), message)
+    return prefix(lengths, seq, x.device)
 
 
 def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:

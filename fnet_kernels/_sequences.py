@@ -132,7 +132,7 @@ class Packed(Sequences):
         return x
 
     def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        count, longest = len(self.lengths), self.longest
+        count, longest = len(self.lengths), max(1, self.longest)  # the pooler reads a first row
         y = _spread(x.flatten(0, -2), self._rows_of(longest, x.device), count * longest)
         shape = count, longest, x.size(-1)
         return y.view(shape), prefix(self.lengths, longest, x.device)

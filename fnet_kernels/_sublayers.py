@@ -113,6 +113,8 @@ class AttentionSublayer(nn.Module):
     def forward(
         self, x: Tensor, key_mask: Tensor | None = None, sequences: Sequences | None = None
     ) -> Tensor:
+        if sequences is not None:
+            x = sequences.cleared(x)  # attention weights of 0 keep no NaN out
         norm = self.output["LayerNorm"]
         read = norm(x) if self.norm_first else x
         if sequences is None:

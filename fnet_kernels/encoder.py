@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size, kind
 from fnet_kernels._ops.sequences import Integers
@@ -53,6 +54,11 @@ def _check(
         raise TypeError(
             f"{owner}: mixer must be a module that mixes alone, like FourierMix; got a"
             " FusedFourierMix, which adds the residual and the norm that a layer adds"
+        )
+    elif isinstance(mixer, SelfAttention) and not only_runs_forward(mixer, SelfAttention):
+        raise TypeError(
+            f"{owner}: mixer must be a SelfAttention itself, without hooks, because a layer calls"
+            f" its parts; got {kind(mixer)}"
         )
     check_number(owner, "dropout", dropout)
     if not 0.0 <= dropout <= 1.0:
@@ -149,7 +155,7 @@ class FNetEncoderLayer(nn.Module):
         TypeError: a size is not an integer, `mixer` is neither a name nor a module, or is a
             `FusedFourierMix`, `dropout`, `eps` or `initializer_range` is not a number, `activation`
             is neither a name nor callable, `norm_first` is not a bool, `dtype` is not supported, or
-            the mixer has no such argument.
+            the mixer has no such argument, or is a `SelfAttention` with hooks or of a subclass.
         ValueError: a size is less than 1, `mixer`, `activation` or `padding` an unknown name,
             `dropout` outside 0 to 1, `eps` negative or not finite, `norm_type` none of the two,
             `round_to` given without "exact", or the mixer refuses a value. In a call: `lengths` or
@@ -208,7 +214,7 @@ class FNetEncoderLayer(nn.Module):
                 new_norm(hidden_size, eps),
                 norm_first,
             )
-        self.to(dtype=dtype)
+        self.to(device=device, dtype=dtype)  # a mixer that was given, too
         self._reset_dense(initializer_range)
 
     def _reset_dense(self, std: float) -> None:
@@ -313,6 +319,7 @@ class FNetEncoder(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_norm_type("FNetEncoder", norm_first, norm_type)
         count = check_size("FNetEncoder", "num_layers", num_layers, least=0)
         mixers = _each(mixer, count)
         for of_a_layer in mixers or ["fourier"]:
@@ -326,7 +333,6 @@ class FNetEncoder(nn.Module):
                 dtype,
                 norm_type,
             )
-        check_norm_type("FNetEncoder", norm_first, norm_type)
         names = {of_a_layer for of_a_layer in mixers if isinstance(of_a_layer, str)}
         self.padding = Padding(padding, round_to).checked("FNetEncoder")
         self.gradient_checkpointing = gradient_checkpointing

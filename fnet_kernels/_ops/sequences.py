@@ -79,15 +79,8 @@ def lengths_of_rows(op: str, lengths: Integers, x: Tensor) -> list[int]:
     """
     leading, seq = x.shape[:-2], x.shape[-2]
     if isinstance(lengths, Tensor):
-        is_mask = lengths.dtype is torch.bool
-        expected = (*leading, seq) if is_mask else tuple(leading)
-        if tuple(lengths.shape) != expected:
-            what = "mask of valid tokens" if is_mask else "tensor of lengths"
-            raise ValueError(
-                f"{op}: lengths must be a {what} of shape {expected} for x of shape"
-                f" {tuple(x.shape)}; got shape {tuple(lengths.shape)}"
-            )
-        if is_mask:
+        check_lengths_tensor(op, lengths, x)
+        if lengths.dtype is torch.bool:
             lengths = _lengths_of_mask(op, lengths)
         lengths = lengths.reshape(-1)
     values = _on_the_host(op, "lengths", lengths)
@@ -106,6 +99,27 @@ def lengths_of_rows(op: str, lengths: Integers, x: Tensor) -> list[int]:
     return values
 
 
+def check_lengths_tensor(op: str, lengths: Tensor, x: Tensor) -> None:
+    """Check the dtype and the shape of lengths or of a boolean mask."""
+    leading, seq = x.shape[:-2], x.shape[-2]
+    is_mask = lengths.dtype is torch.bool
+    expected = (*leading, seq) if is_mask else tuple(leading)
+    if tuple(lengths.shape) != expected:
+        what = "mask of valid tokens" if is_mask else "tensor of lengths"
+        raise ValueError(
+            f"{op}: lengths must be a {what} of shape {expected} for x of shape"
+            f" {tuple(x.shape)}; got shape {tuple(lengths.shape)}"
+        )
+    if not is_mask:
+        _check_integers(op, "lengths", lengths)
+
+
+def _check_integers(op: str, name: str, given: Tensor) -> None:
+    if given.dtype not in _INTEGERS:
+        mask = ", or torch.bool for a mask" if name == "lengths" else ""
+        raise TypeError(f"{op}: {name} must be torch.int32 or torch.int64{mask}; got {given.dtype}")
+
+
 def _lengths_of_mask(op: str, mask: Tensor) -> Tensor:
     lengths = mask.sum(-1)
     prefix = torch.arange(mask.shape[-1], device=mask.device) < lengths.unsqueeze(-1)
@@ -120,11 +134,7 @@ def _lengths_of_mask(op: str, mask: Tensor) -> Tensor:
 
 def _on_the_host(op: str, name: str, given: Integers) -> list[int]:
     if isinstance(given, Tensor):
-        if given.dtype not in _INTEGERS:
-            mask = ", or torch.bool for a mask" if name == "lengths" else ""
-            raise TypeError(
-                f"{op}: {name} must be torch.int32 or torch.int64{mask}; got {given.dtype}"
-            )
+        _check_integers(op, name, given)
         if given.is_cuda and torch.cuda.is_current_stream_capturing():
             raise ValueError(
                 f"{op}: {name} must be on the host while a CUDA graph is captured, got a tensor on"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial, wraps
+from math import prod
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ def forward_of_model(padding_of: Callable[[Any], Padding], *, masked: bool) -> C
         if given is not None:  # else transformers raises the error
             offsets: Any = cu_seq_lens_q
             if padding.meaning == "exact" and attention_mask is None and offsets is None:
-                offsets = _offsets(position_ids)
+                offsets = _offsets(type(self).__name__, position_ids)
             sequences = padding.sequences(
                 type(self).__name__, given, attention_mask=attention_mask, cu_seqlens=offsets
             )
@@ -145,13 +146,18 @@ def forward_of_encoder(
     return result if return_dict else result.to_tuple()
 
 
-def _offsets(position_ids: Tensor | None) -> list[int] | None:
+def _offsets(owner: str, position_ids: Tensor | None) -> list[int] | None:
     """Where sequences start among tokens whose positions start again, and last their number."""
     if position_ids is None:
         return None
-    starts = torch.nn.functional.pad(position_ids.diff(dim=-1) != 1, (1, 0), value=True)
+    starts = torch.nn.functional.pad(position_ids.diff(dim=-1) <= 0, (1, 0), value=True)
     if not starts[..., 1:].any():
         return None
+    if prod(position_ids.shape[:-1]) != 1:
+        raise ValueError(
+            f"{owner}: position_ids that start again must be those of packed tokens, [1, total];"
+            f" got shape {tuple(position_ids.shape)}"
+        )
     return [*starts.flatten().nonzero().flatten().tolist(), starts.numel()]
 
 

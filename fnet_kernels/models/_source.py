@@ -27,7 +27,8 @@ _WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_NAME = r"\w(?:[\w.-]*\w)?"
+_REPOSITORY = re.compile(f"{_NAME}(/{_NAME})?")
 
 
 def optional_module(owner: str, name: str) -> Any:

@@ -104,10 +104,13 @@ def save(model: FNetPreTrained, directory: str | os.PathLike[str]) -> None:
 
     Raises:
         ImportError: `safetensors` is not installed.
+        TypeError: the configuration holds a value that JSON has no form for.
+        ValueError: weights that the configuration ties are not tied.
 
     See `load` for an example.
     """
     safetensors = optional_module(f"{type(model).__name__}.save_pretrained", "safetensors.torch")
+    _check_tied(model)
     # A tied weight has its first name, as in the files of transformers.
     names = {id(tensor): name for name, tensor in reversed(_state(model).items())}
     tensors = {
@@ -115,12 +118,23 @@ def save(model: FNetPreTrained, directory: str | os.PathLike[str]) -> None:
         for name, tensor in _state(model).items()
         if names[id(tensor)] == name
     }
+    # Before anything is replaced: values of the user may have no JSON.
+    text = json.dumps(_saved_config(model), indent=2, sort_keys=True) + "\n"
     os.makedirs(directory, exist_ok=True)
     with _replacing(Path(directory, SAFETENSORS)) as path:
         safetensors.save_file(tensors, path, metadata={"format": "pt"})
     with _replacing(Path(directory, CONFIG)) as path:
-        text = json.dumps(_saved_config(model), indent=2, sort_keys=True) + "\n"
         path.write_text(text, encoding="utf-8")
+
+
+def _check_tied(model: FNetPreTrained) -> None:
+    state = _state(model)
+    for name, source in model.tied_weights.items() if model.config.tie_word_embeddings else ():
+        if name in state and source in state and state[name] is not state[source]:
+            raise ValueError(
+                f"{type(model).__name__}.save_pretrained: {name} must be {source}, to which the"
+                " configuration ties it; call tie_weights() after a change of the encoder alone"
+            )
 
 
 def _is_plain(config: FNetConfig) -> bool:
@@ -189,7 +203,7 @@ def _fill(files: Source, model: FNetPreTrained, tensors: Mapping[str, Tensor]) -
                 if tensors[name].shape != target.shape:
                     shapes = f"{tuple(tensors[name].shape)}, not {tuple(target.shape)}"
                     differing.append(f"{name} has shape {shapes}")
-                elif not torch.equal(tensors[name], tensor):
+                elif name != given[0] and not _same(tensors[name], tensor):
                     differing.append(f"{name} differs from {given[0]}, to which it is tied")
             if not differing:
                 target.copy_(tensor)
@@ -198,6 +212,10 @@ def _fill(files: Source, model: FNetPreTrained, tensors: Mapping[str, Tensor]) -
     if lost := [name for name in missing if name.removeprefix(_BASE).startswith(_TRUNK)]:
         raise ValueError(f"{files.owner}: {files.name} lacks {_some(lost)}")
     _warn(files, missing, [name for name in tensors if name not in state])
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
 
 
 def _renamed(tensors: Mapping[str, Tensor], *, has_head: bool) -> dict[str, Tensor]:

@@ -152,6 +152,10 @@ class FNetConfig:
         for name in ("mixer_args", "extra"):
             if not isinstance(value := getattr(self, name), Mapping):
                 raise TypeError(f"{owner}: {name} must be a dict, got {kind(value)}")
+        for name in ("gain", "initializer_range", "layer_norm_eps", *_PROBABILITIES):
+            value = getattr(self, name)
+            if not isinstance(value, (str, int, float)):  # NumPy's numbers have no form in JSON
+                setattr(self, name, float(value))
         self._check_relations(owner)
 
     def _check_relations(self, owner: str) -> None:

@@ -34,6 +34,8 @@ _MODULES = (
     ("cls.predictions.transform.dense", "predictions_dense", _DENSE),
     ("cls.predictions.transform.LayerNorm", "predictions_layer_norm", _NORM),
     ("cls.predictions", "predictions_output", _OUTPUT),
+    ("cls.predictions.decoder", "predictions_output", {"bias": "output_bias"}),
+    ("cls.predictions.decoder", "encoder/embedder/word", _EMBEDDING),  # always tied there
     ("cls.seq_relationship", "classification", _OUTPUT),
     ("classifier", "classification", _OUTPUT),
 )

@@ -142,9 +142,9 @@ class FNetModel(FNetPreTrained):
 
     Raises:
         TypeError: `config` is not an `FNetConfig`, or a keyword of a call is unknown.
-        ValueError: a call has neither or both of `input_ids` and `inputs_embeds`, a mask or types
-            of another shape, more tokens than `max_position_embeddings`, `lengths` or `cu_seqlens`
-            that `config.padding` has no use for, or padding that is not on the right.
+        ValueError: a call has neither or both of `input_ids` and `inputs_embeds`, a mask, types or
+            positions of another shape, more tokens than `max_position_embeddings`, `lengths` or
+            `cu_seqlens` that `config.padding` has no use for, or padding that is not on the right.
 
     >>> import torch
     >>> from fnet_kernels.models import FNetConfig, FNetModel
@@ -198,6 +198,8 @@ class FNetModel(FNetPreTrained):
             check_per_token("FNetModel", "attention_mask", attention_mask, shape)
         if token_type_ids is not None:
             check_per_token("FNetModel", "token_type_ids", token_type_ids, shape)
+        if position_ids is not None:
+            _check_positions(position_ids, shape)
         given = inputs_embeds if input_ids is None else input_ids[..., None]
         assert given is not None
         sequences = self.encoder.padding.sequences(
@@ -257,6 +259,19 @@ def _mixer(config: FNetConfig, name: str) -> str | nn.Module:
         gain=gain_among((name, config.mixer), name, config.gain),
         **{**options, **(config.mixer_args if alone else {})},
     )
+
+
+def _check_positions(position_ids: object, shape: torch.Size) -> None:
+    """Positions may lack the leading axes of the input, or have 1 there."""
+    if not isinstance(position_ids, Tensor):
+        raise TypeError(f"FNetModel: position_ids must be a torch.Tensor, got {kind(position_ids)}")
+    given = position_ids.shape
+    fits = len(given) <= len(shape) and given[-1:] == shape[-1:]
+    if not fits or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1], strict=False)):
+        raise ValueError(
+            f"FNetModel: position_ids must have the shape of the input, {tuple(shape)}, or 1 in its"
+            f" leading axes; got shape {tuple(given)}"
+        )
 
 
 def _shape(input_ids: object, inputs_embeds: object, hidden_size: int) -> torch.Size:

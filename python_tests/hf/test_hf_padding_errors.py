@@ -39,7 +39,9 @@ def test_bad_arguments_are_errors() -> None:
         hf.patch_fnet(model, round_to=8)
     with pytest.raises(ValueError, match="cu_seqlens must end at the number of rows of x, 31"):
         patched()(input_ids=packed(IDS)[None], cu_seq_lens_q=torch.tensor([0, 30]))
-    with pytest.raises(ValueError, match="the input must be packed tokens"):
+    with pytest.raises(
+        ValueError, match="position_ids that start again must be those of packed tokens"
+    ):
         patched()(input_ids=IDS, position_ids=torch.tensor([[0, 1] * 8]).expand(4, -1))
     with pytest.raises(ValueError, match="cu_seqlens must be None with padding='zero'"):
         patched(padding="zero")(**flattened(return_flash_attn_kwargs=True))
@@ -82,3 +84,15 @@ def test_padding_without_a_mask_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not warnings
     model(input_ids=IDS.where(MASK, 3))
     assert "attention_mask" in warnings[0]
+
+
+def test_positions_start_again_only_where_they_do_not_rise() -> None:
+    model = build().eval()
+    hf.patch_fnet(model, padding="exact")
+    ids = IDS[:1, :6]
+    rising = torch.tensor([[0, 2, 4, 6, 8, 10]])
+    assert model(ids, position_ids=rising).pooler_output.shape[0] == 1
+    again = torch.tensor([[0, 1, 2, 0, 1, 0]])
+    assert model(ids, position_ids=again).pooler_output.shape[0] == 3
+    with pytest.raises(ValueError, match=r"position_ids that start again must be .*\(2, 6\)"):
+        model(IDS[:2, :6], position_ids=again.expand(2, 6))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from fnet_kernels.models import FNetForMaskedLM
+from fnet_kernels.models import FNetConfig, FNetForMaskedLM, FNetModel
 from python_tests.helpers.checkpoints import ours
 
 pytest.importorskip("transformers")
@@ -124,3 +124,48 @@ def test_arguments(
     ours().save_pretrained(tmp_path)
     with pytest.raises(error, match=f"^FNetForMaskedLM.from_pretrained: .*{message}"):
         FNetForMaskedLM.from_pretrained(tmp_path if source is None else source, **options)
+
+
+def test_a_config_without_json_replaces_nothing(tmp_path: Path) -> None:
+    ours().save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    model = ours()
+    model.config.extra["callback"] = print
+    with pytest.raises(TypeError, match="JSON"):
+        model.save_pretrained(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_numbers_of_numpy_are_saved(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    config = FNetConfig.mini(vocab_size=50, gain=numpy.float32(2), layer_norm_eps=numpy.float32(0))
+    FNetModel(config).save_pretrained(tmp_path)
+    again = FNetModel.from_pretrained(tmp_path).config
+    assert (again.gain, again.layer_norm_eps) == (2.0, 0.0)
+
+
+def test_a_diverged_model_loads(tmp_path: Path) -> None:
+    model = ours()
+    model.fnet.embeddings.word_embeddings.weight.data[0, 0] = float("nan")
+    model.fnet.pooler.dense.bias.data[0] = float("nan")
+    model.save_pretrained(tmp_path)
+    again = FNetForMaskedLM.from_pretrained(tmp_path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name].nan_to_num(7.0), tensor.nan_to_num(7.0)), name
+
+
+def test_untied_weights_are_not_saved_as_tied(tmp_path: Path) -> None:
+    model = ours()
+    trunk = FNetModel(model.config)
+    model.fnet.load_state_dict(trunk.state_dict(), assign=True)
+    with pytest.raises(ValueError, match=r"decoder.weight must be fnet.*call tie_weights\(\)"):
+        model.save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+    model.tie_weights()
+    model.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nope", "../nope", "nope/", "-nope"])
+def test_a_missing_directory_is_no_name_on_the_hub(name: str) -> None:
+    with pytest.raises(FileNotFoundError, match="source must be a directory or a name on the"):
+        FNetModel.from_pretrained(name)

@@ -237,3 +237,12 @@ def test_arguments() -> None:
     if "random" in list_mixers():
         with pytest.raises(ValueError, match=r"config.mixer must be one of .*got 'random'"):
             from_jax({}, config(mixer="random"))
+
+
+def test_untied_weights_start_as_the_tied_ones() -> None:
+    params = tree(["fourier"] * LAYERS, pretraining=True)
+    tied = from_jax(params, config())
+    untied = from_jax(params, config(tie_word_embeddings=False))
+    assert tied.keys() == untied.keys()
+    assert all(torch.equal(tied[name], untied[name]) for name in tied)
+    FNetForPreTraining(config(tie_word_embeddings=False)).load_state_dict(untied)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fnet_kernels import models
-from fnet_kernels.models import FNetConfig
+from fnet_kernels.models import FNetConfig, FNetModel
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.mini_models import SEQ, ids, make
 from python_tests.helpers.paths import ROOT
@@ -112,3 +112,15 @@ def test_bad_inputs_are_errors() -> None:
 def test_longer_models() -> None:
     model = make(max_position_embeddings=4096).eval()
     assert model(ids(1, 4096)).last_hidden_state.shape == (1, 4096, 64)
+
+
+def test_positions_fit_the_input() -> None:
+    model = FNetModel(FNetConfig.mini(vocab_size=50)).eval()
+    ids = torch.randint(4, 50, (2, 4))
+    plain = model(ids).last_hidden_state
+    for shape in ((4,), (1, 4), (2, 4)):
+        positions = torch.arange(4).expand(shape)
+        assert torch.equal(model(ids, position_ids=positions).last_hidden_state, plain)
+    for shape in ((3, 4), (2, 3), (1,), (1, 2, 4)):
+        with pytest.raises(ValueError, match=r"position_ids must have the shape of the input, \(2"):
+            model(ids, position_ids=torch.zeros(shape, dtype=torch.long))

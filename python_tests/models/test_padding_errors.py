@@ -119,3 +119,11 @@ def test_sequences_may_be_empty() -> None:
     none = model(ids[0, :0], cu_seqlens=[0])
     assert none.last_hidden_state.shape == (0, 64)
     assert none.pooler_output.shape == (0, 64)
+
+
+def test_no_packed_sequence_has_tokens() -> None:
+    model = make(padding="exact")
+    out = model(torch.zeros(0, dtype=torch.long), cu_seqlens=[0, 0, 0])
+    padded = model(torch.zeros(2, 1, dtype=torch.long), lengths=[0, 0])
+    assert out.last_hidden_state.shape == (0, 64)
+    assert torch.equal(out.pooler_output, padded.pooler_output)

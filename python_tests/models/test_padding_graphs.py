@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fnet_kernels import FourierMix, onnx
+from fnet_kernels import FNetEncoder, FourierMix, onnx
 from fnet_kernels._traced_mix import traced_fourier_mix
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.padded import LENGTHS, MASK, SEQ, packed
@@ -96,3 +96,28 @@ def test_export_with_a_dynamic_batch_and_length(padding: str) -> None:
     got, expected = (m(ids, attention_mask=mask) for m in (program.module(), model))
     for a, b in zip(tensors(got), tensors(expected), strict=True):
         assert relative_error(a, b) < 1e-5
+
+
+@pytest.mark.parametrize("padding", ["zero", "exact"])
+def test_a_graph_checks_lengths(padding: str) -> None:
+    """As a call without a graph does, whose errors name the sequence."""
+    x = torch.randn(2, 4, 16)
+    encoder = FNetEncoder(1, 16, 32, padding=padding).eval()
+    right = torch.tensor([4, 2])
+    holes = torch.tensor([[True] * 4, [True, False, True, True]])
+    wrong = [
+        (torch.tensor([4, 9]), RuntimeError, "lengths must be between 0 and the rows"),
+        (torch.tensor([-1, 2]), RuntimeError, "lengths must be between 0 and the rows"),
+        (holes, RuntimeError, "lengths must keep the first tokens of each row"),
+        (torch.tensor([2.7, 1.0]), TypeError, "lengths must be torch.int32 or torch.int64"),
+        (torch.tensor([3]), ValueError, r"lengths must be a tensor of lengths of shape \(2,\)"),
+    ]
+    torch.compiler.reset()
+    compiled = torch.compile(encoder, backend="aot_eager")
+    assert relative_error(compiled(x, lengths=right), encoder(x, lengths=right)) < 1e-6
+    for lengths, kind, message in wrong:
+        torch.compiler.reset()
+        with pytest.raises(kind, match=message):
+            torch.compile(encoder, backend="aot_eager")(x, lengths=lengths)
+        with pytest.raises((TypeError, ValueError), match="lengths"):
+            encoder(x, lengths=lengths)

@@ -9,6 +9,7 @@ from torch.nn.functional import gelu, leaky_relu, relu
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from fnet_kernels.mixers import SelfAttention, create_mixer
 from python_tests.helpers.close import assert_close
 
 
@@ -132,3 +133,38 @@ def test_encoder_trains_in_bfloat16_and_compiled() -> None:
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+
+
+def test_attention_that_a_layer_would_take_apart_is_refused() -> None:
+    class Own(SelfAttention):
+        pass
+
+    hooked = SelfAttention(64)
+    hooked.register_forward_hook(lambda *_: None)
+    for mixer in (Own(64), hooked):
+        with pytest.raises(TypeError, match="mixer must be a SelfAttention itself, without hooks"):
+            fk.FNetEncoderLayer(64, 128, mixer=mixer)
+
+
+@pytest.mark.parametrize("name", ["linear", "attention"])
+def test_a_given_mixer_moves_to_the_device_and_the_dtype(name: str) -> None:
+    mixer = create_mixer(name, 64, 4)
+    encoder = fk.FNetEncoder(2, 64, 128, mixer=mixer, device="meta", dtype=torch.bfloat16)
+    found = {(p.device.type, p.dtype) for p in encoder.parameters()}
+    assert found == {("meta", torch.bfloat16)}
+
+
+def test_a_wrong_norm_type_is_named_before_what_depends_on_it() -> None:
+    with pytest.raises(ValueError, match="norm_type must be"):
+        fk.FNetEncoder(1, 64, 128, eps=None, norm_type="RMS")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("mixer", ["attention", "fourier"])
+def test_what_padding_holds_does_not_count(mixer: str, norm_first: bool) -> None:
+    options = {"mixer": mixer, "norm_first": norm_first, "padding": "zero"}
+    encoder = fk.FNetEncoder(2, 64, 128, **options).eval()  # type: ignore[arg-type]
+    x = torch.randn(2, 6, 64)
+    other = x.clone()
+    other[1, 3:] = float("nan")
+    assert torch.equal(encoder(x, lengths=[6, 3]), encoder(other, lengths=[6, 3]))
