@@ -63,8 +63,6 @@ class MixingSublayer(nn.Module):
         self.output = (_PreNorm if norm_first else _PostNorm)(norm)
 
     def forward(self, x: Tensor, sequences: Sequences | None = None) -> Tensor:
-        if sequences is not None:
-            x = sequences.cleared(x)
         modules: Mapping[str, Any] = self._modules  # faster than attributes of a module
         mixer, output = modules["self"], modules["output"]
         norm_first = self.norm_first
@@ -113,8 +111,6 @@ class AttentionSublayer(nn.Module):
     def forward(
         self, x: Tensor, key_mask: Tensor | None = None, sequences: Sequences | None = None
     ) -> Tensor:
-        if sequences is not None:
-            x = sequences.cleared(x)  # attention weights of 0 keep no NaN out
         norm = self.output["LayerNorm"]
         read = norm(x) if self.norm_first else x
         if sequences is None:

@@ -250,6 +250,8 @@ class FNetEncoderLayer(nn.Module):
     def _layer(
         self, x: Tensor, key_mask: Tensor | None, sequences: Sequences | None = None
     ) -> Tensor:
+        if sequences is not None:
+            x = sequences.cleared(x)  # attention weights of 0 keep no NaN out either
         attends = "attention" in self._modules
         # Without sequences, what replaces a sublayer needs no such argument.
         divided = () if sequences is None else (sequences,)

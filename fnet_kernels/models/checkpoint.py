@@ -110,12 +110,14 @@ def save(model: FNetPreTrained, directory: str | os.PathLike[str]) -> None:
     See `load` for an example.
     """
     safetensors = optional_module(f"{type(model).__name__}.save_pretrained", "safetensors.torch")
-    _check_tied(model)
+    state = _state(model)
+    if model.config.tie_word_embeddings:
+        _check_tied(model, state)
     # A tied weight has its first name, as in the files of transformers.
-    names = {id(tensor): name for name, tensor in reversed(_state(model).items())}
+    names = {id(tensor): name for name, tensor in reversed(state.items())}
     tensors = {
         name: tensor.detach().contiguous()
-        for name, tensor in _state(model).items()
+        for name, tensor in state.items()
         if names[id(tensor)] == name
     }
     # Before anything is replaced: values of the user may have no JSON.
@@ -127,9 +129,8 @@ def save(model: FNetPreTrained, directory: str | os.PathLike[str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _check_tied(model: FNetPreTrained) -> None:
-    state = _state(model)
-    for name, source in model.tied_weights.items() if model.config.tie_word_embeddings else ():
+def _check_tied(model: FNetPreTrained, state: Mapping[str, Tensor]) -> None:
+    for name, source in model.tied_weights.items():
         if name in state and source in state and state[name] is not state[source]:
             raise ValueError(
                 f"{type(model).__name__}.save_pretrained: {name} must be {source}, to which the"
