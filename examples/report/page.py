@@ -32,8 +32,8 @@ The test split is read once, at the end of a run. A figure is the mean over the 
 from the lowest to the highest seed. Floors are answers without a model: "majority" is the commonest
 class. "none" mixes no tokens; with mean pooling it sees a bag of tokens, each with its position and
 its text. Time is that of training alone, on the processor that each section names, with as many
-runs at a time as it says. Other work on the machine lengthens it: the load average at the start of
-the runs is named as well.
+runs at a time as it says. Where it is wall time, other work on the machine lengthens it: the load
+average at the start of the runs is named as well.
 
 Two rows separate if their ranges have no value in common. The line below a table is computed so:
 "A, B; above C" means that every seed of A and of B is above every seed of C, and that overlaps join
@@ -133,11 +133,13 @@ def _conditions(result: dict[str, Any]) -> str:
     counts += f", {data['validation']:,} for validation, {data['test']:,} for the test"
     threads = " or ".join(map(str, result["threads"]))
     days = " to ".join(dict.fromkeys(date[:10] for date in result["dates"]))
+    clock = " or ".join(dict.fromkeys(run.get("clock", "wall") for run in result["runs"]))
     loads = [run["load"] for run in result["runs"] if run.get("load") is not None]
     if loads:
         machines += f", load average {span(loads, 1)}"
     return (
         f"`{result['command']}`; data {data['name']}, SHA-256 `{data['sha256'][:12]}`, {counts};"
-        f" {', '.join(result['devices'])}, {threads} thread{'s' * (threads != '1')} a run;"
+        f" {', '.join(result['devices'])}, {threads} thread{'s' * (threads != '1')} a run,"
+        f" {clock} time;"
         f" {machines}; torch {versions['torch']}; {days}."
     )

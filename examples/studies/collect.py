@@ -85,6 +85,7 @@ def _figures(run: Run) -> dict[str, Any]:
         "validation": log.last("validation").get(metric),
         "steps": test["step"],
         "seconds": test["seconds"],
+        "clock": header.get("clock", "wall"),
         "tokens": test["tokens"],
         "parameters": header["parameters"],
         "peak_mib": test["peak_bytes"] / 2**20,

@@ -6,7 +6,6 @@ defines: Task, run, start
 from __future__ import annotations
 
 import resource
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.training import curves, distributed, encode, state
+from examples.training.clock import clock
 from examples.training.display import Display
 from examples.training.encode import Encoder
 from examples.training.failures import writing
@@ -96,6 +96,7 @@ def run(
         progress = state.Progress()
         log.write("header", **_header(program, options, model, about))
     budget = Budget.of(options, task.steps_per_epoch)
+    now = clock(device).now
     if options.compile:
         model.compile(fullgraph=True)
     wrapped = distributed.wrap(model)
@@ -115,7 +116,7 @@ def run(
 
     with closing(display), Interrupt() as interrupt:
         while (spent := budget.spent(progress.step, progress.seconds)) < 1.0:
-            began = time.perf_counter()
+            began = now()
             model.train()
             _reseed(options.seed, progress.step)
             lr = rate(options.lr, options.warmup, _middle(budget, spent))
@@ -133,7 +134,7 @@ def run(
             logged = step % options.log_every == 0
             if logged:
                 value = _mean(loss)  # waits for a GPU
-            taken = progress.seconds + time.perf_counter() - began
+            taken = progress.seconds + now() - began
             stop, progress.seconds = distributed.agree(interrupt.asked, taken)
             spent = budget.spent(step, progress.seconds)
             if logged:
@@ -185,11 +186,13 @@ def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
 def _header(
     program: str, options: Options, model: nn.Module, about: dict[str, Any]
 ) -> dict[str, Any]:
+    device = next(model.parameters()).device
     return {
         "program": program,
         "command": command(),
         "options": asdict(options),
-        **environment(next(model.parameters()).device),
+        **environment(device),
+        "clock": clock(device).name,
         "processes": distributed.processes(),
         "parameters": sum(p.numel() for p in model.parameters()),
         **about,

@@ -99,7 +99,7 @@ class Options:
 
     batch: int = flag(32, "examples a step, in each process", read=positive)
     steps: int | None = flag(None, "train for this many steps", read=positive)
-    minutes: float | None = flag(None, "train for this time, without evaluation", read=number)
+    minutes: float | None = flag(None, "train for this time, evaluation not counted", read=number)
     epochs: int | None = flag(None, "pass this often over the data; 10 by default", read=positive)
     lr: float = flag(1e-3, "highest learning rate", read=number)
     warmup: float = flag(0.1, "share of the training in which the rate rises", read=share)

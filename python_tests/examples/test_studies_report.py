@@ -92,6 +92,15 @@ def test_a_row_has_the_mean_and_the_range() -> None:
     ]  # fmt: skip
     assert "SHA-256 `0123456789ab`" in text
     assert "2 runs at a time, load average 0.5 to 2.5;" in " ".join(text.split())
+    assert "1 thread a run, wall time;" in " ".join(text.split())
+
+
+def test_the_clock_is_named() -> None:
+    told = result("r8", ACCURACIES)
+    for run in told["runs"][1:]:
+        run["clock"] = "processor"
+    text = section(page(list(STUDIES.values()), {"r8": told}, {}), "r8")
+    assert "1 thread a run, wall or processor time;" in " ".join(text.split())
 
 
 def test_the_line_below_says_what_separates() -> None:

@@ -52,7 +52,7 @@ else:
     done = 0
     write("header", program="classify", command=sys.argv, device=args.device, threads=args.threads,
           parameters=1234, seed=args.seed, data=data, floors={"majority": 0.5},
-          versions={"torch": "2"})
+          versions={"torch": "2"}, clock="processor")
 try:
     for step in range(done + 1, 4):
         write("step", step=step, loss=1 / step, tokens=100 * step, seconds=2.0 * step,
@@ -137,6 +137,7 @@ def test_every_run_is_done_once_and_collected(study: Study, tmp_path: Path) -> N
     first = result["runs"][0]
     assert first["validation"] == 0.5
     assert (first["steps"], first["seconds"], first["tokens"]) == (3, 6.0, 300)
+    assert first["clock"] == "processor"
     assert (first["parameters"], first["peak_mib"], first["resumed"]) == (1234, 1.0, 0)
     assert result["floors"] == {"majority class": [0.5]}
     assert result["seeds"] == [0, 1]

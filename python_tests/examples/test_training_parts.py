@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from examples.classify import ClassifyOptions
 from examples.training import curves, log
+from examples.training.clock import clock
 from examples.training.display import Display
 from examples.training.metrics import measure
 from examples.training.model import configuration
@@ -80,6 +83,18 @@ def test_a_budget_is_steps_or_seconds() -> None:
     assert of["minutes"].spent(10**9, 60.0) == 0.25
     assert Budget.of(Options(), 25).steps == 250
     assert Budget.of(Options(minutes=0.0), 25).spent(0, 0.0) == 1.0
+
+
+@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.parametrize(("threads", "name"), [(1, "processor"), (2, "wall")])
+def test_waiting_is_no_time_of_the_processor(threads: int, name: str) -> None:
+    torch.set_num_threads(threads)
+    found = clock(torch.device("cpu"))
+    began = found.now()
+    time.sleep(0.2)
+    slept = found.now() - began
+    assert found.name == name
+    assert slept < 0.1 if threads == 1 else slept >= 0.19
 
 
 def test_metrics_follow_their_definitions() -> None:

@@ -61,7 +61,7 @@ def test_the_log_and_the_model_are_complete(texts: Path, tmp_path: Path) -> None
     assert [data[name] for name in ("classes", "train", "validation", "test")] == [2, 200, 40, 60]
     assert len(data["sha256"]) == 64
     assert header["floors"] == {"majority": 0.5}
-    assert header["threads"] == 1
+    assert (header["threads"], header["clock"]) == (1, "processor")
     kinds = [one["kind"] for one in records]
     assert kinds.count("step") == 24  # 200 // 16 = 12 an epoch
     assert [one["step"] for one in records if one["kind"] == "validation"] == [12, 24]
@@ -109,9 +109,11 @@ def test_a_table_without_test_examples(texts: Path, tmp_path: Path) -> None:
     assert log.finished(tmp_path / "run")
 
 
-def test_minutes_end_a_run(texts: Path, tmp_path: Path) -> None:
-    classify.main(words(texts, tmp_path / "run", "--minutes 0.01"))
-    last = log.records(tmp_path / "run")[-1]
+@pytest.mark.parametrize("threads", [1, 2])
+def test_minutes_end_a_run(texts: Path, tmp_path: Path, threads: int) -> None:
+    classify.main(words(texts, tmp_path / "run", f"--minutes 0.01 --threads {threads}"))
+    header, *_, last = log.records(tmp_path / "run")
+    assert header["clock"] == ("processor" if threads == 1 else "wall")
     assert 0.6 <= last["seconds"] < 2.0
 
 
