@@ -273,7 +273,7 @@ def _fused(
     multiple = check_round_to(name, round_to)
     weight, bias = check_affine(name, x, weight, bias)
     if symbolic:
-        u = compute(x)
+        u = ops.keep(compute(x), (lengths,))
         mixed = scale * ops.fourier_mix(u, lengths, multiple, norm, 1, False)
         y = layer_norm(u + mixed, x.shape[-1:], _wide(weight), _wide(bias), eps)
         return ops.keep(y, (lengths,)).to(x.dtype)

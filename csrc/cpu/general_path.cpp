@@ -20,8 +20,8 @@ void normalize_row(const MixArgs& args, int64_t i, R* row) {
     const A *weight = static_cast<const A*>(args.weight), *bias = static_cast<const A*>(args.bias);
     for (int64_t l = 0; l < args.hidden; ++l) {
       row[l] = normalize(row[l], mean, rstd);
-      if (weight) row[l] *= R(load_scalar(weight[l]));
-      if (bias) row[l] += R(load_scalar(bias[l]));
+      if (weight) row[l] *= with_short_nan(R(load_scalar(weight[l])));
+      if (bias) row[l] += with_short_nan(R(load_scalar(bias[l])));
     }
   });
 }

@@ -40,13 +40,15 @@ inline void* aligned_base(void* workspace) {
   return reinterpret_cast<void*>(align_workspace(reinterpret_cast<intptr_t>(workspace)));
 }
 
-// Sets to[i] to from[i] in the compute type, or to `missing` if `from` is null.
+// Sets to[i] to from[i] in the compute type, or to `missing` if `from` is null. A NaN stays one in
+// 16 bits.
 inline void widen(DType dtype, const void* from, double missing, int64_t count, void* to) {
   visit_dtype(dtype, [&](auto t) {
     using T = decltype(t);
     auto* wide = static_cast<Compute<T>*>(to);
     for (int64_t i = 0; i < count; ++i)
-      wide[i] = from ? load_scalar(static_cast<const T*>(from)[i]) : Compute<T>(missing);
+      wide[i] =
+          from ? with_short_nan(load_scalar(static_cast<const T*>(from)[i])) : Compute<T>(missing);
   });
 }
 

@@ -106,7 +106,7 @@ std::tuple<Tensor, Tensor, Tensor> prenorm_fourier_mix_backward(Tensor grad, Ten
   x = contiguous(x, B::kAlignment);
   mean = contiguous(mean, 1);
   rstd = contiguous(rstd, 1);
-  const Rows in(op, grad);
+  const Rows in(op, grad, 1, "grad");
   check_statistic(op, "mean", mean, in, grad);
   check_statistic(op, "rstd", rstd, in, grad);
   NormGrads grads(op, in, weight, norm_type(rms), need_weight, need_bias, B::kAlignment);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <optional>
+#include <string>
 
 #include "torch/tensors.h"
 
@@ -30,8 +31,17 @@ inline std::optional<Tensor> affine_row(const char* op, const char* name,
   require(t->scalar_type() == type, op, ": expected ", name, " of the dtype of ",
           type == in.x.scalar_type() ? "x, " : "weight, ", torch::headeronly::toString(type),
           ", got ", torch::headeronly::toString(t->scalar_type()));
-  require(t->device() == in.x.device(), op, ": expected ", name, " on the device of x");
+  require(t->device() == in.x.device(), op, ": expected ", name,
+          " on the device of x, got one on another device");
   return contiguous(*t, alignment);
+}
+
+// The dtype and shape of a tensor, as text: "Float [2, 512, 768]".
+inline std::string described(const Tensor& t) {
+  std::string text = torch::headeronly::toString(t.scalar_type());
+  text += " [";
+  for (int64_t i = 0; i < t.dim(); ++i) text += (i > 0 ? ", " : "") + std::to_string(t.size(i));
+  return text + "]";
 }
 
 // Checks that a tensor has the shape, dtype and device of `like`.
@@ -39,7 +49,8 @@ inline void check_like(const char* op, const char* name, const Tensor& t, const 
                        const Tensor& like) {
   require(sizes_of(t) == sizes_of(like) && t.scalar_type() == like.scalar_type() &&
               t.device() == like.device(),
-          op, ": expected ", name, " of the shape, dtype and device of ", of);
+          op, ": expected ", name, " of the shape, dtype and device of ", of, ", ", described(like),
+          ", got ", described(t), t.device() == like.device() ? "" : " on another device");
 }
 
 // Checks a statistic of each row of grad: mean or rstd.
@@ -47,8 +58,9 @@ inline void check_statistic(const char* op, const char* name, const Tensor& t, c
                             const Tensor& grad) {
   const ScalarType type = compute_type(dtype_of(op, grad.scalar_type()));
   require(t.numel() == in.batch * in.seq && t.scalar_type() == type && t.device() == grad.device(),
-          op, ": expected ", name,
-          " of one element a row, float32 (float64 for float64), on the device of grad");
+          op, ": expected ", name, " of one element a row, ", in.batch * in.seq, ", of ",
+          torch::headeronly::toString(type), " on the device of grad, got ", described(t),
+          t.device() == grad.device() ? "" : " on another device");
 }
 
 }  // namespace fnet::binding

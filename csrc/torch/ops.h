@@ -125,7 +125,7 @@ std::tuple<Tensor, Tensor, Tensor> run_norm_backward(const char* op, Tensor grad
   grad = contiguous(grad, B::kAlignment);
   normalized = contiguous(normalized, B::kAlignment);
   rstd = contiguous(rstd, 1);
-  const Rows in(op, grad);
+  const Rows in(op, grad, 1, "grad");
   check_like(op, "normalized", normalized, "grad", grad);
   check_statistic(op, "rstd", rstd, in, grad);
   NormGrads grads(op, in, weight, norm_type, need_weight, need_bias, B::kAlignment);

@@ -95,13 +95,16 @@ inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t, int64_t 
 }
 
 // x as [batch, seq, hidden] with last stride 1 and rows aligned to `alignment` bytes: in place if
-// its strides allow it, otherwise a copy. x must outlive the result's pointers.
+// its strides allow it, otherwise a copy. x must outlive the result's pointers. `name` is that of
+// the argument in messages.
 struct Rows {
   Tensor x;
   int64_t batch = 1, seq, hidden, batch_stride, row_stride;
 
-  Rows(const char* op, const Tensor& given, int64_t alignment = 1) : x(given) {
-    require(x.dim() >= 2, op, ": expected x of at least 2 dims [..., seq, hidden], got ", x.dim());
+  Rows(const char* op, const Tensor& given, int64_t alignment = 1, const char* name = "x")
+      : x(given) {
+    require(x.dim() >= 2, op, ": expected ", name, " of at least 2 dims [..., seq, hidden], got ",
+            x.dim());
     const int64_t dims = x.dim();
     seq = x.size(dims - 2);
     hidden = x.size(dims - 1);

@@ -140,7 +140,8 @@ def _composed_train(
     *given, eps, scale = rest
     where = tuple(given)
     rows, _, rstd = normalised(family.mix(compute(x), where, scale), eps, family.rms)
-    y, rstd = family.keep(affine(rows, weight, bias), where), family.keep(rstd, where)
+    y = family.keep(affine(rows, weight, bias), where)
+    rows, rstd = family.keep(rows, where), family.keep(rstd, where)
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
 
 
@@ -160,10 +161,10 @@ def composed_backward(
     *given, scale, need_weight, need_bias = rest
     where = tuple(given)
     dtype = grad.dtype if weight is None else weight.dtype
+    grad = family.keep(grad, where)
     dx = _input_gradient(family, where, grad, None, None, rows, rstd, weight, scale)
     assert dx is not None
-    needed = (need_weight, need_bias)
-    return dx, *affine_gradients(family.keep(grad, where), rows, dtype, needed, mapped_axes)
+    return dx, *affine_gradients(grad, rows, dtype, (need_weight, need_bias), mapped_axes)
 
 
 def affine_gradients(

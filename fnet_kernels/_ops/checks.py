@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,6 @@ _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
 _STRIDED = torch.strided
 _SINGLE = torch.float32
 _16_BITS = (torch.bfloat16, torch.float16)
-_INFINITY = float("inf")
 # Those of numpy are registered as Real.
 _NUMBERS = (float, int, torch.SymFloat, torch.SymInt, numbers.Real)
 
@@ -44,9 +44,15 @@ def check_dense(op: str, name: str, t: Tensor) -> None:
     if t.layout is _STRIDED and not t.is_nested:
         return
     if t.is_nested:
+        jagged = t.layout is torch.jagged
+        advice = (
+            "only fourier_mix and fused_fourier_mix, post-norm, take jagged ones"
+            if jagged
+            else "make it with layout=torch.jagged, or pass its rows and offsets to"
+            " fourier_mix_varlen"
+        )
         raise TypeError(
-            f"{op}: {name} must be a dense (strided) tensor, got a nested tensor: make it with"
-            " layout=torch.jagged, or pass its values() and offsets() to fourier_mix_varlen"
+            f"{op}: {name} must be a dense (strided) tensor here, got a nested tensor: {advice}"
         )
     raise TypeError(
         f"{op}: {name} must be a dense (strided) tensor, got {t.layout}: convert it with to_dense()"
@@ -152,6 +158,22 @@ def check_per_token(op: str, name: str, t: object, shape: torch.Size) -> None:
         )
 
 
+def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
+    """Check that `mask` has an element for each token, and is not one to add to scores."""
+    check_per_token(op, name, mask, shape)
+    assert isinstance(mask, Tensor)
+    if not mask.is_floating_point() or mask.is_meta:
+        return
+    message = (
+        f"{op}: {name} must be 1 or true for tokens, 0 or false for padding; got negative numbers,"
+        " as in masks that are added to attention's scores"
+    )
+    if torch.compiler.is_compiling():
+        torch._assert_async((mask >= 0).all(), message)
+    elif (mask < 0).any():
+        raise ValueError(message)
+
+
 def check_residual(op: str, x: Tensor, residual: Tensor) -> Tensor:
     """Return `residual`, which is added to what `x` becomes, in the dtype of `x`."""
     check_dense(op, "residual", residual)
@@ -191,7 +213,7 @@ def check_eps(op: str, eps: float | None, optional: bool = False) -> None:
         return
     check_number(op, "eps", eps)
     assert eps is not None
-    if not 0.0 <= eps < _INFINITY:  # rejects NaN too
+    if not 0.0 <= eps <= sys.float_info.max:  # rejects NaN too
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
 
 
@@ -207,7 +229,7 @@ def check_size(op: str, name: str, value: int, least: int = 1) -> int:
 
 def check_dtype(op: str, dtype: torch.dtype | None) -> None:
     if dtype is not None and dtype not in DTYPES:
-        raise TypeError(f"{op}: dtype must be None or one of {_names()}; got {dtype}")
+        raise TypeError(f"{op}: dtype must be None or one of {_names()}; got {dtype!r}")
 
 
 def _names() -> str:

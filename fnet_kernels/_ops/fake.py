@@ -63,5 +63,22 @@ for _family in (LAYER, RMS, VARLEN):
     FAKES[_family.fused] = _transform
     FAKES[_family.train] = _fused_fourier_mix_train
     FAKES[_family.backward_op] = _fused_fourier_mix_backward
+
+
+def _on_one_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """`kernel`, for tensors of one device: the dispatcher calls it if any tensor is on meta."""
+
+    def checked(first: Tensor, *rest: Any) -> Any:
+        for other in rest:
+            if isinstance(other, Tensor) and other.device != first.device:
+                raise RuntimeError(
+                    f"fnet_kernels: expected all tensors on the device of the first,"
+                    f" {first.device}, got one on {other.device}"
+                )
+        return kernel(first, *rest)
+
+    return checked
+
+
 for _op, _kernel in FAKES.items():
-    torch.library.register_fake(_op, _kernel)  # type: ignore[arg-type]
+    torch.library.register_fake(_op, _on_one_device(_kernel))  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ Transform = Callable[..., Tensor]
 
 mix: Transform = operators.fourier_mix.default
 #: The operators of x and constants that are linear and self-adjoint in x, for sequences of one
-#: length. The same holds of `mix_varlen`, whose other rules are in varlen_rules.py.
+#: length. The same holds of `mix_varlen`, whose other rules are in varlen.py.
 TRANSFORMS: tuple[Any, ...] = (mix, operators.hartley_mix.default)
 mix_varlen: Any = operators.fourier_mix_varlen.default
 

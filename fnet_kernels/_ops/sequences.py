@@ -20,6 +20,8 @@ from fnet_kernels._ops.checks import check_size, kind
 #: Numbers on the host or in a tensor.
 Integers: TypeAlias = Sequence[int] | Tensor
 
+#: The most numbers of a sequence, which keeps sizes in bytes within 64 bits.
+MOST = 1 << 56
 _INTEGERS = (torch.int32, torch.int64)
 
 
@@ -28,6 +30,8 @@ def check_round_to(op: str, round_to: int | None) -> int:
     if round_to is None:
         return 1
     if type(round_to) is int and not _holds(round_to < 1):  # also a symbolic one under a compiler
+        if _holds(round_to > MOST):
+            raise ValueError(f"{op}: round_to must be at most 2^56, got {round_to}")
         return round_to
     return check_size(op, "round_to", round_to)
 

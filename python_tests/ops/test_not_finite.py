@@ -56,6 +56,32 @@ def assert_contract(seq: int, hidden: int, dtype: torch.dtype, each_isa: Isas) -
         assert_contained(lambda grad: gradient(x, grad), grad)
 
 
+@pytest.mark.parametrize("bits", [-1, 0x7FFFFFFF, 0x7F800001, 0x7FC00000])
+@pytest.mark.parametrize("path", ["auto", "general"])
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_each_nan_of_weight_and_bias(
+    bits: int, path: str, norm_first: bool, each_isa: Isas
+) -> None:
+    """float32 beside bfloat16, whose rounding would carry out of a NaN with lower bits set."""
+    nan = torch.tensor(bits, dtype=torch.int64).to(torch.int32).view(torch.float32)
+    x, ones = torch.randn(2, 8, 64).bfloat16(), torch.ones(64)
+    place = torch.arange(64) == 5
+    poisoned = torch.where(place, nan, ones)
+    try:
+        operators.set_cpu_path(path)
+        for _ in each_isa():
+            for affine in ((poisoned, ones), (ones, poisoned)):
+                y = fused_fourier_mix(x, *affine, norm_first=norm_first)
+                expected = place if not norm_first else torch.ones_like(place)
+                assert torch.equal(y.isnan(), expected.expand_as(y))
+            leaf = x.detach().requires_grad_()
+            fused_fourier_mix(leaf, poisoned, ones, norm_first=norm_first).sum().backward()
+            assert leaf.grad is not None
+            assert leaf.grad.isnan().all()
+    finally:
+        operators.set_cpu_path("auto")
+
+
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("seq", "hidden"), KERNELS)

@@ -60,6 +60,12 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.fourier_mix_varlen(X, CU, scale=torch.inf), ValueError, ["scale", "got inf"]),
     (lambda: fk.fourier_mix_varlen(X, CU, round_to=0), ValueError, ["round_to", "got 0"]),
     (lambda: fk.fourier_mix_varlen(X, CU, round_to=2.0), TypeError, ["round_to", "got float"]),
+    (lambda: fk.fourier_mix_varlen(X, CU, round_to=2**63), ValueError, ["round_to", "2^56", "got"]),
+    (
+        lambda: fk.fused_fourier_mix(BATCH, lengths=[2, 3], round_to=2**56),
+        RuntimeError,
+        ["round_to", f"got {2**56}"],
+    ),
     (lambda: fk.fourier_mix(BATCH, round_to=8), ValueError, ["fourier_mix: round_to", "lengths"]),
     (lambda: fk.fourier_mix(BATCH, lengths=[3]), ValueError, ["lengths", "2 sequences", "got 1"]),
     (
@@ -110,6 +116,7 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: OPS.fourier_mix_varlen(X, [-1, 6]), RuntimeError, ["at index 0", "got -1"]),
     (lambda: OPS.fourier_mix_varlen(BATCH, [3]), RuntimeError, ["each of 2 sequences", "got 1"]),
     (lambda: OPS.fourier_mix_varlen(X, [5], 0), RuntimeError, ["round_to", "got 0"]),
+    (lambda: OPS.fourier_mix_varlen(X, [5], 2**62), RuntimeError, ["round_to", f"got {2**62}"]),
     (lambda: OPS.fourier_mix_varlen(X, [5], 1, "l2"), RuntimeError, ["norm", "got l2"]),
 ]
 
