@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.checks import check_per_token, check_size
+from fnet_kernels._ops.checks import check_mask, check_size
 from fnet_kernels._ops.sequences import (
     Integers,
     check_lengths_tensor,
@@ -168,7 +168,7 @@ def _kept_of_traced(owner: str, lengths: Tensor, x: Tensor, meaning: str) -> Ten
 
 def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:
     """`mask` as booleans, after checking that padding is on the right."""
-    check_per_token(owner, name, mask, x.shape[:-1])
+    check_mask(owner, name, mask, x.shape[:-1])
     kept: Tensor = mask.bool()
     right = kept == prefix(kept.sum(-1), kept.size(-1), kept.device)
     message = (

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.fnet import modeling_fnet as stock
 
+from fnet_kernels._ops.checks import check_mask
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Packed, Sequences
 
@@ -54,8 +55,8 @@ def forward_of_head(base: type[nn.Module]) -> Callable[..., Any]:
         cu_seq_lens_q: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        if attention_mask is not None:  # of multiple choices: [batch, choices, seq]
-            attention_mask = attention_mask.flatten(0, -2)
+        if base is stock.FNetForMultipleChoice and attention_mask is not None:
+            attention_mask = attention_mask.flatten(0, -2)  # [batch, choices, seq]
         fnet = partial(self.fnet, attention_mask=attention_mask, cu_seq_lens_q=cu_seq_lens_q)
         return base.forward(Having(self, fnet=fnet), *args, **kwargs)
 
@@ -86,6 +87,9 @@ def forward_of_model(padding_of: Callable[[Any], Padding], *, masked: bool) -> C
         sequences = None
         given = inputs_embeds if input_ids is None else input_ids[..., None]
         if given is not None:  # else transformers raises the error
+            if masked and attention_mask is not None:
+                owner = type(self).__name__
+                check_mask(owner, "attention_mask", attention_mask, given.shape[:-1])
             offsets: Any = cu_seq_lens_q
             if padding.meaning == "exact" and attention_mask is None and offsets is None:
                 offsets = _offsets(type(self).__name__, position_ids)

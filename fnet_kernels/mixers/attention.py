@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from fnet_kernels._ops.checks import check_number, check_per_token, check_size
+from fnet_kernels._ops.checks import check_mask, check_number, check_size
 from fnet_kernels.mixers.registry import register_mixer
 
 _HEAD_SIZE = 64  # of BERT
@@ -95,7 +95,7 @@ class _Heads(nn.Module):
                 f" {tuple(x.shape)}"
             )
         if key_mask is not None:
-            check_per_token("attention", "key_mask", key_mask, x.shape[:-1])
+            check_mask("attention", "key_mask", key_mask, x.shape[:-1])
         q, k, v = (
             project(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
             for project in (self.query, self.key, self.value)

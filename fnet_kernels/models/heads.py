@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
+from fnet_kernels._ops.checks import kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels.encoder import ACTIVATIONS as FUNCTIONS
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
@@ -21,8 +22,20 @@ from fnet_kernels.models.outputs import (
 )
 
 
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+def _check_labels(owner: str, name: str, labels: object, shape: torch.Size) -> None:
+    """Check that `labels` are a tensor of `shape`, or with a last axis of 1 besides."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"{owner}: {name} must be a torch.Tensor, got {kind(labels)}")
+    if labels.shape not in (shape, (*shape, 1)):
+        raise ValueError(
+            f"{owner}: {name} of {labels.dtype} must have shape {tuple(shape)}; got shape"
+            f" {tuple(labels.shape)}"
+        )
+
+
+def _loss(owner: str, name: str, logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the last axis; labels of -100 do not count."""
+    _check_labels(owner, name, labels, logits.shape[:-1])
     return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
 
 
@@ -129,7 +142,8 @@ class FNetForMaskedLM(_WithVocabulary):
             output_hidden_states=output_hidden_states,
         )
         logits = self.cls["predictions"](out.last_hidden_state, masked_positions)
-        loss = None if labels is None else _loss(logits, labels)
+        owner = type(self).__name__
+        loss = None if labels is None else _loss(owner, "labels", logits, labels)
         return FNetOutput(loss, logits, out.hidden_states)
 
 
@@ -181,7 +195,9 @@ class FNetForPreTraining(_WithVocabulary):
         follows = self.cls["seq_relationship"](out.pooler_output)
         loss = None
         if labels is not None and next_sentence_label is not None:
-            loss = _loss(words, labels) + _loss(follows, next_sentence_label)
+            owner = type(self).__name__
+            loss = _loss(owner, "labels", words, labels)
+            loss = loss + _loss(owner, "next_sentence_label", follows, next_sentence_label)
         return FNetPreTrainingOutput(loss, words, follows, out.hidden_states)
 
 
@@ -223,7 +239,7 @@ class _Classifier(FNetPreTrained):
         raise NotImplementedError
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return _loss(logits, labels)
+        return _loss(type(self).__name__, "labels", logits, labels)
 
 
 class FNetForNextSentencePrediction(_Classifier):
@@ -293,15 +309,18 @@ class FNetForSequenceClassification(_WithLabels):
         return self._classify(out.pooler_output)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        problem = self.config.problem_type
+        problem, owner = self.config.problem_type, type(self).__name__
         if problem is None and self.config.num_labels == 1:
             problem = "regression"
         if problem == "regression":
+            shape = logits.shape[:-1] if logits.size(-1) == 1 else logits.shape
+            _check_labels(owner, "labels", labels, shape)
             return mse_loss(logits, labels.reshape(logits.shape).to(logits.dtype))
-        if problem is None and labels.dtype in (torch.int64, torch.int32):
+        if problem is None and getattr(labels, "dtype", None) in (torch.int64, torch.int32):
             problem = "single_label_classification"
         if problem == "single_label_classification":
-            return _loss(logits, labels)
+            return super()._loss(logits, labels)
+        _check_labels(owner, "labels", labels, logits.shape)
         return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
 
 
@@ -397,6 +416,9 @@ class FNetForQuestionAnswering(FNetPreTrained):
         start, end = self.qa_outputs(out.last_hidden_state).unbind(-1)
         loss = None
         if start_positions is not None and end_positions is not None:
+            for name, positions in (("start", start_positions), ("end", end_positions)):
+                shape = start.shape[:-1]
+                _check_labels(type(self).__name__, f"{name}_positions", positions, shape)
             loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
         return FNetQuestionAnsweringOutput(loss, start, end, out.hidden_states)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import check_per_token, kind
+from fnet_kernels._ops.checks import check_mask, check_per_token, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
@@ -195,7 +195,7 @@ class FNetModel(FNetPreTrained):
     ) -> FNetModelOutput:
         shape = _shape(input_ids, inputs_embeds, self.config.hidden_size)
         if attention_mask is not None:
-            check_per_token("FNetModel", "attention_mask", attention_mask, shape)
+            check_mask("FNetModel", "attention_mask", attention_mask, shape)
         if token_type_ids is not None:
             check_per_token("FNetModel", "token_type_ids", token_type_ids, shape)
         if position_ids is not None:
@@ -230,6 +230,11 @@ class _Pooler(nn.Module):
         self.pooling = config.pooling
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if self.pooling == "first" and x.size(-2) == 0:
+            raise ValueError(
+                "FNetModel: pooling needs a first token; got hidden states of shape"
+                f" {tuple(x.shape)}"
+            )
         token = x[..., 0, :] if self.pooling == "first" else _mean(x, mask)
         y: Tensor = self.dense(token).tanh()
         return y

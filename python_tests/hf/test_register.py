@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from python_tests.helpers.forks import Forks
 from python_tests.helpers.registered import (
     KINDS,
     MASK,
+    SEQ,
     TOKENS,
     auto,
     from_config,
@@ -183,3 +185,19 @@ def test_signatures_name_the_mask() -> None:
         own = inspect.signature(type(model).forward).parameters
         assert own.keys() - stock.keys() == {"attention_mask"}
         assert stock.keys() <= own.keys()
+
+
+@pytest.mark.parametrize("kind", [{"mixer": "attention"}, KINDS["hybrid"]], ids=str)
+@pytest.mark.parametrize("name", ["FNetModel", "FNetForMaskedLM", "FNetForSequenceClassification"])
+def test_masks_of_other_kinds_are_refused(name: str, kind: dict[str, Any]) -> None:
+    """transformers' BERT takes masks to add to scores; read as 0 and 1, one would be inverted."""
+    model = from_config(name, "fourier", **kind).eval()
+    added = (1 - MASK.float()) * torch.finfo(torch.float32).min
+    for mask in (added[:, None, None], MASK[:, None], MASK[:, None, None]):
+        message = rf"attention_mask must have the shape .*, \(2, {SEQ}\); got shape"
+        with pytest.raises(ValueError, match=message):
+            model(TOKENS, attention_mask=mask)
+    with pytest.raises(ValueError, match=r"attention_mask must be 1 or true .* negative numbers"):
+        model(TOKENS, attention_mask=added)
+    zeros_and_ones = model(TOKENS, attention_mask=MASK.float())[0]
+    assert torch.equal(zeros_and_ones, model(TOKENS, attention_mask=MASK)[0])

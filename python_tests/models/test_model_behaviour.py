@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +98,10 @@ def test_bad_inputs_are_errors() -> None:
         model(x, token_type_ids=torch.zeros(2, 3, dtype=torch.long))
     with pytest.raises(TypeError, match=r"attention_mask must be a torch\.Tensor, got list"):
         model(x, attention_mask=[[1] * SEQ] * 2)
+    with pytest.raises(ValueError, match=r"attention_mask must be 1 or true .* negative numbers"):
+        model(x, attention_mask=torch.full((2, SEQ), -1e4))
+    with pytest.raises(ValueError, match=r"pooling needs a first token; got .* \(2, 0, 64\)"):
+        model(x[:, :0])
     with pytest.raises(ValueError, match=r"hidden_size=64\], got shape \(2, 16, 3\)"):
         model(inputs_embeds=torch.randn(2, SEQ, 3))
     with pytest.raises(TypeError, match=r"input_ids must be a torch\.Tensor, got list"):
@@ -107,6 +112,55 @@ def test_bad_inputs_are_errors() -> None:
         model(x, lables=x)
     with pytest.raises(TypeError, match="positional"):
         model(x, torch.ones_like(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        (
+            "FNetForMaskedLM",
+            {"labels": ids().T},
+            r"FNetForMaskedLM: labels .* \(2, 16\); got .*16, 2",
+        ),
+        (
+            "FNetForSequenceClassification",
+            {"labels": ids(2, 2)},
+            r"labels of torch.int64 .* \(2,\)",
+        ),
+        (
+            "FNetForSequenceClassification",
+            {"labels": torch.tensor([True, False])},
+            r"labels of torch.bool must have shape \(2, 3\); got shape \(2,\)",
+        ),
+        (
+            "FNetForTokenClassification",
+            {"labels": torch.zeros(2).long()},
+            r"\(2, 16\); got .*\(2,\)",
+        ),
+        (
+            "FNetForPreTraining",
+            {"labels": ids(), "next_sentence_label": ids()},
+            r"next_sentence_label .* shape \(2,\); got shape \(2, 16\)",
+        ),
+        (
+            "FNetForQuestionAnswering",
+            {"start_positions": torch.zeros(2).long(), "end_positions": torch.zeros(3).long()},
+            r"end_positions of torch.int64 must have shape \(2,\); got shape \(3,\)",
+        ),
+    ],
+)
+def test_labels_of_other_shapes_are_errors(name: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(name, num_labels=3)(ids(), **given)
+
+
+def test_labels_are_tensors_and_may_have_a_last_axis_of_one() -> None:
+    model = make("FNetForSequenceClassification", num_labels=3).eval()
+    labels = torch.tensor([2, 0])
+    x = ids()
+    assert torch.equal(model(x, labels=labels[:, None]).loss, model(x, labels=labels).loss)
+    with pytest.raises(TypeError, match=r"labels must be a torch\.Tensor, got list"):
+        model(ids(), labels=[2, 0])
 
 
 def test_longer_models() -> None:
