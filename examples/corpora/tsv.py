@@ -72,7 +72,12 @@ def tsv(folder: Path) -> Dataset:
         raise DataError(f"{folder / 'train.tsv'} has too few examples to cut a validation split")
     regression = task.metrics == ("pearson_spearman",)
     classes = () if regression else tuple(sorted({row[-1] for row in kept}))
-    a, b, c = (_split(rows, task, classes, folder) for rows in (kept, validation, test))
+    if len(classes) == 1:
+        raise DataError(f"{folder / 'train.tsv'} has one label, {classes[0]!r}; expected several")
+    a, b, c = (
+        _split(rows, task, classes, f"{folder}, the {name} examples:")
+        for name, rows in (("training", kept), ("validation", validation), ("test", test))
+    )
     sha256 = digest((a, b, c))
     return Dataset(folder.name, classes, a, b, c, sha256, f"the folder {folder}", task.metrics)
 
@@ -90,17 +95,27 @@ def read(file: Path) -> tuple[Task, Rows]:
         )
     header, body = (task.header, lines) if task.header else (lines[0], lines[1:])
     at = [header.index(column) for column in task.columns]
-    rows = [tuple(line[index] for index in at) for line in body if len(line) > max(at)]
+    rows = [
+        (*(line[index] for index in at[:-1]), line[at[-1]].strip())
+        for line in body
+        if _is_whole(line, at)
+    ]
     broken = len(body) - len(rows)
     if broken > MOST_BROKEN * len(body):
-        first = next(i for i, line in enumerate(body) if len(line) <= max(at))
+        first = next(i for i, line in enumerate(body) if not _is_whole(line, at))
         raise DataError(
-            f"{file}, line {first + 1 + len(lines) - len(body)}: {len(body[first])} fields, "
-            f"expected at least {max(at) + 1}; {broken} lines are like this"
+            f"{file}, line {first + 1 + len(lines) - len(body)}: {len(body[first])} fields,"
+            f" expected at least {max(at) + 1}, and a label in field {at[-1] + 1}; {broken} lines"
+            " are like this"
         )
     if broken:
         warnings.warn(f"{file}: {broken} lines with missing fields are left out", stacklevel=2)
     return task, rows
+
+
+def _is_whole(line: Sequence[str], at: Sequence[int]) -> bool:
+    """Whether a line has the fields of a task, and a label in the last one."""
+    return len(line) > max(at) and bool(line[at[-1]].strip())
 
 
 def _lines(file: Path) -> list[list[str]]:
@@ -136,17 +151,18 @@ def _same_task(file: Path, task: Task) -> Rows:
     return rows
 
 
-def _split(rows: Rows, task: Task, classes: Sequence[str], folder: Path) -> Split:
+def _split(rows: Rows, task: Task, classes: Sequence[str], where: str) -> Split:
     texts = [tuple(row[i] for row in rows) for i in range(len(task.texts))]
-    labels = tuple(_labels([row[-1] for row in rows], classes, folder))
+    labels = tuple(_labels([row[-1] for row in rows], classes, where))
     return Split(texts[0], labels, texts[1] if len(texts) > 1 else None)
 
 
-def _labels(words: list[str], classes: Sequence[str], folder: Path) -> Iterator[int | float]:
+def _labels(words: list[str], classes: Sequence[str], where: str) -> Iterator[int | float]:
     number = {name: index for index, name in enumerate(classes)}
     for word in words:
         try:
             yield number[word] if classes else float(word)
         except (KeyError, ValueError):
-            expected = f"one of {', '.join(classes)}" if classes else "a number"
-            raise DataError(f"{folder} has the label {word!r}; expected {expected}") from None
+            named = ", ".join(classes[:10]) + ", ..." * (len(classes) > 10)
+            expected = f"one of the training examples, {named}" if classes else "a number"
+            raise DataError(f"{where} the label {word!r}; expected {expected}") from None

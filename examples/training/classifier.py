@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,12 @@ def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
         config = FNetConfig.from_json((folder / CONFIG).read_text())
     except (TypeError, ValueError) as error:
         raise SystemExit(f"--from {options.from_}: {folder / CONFIG}: {error}") from None
-    return adopt(options, given, config)
+    units = encode.read(folder).units
+    if "units" in given and options.units != units:
+        raise SystemExit(
+            f"--units must be {units}, as in the pre-training, or left out; got {options.units}"
+        )
+    return replace(adopt(options, given, config), units=units)
 
 
 def prepare(

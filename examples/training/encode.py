@@ -71,7 +71,7 @@ class Words:
         """Keep the words that occur at least twice, the most frequent `vocabulary` - FIRST."""
         counts = Counter(chain.from_iterable(_WORD.findall(_string(t).lower()) for t in texts))
         frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return cls([word for word, n in frequent[: vocabulary - FIRST] if n > 1])
+        return cls([word for word, n in frequent[: max(0, vocabulary - FIRST)] if n > 1])
 
     def encode(self, texts: Iterable[Text], most: int) -> list[Ids]:
         get = self._ids.get

@@ -23,7 +23,7 @@ from examples.training.display import Display
 from examples.training.encode import Encoder
 from examples.training.failures import writing
 from examples.training.interrupt import Interrupt
-from examples.training.log import FILE, Log, environment, finished
+from examples.training.log import FILE, Log, environment, finished, records
 from examples.training.options import Options, command
 from examples.training.schedule import Budget, rate
 from fnet_kernels.models.model import FNetPreTrained
@@ -50,9 +50,10 @@ def start(program: str, options: Options) -> Iterator[torch.device]:
         raise SystemExit(f"{program} needs safetensors: pip install safetensors")
     folder = Path(options.out)
     if options.resume and (last := finished(folder)):
+        state.check_options(folder / FILE, records(folder)[0]["options"], options)
         print(f"{program}: the run in {folder} is finished: {last}")
         raise SystemExit(0)
-    if not options.resume and (folder / FILE).exists():
+    if not options.resume and len(records(folder)) > 1:  # a header alone is that of a failed start
         raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
     if options.threads is not None:
         torch.set_num_threads(options.threads)

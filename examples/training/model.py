@@ -31,12 +31,19 @@ _FIXED = {
     "round_to": "round_to",
     "gain": "gain",
 }
+#: Mixers that take sequences of one length.
+_WHOLE = ("circulant", "filter")
 #: Mixers that see no padding, given a mask.
 _MASKED = ("attention", "none")
 
 
 def configuration(options: Options, vocabulary: int, labels: int) -> FNetConfig:
     """The configuration of the flags; a value that the library refuses ends the program."""
+    if options.mixer in _WHOLE and options.padding == "exact" and options.round_to != options.seq:
+        raise SystemExit(
+            f"--mixer {options.mixer} takes sequences of --seq tokens: with --padding exact give"
+            f" --round-to {options.seq}"
+        )
     try:
         return FNetConfig(
             vocab_size=vocabulary,

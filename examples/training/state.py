@@ -1,6 +1,6 @@
 """The saved state of a run: with it, a run that was killed goes on as if it had not been.
 
-defines: Progress, restore, save
+defines: Progress, check_options, restore, save
 """
 
 from __future__ import annotations
@@ -67,6 +67,17 @@ def save(
             temporary.unlink(missing_ok=True)
 
 
+def check_options(path: Path, theirs: dict[str, Any], options: Options) -> None:
+    """End the program if a run in `path` had other flags."""
+    ours = asdict(options)
+    for name in sorted((ours.keys() | theirs.keys()) - _FREE):
+        if ours.get(name) != theirs.get(name):
+            raise SystemExit(
+                f"{path} is of a run with {name_of(name)} {theirs.get(name)}, this one has"
+                f" {ours.get(name)}: give the same flags, or another --out"
+            )
+
+
 def restore(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, options: Options, data: str
 ) -> Progress | None:
@@ -82,13 +93,7 @@ def restore(
         theirs = content["options"]
     except Exception as error:  # torch.load raises what it meets
         raise SystemExit(f"{path} is not a state of a run: {error}".splitlines()[0]) from None
-    ours = asdict(options)
-    for name in sorted((ours.keys() | theirs.keys()) - _FREE):
-        if ours.get(name) != theirs.get(name):
-            raise SystemExit(
-                f"{path} is of a run with {name_of(name)} {theirs.get(name)}, this one has"
-                f" {ours.get(name)}: give the same flags, or another --out"
-            )
+    check_options(path, theirs, options)
     if content["data"] != data:
         raise SystemExit(f"{path} is of a run on other data: give the same, or another --out")
     model.load_state_dict(content["model"])

@@ -98,6 +98,12 @@ def test_quotes_are_characters(tmp_path: Path) -> None:
     assert len(dataset.train.inputs) == 18
 
 
+def test_spaces_around_a_label_are_none_of_it(tmp_path: Path) -> None:
+    rows = "".join(f"a {i}\t{'no' if i % 2 else 'yes '}\n" for i in range(20))
+    dataset = load(write(tmp_path, train=f"sentence\tlabel\n{rows}no {rows[:-1]}\n"))
+    assert dataset.classes == ("no", "yes")
+
+
 def test_a_table_without_dev_is_cut_without_repeats(tmp_path: Path) -> None:
     rows = table("SST-2", "train", 50)
     again = rows + "\n".join(rows.splitlines()[1:]) + "\n"
@@ -123,7 +129,15 @@ def test_a_few_broken_lines_are_left_out_and_said(tmp_path: Path) -> None:
         ({"train": "sentence\tlabel\na\t0\n"}, "too few examples to cut"),
         (
             {"train": "sentence\tlabel\na\t0\nb\t1\n", "dev": "sentence\tlabel\na\t2\n"},
-            "the label '2'; expected one of 0, 1",
+            "the validation examples: the label '2'; expected one of the training examples, 0, 1",
+        ),
+        (
+            {"train": "sentence\tlabel\n" + "".join(f"{i}\t0\n" for i in range(20))},
+            "has one label, '0'; expected several",
+        ),
+        (
+            {"train": "sentence\tlabel\na\t0\nb\t \nc\t1\n"},
+            "line 3: .* a label in field 2; 1 lines",
         ),
         (
             {"train": table("STS-B", "t", 9), "dev": table("STS-B", "d", 1).replace("2.5", "x")},

@@ -32,6 +32,7 @@ def test_words_are_the_most_frequent_ones_in_lower_case() -> None:
     (ids,) = words.encode(["THE zebra, cat"], 10)
     assert ids.tolist() == [FIRST + 2, UNKNOWN, UNKNOWN, FIRST]
     assert "a" not in Words.learn(TEXTS, 1000).words  # occurs once
+    assert Words.learn(TEXTS, FIRST - 2).words == []
 
 
 @pytest.mark.parametrize("units", ["bytes", "words", "unigram"])

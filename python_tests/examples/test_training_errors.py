@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples import classify
-from examples.training import encode
+from examples.training import encode, log
 from examples.training.failures import writing
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
 from python_tests.helpers.classify_runs import losses, words
@@ -55,12 +55,30 @@ def test_a_model_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         ("--round-to 8", r"round_to must be None with padding='tokens'"),
         ("--device nowhere", r"--device must be a device of torch"),
         ("--from nothing", r"--from nothing: no config.json"),
+        ("--mixer circulant --padding exact", r"--mixer circulant takes .* give --round-to 16"),
         ("--lr 1e30 --warmup 0", r"the loss of step \d+ is nan; lower --lr"),
     ],
 )
 def test_what_cannot_run_is_named(texts: Path, tmp_path: Path, more: str, message: str) -> None:
     with pytest.raises(SystemExit, match=message):
         classify.main(words(texts, tmp_path / "run", f"--steps 20 {more}"))
+
+
+def test_a_start_that_failed_does_not_keep_its_folder(texts: Path, tmp_path: Path) -> None:
+    log.Log(tmp_path, resume=False).write("header", options={})
+    classify.main(words(texts, tmp_path, "--steps 2"))
+    assert len(losses(tmp_path)) == 2
+
+
+def test_units_are_those_of_the_pretraining(texts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    FNetForSequenceClassification(FNetConfig.mini(vocab_size=261)).save_pretrained(folder)
+    encode.save(encode.Bytes(), folder)
+    given = ["--data", str(texts), "--from", str(folder), "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match=r"--units must be bytes, as in the pre-training.*words"):
+        classify.main([*given, "--units", "words"])
+    classify.main([*given, "--steps", "1", "--threads", "1"])
+    assert log.records(tmp_path / "run")[0]["options"]["units"] == "bytes"
 
 
 def test_a_bad_folder_is_one_sentence(tmp_path: Path) -> None:

@@ -111,6 +111,18 @@ def test_a_state_of_another_run_is_refused(texts: Path, pairs: Path, stopped: Pa
     assert losses(stopped) == before
 
 
+def test_a_finished_run_of_other_flags_is_refused(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classify.main(words(texts, tmp_path, "--steps 2"))
+    with pytest.raises(SystemExit, match=r"is of a run with --seed 0, this one has 3"):
+        classify.main(words(texts, tmp_path, "--steps 2 --seed 3 --resume"))
+    with pytest.raises(SystemExit) as end:
+        classify.main(words(texts, tmp_path, "--steps 2 --log-every 7 --resume"))
+    assert end.value.code == 0
+    assert "is finished" in capsys.readouterr().out
+
+
 def test_other_data_is_refused(stopped: Path, texts: Path) -> None:
     lines = (texts / "train.tsv").read_text()
     try:
