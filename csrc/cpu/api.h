@@ -59,9 +59,10 @@ void clear_line_plans();
 void clear_split_plans();
 
 // The stages of a length, in order; none for lengths without kernels. Their product is the length.
-std::vector<int> cpu_radices(int64_t length);
+// `in_parts`: the lanes hold parts of lines of this length.
+std::vector<int> cpu_radices(int64_t length, bool in_parts);
 // The same as text, with the stages inside convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
-std::string cpu_stages(int64_t length);
+std::string cpu_stages(int64_t length, bool in_parts);
 
 // What the lanes of the kernels hold.
 enum class Scheme : int32_t {

@@ -62,8 +62,8 @@ struct Kernels {
   // Both passes of sequences [begin, end), W at a time, one per lane.
   void (*sequences)(const MixTask&, int64_t begin, int64_t end, void* scratch);
   // Pieces [begin, end) of a phase of sequence b, and the scratch of one slot, likewise. Between
-  // the phases `buffer` holds shape.line_numbers() twice: lines, then rows.
-  void (*long_pieces)(const LongTask&, int64_t b, void* buffer, int phase, int64_t begin,
+  // the phases `buffer` holds shape.numbers(): lines, then rows.
+  void (*long_pieces)(const LongTask&, int64_t b, void* buffer, LongPhase phase, int64_t begin,
                       int64_t end, void* scratch);
   int64_t (*long_bytes)(DType dtype, const LongShape& shape, int64_t line_places);
   // Compute row pairs k and -k, k in [begin, end), of sequence b from its one-sided spectrum.

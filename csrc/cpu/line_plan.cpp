@@ -3,10 +3,9 @@
 #include <memory>
 #include <numeric>
 
-#include "cpu/long_dft.h"
+#include "cpu/chirp.h"
 #include "cpu/plan_cache.h"
 #include "cpu/primitive_root.h"
-#include "fft/mirror.h"
 
 namespace fnet {
 namespace {
@@ -25,22 +24,21 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
 
 // c of the convolution. Sets the places of the points.
 template <class R>
-std::vector<LongComplex> rader(int64_t p, PrimeStage<R>& stage) {
+std::vector<Complex<Wide<R>>> rader(int64_t p, PrimeStage<R>& stage) {
   const std::vector<int64_t> power = primitive_powers(p);
-  std::vector<LongComplex> c(p - 1);
+  std::vector<Complex<Wide<R>>> c(p - 1);
   for (int64_t q = 0; q < p - 1; ++q) {
     stage.place[power[q]] = 1 + stage.inner->entry[q];
-    c[q] = unit_root<long double>(power[q], p);
+    c[q] = wide_root<Wide<R>>(power[q], p);
   }
   return c;
 }
 
 // c of the convolution. Sets the chirp.
 template <class R>
-std::vector<LongComplex> bluestein(int64_t p, PrimeStage<R>& stage) {
-  std::vector<LongComplex> c(stage.inner->length);
-  for (int64_t i = 0; i < 2 * p - 1; ++i) c[i] = unit_root<long double>(i * i % (2 * p), 2 * p);
-  for (int64_t n = 0; n < p; ++n) stage.chirp.push_back({R(c[n].re), R(-c[n].im)});
+std::vector<Complex<Wide<R>>> bluestein(int64_t p, PrimeStage<R>& stage) {
+  std::vector<Complex<Wide<R>>> c = chirp<Wide<R>>(p, 2 * p - 1, stage.inner->length);
+  for (int64_t n = 0; n < p; ++n) stage.chirp.push_back(rounded<R>(conj(c[n])));
   return c;
 }
 
@@ -61,13 +59,11 @@ std::unique_ptr<PrimeStage<R>> make_prime_stage(const StageShape& shape, bool pa
   const bool is_rader = shape.algorithm == Algorithm::kRader;
   stage->inner =
       is_rader ? make_plan<R>(M, rader_shape(M), padded) : make_plan<R>(M, line_shape(M), true);
-  const std::vector<LongComplex> c = is_rader ? rader(p, *stage) : bluestein(p, *stage);
-  const std::vector<LongComplex> spectrum = long_dft(c);
+  const auto spectrum = convolution_spectrum(is_rader ? rader(p, *stage) : bluestein(p, *stage),
+                                             wide_roots<Wide<R>>(M));
   stage->spectrum.resize(stage->inner->extent);
-  for (int64_t k = 0; k < M; ++k) {
-    const LongComplex value = spectrum[mirror(k, M)];
-    stage->spectrum[stage->inner->position[k]] = {R(value.re / M), R(value.im / M)};
-  }
+  for (int64_t k = 0; k < M; ++k)
+    stage->spectrum[stage->inner->position[k]] = rounded<R>(spectrum[k]);
   return stage;
 }
 
@@ -122,6 +118,13 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
   }
   plan->position_storage.push_back(plan->position_storage[0]);  // -0
 
+  plan->bytes = bytes_of(plan->entry_storage, plan->position_storage);
+  for (const auto& twiddles : plan->twiddle_storage) plan->bytes += bytes_of(twiddles);
+  for (const auto& prime : plan->prime_storage) {
+    if (!prime) continue;
+    plan->bytes += bytes_of(prime->place, prime->roots, prime->spectrum, prime->chirp);
+    if (prime->inner) plan->bytes += prime->inner->bytes;
+  }
   plan->length = length;
   plan->extent = padded_line(length) + shape.buffer;
   plan->stages = shape.count;

@@ -32,6 +32,7 @@ struct LinePlan {
   const Stage<R>* stage;
   const int32_t* entry;     // input n is at entry[n]
   const int32_t* position;  // output k is at position[k], k = 0..length; output `length` is 0
+  int64_t bytes;            // of its tables
 };
 
 // The DFT of p points that are no radix. Rader's and Bluestein's algorithms express it by

@@ -30,10 +30,10 @@ struct LineShape {
   void add(StageShape added) { stage[count++] = added; }
 };
 
-// The largest factor without radices that the kernels transform.
+// The largest factor without radices of a line that one lane transforms.
 inline constexpr int64_t kMaxConvolved = 1 << 16;
 
-// Whether the kernels transform a length: its factor without radices is at most kMaxConvolved.
+// Whether a lane transforms lines of a length.
 bool has_line(int64_t length);
 
 // The cheapest way to transform a length that has_line(). Thread-safe; results are kept.

@@ -77,7 +77,7 @@ class Mix {
     for (int64_t b = begin; b < end; b += plan_.group) {
       const int64_t count = std::min<int64_t>(plan_.group, end - b);
       statistics(b, b + count, parallel.first(plan_.workers));
-      for (int phase = 0; phase < LongShape::kPhases; ++phase) {
+      for (const LongPhase phase : shape.phases()) {
         parallel_pieces(count, shape.pieces(phase), parallel.first(plan_.workers),
                         [&](int64_t i, int64_t first, int64_t last, int slot) {
                           plan_.kernels->long_pieces(task, b + i, spectrum(i), phase, first, last,
@@ -206,7 +206,8 @@ Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin, int
 
 Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b, void* spectrum,
                     void* workspace, const Parallel& parallel) {
-  if (plan.path != Path::kKernels) return Status::kUnsupportedLength;
+  if (plan.scheme != Scheme::kTiles || plan.path != Path::kKernels)
+    return Status::kUnsupportedLength;
   Mix mix(args, plan, workspace);
   if (args.norm_first) mix.widen_affine();
   mix.statistics(b, b + 1, parallel);
@@ -216,7 +217,8 @@ Status seq_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b, void* s
 
 Status row_pass_cpu(const MixArgs& args, const CpuPlan& plan, int64_t b, const void* spectrum,
                     void* workspace, const Parallel& parallel) {
-  if (plan.path != Path::kKernels) return Status::kUnsupportedLength;
+  if (plan.scheme != Scheme::kTiles || plan.path != Path::kKernels)
+    return Status::kUnsupportedLength;
   Mix mix(args, plan, workspace);
   mix.widen_affine();
   mix.row_pass(b, b + 1, [&](int64_t) { return spectrum; }, parallel);

@@ -16,8 +16,9 @@ Reason reason_of(const MixArgs& args) {
   if (!has_valid_sizes(args)) return Reason::kSizes;
   if (args.transform != Transform::kFourier) return Reason::kTransform;
   const bool seq = has_line(args.seq), hidden = has_line(args.hidden);
-  if (seq) return hidden ? Reason::kNone : Reason::kHidden;
-  return hidden ? Reason::kSeq : Reason::kSeqAndHidden;
+  if (seq && (hidden || has_parts(args.hidden))) return Reason::kNone;
+  if (hidden && has_parts(args.seq)) return Reason::kNone;
+  return seq ? Reason::kHidden : hidden ? Reason::kSeq : Reason::kSeqAndHidden;
 }
 
 // The extra memory that a call may take beside weight, bias and the alignment of the workspace.
@@ -154,10 +155,10 @@ void size_long(const MixArgs& args, CpuPlan& plan) {
   const LongShape shape =
       long_shape(args, plan.scheme == Scheme::kLongSeq, plan.kernels->width(args.dtype));
   const int64_t scratch = plan.kernels->long_bytes(args.dtype, shape, line_places(shape));
-  plan.spectrum_bytes = align_workspace(2 * shape.line_numbers() * compute_size(args.dtype));
+  plan.spectrum_bytes = align_workspace(shape.numbers() * compute_size(args.dtype));
   plan.group = int(std::clamp<int64_t>(kElements / (args.seq * args.hidden), 1, args.batch));
   int64_t pieces = 0;
-  for (int phase = 0; phase < LongShape::kPhases; ++phase)
+  for (const LongPhase phase : shape.phases())
     pieces = std::max(pieces, plan.group * shape.pieces(phase));
   const int64_t spectra = plan.group * plan.spectrum_bytes;
   plan.workers =
@@ -182,7 +183,8 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels, const P
     plan.sequences = int(std::min<int64_t>(args.batch, slots));
     plan.scratch_bytes = slots * kernels.spectrum_rows_bytes(args.dtype, args.hidden);
   } else {
-    plan.scheme = choice.scheme.value_or(scheme_of(args, kernels.width(args.dtype)));
+    plan.scheme = scheme_of(args, kernels.width(args.dtype));
+    if (choice.scheme && has_line(args.seq) && has_line(args.hidden)) plan.scheme = *choice.scheme;
     switch (plan.scheme) {
       case Scheme::kTiles: size_tiles(args, plan); break;
       case Scheme::kSequences: size_lanes(args, plan); break;
@@ -201,16 +203,27 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels, const P
   return plan;
 }
 
-std::vector<int> cpu_radices(int64_t length) {
+std::vector<int> cpu_radices(int64_t length, bool in_parts) {
+  const Split split = in_parts ? split_of(length) : Split{1, length};
+  if (split.points() == 0) return {int(length)};
   std::vector<int> radices;
-  if (!has_line(length)) return radices;
-  const LineShape shape = line_shape(length);
-  for (int s = 0; s < shape.count; ++s) radices.push_back(int(shape.stage[s].points));
+  for (const int64_t factor : {split.a, split.b}) {
+    if (!has_line(factor)) return {};
+    const LineShape shape = line_shape(factor);
+    for (int s = 0; s < shape.count && factor > 1; ++s)
+      radices.push_back(int(shape.stage[s].points));
+  }
   return radices;
 }
 
-std::string cpu_stages(int64_t length) {
-  return has_line(length) ? stages_text(line_shape(length)) : std::string();
+std::string cpu_stages(int64_t length, bool in_parts) {
+  const auto product = [](Split split) {
+    return stages_text(line_shape(split.a)) + " * " + stages_text(line_shape(split.b));
+  };
+  if (!in_parts) return has_line(length) ? stages_text(line_shape(length)) : std::string();
+  const Split split = split_of(length);
+  if (split.points() > 0) return product(split);
+  return std::to_string(length) + " (Bluestein: " + product(convolved_split_of(length)) + ")";
 }
 
 }  // namespace fnet

@@ -8,8 +8,13 @@
 
 namespace fnet {
 
-// Keeps plans of 2^22 points in total, about 100 MB, more than any model uses. When full it is
-// cleared; plans in use stay alive. Thread-safe.
+template <class... Vector>
+int64_t bytes_of(const Vector&... vectors) {
+  return (int64_t(vectors.capacity() * sizeof(typename Vector::value_type)) + ... + 0);
+}
+
+// Keeps plans of 64 MB in total, or a single larger one. When full it is cleared; plans in use stay
+// alive. Plan::bytes is what its tables take. Thread-safe.
 template <class Plan>
 class PlanCache {
  public:
@@ -22,11 +27,10 @@ class PlanCache {
       if (found != plans_.end()) return found->second;
     }
     const std::shared_ptr<const Plan> made = make();  // without the lock, for other lengths
-    if (length > kMaxPoints) return made;
     std::lock_guard<std::mutex> lock(mutex_);
-    if (points_ + length > kMaxPoints) forget();
+    if (bytes_ + made->bytes > kMaxBytes) forget();
     const auto [place, is_new] = plans_.emplace(length, made);
-    if (is_new) points_ += length;
+    if (is_new) bytes_ += made->bytes;
     return place->second;
   }
 
@@ -36,13 +40,13 @@ class PlanCache {
   }
 
  private:
-  static constexpr int64_t kMaxPoints = 1 << 22;
+  static constexpr int64_t kMaxBytes = 64 << 20;
 
-  void forget() { plans_.clear(), points_ = 0; }
+  void forget() { plans_.clear(), bytes_ = 0; }
 
   std::mutex mutex_;
   std::unordered_map<int64_t, std::shared_ptr<const Plan>> plans_;
-  int64_t points_ = 0;
+  int64_t bytes_ = 0;
 };
 
 }  // namespace fnet

@@ -58,8 +58,8 @@ static_assert(
     }(),
     "every radix, and no other number, must have a cost");
 
-// Positions in a line are 32-bit numbers. Longer lengths take the general path.
-inline constexpr long long kMaxLength = 1ll << 30;
+// The longest line. A longer one would need too much memory for tables and scratch.
+inline constexpr long long kMaxLength = 1ll << 22;
 inline constexpr int kMaxStages = 30;
 
 struct Factors {

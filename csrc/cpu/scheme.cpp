@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/caches.h"
+#include "cpu/line_shape.h"
 #include "cpu/long_shape.h"
 
 namespace fnet {
@@ -13,6 +14,12 @@ double ceil_div(int64_t a, int64_t b) { return double((a + b - 1) / b); }
 // Time per element of x in nanoseconds, measured with AVX-512 in float32 on one core of an EPYC.
 // Other instruction sets and types take longer, but the ratios of the schemes are about the same.
 
+// What Rader's and Bluestein's algorithms add for each number of a line. Costs are those of AVX2.
+double convolutions_time(int64_t length) {
+  constexpr int kPicoseconds = 1000, kLanes = 8;
+  return has_factors(length) ? 0 : double(line_shape(length).cost) / (kPicoseconds * kLanes);
+}
+
 // A pass pays for all 2 W lines of its tiles, and more if a line does not fit in L2. Tiles wider
 // than x are folded number by number.
 double tiles_time(const MixArgs& args, int width) {
@@ -20,7 +27,8 @@ double tiles_time(const MixArgs& args, int width) {
     return ceil_div(lines, 2 * width) * 2 * width / double(lines);
   };
   const auto far = [&](int64_t length) {
-    return length * 2 * width * compute_size(args.dtype) > l2_bytes() ? 0.8 : 0.0;
+    const bool is_far = length * 2 * width * compute_size(args.dtype) > l2_bytes();
+    return (is_far ? 0.8 : 0.0) + convolutions_time(length) / 2;
   };
   const double fold = args.hidden < 2 * width ? 1.5 : 0.45;
   return (fold + far(args.seq)) * paid(half_length(args.hidden)) +
@@ -31,26 +39,40 @@ double tiles_time(const MixArgs& args, int width) {
 double sequences_time(const MixArgs& args, int width) {
   const double elements = double(args.seq) * double(args.hidden);
   const double groups = ceil_div(args.batch, width);
-  const double time = (0.8 + elements / (1 << 17)) * groups * width / double(args.batch);
+  const double convolutions = convolutions_time(args.seq) + convolutions_time(args.hidden);
+  const double lane = 0.8 + elements / (1 << 17) + 2 * convolutions;
+  const double time = lane * groups * width / double(args.batch);
   // Slots divide the groups. Few and large ones leave slots idle, which other schemes employ.
   const double wanted = std::min(64.0, double(args.batch) * elements / (1 << 16));
   return time * std::clamp(wanted / groups, 1.0, 4.0);
 }
 
-// Two rows of the spectrum share a line. A single row pays for both.
-double long_time(int64_t rows) { return 0.6 + 4.8 * double(paired_lines(rows)) / double(rows); }
+// Shorter lengths are not convolved in parts: the slots would wait longer than they work.
+constexpr int64_t kLeastConvolved = 1 << 10;
+
+// Two rows of the spectrum share a line. A single row pays for both. A convolution transforms more
+// than twice as many points, twice.
+double long_time(int64_t rows, bool is_convolved) {
+  return 0.6 + (is_convolved ? 18 : 4.8) * double(paired_lines(rows)) / double(rows);
+}
 
 }  // namespace
 
 Scheme scheme_of(const MixArgs& args, int width) {
+  if (!has_line(args.seq)) return Scheme::kLongSeq;
+  if (!has_line(args.hidden)) return Scheme::kLongHidden;
   const bool along_seq = args.seq > args.hidden;
   const double tiles = tiles_time(args, width), sequences = sequences_time(args, width);
   const double best = std::min(tiles, sequences);
-  const double time = long_time(along_seq ? args.hidden : args.seq);
-  const Split split = time < best ? split_of(along_seq ? args.seq : args.hidden) : Split{};
-  // A first factor below W leaves lanes empty in half of the work.
-  if (split.a > 0 && time * (1 + std::max(1.0, width / double(split.a))) / 2 < best)
-    return along_seq ? Scheme::kLongSeq : Scheme::kLongHidden;
+  const int64_t length = std::max(args.seq, args.hidden), rows = std::min(args.seq, args.hidden);
+  const auto is_long = [&] {
+    const double time = long_time(rows, false);
+    const Split split = time < best ? split_of(length) : Split{};
+    // A first factor below W leaves lanes empty in half of the work.
+    if (split.a > 0) return time * (1 + std::max(1.0, width / double(split.a))) / 2 < best;
+    return length >= kLeastConvolved && has_parts(length) && long_time(rows, true) < best;
+  };
+  if (is_long()) return along_seq ? Scheme::kLongSeq : Scheme::kLongHidden;
   return sequences < tiles ? Scheme::kSequences : Scheme::kTiles;
 }
 

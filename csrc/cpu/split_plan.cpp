@@ -3,28 +3,38 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cpu/chirp.h"
 #include "cpu/line_shape.h"
-#include "cpu/plan_cache.h"
-#include "cpu/twiddle.h"
 
 namespace fnet {
 namespace {
 
-// A table takes as much memory as a line. Longer lengths are not worth it.
-constexpr int64_t kMaxSplit = 1 << 22;
 // Multiples of a vector do not waste lanes. The second factor fills at least one.
 constexpr int64_t kVector = 16, kSmallest = 4;
+
+// The split of a length that has one: its own, or that of a convolution.
+Split any_split_of(int64_t length) {
+  const Split own = split_of(length);
+  return own.points() > 0 ? own : convolved_split_of(length);
+}
 
 template <class R>
 std::shared_ptr<const SplitPlan<R>> make_plan(int64_t length) {
   auto plan = std::make_shared<SplitPlan<R>>();
-  const auto [a, b] = plan->split = split_of(length);
+  const auto [a, b] = plan->split = any_split_of(length);
   plan->first = line_plan<R>(a), plan->second = line_plan<R>(b);
+  const std::vector<Complex<Wide<R>>> roots = wide_roots<Wide<R>>(a * b);
+  plan->twiddles.reserve(a * b);
   for (int64_t q = 0; q < a; ++q)
-    for (int64_t j = 0; j < b; ++j) {
-      const Complex<R> w = unit_root<R>(q * j, length);
-      plan->re.push_back(w.re), plan->im.push_back(w.im);
-    }
+    for (int64_t j = 0; j < b; ++j) plan->twiddles.add(roots[q * j]);
+  plan->bytes = plan->twiddles.bytes();
+  if (a * b == length) return plan;
+  // One output more than the length has is the mirror of output 0, so c has 2 length numbers.
+  const std::vector<Complex<Wide<R>>> c = chirp<Wide<R>>(length, 2 * length, a * b);
+  plan->chirp.reserve(length + 1), plan->spectrum.reserve(a * b);
+  for (int64_t n = 0; n <= length; ++n) plan->chirp.add(conj(c[n]));
+  for (const Complex<Wide<R>> value : convolution_spectrum(c, roots)) plan->spectrum.add(value);
+  plan->bytes += plan->chirp.bytes() + plan->spectrum.bytes();
   return plan;
 }
 
@@ -38,7 +48,7 @@ PlanCache<SplitPlan<R>>& cached_plans() {
 
 Split split_of(int64_t length) {
   Split best;
-  if (length > kMaxSplit) return best;
+  if (length > kMaxLength) return best;
   constexpr double kWaste = 1.2;
   double cost = 0;
   for (int64_t a = int64_t(std::sqrt(double(length))); a >= kSmallest; --a) {
@@ -52,15 +62,33 @@ Split split_of(int64_t length) {
   return best;
 }
 
+Split convolved_split_of(int64_t length) {
+  Split best;
+  double cost = 0;
+  const auto next = [](int64_t n) {  // a multiple of vectors that consists of radices
+    n = (n + kVector - 1) / kVector * kVector;
+    while (!has_factors(n)) n += kVector;
+    return n;
+  };
+  const int64_t most = int64_t(std::sqrt(double(2 * length)));
+  for (int64_t a = next(most / 2); best.a == 0 || a <= most; a = next(a + 1)) {
+    const int64_t b = next((2 * length + a - 1) / a);
+    const double time = double(a * b) * double(line_shape(a).cost + line_shape(b).cost);
+    if (best.a == 0 || time < cost) best = {a, b}, cost = time;
+  }
+  return best;
+}
+
 LongShape long_shape(const MixArgs& args, bool along_seq, int width) {
   const int64_t length = along_seq ? args.seq : args.hidden;
-  return {along_seq ? args.hidden : args.seq, length, along_seq, split_of(length), width};
+  return {along_seq ? args.hidden : args.seq, length, along_seq, any_split_of(length), width};
 }
 
 int64_t line_places(const LongShape& shape) {
-  const int64_t row = (shape.length + 2 * shape.width - 1) / (2 * shape.width);
-  return std::max(
-      {line_extent(shape.small), line_extent(shape.split.a), line_extent(shape.split.b), row});
+  const int64_t row =
+      shape.along_seq ? 0 : (shape.length + 2 * shape.width - 1) / (2 * shape.width);
+  const int64_t over_j = line_extent(shape.split.b) * (shape.is_convolved() ? 2 : 1);
+  return std::max({line_extent(shape.small), line_extent(shape.split.a), over_j, row});
 }
 
 template <class R>

@@ -159,7 +159,7 @@ def _cpu_plan(batch: int, seq: int, hidden: int, dtype: torch.dtype, device: tor
     )
     obstacle = "set_cpu_path forces it" if plan["reason"] == "forced" else ""
     if without:
-        obstacle = f"{without} has a prime factor too large for the kernels"
+        obstacle = f"{without} is beyond the bounds of the kernels"
     threads = torch.get_num_threads()
     return _Plan(
         obstacle,

@@ -123,9 +123,9 @@ def test_bits_do_not_depend_on_slots(shape: tuple[int, ...], dtype: str) -> None
 
 
 def test_unsupported_lengths_and_the_general_path() -> None:
-    x = numbers(1, 65537, 3).astype(np.float32)
     with pytest.raises(ValueError, match="unsupported length"):
-        core.mix(x)
+        core.mix(np.zeros((1, 1_048_583, 1), np.float32))
+    x = numbers(1, 1033, 3).astype(np.float32)
     spectrum = np.fft.rfft2(x).astype(np.complex64)
     assert_close(core.mix(x, epilogue=1, spectrum=spectrum, slots=2)[0], x + transform(x), 1e-5)
 

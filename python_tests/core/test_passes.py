@@ -60,8 +60,11 @@ def test_the_row_pass(shape: tuple[int, int], dtype: str, tolerance: float, slot
     [
         ((512, 768), ""),
         ((17, 19), ""),
-        ((65537, 768), "seq"),
-        ((512, 2 * 65537), "hidden"),
+        ((65537, 768), ""),
+        ((512, 2 * 65537), ""),
+        ((1_048_583, 768), "seq"),
+        ((512, 2 * 1_048_583), "hidden"),
+        ((512, 1 << 23), "hidden"),
         ((65537, 257 * 263), "seq and hidden"),
     ],
 )
@@ -92,6 +95,24 @@ def test_extra_memory(shape: tuple[int, int], dtype: str) -> None:
                 continue  # each slot takes whole sequences
             *_, extra, _ = core.plan(batch, *shape, dtype, slots)
             assert extra <= (1.4 if batch == 1 else 0.6) * x, (batch, slots)
+
+
+@pytest.mark.parametrize(
+    ("shape", "limit"),
+    [
+        ((65537, 1), 4.8),
+        ((65537, 2), 2.4),
+        ((65537, 64), 1.2),
+        ((1 << 20, 1), 4.1),
+        ((1 << 20, 4), 2.1),
+        ((1, 1 << 20), 8.1),
+    ],
+    ids=str,
+)
+def test_extra_memory_of_lines_in_parts(shape: tuple[int, int], limit: float) -> None:
+    """The lines, weight and bias, and of each of two slots a line or a row of y."""
+    *_, extra, _ = core.plan(1, *shape, "float32", 2)
+    assert extra <= limit * 4 * shape[0] * shape[1]
 
 
 @pytest.mark.parametrize("seq", [128, 512, 2048])

@@ -19,7 +19,8 @@ core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-t
 
 TILES, SEQUENCES, LONG_SEQ, LONG_HIDDEN = range(4)
 #: By scheme: batch, seq, hidden. Fewer and more sequences than lanes, a seq and a hidden of 1,
-#: convolutions; splits that do and do not fill vectors, and rows and columns that share no line.
+#: convolutions; splits that do and do not fill vectors, and rows and columns that share no line;
+#: long axes that are convolved as a whole.
 SHAPES = {
     SEQUENCES: [
         (1, 1, 1),
@@ -41,8 +42,21 @@ SHAPES = {
         (1, 324, 17),
         (1, 1003, 3),
         (2, 388, 2),
+        (1, 263, 1),
+        (2, 394, 17),
+        (3, 1021, 2),
     ],
-    LONG_HIDDEN: [(1, 1, 256), (2, 2, 400), (3, 7, 288), (1, 8, 1250), (2, 33, 512), (1, 17, 324)],
+    LONG_HIDDEN: [
+        (1, 1, 256),
+        (2, 2, 400),
+        (3, 7, 288),
+        (1, 8, 1250),
+        (2, 33, 512),
+        (1, 17, 324),
+        (1, 1, 263),
+        (2, 34, 394),
+        (3, 4, 1021),
+    ],
 }
 CASES = [(scheme, shape) for scheme, shapes in SHAPES.items() for shape in shapes]
 PRECISIONS = [("float32", 1e-5), ("float64", 1e-13)]
@@ -172,9 +186,12 @@ def test_the_plan_fills_the_lanes() -> None:
         (100000, 1, 64): "sequences",
         (1, 100000, 8): "parts of seq",
         (1, 2, 100000): "parts of hidden",
+        (1, 65537, 768): "parts of seq",
         (1, 64, 64): "columns, then rows",
-        (1, 10007, 64): "columns, then rows",  # no split
+        (1, 10007, 64): "columns, then rows",
     }
+    if core.widths()[0] > 4:
+        shapes[1, 1, 10007] = "parts of hidden"  # convolved as a whole
     for shape, lanes in shapes.items():
         assert core.scheme(*shape, "float32") == lanes
 

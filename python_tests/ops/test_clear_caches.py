@@ -26,6 +26,9 @@ before = resident()
 smooth = [2**a * 3**b * 5**c for a in range(18) for b in range(11) for c in range(8)]
 for length in sorted(n for n in smooth if 2**12 < n <= 2**18):
     fourier_mix(torch.zeros(1, length))
+primes = [n for n in range(30011, 32003, 2) if all(n % p for p in range(3, 180, 2))]
+for length in primes:
+    fourier_mix(torch.zeros(length, 32))
 ctypes.CDLL(None).malloc_trim(0)  # malloc, too, keeps what is freed
 kept = resident()
 clear_caches()

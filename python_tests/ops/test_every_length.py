@@ -11,6 +11,8 @@ from python_tests.helpers.comparison import error_ratio
 
 #: Rader (1009), Rader within Rader (1021, 1061), Bluestein (1019, 2039), and larger ones of each;
 #: three primes (17 * 17 * 17).
+#: Long axes that are convolved as a whole, beside short ones.
+IN_PARTS = [(2053, 1), (18926, 3), (65537, 1), (65539, 6), (131071, 2), (200006, 1)]
 LONGER = [1009, 1021, 1061, 1019, 2039, 3067, 4093, 4099, 8191, 4913]
 
 DTYPES = [
@@ -54,9 +56,24 @@ def test_longer_lengths(length: int, dtype: torch.dtype, axis: str) -> None:
     assert found <= 1, f"{found:.2f} times the allowed error"
 
 
+@pytest.mark.parametrize("axis", ["seq", "hidden"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("length", "other"), IN_PARTS)
+def test_lengths_in_parts(length: int, other: int, dtype: torch.dtype, axis: str) -> None:
+    shape = (1, length, other) if axis == "seq" else (1, other, length)
+    explanation = explain(shape, dtype=dtype)
+    if length > 1 << 16:
+        assert explanation.lanes == f"parts of {axis}"
+        assert f"{length} (Bluestein: " in str(explanation)
+    found = ratio(shape, dtype)
+    assert found <= 1, f"{found:.2f} times the allowed error"
+
+
 def test_a_length_has_no_kernels_only_beyond_the_bound() -> None:
     assert all(explain((1, length, 2)).path == "kernels" for length in range(1, 3000))
-    assert explain((1, 65521, 2)).path == "kernels"
-    beyond = explain((1, 65537, 2))
-    assert beyond.path == "general"
-    assert "seq 65537 has a prime factor too large for the kernels" in beyond.why
+    for seq in (65521, 65537, 1_048_573, 4_194_304):  # three primes, and 2^22
+        assert explain((1, seq, 2)).path == "kernels"
+    for seq in (1_048_583, 4_194_305):  # the next prime, and 2^22 + 1
+        beyond = explain((1, seq, 2))
+        assert beyond.path == "general"
+        assert f"seq {seq} is beyond the bounds of the kernels" in beyond.why

@@ -79,7 +79,7 @@ def test_each_sequence_is_mixed_alone_on_the_general_path(dtype: torch.dtype) ->
 
 
 def test_lengths_with_and_without_kernels_in_one_call() -> None:
-    lengths = [65_543, 12]  # a prime beyond the bound of our kernels
+    lengths = [1_048_583, 12]  # a prime beyond the bound of our kernels
     assert fk.explain((lengths[0], 2)).path == "general"
     x = torch.randn(sum(lengths), 2)
     for varlen, alone in calls(2, torch.float32):

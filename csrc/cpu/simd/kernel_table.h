@@ -282,8 +282,8 @@ inline int64_t long_bytes(DType dtype, const LongShape& shape, int64_t line_plac
       dtype, [&]<class R>(R) { return LongScratch<R>(nullptr, shape, line_places).bytes; });
 }
 
-inline void long_pieces(const LongTask& task, int64_t b, void* buffer, int phase, int64_t begin,
-                        int64_t end, void* base) {
+inline void long_pieces(const LongTask& task, int64_t b, void* buffer, LongPhase phase,
+                        int64_t begin, int64_t end, void* base) {
   const MixArgs& args = *task.mix->args;
   visit_dtype(args.dtype, [&]<class T>(T) {
     using R = Compute<T>;
@@ -296,7 +296,7 @@ inline void long_pieces(const LongTask& task, int64_t b, void* buffer, int phase
                                        row_output<T>(*task.mix, b),
                                        R(args.scale) / 4,
                                        lines,
-                                       lines + task.shape.line_numbers(),
+                                       lines + task.shape.numbers() - task.shape.line_numbers(),
                                        scratch.weights,
                                        scratch.tile,
                                        scratch.line};

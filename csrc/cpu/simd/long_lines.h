@@ -1,7 +1,4 @@
 // The phases of a sequence with a long axis; see long_shape.h.
-//
-// Phases 0 to 3: fold and transform along the short axis; the sums over i, and twiddles; the sums
-// over j; the epilogue. Each phase reads what the pieces of the one before wrote.
 #pragma once
 
 #include "cpu/long_shape.h"
@@ -12,7 +9,7 @@
 namespace fnet::FNET_ISA {
 
 // One sequence in progress. `lines` hold the spectrum G after the short axis, real and imaginary
-// parts apart; their transforms are pairs of rows of r.
+// parts apart; their transforms are pairs of rows of r. If they are convolved, rows are lines.
 template <int W, class T>
 struct LongSequence {
   using R = Compute<T>;
@@ -106,7 +103,7 @@ void fold_short(const LongSequence<W, T>& s, int64_t m0) {
   fold(m0 + W, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.im = v; });
 }
 
-// Phase 0, one piece: columns m0 .. m0 + 2W - 1 of all lines, and their mirrors.
+// One piece of the short axis: columns m0 .. m0 + 2W - 1 of all lines, and their mirrors.
 template <int W, class T>
 void short_axis(const LongSequence<W, T>& s, int64_t m0) {
   using R = Compute<T>;
@@ -137,34 +134,84 @@ void short_axis(const LongSequence<W, T>& s, int64_t m0) {
   }
 }
 
-// Phase 1, one piece: the sums over i for W values of j, in place.
+// The first `count` of W numbers from place n on.
+template <int W, class R>
+FNET_FN Complex<Lanes<R, W>> load_first(const LaneTable<R>& table, int64_t n, int64_t count) {
+  return {load_first<W>(table.re.data() + n, count), load_first<W>(table.im.data() + n, count)};
+}
+
+// The points b i + j of a line for W values of j.
+template <int W, class T>
+struct LineColumns {
+  using R = Compute<T>;
+  using Z = Complex<Lanes<R, W>>;
+  const LongSequence<W, T>& s;
+  int64_t j, count;  // of the values of j
+  R *re, *im;
+
+  FNET_FN LineColumns(const LongSequence<W, T>& s, int64_t line, int64_t j)
+      : s(s),
+        j(j),
+        count(min_of<int64_t>(W, s.split.split.b - j)),
+        re(s.part(line, 0)),
+        im(s.part(line, 1)) {}
+  FNET_FN int64_t at(int64_t i) const { return s.split.split.b * i + j; }
+  // The number of values of j whose points come before `end`.
+  FNET_FN int64_t before(int64_t end, int64_t i) const { return min_of(count, end - at(i)); }
+  FNET_FN Z load(int64_t i, int64_t most) const {
+    return {load_first<W>(re + at(i), most), load_first<W>(im + at(i), most)};
+  }
+  FNET_FN void store(int64_t i, Z z, int64_t most) const {
+    store_first<W>(re + at(i), z.re, most), store_first<W>(im + at(i), z.im, most);
+  }
+};
+
+// The sums over i for W values of j, in place.
 template <int W, class T>
 void sum_over_i(const LongSequence<W, T>& s, int64_t line, int64_t j) {
   using R = Compute<T>;
-  const int64_t a = s.split.split.a, b = s.split.split.b;
+  const int64_t a = s.split.split.a, L = s.shape.length;
   const LinePlan<R>& plan = *s.split.first;
-  const int64_t count = min_of<int64_t>(W, b - j);
-  R *re = s.part(line, 0) + j, *im = s.part(line, 1) + j;
-  const R *w_re = s.split.re.data() + j, *w_im = s.split.im.data() + j;
-  for (int64_t i = 0; i < a; ++i)
-    s.line[plan.entry[i]] = {load_first<W>(re + i * b, count), load_first<W>(im + i * b, count)};
+  const LineColumns<W, T> columns(s, line, j);
+  for (int64_t i = 0; i < a; ++i) {
+    auto& z = s.line[plan.entry[i]];
+    const int64_t count = columns.before(L, i);
+    if (count <= 0)
+      z = Complex<Lanes<R, W>>{};
+    else if (s.shape.is_convolved())
+      z = columns.load(i, count) * load_first<W>(s.split.chirp, columns.at(i), count);
+    else
+      z = columns.load(i, count);
+  }
   line_fft(plan, s.line);
   for (int64_t q = 0; q < a; ++q) {
-    const auto z = s.line[plan.position[q]];
-    const auto c = load_first<W>(w_re + q * b, count), d = load_first<W>(w_im + q * b, count);
-    store_first<W>(re + q * b, z.re * c - z.im * d, count);
-    store_first<W>(im + q * b, z.re * d + z.im * c, count);
+    const auto w = load_first<W>(s.split.twiddles, columns.at(q), columns.count);
+    columns.store(q, s.line[plan.position[q]] * w, columns.count);
   }
 }
 
-// Phase 2, one piece: the sums over j for W values of q, transposed to rows of r.
+// The sums over q for W values of j, in place: all points up to the mirror of 0.
 template <int W, class T>
-void sum_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q) {
+void sum_over_q(const LongSequence<W, T>& s, int64_t line, int64_t j) {
+  using R = Compute<T>;
+  const LinePlan<R>& plan = *s.split.first;
+  const LineColumns<W, T> columns(s, line, j);
+  for (int64_t q = 0; q < s.split.split.a; ++q)
+    s.line[plan.entry[q]] = columns.load(q, columns.count);
+  line_fft(plan, s.line);
+  for (int64_t i = 0, count; (count = columns.before(s.shape.length + 1, i)) > 0; ++i) {
+    const auto chirp = load_first<W>(s.split.chirp, columns.at(i), count);
+    columns.store(i, s.line[plan.position[i]] * chirp, count);
+  }
+}
+
+// The sums over j for W values of q, in place of s.line.
+template <int W, class T>
+void transform_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q, int64_t count) {
   using R = Compute<T>;
   using V = Lanes<R, W>;
-  const int64_t a = s.split.split.a, b = s.split.split.b;
+  const int64_t b = s.split.split.b;
   const LinePlan<R>& plan = *s.split.second;
-  const int64_t count = min_of<int64_t>(W, a - q);
   const auto load_part = [&](int im, auto put) FNET_INLINE_LAMBDA {
     const R* from = s.part(line, im) + q * b;
     for (int64_t j = 0; j < b; j += W) {
@@ -181,6 +228,16 @@ void sum_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q) {
   load_part(0, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.re = v; });
   load_part(1, [](auto& z, auto v) FNET_INLINE_LAMBDA { z.im = v; });
   line_fft(plan, s.line);
+}
+
+// The sums over j for W values of q, transposed to rows of r.
+template <int W, class T>
+void sum_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q) {
+  using R = Compute<T>;
+  const int64_t a = s.split.split.a, b = s.split.split.b;
+  const LinePlan<R>& plan = *s.split.second;
+  const int64_t count = min_of<int64_t>(W, a - q);
+  transform_over_j(s, line, q, count);
   R *row_a = s.row(2 * line) + q, *row_b = s.row(2 * line + 1) + q;
   for (int64_t r = 0; r < b; ++r) {
     const auto z = s.line[plan.position[r]];
@@ -189,7 +246,39 @@ void sum_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q) {
   if (q == 0) row_a[a * b] = row_a[0], row_b[a * b] = row_b[0];  // the mirror of 0
 }
 
-// Phase 3, one piece: W rows of y, which lie across the rows of r.
+// The sums over j for W values of q, the product, and the sums over r, in place.
+template <int W, class T>
+void convolve_over_j(const LongSequence<W, T>& s, int64_t line, int64_t q) {
+  using R = Compute<T>;
+  using V = Lanes<R, W>;
+  const int64_t a = s.split.split.a, b = s.split.split.b;
+  const LinePlan<R>& plan = *s.split.second;
+  const int64_t count = min_of<int64_t>(W, a - q);
+  transform_over_j(s, line, q, count);
+  Complex<V>* product = s.line + plan.extent;
+  for (int64_t r = 0; r < b; ++r)
+    product[plan.entry[r]] =
+        s.line[plan.position[r]] * load_first<W>(s.split.spectrum, r * a + q, count);
+  line_fft(plan, product);
+  R *re = s.part(line, 0) + q * b, *im = s.part(line, 1) + q * b;
+  for (int64_t j = 0; j < b; j += W) {
+    const int64_t first = min_of(j, b - W);
+    V tile_re[W], tile_im[W];
+    static_for<W>([&](auto i) FNET_INLINE_LAMBDA {
+      const Complex<V> z = product[plan.position[first + i]];
+      tile_re[i] = z.re, tile_im[i] = z.im;
+    });
+    transpose(tile_re), transpose(tile_im);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t at = i * b + first;
+      const auto z =
+          Complex<V>{tile_re[i], tile_im[i]} * load_first<W>(s.split.twiddles, q * b + at, W);
+      store<W>(re + at, z.re), store<W>(im + at, z.im);
+    }
+  }
+}
+
+// One piece of the epilogue: W rows of y, which lie across the rows of r.
 template <int W, class T>
 void finish_across(const LongSequence<W, T>& s, int64_t n0) {
   using R = Compute<T>;
@@ -215,20 +304,22 @@ void finish_across(const LongSequence<W, T>& s, int64_t n0) {
 
 // Pieces [begin, end) of a phase.
 template <int W, class T>
-void long_pieces(const LongSequence<W, T>& s, int phase, int64_t begin, int64_t end) {
+void long_pieces(const LongSequence<W, T>& s, LongPhase phase, int64_t begin, int64_t end) {
   const int64_t per_line = s.shape.pieces(phase) / s.shape.lines();
   for (int64_t i = begin; i < end; ++i) {
-    if (phase == 0) {
-      short_axis(s, i * 2 * W);
-    } else if (phase == 1) {
-      sum_over_i(s, i / per_line, i % per_line * W);
-    } else if (phase == 2) {
-      sum_over_j(s, i / per_line, i % per_line * W);
-    } else if (s.shape.along_seq) {
-      finish_across(s, i * W);
-    } else {
-      finish_rows<W>(s.out, i, 1, MixedRows<Compute<T>>{s.row(i), 0},
-                     reinterpret_cast<Compute<T>*>(s.line));
+    const int64_t line = i / per_line, first = i % per_line * W;
+    switch (phase) {
+      case LongPhase::kShortAxis: short_axis(s, i * 2 * W); break;
+      case LongPhase::kSumOverI: sum_over_i(s, line, first); break;
+      case LongPhase::kSumOverJ: sum_over_j(s, line, first); break;
+      case LongPhase::kConvolveOverJ: convolve_over_j(s, line, first); break;
+      case LongPhase::kSumOverQ: sum_over_q(s, line, first); break;
+      case LongPhase::kEpilogue:
+        if (s.shape.along_seq)
+          finish_across(s, i * W);
+        else
+          finish_rows<W>(s.out, i, 1, MixedRows<Compute<T>>{s.row(i), 0},
+                         reinterpret_cast<Compute<T>*>(s.line));
     }
   }
 }
