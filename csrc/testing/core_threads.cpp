@@ -20,7 +20,8 @@ constexpr int kThreads = 8;
 struct Shape {
   int64_t batch, seq, hidden;
 };
-constexpr Shape kShapes[] = {{3, 24, 20}, {1, 60, 42}, {2, 96, 16}, {4, 14, 50}, {3, 128, 22}};
+constexpr Shape kShapes[] = {{3, 24, 20},  {1, 60, 42},  {2, 96, 16},  {4, 14, 50},
+                             {3, 128, 22}, {1, 2, 1024}, {1, 65537, 1}};
 
 std::vector<float> numbers(int64_t count) {
   std::vector<float> x(static_cast<size_t>(count));

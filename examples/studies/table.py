@@ -50,6 +50,11 @@ _LISTOPS = (
     " floor `root operator`: such a figure says nothing about understanding of the expression."
 )
 
+_HALTED = (
+    "The machine did other work beside the recorded runs, and some were halted for a while: do not"
+    " compare the times."
+)
+
 _LISTOPS_FLOORS = {"majority": "majority class", "root_operator": "root operator"}
 
 STUDIES = {
@@ -78,10 +83,7 @@ STUDIES = {
             minutes=2,
             attention_minutes=4,
             reported="GLUE",
-            remark=(
-                "The machine did other work beside the recorded runs, and those of linear and"
-                " hadamard with seed 0 were halted for a while: do not compare the times."
-            ),
+            remark=_HALTED,
         ),
         Study(
             name="padding",
@@ -125,6 +127,7 @@ STUDIES = {
             minutes=4,
             attention_minutes=6,
             reported="Image",
+            remark=_HALTED,
         ),
         Study(
             name="20newsgroups-pairs",
