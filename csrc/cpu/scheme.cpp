@@ -20,19 +20,19 @@ double convolutions_time(int64_t length) {
   return has_factors(length) ? 0 : double(line_shape(length).cost) / (kPicoseconds * kLanes);
 }
 
-// A pass pays for all 2 W lines of its tiles, and more if a line does not fit in L2. Tiles wider
-// than x are folded number by number.
+// A pass pays for all 2 W lines of its tiles, and more if a line does not fit in L2 or needs a
+// convolution. Tiles wider than x are folded number by number.
 double tiles_time(const MixArgs& args, int width) {
   const auto paid = [&](int64_t lines) {
     return ceil_div(lines, 2 * width) * 2 * width / double(lines);
   };
-  const auto far = [&](int64_t length) {
+  const auto more = [&](int64_t length) {
     const bool is_far = length * 2 * width * compute_size(args.dtype) > l2_bytes();
     return (is_far ? 0.8 : 0.0) + convolutions_time(length) / 2;
   };
   const double fold = args.hidden < 2 * width ? 1.5 : 0.45;
-  return (fold + far(args.seq)) * paid(half_length(args.hidden)) +
-         (0.3 + far(args.hidden)) * paid(half_length(args.seq)) + 0.2;
+  return (fold + more(args.seq)) * paid(half_length(args.hidden)) +
+         (0.3 + more(args.hidden)) * paid(half_length(args.seq)) + 0.2;
 }
 
 // W sequences take as long as one, and longer if they do not fit in L2.

@@ -20,7 +20,7 @@ core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-t
 TILES, SEQUENCES, LONG_SEQ, LONG_HIDDEN = range(4)
 #: By scheme: batch, seq, hidden. Fewer and more sequences than lanes, a seq and a hidden of 1,
 #: convolutions; splits that do and do not fill vectors, and rows and columns that share no line;
-#: long axes that are convolved as a whole.
+#: long axes that are convolved as a whole; more lines than pieces of the fold.
 SHAPES = {
     SEQUENCES: [
         (1, 1, 1),
@@ -42,6 +42,7 @@ SHAPES = {
         (1, 324, 17),
         (1, 1003, 3),
         (2, 388, 2),
+        (1, 288, 130),
         (1, 263, 1),
         (2, 394, 17),
         (3, 1021, 2),
@@ -53,6 +54,7 @@ SHAPES = {
         (1, 8, 1250),
         (2, 33, 512),
         (1, 17, 324),
+        (1, 130, 289),
         (1, 1, 263),
         (2, 34, 394),
         (3, 4, 1021),

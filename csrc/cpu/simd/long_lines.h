@@ -305,15 +305,16 @@ void finish_across(const LongSequence<W, T>& s, int64_t n0) {
 // Pieces [begin, end) of a phase.
 template <int W, class T>
 void long_pieces(const LongSequence<W, T>& s, LongPhase phase, int64_t begin, int64_t end) {
+  // A phase of sums has as many pieces for each line; the others may have fewer pieces than lines.
   const int64_t per_line = s.shape.pieces(phase) / s.shape.lines();
+  const auto sums = [&](auto run, int64_t i) { run(s, i / per_line, i % per_line * W); };
   for (int64_t i = begin; i < end; ++i) {
-    const int64_t line = i / per_line, first = i % per_line * W;
     switch (phase) {
       case LongPhase::kShortAxis: short_axis(s, i * 2 * W); break;
-      case LongPhase::kSumOverI: sum_over_i(s, line, first); break;
-      case LongPhase::kSumOverJ: sum_over_j(s, line, first); break;
-      case LongPhase::kConvolveOverJ: convolve_over_j(s, line, first); break;
-      case LongPhase::kSumOverQ: sum_over_q(s, line, first); break;
+      case LongPhase::kSumOverI: sums(sum_over_i<W, T>, i); break;
+      case LongPhase::kSumOverJ: sums(sum_over_j<W, T>, i); break;
+      case LongPhase::kConvolveOverJ: sums(convolve_over_j<W, T>, i); break;
+      case LongPhase::kSumOverQ: sums(sum_over_q<W, T>, i); break;
       case LongPhase::kEpilogue:
         if (s.shape.along_seq)
           finish_across(s, i * W);
