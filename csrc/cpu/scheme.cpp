@@ -20,6 +20,11 @@ double convolutions_time(int64_t length) {
   return has_factors(length) ? 0 : double(line_shape(length).cost) / (kPicoseconds * kLanes);
 }
 
+// Whether 2 W lines of real numbers exceed L2.
+bool is_far(int64_t length, const MixArgs& args, int width) {
+  return length * 2 * width * compute_size(args.dtype) > l2_bytes();
+}
+
 // A pass pays for all 2 W lines of its tiles, and more if a line does not fit in L2 or needs a
 // convolution. Tiles wider than x are folded number by number.
 double tiles_time(const MixArgs& args, int width) {
@@ -27,8 +32,7 @@ double tiles_time(const MixArgs& args, int width) {
     return ceil_div(lines, 2 * width) * 2 * width / double(lines);
   };
   const auto more = [&](int64_t length) {
-    const bool is_far = length * 2 * width * compute_size(args.dtype) > l2_bytes();
-    return (is_far ? 0.8 : 0.0) + convolutions_time(length) / 2;
+    return (is_far(length, args, width) ? 0.8 : 0.0) + convolutions_time(length) / 2;
   };
   const double fold = args.hidden < 2 * width ? 1.5 : 0.45;
   return (fold + more(args.seq)) * paid(half_length(args.hidden)) +
@@ -40,7 +44,8 @@ double sequences_time(const MixArgs& args, int width) {
   const double elements = double(args.seq) * double(args.hidden);
   const double groups = ceil_div(args.batch, width);
   const double convolutions = convolutions_time(args.seq) + convolutions_time(args.hidden);
-  const double lane = 0.8 + elements / (1 << 17) + 2 * convolutions;
+  const bool far = is_far(args.seq * args.hidden, args, width);
+  const double lane = 0.8 + elements / (1 << 17) + (far ? 2 : 1) * convolutions;
   const double time = lane * groups * width / double(args.batch);
   // Slots divide the groups. Few and large ones leave slots idle, which other schemes employ.
   const double wanted = std::min(64.0, double(args.batch) * elements / (1 << 16));
@@ -48,7 +53,7 @@ double sequences_time(const MixArgs& args, int width) {
 }
 
 // Shorter lengths are not convolved in parts: the slots would wait longer than they work.
-constexpr int64_t kLeastConvolved = 1 << 10;
+constexpr int64_t kLeastConvolved = 512;
 
 // Two rows of the spectrum share a line. A single row pays for both. A convolution transforms more
 // than twice as many points, twice.
