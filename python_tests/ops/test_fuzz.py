@@ -96,24 +96,34 @@ class Call:
         return self.op == "fused_fourier_mix"
 
 
-CALLS = st.builds(
-    Call,
-    batch=st.lists(st.integers(1, 4), max_size=3).map(tuple),
-    seq=LENGTH,
-    hidden=LENGTH,
-    dtype=st.sampled_from(DTYPES),
-    layout=st.sampled_from(LAYOUTS),
-    op=st.sampled_from(["fourier_mix", "hartley_mix", "fused_fourier_mix"]),
-    weight=st.booleans(),
-    bias=st.booleans(),
-    scale=st.sampled_from([1.0, -0.5, 0.01]),
-    eps=st.sampled_from([1e-12, 1e-5, 1.0]),
-    threads=st.integers(1, 4),
-    isa=st.sampled_from(operators.cpu_isas().split(",")),
-    mode=st.sampled_from(["gradients", "no_grad", "inference_mode"]),
-    autocast=st.sampled_from([None, None, torch.bfloat16, torch.float16]),
-    seed=st.integers(0, 1000),
-)
+def calls(
+    axes: int, seq: st.SearchStrategy[int], hidden: st.SearchStrategy[int]
+) -> st.SearchStrategy[Call]:
+    """Calls with at most `axes` axes of the batch."""
+    return st.builds(
+        Call,
+        batch=st.lists(st.integers(1, 4), max_size=axes).map(tuple),
+        seq=seq,
+        hidden=hidden,
+        dtype=st.sampled_from(DTYPES),
+        layout=st.sampled_from(LAYOUTS),
+        op=st.sampled_from(["fourier_mix", "hartley_mix", "fused_fourier_mix"]),
+        weight=st.booleans(),
+        bias=st.booleans(),
+        scale=st.sampled_from([1.0, -0.5, 0.01]),
+        eps=st.sampled_from([1e-12, 1e-5, 1.0]),
+        threads=st.integers(1, 4),
+        isa=st.sampled_from(operators.cpu_isas().split(",")),
+        mode=st.sampled_from(["gradients", "no_grad", "inference_mode"]),
+        autocast=st.sampled_from([None, None, torch.bfloat16, torch.float16]),
+        seed=st.integers(0, 1000),
+    )
+
+
+CALLS = calls(3, LENGTH, LENGTH)
+#: One axis is long, as in a time series or a single row.
+LONG, SHORT = st.integers(256, 1500), st.integers(1, 140)
+LONG_CALLS = st.one_of(calls(1, LONG, SHORT), calls(1, SHORT, LONG))
 
 
 @contextmanager
@@ -214,7 +224,9 @@ def repeat(test: Callable[[], None], seconds: float) -> None:
         test()
 
 
-def examples(count: int) -> Callable[[Callable[[Call], None]], Callable[[], None]]:
+def examples(
+    count: int, of: st.SearchStrategy[Call] = CALLS
+) -> Callable[[Callable[[Call], None]], Callable[[], None]]:
     """A test of `count` random calls: the same ones in CI, others each time for `make fuzz`."""
 
     def decorate(test: Callable[[Call], None]) -> Callable[[], None]:
@@ -224,7 +236,7 @@ def examples(count: int) -> Callable[[Callable[[Call], None]], Callable[[], None
             derandomize=not SECONDS,
             suppress_health_check=list(HealthCheck),
         )
-        found: Callable[[], None] = options(given(CALLS)(test))
+        found: Callable[[], None] = options(given(of)(test))
         return found
 
     return decorate
@@ -236,7 +248,16 @@ def random_calls(call: Call) -> None:
 
 
 def test_random_calls() -> None:
-    repeat(random_calls, 0.8 * SECONDS)
+    repeat(random_calls, 0.5 * SECONDS)
+
+
+@examples(50, of=LONG_CALLS)
+def random_calls_of_long_axes(call: Call) -> None:
+    check(call)
+
+
+def test_random_calls_of_long_axes() -> None:
+    repeat(random_calls_of_long_axes, 0.3 * SECONDS)
 
 
 @examples(12)
