@@ -25,14 +25,19 @@ struct Split {
   FNET_FN int64_t points() const { return a * b; }
 };
 
-// Whether lines of a length can be convolved in parts, whatever its factors.
-constexpr bool has_parts(int64_t length) { return length >= 1 && length <= kMaxLength / 4; }
-
 // The most balanced split of a length into factors that fill vectors.
 Split split_of(int64_t length);
 
-// The cheapest split of at least 2 length points, for a length that has_parts().
+// Whether lines of a length can be convolved in parts, whatever its factors.
+constexpr bool can_be_convolved(int64_t length) { return length >= 1 && length <= kMaxLength / 4; }
+
+// The cheapest split of at least 2 length points, for a length that can_be_convolved().
 Split convolved_split_of(int64_t length);
+
+// Whether lines of a length have one of the two.
+inline bool has_parts(int64_t length) {
+  return can_be_convolved(length) || split_of(length).points() > 0;
+}
 
 // What the pieces of a phase do. Each phase reads what the pieces of the one before wrote.
 enum class LongPhase {

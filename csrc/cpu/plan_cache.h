@@ -1,6 +1,7 @@
 // A cache of the tables of lengths, built once and shared.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -13,7 +14,7 @@ int64_t bytes_of(const Vector&... vectors) {
   return (int64_t(vectors.capacity() * sizeof(typename Vector::value_type)) + ... + 0);
 }
 
-// Keeps plans of 64 MB in total, or a single larger one. When full it is cleared; plans in use stay
+// Keeps the plans that were used last, of 96 MB in total, or a single larger one. Plans in use stay
 // alive. Plan::bytes is what its tables take. Thread-safe.
 template <class Plan>
 class PlanCache {
@@ -21,32 +22,46 @@ class PlanCache {
   // The kept plan of a length, or make(), which it keeps.
   template <class F>
   std::shared_ptr<const Plan> get(int64_t length, const F& make) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      const auto found = plans_.find(length);
-      if (found != plans_.end()) return found->second;
-    }
+    if (auto kept = find(length)) return kept;
     const std::shared_ptr<const Plan> made = make();  // without the lock, for other lengths
+    if (auto kept = find(length)) return kept;        // another thread was faster
     std::lock_guard<std::mutex> lock(mutex_);
-    if (bytes_ + made->bytes > kMaxBytes) forget();
-    const auto [place, is_new] = plans_.emplace(length, made);
-    if (is_new) bytes_ += made->bytes;
-    return place->second;
+    while (!plans_.empty() && bytes_ + made->bytes > kMaxBytes) forget_oldest();
+    if (plans_.emplace(length, Kept{made, ++calls_}).second) bytes_ += made->bytes;
+    return made;
   }
 
   void clear() {
     std::lock_guard<std::mutex> lock(mutex_);
-    forget();
+    plans_.clear(), bytes_ = 0;
   }
 
  private:
-  static constexpr int64_t kMaxBytes = 64 << 20;
+  struct Kept {
+    std::shared_ptr<const Plan> plan;
+    int64_t used;  // the call that used it last
+  };
+  static constexpr int64_t kMaxBytes = 96 << 20;
 
-  void forget() { plans_.clear(), bytes_ = 0; }
+  std::shared_ptr<const Plan> find(int64_t length) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = plans_.find(length);
+    if (found == plans_.end()) return nullptr;
+    found->second.used = ++calls_;
+    return found->second.plan;
+  }
+
+  void forget_oldest() {
+    const auto oldest = std::min_element(plans_.begin(), plans_.end(), [](auto& a, auto& b) {
+      return a.second.used < b.second.used;
+    });
+    bytes_ -= oldest->second.plan->bytes;
+    plans_.erase(oldest);
+  }
 
   std::mutex mutex_;
-  std::unordered_map<int64_t, std::shared_ptr<const Plan>> plans_;
-  int64_t bytes_ = 0;
+  std::unordered_map<int64_t, Kept> plans_;
+  int64_t bytes_ = 0, calls_ = 0;
 };
 
 }  // namespace fnet

@@ -55,10 +55,19 @@ double sequences_time(const MixArgs& args, int width) {
 // Shorter lengths are not convolved in parts: the slots would wait longer than they work.
 constexpr int64_t kLeastConvolved = 512;
 
-// Two rows of the spectrum share a line. A single row pays for both. A convolution transforms more
-// than twice as many points, twice.
-double long_time(int64_t rows, bool is_convolved) {
-  return 0.6 + (is_convolved ? 18 : 4.8) * double(paired_lines(rows)) / double(rows);
+// Two rows of the spectrum share a line. A single row pays for both.
+double long_time(int64_t rows, double line) {
+  return 0.6 + convolutions_time(rows) / 2 + line * double(paired_lines(rows)) / double(rows);
+}
+
+// A convolution transforms more than twice as many points, twice.
+constexpr double kLine = 4.8, kConvolvedLine = 18;
+
+// A first factor below W leaves lanes empty in half of the work.
+double split_time(int64_t rows, Split split, int width) {
+  const double factors = convolutions_time(split.a) + convolutions_time(split.b);
+  const double lanes = (1 + std::max(1.0, width / double(split.a))) / 2;
+  return long_time(rows, kLine + 2 * factors) * lanes;
 }
 
 }  // namespace
@@ -71,11 +80,10 @@ Scheme scheme_of(const MixArgs& args, int width) {
   const double best = std::min(tiles, sequences);
   const int64_t length = std::max(args.seq, args.hidden), rows = std::min(args.seq, args.hidden);
   const auto is_long = [&] {
-    const double time = long_time(rows, false);
-    const Split split = time < best ? split_of(length) : Split{};
-    // A first factor below W leaves lanes empty in half of the work.
-    if (split.a > 0) return time * (1 + std::max(1.0, width / double(split.a))) / 2 < best;
-    return length >= kLeastConvolved && has_parts(length) && long_time(rows, true) < best;
+    const Split split = long_time(rows, kLine) < best ? split_of(length) : Split{};
+    if (split.a > 0) return split_time(rows, split, width) < best;
+    return length >= kLeastConvolved && can_be_convolved(length) &&
+           long_time(rows, kConvolvedLine) < best;
   };
   if (is_long()) return along_seq ? Scheme::kLongSeq : Scheme::kLongHidden;
   return sequences < tiles ? Scheme::kSequences : Scheme::kTiles;

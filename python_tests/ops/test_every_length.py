@@ -71,7 +71,7 @@ def test_lengths_in_parts(length: int, other: int, dtype: torch.dtype, axis: str
 
 def test_a_length_has_no_kernels_only_beyond_the_bound() -> None:
     assert all(explain((1, length, 2)).path == "kernels" for length in range(1, 3000))
-    for seq in (65521, 65537, 1_048_573, 4_194_304):  # three primes, and 2^22
+    for seq in (65521, 65537, 1_048_573, 2039 * 2053, 4_194_304):  # primes, two of them, and 2^22
         assert explain((1, seq, 2)).path == "kernels"
     for seq in (1_048_583, 4_194_305):  # the next prime, and 2^22 + 1
         beyond = explain((1, seq, 2))
