@@ -19,7 +19,7 @@ from torch.nn.functional import layer_norm, pad
 
 from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm import Norm
-from fnet_kernels._ops.checks import check_x
+from fnet_kernels._ops.checks import check_mixed, check_x
 from fnet_kernels._traced_mix import traced_fourier_mix
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 from fnet_kernels.modules import FourierMix
@@ -86,6 +86,7 @@ class Sequences:
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
         """`mixer` of each sequence, whatever it is."""
         y: Tensor = mixer(x)
+        check_mixed(mixer, x, y)
         return y
 
 
@@ -176,7 +177,10 @@ class Packed(Sequences):
         tokens = list(torch.split(x.flatten(0, -2), self.lengths))
         for size, members in alike.items():
             filled = [pad(tokens[i], (0, 0, 0, size - self.lengths[i])) for i in members]
-            for i, mixed in zip(members, mixer(torch.stack(filled)), strict=True):
+            read = torch.stack(filled)
+            y = mixer(read)
+            check_mixed(mixer, read, y)
+            for i, mixed in zip(members, y, strict=True):
                 tokens[i] = mixed[: self.lengths[i]]
         return torch.cat(tokens).view(x.shape) if tokens else x
 

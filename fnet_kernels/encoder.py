@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, overload
@@ -22,7 +22,12 @@ from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, Norm
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.mixers.gain import Gain
-from fnet_kernels.mixers.registry import create_mixer, gain_among, mixer_factory
+from fnet_kernels.mixers.registry import (
+    arguments_among,
+    create_mixer,
+    gain_among,
+    mixer_factory,
+)
 from fnet_kernels.modules import FusedFourierMix
 
 Activation = str | Callable[[Tensor], Tensor]
@@ -129,7 +134,7 @@ class FNetEncoderLayer(nn.Module):
         mixer: a name of `fnet_kernels.mixers.list_mixers()`, or a module that maps
             `[..., seq, hidden_size]` to the same shape, for example `FourierMix(norm="ortho")`.
         seq_len: longest sequence; required by mixers whose parameters depend on it.
-        gain: magnitude of a mixer given by name, see `create_mixer`.
+        gain: magnitude of a mixer given by name, see `create_mixer`; not for a module.
         mixer_args: further arguments of a mixer given by name.
         dropout: dropout probability for the output of the feed-forward network.
         activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
@@ -202,6 +207,8 @@ class FNetEncoderLayer(nn.Module):
         with nullcontext() if device is None else torch.device(device):
             if isinstance(mixer, str):
                 mixer = create_mixer(mixer, hidden_size, seq_len, gain=gain, **(mixer_args or {}))
+            else:
+                _check_for_modules(name, gain, mixer_args)
             norm = new_norm(hidden_size, eps)
             if isinstance(mixer, SelfAttention):
                 self.attention = AttentionSublayer(mixer, norm, norm_first)
@@ -336,6 +343,8 @@ class FNetEncoder(nn.Module):
                 norm_type,
             )
         names = {of_a_layer for of_a_layer in mixers if isinstance(of_a_layer, str)}
+        if mixers and not names:
+            _check_for_modules("FNetEncoder", gain, mixer_args)
         self.padding = Padding(padding, round_to).checked("FNetEncoder")
         self.gradient_checkpointing = gradient_checkpointing
         self.layer = nn.ModuleList(
@@ -344,8 +353,7 @@ class FNetEncoder(nn.Module):
                 intermediate_size,
                 mixer=of_a_layer,
                 seq_len=seq_len,
-                gain=gain_among(names, of_a_layer, gain) if isinstance(of_a_layer, str) else gain,
-                mixer_args=mixer_args,
+                **_named(names, of_a_layer, gain, mixer_args),
                 dropout=dropout,
                 activation=copy.deepcopy(activation),  # a module's parameters are not shared
                 eps=eps,
@@ -398,6 +406,27 @@ class FNetEncoder(nn.Module):
         """Return one layer, or a `Sequential` of the layers of a slice."""
         layers = list(self.layer)
         return nn.Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
+
+
+def _check_for_modules(owner: str, gain: Gain, mixer_args: Mapping[str, Any] | None) -> None:
+    for name, value, default in (("gain", gain, "paper"), ("mixer_args", mixer_args or {}, {})):
+        if value != default:
+            raise ValueError(
+                f"{owner}: {name} must be left out if mixer is a module, which has it already;"
+                f" got {value!r}"
+            )
+
+
+def _named(
+    names: Collection[str], mixer: Mixer, gain: Gain, mixer_args: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a mixer of a stack with the mixers `names` takes of the arguments of all."""
+    if not isinstance(mixer, str):
+        return {}
+    return {
+        "gain": gain_among(names, mixer, gain),
+        "mixer_args": arguments_among(names, mixer, mixer_args),
+    }
 
 
 def _each(mixer: Mixer | Sequence[Mixer], count: int) -> list[Mixer]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _get_tracing_state as tracing_state
 from torch.overrides import handle_torch_function, has_torch_function
 
 from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, REBUILD_CUDA
@@ -174,6 +175,24 @@ def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
         raise ValueError(message)
 
 
+def check_mixed(mixer: object, x: Tensor, y: object) -> None:
+    """Check that `y`, what `mixer` made of `x`, has its shape. What stands for a tensor passes."""
+    if tracing_state() is not None:
+        return
+    if isinstance(x, Tensor) and isinstance(y, Tensor):
+        if y.shape == x.shape:
+            return
+        got = f"shape {tuple(y.shape)}"
+    elif hasattr(y, "shape"):
+        return
+    else:
+        got = kind(y)
+    raise ValueError(
+        f"{type(mixer).__name__}: a mixer must return a tensor of the shape of its input,"
+        f" {tuple(x.shape)}; got {got}"
+    )
+
+
 def check_residual(op: str, x: Tensor, residual: Tensor) -> Tensor:
     """Return `residual`, which is added to what `x` becomes, in the dtype of `x`."""
     check_dense(op, "residual", residual)
@@ -213,7 +232,8 @@ def check_eps(op: str, eps: float | None, optional: bool = False) -> None:
         return
     check_number(op, "eps", eps)
     assert eps is not None
-    if not 0.0 <= eps <= sys.float_info.max:  # rejects NaN too
+    number = eps if isinstance(eps, (float, int)) else float(eps)
+    if not 0.0 <= number <= sys.float_info.max:  # rejects NaN, and integers that no float holds
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
 
 

@@ -21,7 +21,8 @@ class SelfAttention(nn.Module):
     Args:
         hidden_size: length of the last axis.
         seq_len: ignored; attention takes any length.
-        num_attention_heads: None for one head per 64 channels, as in BERT, at least one.
+        num_attention_heads: None for one head per 64 channels, as in BERT, at least one; fewer if
+            that does not divide `hidden_size`.
         dropout: dropout probability of the attention weights.
         initializer_range: standard deviation of the initial weights and biases.
 
@@ -52,7 +53,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         hidden_size = check_size("attention", "hidden_size", hidden_size)
         if num_attention_heads is None:
-            num_attention_heads = max(1, hidden_size // _HEAD_SIZE)
+            most = max(1, hidden_size // _HEAD_SIZE)
+            num_attention_heads = next(n for n in range(most, 0, -1) if hidden_size % n == 0)
         heads = check_size("attention", "num_attention_heads", num_attention_heads)
         if hidden_size % heads:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from torch import nn
@@ -28,7 +28,7 @@ def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
         name: what `create_mixer` and `FNetEncoderLayer(mixer=...)` call it.
 
     Raises:
-        TypeError: `name` is not a string, or what is decorated is not callable.
+        TypeError: `name` is not a string, or what is decorated is not callable with two arguments.
         ValueError: `name` is empty or taken.
 
     >>> import torch
@@ -54,6 +54,14 @@ def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
     def register(factory: _AnyFactory) -> _AnyFactory:
         if not callable(factory):
             raise TypeError(f"register_mixer: {name!r} must be callable, got {kind(factory)}")
+        try:
+            signature = inspect.signature(factory)
+            signature.bind(1, None, **{"gain": 1.0} if "gain" in signature.parameters else {})
+        except TypeError as error:
+            raise TypeError(
+                f"register_mixer: {name!r} must take hidden_size and seq_len as its first two"
+                f" arguments and require no other but gain: {error}"
+            ) from None
         _factories[name] = factory
         return factory
 
@@ -136,16 +144,40 @@ def gain_among(names: Iterable[str], name: str, gain: Gain) -> Gain:
     return "paper" if not _has_gain(name) and any(map(_has_gain, names)) else gain
 
 
+def arguments_among(
+    names: Iterable[str], name: str, given: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the arguments of the mixer `name` in a stack with the mixers `names`.
+
+    Those that it lacks and another one has are left out; `create_mixer` refuses what none has.
+    """
+    given = given or {}
+
+    def takes(mixer: str, argument: str) -> bool:
+        own = _own_arguments(_factories[mixer])
+        return own is None or argument in own
+
+    others = [key for key in given if any(takes(other, key) for other in names)]
+    return {key: x for key, x in given.items() if takes(name, key) or key not in others}
+
+
 def _has_gain(name: str) -> bool:
     parameters = inspect.signature(_factories[name]).parameters.values()
     return any(p.name == "gain" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _check_arguments(name: str, factory: Factory, given: dict[str, Any]) -> None:
+def _own_arguments(factory: Factory) -> list[str] | None:
+    """The names of a mixer's further arguments; None if it takes any."""
     parameters = inspect.signature(factory).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.name not in ("hidden_size", "seq_len", "gain")]
+
+
+def _check_arguments(name: str, factory: Factory, given: dict[str, Any]) -> None:
+    own = _own_arguments(factory)
+    if own is None:
         return
-    own = [p.name for p in parameters if p.name not in ("hidden_size", "seq_len", "gain")]
     for argument in given:
         if argument not in own:
             takes = f"takes {', '.join(own)}" if own else "takes none"

@@ -13,7 +13,7 @@ from torch import Tensor, fft, nn
 
 from fnet_kernels._lecun_normal import lecun_normal_
 from fnet_kernels._ops.autograd import compute
-from fnet_kernels._ops.checks import check_size
+from fnet_kernels._ops.checks import autocasting, check_size
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
 from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer
@@ -86,7 +86,7 @@ class RandomMix(_DenseMix):
 
     Raises:
         TypeError: `seed` is not an integer.
-        ValueError: `seed` is negative.
+        ValueError: `seed` is negative, or 2^64 or more.
 
     >>> import torch
     >>> from fnet_kernels.mixers import create_mixer
@@ -105,7 +105,7 @@ class RandomMix(_DenseMix):
         seed: int | None = None,
     ) -> None:
         super().__init__(hidden_size, seq_len, gain)
-        self.seed = None if seed is None else check_size(self.name, "seed", seed, least=0)
+        self.seed = None if seed is None else _check_seed(self.name, seed)
         self.register_buffer("seq_kernel", torch.empty(self.seq_len, self.seq_len))
         self.register_buffer("hidden_kernel", torch.empty(self.hidden_size, self.hidden_size))
         self.reset_parameters()
@@ -198,6 +198,13 @@ class ToeplitzMix(SizedMixer):
         return _toeplitz_product(self.hidden_kernel, y.mT).mT
 
 
+def _check_seed(name: str, seed: int) -> int:
+    found = check_size(name, "seed", seed, least=0)
+    if found >= 1 << 64:
+        raise ValueError(f"{name}: seed must be less than 2^64, got {found}")
+    return found
+
+
 def _draw(mixer: LinearMix | CirculantMix | ToeplitzMix) -> None:
     """Draw the kernels, whose matrices sum as many of their elements as the axis is long."""
     seq_std = hidden_std = PAPER_STD
@@ -222,4 +229,11 @@ def _toeplitz_product(t: Tensor, x: Tensor) -> Tensor:
     size = 2 * n
     spectrum = fft.rfft(compute(x), size, dim=-2) * fft.rfft(compute(t.flip(0)), size)[:, None]
     y: Tensor = fft.irfft(spectrum, size, dim=-2)
-    return y.narrow(-2, n - 1, n).to(x.dtype)
+    return y.narrow(-2, n - 1, n).to(_product_dtype(x))
+
+
+def _product_dtype(x: Tensor) -> torch.dtype:
+    """The dtype of a matrix product with x, which autocast makes one of 16 bits."""
+    if autocasting(x) and x.dtype is not torch.float64:
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype

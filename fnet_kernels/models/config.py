@@ -73,7 +73,8 @@ class FNetConfig:
             "middle" or "top" (last) layers, or every `num_hidden_layers //
             num_attention_layers`-th from the first on ("mixed": more than asked for if that
             division leaves a rest, 6 for 5 of 12).
-        num_attention_heads: heads of attention; None for one per 64 channels, at least one.
+        num_attention_heads: heads of attention; None for one per 64 channels, at least one, or
+            fewer if that does not divide `hidden_size`.
         attention_probs_dropout_prob: dropout of the attention weights.
         padding: how mixing treats padding. "tokens": as further tokens, as in the paper; pad to the
             length that a checkpoint was trained with. "zero": as zeros, so that a result depends on

@@ -160,14 +160,16 @@ class FNetModel(FNetPreTrained):
     def __init__(self, config: FNetConfig) -> None:
         super().__init__(config)
         self.embeddings = FNetEmbeddings(config)
+        mixers = [_mixer(config, name) for name in config.layer_mixers()]
+        named = any(isinstance(mixer, str) for mixer in mixers)  # attention has its arguments
         self.encoder = FNetEncoder(
             config.num_hidden_layers,
             config.hidden_size,
             config.intermediate_size,
-            mixer=[_mixer(config, name) for name in config.layer_mixers()],
+            mixer=mixers,
             seq_len=config.max_position_embeddings,
             gain=config.gain,
-            mixer_args=config.mixer_args,
+            mixer_args=config.mixer_args if named else None,
             dropout=config.hidden_dropout_prob,
             activation=ACTIVATIONS[config.hidden_act],
             eps=config.layer_norm_eps,

@@ -30,6 +30,7 @@ BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.fused_fourier_mix(X, scale=float("nan")), ValueError, ["scale", "got nan"]),
     (lambda: fk.fourier_mix(X, scale=np.float32("inf")), ValueError, ["scale", "got inf"]),
     (lambda: fk.fused_fourier_mix(X, eps=np.float32("inf")), ValueError, ["eps", "got inf"]),
+    (lambda: fk.fused_fourier_mix(X, eps=10**400), ValueError, ["eps", "finite"]),
     (lambda: fk.FourierMix(float("nan")), ValueError, ["FourierMix: scale", "got nan"]),
     (lambda: fk.FusedFourierMix(4, scale=float("inf")), ValueError, ["scale", "got inf"]),
     (lambda: fk.fourier_mix(X, scale=10**400), ValueError, ["scale", "finite"]),

@@ -117,7 +117,8 @@ def test_initial_values_and_heads() -> None:
     attention = create_mixer("attention", 192)
     assert isinstance(attention, SelfAttention)
     assert attention.self.heads == 3
-    assert create_mixer("attention", 32).self.heads == 1
+    for hidden_size, heads in ((32, 1), (200, 2), (65, 1), (768, 12)):
+        assert create_mixer("attention", hidden_size).self.heads == heads
     for name, parameter in attention.named_parameters():
         assert 0.016 < parameter.std().item() < 0.024, name
 
@@ -151,6 +152,16 @@ def test_gain_reaches_only_mixers_that_have_one() -> None:
     assert encoder[0].fourier.self.norm == "ortho"
     assert encoder[0].fourier.self.scale == encoder[1].fourier.self.gain == 0.25
     assert isinstance(encoder[2].attention, AttentionSublayer)
+
+
+def test_arguments_reach_the_mixers_that_have_them() -> None:
+    given = {"basis": "dct", "num_attention_heads": 4}
+    mixers = ["filter", "fourier", "attention"]
+    encoder = fk.FNetEncoder(3, 8, 16, mixer=mixers, seq_len=9, mixer_args=given)
+    assert encoder[0].fourier.self.basis == "dct"
+    assert encoder[2].attention.self.heads == 4
+    with pytest.raises(TypeError, match="has no argument 'base'"):
+        fk.FNetEncoder(3, 8, 16, mixer=mixers, seq_len=9, mixer_args={**given, "base": 2})
 
 
 def test_gain_of_attention_alone_is_rejected() -> None:

@@ -95,6 +95,9 @@ def test_bad_registrations() -> None:
         register_mixer("fourier")
     with pytest.raises(TypeError, match="'thing' must be callable, got int"):
         register_mixer("thing")(3)
+    for factory in (lambda hidden_size: None, lambda hidden_size, seq_len, other: None):
+        with pytest.raises(TypeError, match="'thing' must take hidden_size and seq_len as its"):
+            register_mixer("thing")(factory)
     assert "thing" not in list_mixers()
 
 
@@ -112,10 +115,16 @@ def test_bad_registrations() -> None:
         ({"gain": float("nan")}, ValueError, "gain must be finite, got nan"),
         ({"scale": 2.0}, TypeError, "'fourier' has no argument 'scale'; it takes none"),
         ({"name": "filter", "bases": 1}, TypeError, "no argument 'bases'; it takes basis"),
+        (
+            {"name": "random", "seq_len": 4, "seed": 2**64},
+            ValueError,
+            rf"seed must be less than 2\^64, got {2**64}",
+        ),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=f"create_mixer: .*{message}"):
+    owner = "random" if arguments.get("name") == "random" else "create_mixer"
+    with pytest.raises(error, match=f"{owner}: .*{message}"):
         create_mixer(**{"name": "fourier", "hidden_size": 6, **arguments})
 
 

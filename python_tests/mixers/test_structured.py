@@ -216,6 +216,15 @@ def test_empty_inputs(name: str) -> None:
         y.sum().backward()
 
 
+@pytest.mark.parametrize("seq_len", [9, 1025])  # a product, and FFTs
+def test_autocast_answers_toeplitz_in_16_bits(seq_len: int) -> None:
+    mixer = create_mixer("toeplitz", 6, seq_len)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert mixer(torch.randn(1, seq_len, 6)).dtype is torch.bfloat16
+        swapped = create_mixer("toeplitz", seq_len, 6)
+        assert swapped(torch.randn(1, 6, seq_len)).dtype is torch.bfloat16
+
+
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError)])
 def test_bad_seeds(seed: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="random: seed must be"):

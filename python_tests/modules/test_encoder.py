@@ -168,3 +168,35 @@ def test_what_padding_holds_does_not_count(mixer: str, norm_first: bool) -> None
     other = x.clone()
     other[1, 3:] = float("nan")
     assert torch.equal(encoder(x, lengths=[6, 3]), encoder(other, lengths=[6, 3]))
+
+
+def test_what_a_module_has_already_is_refused() -> None:
+    for name, value in (("gain", 0.5), ("mixer_args", {"basis": "dct"})):
+        given: Any = {"mixer": fk.FourierMix(), name: value}
+        with pytest.raises(ValueError, match=f"FNetEncoder: {name} must be left out if mixer is"):
+            fk.FNetEncoder(1, 8, 16, **given)
+        with pytest.raises(ValueError, match=f"FNetEncoderLayer: {name} must be left out"):
+            fk.FNetEncoderLayer(8, 16, **given)
+
+
+class OfOtherShape(nn.Module):
+    """Its mean over the tokens would broadcast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(-2, keepdim=True)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("padding", ["tokens", "zero", "exact"])
+def test_a_mixer_of_another_shape_is_named(padding: Any, norm_first: bool) -> None:
+    options: Any = {"padding": padding, "norm_first": norm_first}
+    lengths: Any = {} if padding == "tokens" else {"lengths": [4, 2]}
+    for mixer, got in (
+        (OfOtherShape(), r"shape \(\d, 1, 8\)"),
+        (nn.Linear(8, 7), r"shape \(\d, \d, 7\)"),
+        (fk.FourierAttention(8), "tuple"),
+    ):
+        layer = fk.FNetEncoderLayer(8, 16, mixer=mixer, **options)
+        name = type(mixer).__name__
+        with pytest.raises(ValueError, match=f"{name}: a mixer must return .*; got {got}"):
+            layer(torch.randn(2, 4, 8), **lengths)
