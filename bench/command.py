@@ -16,12 +16,14 @@ from pathlib import Path
 
 import torch
 
+from bench.arguments import duration, positive
 from bench.contestants.registry import best_of_ours
 from bench.contestants.setting import Setting, reason
+from bench.folders import is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
 from bench.measure.study import STEPS, Effort, Study, study
-from bench.measure.timing import DIRECTIONS
+from bench.measure.timing import DIRECTIONS, WrongResult
 from bench.report.plots import save_plots
 from bench.report.tables import absences, save, tables
 from bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
@@ -72,17 +74,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=duration,
         default=3.0,
         metavar="S",
         help="minimum time per comparison (default 3)",
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="minimum number of rounds (default 5)"
+        "--rounds",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="minimum number of rounds (default 5)",
     )
     parser.add_argument(
         "--patience",
-        type=float,
+        type=duration,
         metavar="S",
         help="time limit for all rounds of a contestant; a slower contestant runs 3 times, or once "
         "if a single call exceeds the limit (default: --seconds times --rounds)",
@@ -105,10 +111,8 @@ def run(args: argparse.Namespace) -> int:
     an argument cannot be used; stderr then names it in one line.
     """
     out = Path(args.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return _unusable(f"--out: cannot create the folder {out}: {error.strerror}")
+    if not is_writable(out, "bench"):
+        return 2
     has_cuda = torch.cuda.is_available()
     if args.device == "cuda" and not has_cuda:
         return _unusable("--device cuda: torch finds no CUDA device")
@@ -117,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         device = "cuda" if has_cuda and "cuda" in DEVICES else "cpu"
     try:
         _run(args, device, out)
-    except ArithmeticError as error:
+    except WrongResult as error:
         print(f"bench: stopped because a result is wrong: {error}", file=sys.stderr)
         return 1
     return 0

@@ -21,8 +21,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.arguments import positive
 from bench.command import shape_list
-from bench.folders import add_out
+from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.shapes import Shape, label
 from fnet_kernels._terminal import table
@@ -140,7 +141,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shapes", type=shape_list, default=SHAPES, metavar="BxNxD,...")
     parser.add_argument("--cores", type=counts, default=CORES, metavar="T,...")
     parser.add_argument(
-        "--repeats", type=int, default=_REPEATS, help="calls of each turn; default: %(default)s"
+        "--repeats",
+        type=positive,
+        default=_REPEATS,
+        help="calls of each turn; default: %(default)s",
     )
     parser.add_argument("--isa", default="auto", help="default: the best of this machine")
     add_out(parser)
@@ -153,10 +157,12 @@ def main(argv: list[str] | None = None) -> int:
     if not module.set_isa(args.isa):
         print(f"bench cores: error: --isa: expected auto or one of {module.isas()}, got {args.isa}")
         return 2
+    if not is_writable(args.out, "bench cores"):
+        return 2
     facts = machine.describe()
     isa = module.isas().split(",")[0].strip() if args.isa == "auto" else args.isa
     rows = measured(module, args.shapes, args.cores, args.repeats)
     module.set_isa("auto")
-    print(f"{machine.title(facts)}; fp32, {isa}\n\n{tables(rows)}")
-    machine.save(args.out, "cores", facts, start, isa=isa, simulated=True, rows=rows)
+    written = machine.save(args.out, "cores", facts, start, isa=isa, simulated=True, rows=rows)
+    print(f"{machine.title(facts)}; fp32, {isa}\n\n{tables(rows)}\n\n{written}")
     return 0

@@ -1,11 +1,13 @@
 """Output folders: build/bench, which git ignores, and the committed bench/results.
 
-defines: RESULTS, add_out
+defines: RESULTS, add_out, is_writable
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+import tempfile
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,3 +22,16 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", dest="out", action="store_const", const=RESULTS, help="write to bench/results"
     )
+
+
+def is_writable(folder: Path, command: str) -> bool:
+    """Create `folder` and write to it. If that fails, stderr says so in one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        print(
+            f"{command}: error: --out: cannot write to {folder}: {error.strerror}", file=sys.stderr
+        )
+        return False
+    return True

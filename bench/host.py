@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from bench.arguments import duration
 from bench.contestants.registry import CONTESTANTS, best_of_ours
 from bench.contestants.setting import Setting, Sublayer
 from bench.measure.timing import Problem, ready
@@ -106,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     """Print the table. Returns 1 with --strict if a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.host", description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="time of each pass; default: %(default)s"
+        "--seconds", type=duration, default=3.0, help="time of each pass; default: %(default)s"
     )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
     args = parser.parse_args(argv)

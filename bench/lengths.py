@@ -15,13 +15,17 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from bench.arguments import INTERRUPTED, duration, positive
 from bench.contestants.registry import CONTESTANTS, EAGER, best_of_ours
-from bench.folders import add_out
+from bench.contestants.setting import or_absent
+from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
-from bench.measure.timing import Problem, ready
+from bench.measure.timing import Problem, needed, ready
 from bench.report.lengths import length_tables, save_plot
+from bench.report.tables import absence_lines
 from fnet_kernels._terminal import Progress
 from fnet_kernels._timing import interleave
 
@@ -47,7 +51,8 @@ def length_row(seq: int, hidden: int, seconds: float) -> LengthRow:
     batch = max(1, ELEMENTS // (seq * hidden))
     own = best_of_ours("cpu")
     problem = Problem.random((batch, seq, hidden))
-    entries, _ = ready([c for c in CONTESTANTS if c.name in (own, *EAGER)], problem)
+    entries, absent = ready([c for c in CONTESTANTS if c.name in (own, *EAGER)], problem)
+    needed((own, "fftn"), absent)
     calls = {name: problem.forward(function) for name, (_, function) in entries.items()}
     times = interleave(calls, seconds=seconds)
     scale = 1e9 / problem.x.numel()
@@ -66,13 +71,14 @@ def length_row(seq: int, hidden: int, seconds: float) -> LengthRow:
 
 def _span(text: str) -> range:
     first, _, last = text.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
+    sizes = first.isdecimal() and last.isdecimal() and max(len(first), len(last)) < 10
+    if not (sizes and 0 < int(first) <= int(last)):
         raise argparse.ArgumentTypeError(f"{text!r}: expected first:last, such as 1:1100")
     return range(int(first), int(last) + 1)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Time every length, then print tables and save the plot."""
+    """Time every length, then save and print. The exit status after Ctrl-C is 130."""
     parser = argparse.ArgumentParser(
         prog="python -m bench lengths",
         description=__doc__,
@@ -85,34 +91,41 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FIRST:LAST",
         help="sequence lengths, both ends included (default: 1:1100)",
     )
-    parser.add_argument("--hidden", type=int, default=256, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=0.3, help="per length (default 0.3)")
+    parser.add_argument("--hidden", type=positive, default=256, help="default: %(default)s")
+    parser.add_argument("--seconds", type=duration, default=0.3, help="per length (default 0.3)")
     add_out(parser)
     args = parser.parse_args(argv)
+    if not is_writable(args.out, "bench lengths"):
+        return 2
 
     facts = machine.describe("cpu") | {"huge_pages": huge()}
     began = time.monotonic()
-    rows = []
+    rows: list[LengthRow] = []
+    absent: dict[str, str] = {}
+    status = 0
     progress = Progress(-(-len(args.lengths) // _STEP))
     try:
         for index, seq in enumerate(args.lengths):
             if index % _STEP == 0:
                 progress.step(f"lengths from {seq}")
-            rows.append(length_row(seq, args.hidden, args.seconds))
+            with or_absent(absent, f"length {seq}"):
+                rows.append(length_row(seq, args.hidden, args.seconds))
+    except KeyboardInterrupt:
+        status = INTERRUPTED
     finally:
         progress.close()
     facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - began)}
 
-    args.out.mkdir(parents=True, exist_ok=True)
     written: Path = args.out / f"{machine.slug()}-lengths.json"
     settings = {"hidden": args.hidden, "elements": ELEMENTS, "seconds": args.seconds}
-    content = {"machine": facts, "settings": settings, "rows": [asdict(row) for row in rows]}
+    content: dict[str, Any] = {"machine": facts, "settings": settings, "absent": absent}
+    content["rows"] = [asdict(row) for row in rows]
     written.write_text(json.dumps(content) + "\n")
     heading = f"{machine.title(facts)}; fp32, hidden {args.hidden}, fused with LayerNorm"
-    print(f"{heading}\n\n{length_tables(rows)}\n\nwritten: {written}")
     plot = save_plot(rows, heading, written.with_suffix(".png"))
+    print(f"{heading}\n\n{length_tables(rows)}\n\n{absence_lines(absent)}written: {written}")
     print(f"written: {plot}" if plot else "no plot: matplotlib is missing")
-    return 0
+    return status
 
 
 if __name__ == "__main__":

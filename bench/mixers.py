@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
+from bench.arguments import duration, positive
 from bench.command import DTYPES, shape_list
 from bench.contestants.mixers import MIXERS, parameters
 from bench.contestants.registry import Contestant
 from bench.contestants.setting import Setting, reason
-from bench.folders import add_out
+from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
 from bench.measure.study import Effort, Study, study
@@ -37,17 +38,20 @@ _STEPS = 3  # of the progress of one study
 
 
 def _mixers(text: str) -> list[Contestant]:
-    named = {contestant.name: contestant for contestant in MIXERS}
+    """The contestants of each mixer; the filters are one mixer."""
+    named: dict[str, list[Contestant]] = {}
+    for contestant in MIXERS:
+        named.setdefault(contestant.name.partition(",")[0], []).append(contestant)
     unknown = [name for name in text.split(",") if name not in named]
     if unknown:
         raise argparse.ArgumentTypeError(
             f"{', '.join(map(repr, unknown))}: expected names of {', '.join(named)}"
         )
-    return [named[name] for name in dict.fromkeys(text.split(","))]
+    return [each for name in dict.fromkeys(text.split(",")) for each in named[name]]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 2 where the device is missing."""
+    """Exit status 2 where the device is missing or the output folder cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m bench mixers",
         description=__doc__,
@@ -64,12 +68,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--task", choices=_TASKS, default="both", help="default: %(default)s")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--seconds", type=float, default=10.0, help="per comparison (default 10)")
-    parser.add_argument("--rounds", type=int, default=5, help="at least (default 5)")
+    parser.add_argument(
+        "--seconds", type=duration, default=10.0, help="per comparison (default 10)"
+    )
+    parser.add_argument("--rounds", type=positive, default=5, help="at least (default 5)")
     add_out(parser)
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
         print("bench mixers: error: torch finds no CUDA device", file=sys.stderr)
+        return 2
+    if not is_writable(args.out, "bench mixers"):
         return 2
 
     began = time.monotonic()
@@ -77,7 +85,6 @@ def main(argv: list[str] | None = None) -> int:
     shapes = args.shapes or equal_tokens(TOKENS[args.device])
     facts = machine.describe(args.device) | {"huge_pages": huge_pages}
     settings = {"dtype": args.dtype, "seconds": args.seconds, "rounds": args.rounds}
-    args.out.mkdir(parents=True, exist_ok=True)
     written = args.out / f"{machine.slug()}-mixers.json"
     found = Study()
     learned: list[dict[str, Any]] = []
@@ -115,9 +122,9 @@ def main(argv: list[str] | None = None) -> int:
         progress.close()
 
     heading = f"{machine.title(facts)}; {args.dtype}, one encoder layer"
+    plot = save_plot(found.rows, heading, written.with_suffix(".png"))
     print(f"{heading}\n\n{mixer_tables(found.rows, learned)}\n")
     print("\n".join([*absences(found), f"written: {written}"]))
-    plot = save_plot(found.rows, heading, written.with_suffix(".png"))
     print(f"written: {plot}" if plot else "no plot: matplotlib is missing")
     return 0
 

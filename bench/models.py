@@ -15,9 +15,11 @@ import sys
 
 import torch
 
+from bench.arguments import duration
 from bench.contestants.models import TASKS
-from bench.folders import add_out
+from bench.folders import add_out, is_writable
 from bench.measure import machine, models
+from bench.measure.pages import huge
 from bench.report import paper
 from bench.report.model_table import model_table
 from fnet_kernels._sizes import SIZES
@@ -35,7 +37,7 @@ def shape(text: str) -> tuple[int, int]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 2 where the models cannot run at all."""
+    """Exit status 2 where the models cannot run at all or the output folder cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.models",
         description=__doc__,
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shape", type=shape, default=(4, 512), metavar="BxN", help="4x512")
     parser.add_argument("--task", choices=_TASKS, default="inference", help="default: %(default)s")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--seconds", type=float, default=30.0, help="per task (default 30)")
+    parser.add_argument("--seconds", type=duration, default=30.0, help="per task (default 30)")
     parser.add_argument("--memory", action="store_true", help="measure peak memory too (CPU)")
     add_out(parser)
     args = parser.parse_args(argv)
@@ -57,12 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.device == "cuda" and not torch.cuda.is_available():
         print("bench.models: error: torch finds no CUDA device", file=sys.stderr)
         return 2
+    if not is_writable(args.out, "bench.models"):
+        return 2
 
-    facts = machine.describe(args.device)
+    huge_pages = huge() if args.device == "cpu" else None  # before the first tensor
+    facts = machine.describe(args.device) | {"huge_pages": huge_pages}
     rows: models.Rows = []
     absent: dict[str, str] = {}
     batch, seq = args.shape
-    args.out.mkdir(parents=True, exist_ok=True)
     written = args.out / f"{machine.slug()}-models.json"
 
     def write() -> None:

@@ -14,8 +14,10 @@ import sys
 import time
 from typing import Any
 
-from bench.folders import add_out
+from bench.arguments import positive
+from bench.folders import add_out, is_writable
 from bench.measure import machine
+from bench.report.tables import absence_lines
 from bench.shapes import TARGET_SHAPES, Shape, label
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
@@ -56,18 +58,22 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [f"{what}, {row['caches']}", *times, f"{row['bytes'] / 1e6:.1f}", *shown]
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Measure everything. Returns 2 if fnet_core_bench is not built."""
     start = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--shapes", type=int, default=len(TARGET_SHAPES), help="number of shapes")
+    parser.add_argument("--rounds", type=positive, default=20, help="default: %(default)s")
+    parser.add_argument(
+        "--shapes", type=positive, default=len(TARGET_SHAPES), help="number of shapes"
+    )
     add_out(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         module = importlib.import_module("fnet_core_bench")
     except ImportError as error:
         print(f"absent: CPU kernels alone: {error}; `make core` builds it in build/cmake/release")
+        return 2
+    if not is_writable(args.out, "bench.passes"):
         return 2
     facts = machine.describe()
     present = [isa.strip() for isa in module.isas().split(",")]
@@ -85,10 +91,9 @@ def main() -> int:
             print(f"{isa} {label(shape)}", file=sys.stderr)
     module.set_isa("auto")
     heads = ["kernel, one thread", "median us", "q1", "q3", "MB", "GB/s", "copy GB/s"]
+    written = machine.save(args.out, "passes", facts, start, absent=absent, passes=rows)
     print(table([*heads, "streaming copy GB/s"], map(cells, rows)))
-    for name, reason in absent.items():
-        print(f"absent: {name}: {reason}")
-    machine.save(args.out, "passes", facts, start, absent=absent, passes=rows)
+    print(f"{absence_lines(absent)}\n{written}")
     return 0
 
 

@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.arguments import duration
 from bench.folders import RESULTS
 from bench.measure import machine
 from bench.shapes import AWKWARD, label
@@ -68,7 +69,7 @@ def steps(out: Path = RESULTS) -> list[Step]:
 def main() -> int:
     """Run the steps. Returns 1 if a step failed or was skipped."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0, help="default: %(default)s")
+    parser.add_argument("--minutes", type=duration, default=30.0, help="default: %(default)s")
     parser.add_argument("--only", help="names of steps, separated by commas")
     parser.add_argument("--dry-run", action="store_true", help="print the commands")
     args = parser.parse_args()

@@ -40,6 +40,7 @@ AWKWARD: list[Shape] = [
     (8, 32, 64),
 ]
 _SMALL = 1 << 14  # elements of x
+_LARGEST = 1 << 40  # elements of x: 4 TiB in float32
 
 
 def is_awkward(shape: Shape) -> bool:
@@ -58,7 +59,8 @@ def parse(text: str) -> list[Shape]:
     """Parse shapes such as `8x512x768,2x2048x768`, without repetitions, in the given order.
 
     Raises:
-        ValueError: a shape does not consist of three positive integers; the message quotes it.
+        ValueError: a shape does not consist of three positive integers, or has over 2^40
+            elements; the message quotes it.
 
     >>> parse("8x512x768,1x7x12")
     [(8, 512, 768), (1, 7, 12)]
@@ -66,11 +68,17 @@ def parse(text: str) -> list[Shape]:
     found: list[Shape] = []
     for part in text.split(","):
         sizes = part.strip().split("x")
-        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        if len(sizes) != 3 or not all(map(_is_size, sizes)):
             raise ValueError(f"{part.strip()!r}: expected batch x seq x hidden, such as 8x512x768")
         batch, seq, hidden = map(int, sizes)
+        if batch * seq * hidden > _LARGEST:
+            raise ValueError(f"{part.strip()!r}: expected at most 2^40 elements")
         found.append((batch, seq, hidden))
     return list(dict.fromkeys(found))
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and len(text) < 100 and int(text) > 0
 
 
 def equal_tokens(tokens: int, hidden: int = 768) -> list[Shape]:

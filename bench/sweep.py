@@ -18,11 +18,14 @@ from dataclasses import dataclass
 
 import torch
 
+from bench.arguments import INTERRUPTED, duration, positive
 from bench.command import DTYPES, shape_list
 from bench.contestants.registry import CONTESTANTS, EAGER, best_of_ours
-from bench.contestants.setting import Setting
+from bench.contestants.setting import Setting, or_absent
 from bench.measure import machine
+from bench.measure.pages import huge
 from bench.measure.timing import Problem, time_all
+from bench.report.tables import absence_lines
 from bench.shapes import Shape, label
 from fnet_kernels import explain
 from fnet_kernels._terminal import Progress, table
@@ -83,6 +86,8 @@ def measure(shape: Shape, dtype: torch.dtype, direction: str, seconds: float) ->
 
 def report(found: list[Found]) -> str:
     """The worst shapes, and the quantiles of all ratios."""
+    if not found:
+        return "0 shapes"
     ordered = sorted(found, key=lambda each: each.ratio)
     rows = [
         [label(each.shape), f"{1e3 * each.ours:.3f}", f"{each.ratio:.2f}x", each.best, each.lanes]
@@ -96,36 +101,45 @@ def report(found: list[Found]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the report; the exit status is 0."""
+    """Print the report; the exit status is 0, or 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m bench sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--shapes", type=shape_list, metavar="BxNxD,...", help="instead of random")
-    parser.add_argument("--count", type=int, default=100, help="shapes (default %(default)s)")
-    parser.add_argument("--limit", type=int, default=1 << 21, help="elements of x (default 2^21)")
+    parser.add_argument("--count", type=positive, default=100, help="shapes (default %(default)s)")
+    parser.add_argument(
+        "--limit", type=positive, default=1 << 21, help="elements of x (default 2^21)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the shapes (default %(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument("--pass", dest="direction", choices=("forward", "both"), default="forward")
-    parser.add_argument("--seconds", type=float, default=0.3, help="per shape (default 0.3)")
+    parser.add_argument("--seconds", type=duration, default=0.3, help="per shape (default 0.3)")
     args = parser.parse_args(argv)
     if args.limit < FEWEST:
         parser.error(f"--limit: expected at least {FEWEST}, got {args.limit}")
 
     shapes = args.shapes or list(random_shapes(args.count, args.limit, args.seed))
-    facts = machine.describe("cpu")
+    facts = machine.describe("cpu") | {"huge_pages": huge()}
     progress = Progress(len(shapes))
-    found = []
+    found: list[Found] = []
+    absent: dict[str, str] = {}
+    status = 0
     try:
         for shape in shapes:
             progress.step(label(shape))
-            found.append(measure(shape, DTYPES[args.dtype], args.direction, args.seconds))
+            with or_absent(absent, label(shape)):
+                found.append(measure(shape, DTYPES[args.dtype], args.direction, args.seconds))
+    except KeyboardInterrupt:
+        status = INTERRUPTED
     finally:
         progress.close()
     where = f"seed {args.seed}" if args.shapes is None else "given shapes"
-    print(f"{machine.title(facts)}; {args.dtype}, {args.direction}, {where}\n\n{report(found)}")
-    return 0
+    pages = "huge pages" if facts["huge_pages"] else "no huge pages"
+    print(f"{machine.title(facts)}; {args.dtype}, {args.direction}, {where}, {pages}\n")
+    print(f"{absence_lines(absent)}{report(found)}")
+    return status
 
 
 if __name__ == "__main__":

@@ -19,13 +19,16 @@ from typing import Any
 
 import torch
 
+from bench.arguments import duration
 from bench.command import shape_list
 from bench.contestants.registry import CONTESTANTS, best_of_ours
-from bench.contestants.setting import Setting
+from bench.contestants.setting import Setting, or_absent
 from bench.cores import SHAPES, counts
-from bench.folders import add_out
+from bench.folders import add_out, is_writable
 from bench.measure import machine
-from bench.measure.timing import DIRECTIONS, Problem, ready
+from bench.measure.pages import huge
+from bench.measure.timing import DIRECTIONS, Problem, needed, ready
+from bench.report.tables import absence_lines
 from bench.shapes import Shape, label
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import interleave
@@ -55,29 +58,44 @@ def on_threads(threads: int, call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def measured(
-    shapes: Sequence[Shape], threads: Sequence[int], seconds: float
+    shapes: Sequence[Shape], threads: Sequence[int], seconds: float, absent: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """One row per shape, pass, contestant and number of threads."""
-    before, rows = torch.get_num_threads(), []
-    chosen = [c for c in CONTESTANTS if c.name in (OURS, TORCH)]
+    """One row per shape, pass, contestant and number of threads.
+
+    `absent` receives the shapes and passes that do not run, with the reasons.
+    """
+    before = torch.get_num_threads()
+    rows: list[dict[str, Any]] = []
     for shape in shapes:
         for direction in PASSES:
-            setting = Setting(shape, torch.float32, "cpu", direction != "forward")
-            problem = Problem.cold(setting)
-            entries, _ = ready(chosen, problem, backward=setting.backward)
-            calls: dict[tuple[str, int], Callable[[], Any]] = {}
-            for name, (_, function) in entries.items():
-                call = problem.calls(direction)(function)
-                calls |= {(name, count): on_threads(count, call) for count in threads}
-            named = {f"{name} {count}": call for (name, count), call in calls.items()}
-            times = interleave(named, seconds=seconds, minimum=5, maximum=_MOST)
-            for (name, count), timing in zip(calls, times.values(), strict=True):
-                low, middle, high = (1e3 * t for t in timing.quartiles)
-                row: dict[str, Any] = {"shape": label(shape), "pass": direction}
-                row |= {"contestant": name, "threads": count}
-                row |= {"q1_ms": low, "median_ms": middle, "q3_ms": high}
-                rows.append(row | {"speedup": times[f"{name} {threads[0]}"].over(timing)[1]})
+            with or_absent(absent, f"{label(shape)}, {direction}"):
+                rows += compared(shape, direction, threads, seconds)
     torch.set_num_threads(before)
+    return rows
+
+
+def compared(
+    shape: Shape, direction: str, threads: Sequence[int], seconds: float
+) -> list[dict[str, Any]]:
+    """One row per contestant and number of threads."""
+    setting = Setting(shape, torch.float32, "cpu", direction != "forward")
+    problem = Problem.cold(setting)
+    chosen = [c for c in CONTESTANTS if c.name in (OURS, TORCH)]
+    entries, absent = ready(chosen, problem, backward=setting.backward)
+    needed((OURS, TORCH), absent)
+    calls: dict[tuple[str, int], Callable[[], Any]] = {}
+    for name, (_, function) in entries.items():
+        call = problem.calls(direction)(function)
+        calls |= {(name, count): on_threads(count, call) for count in threads}
+    named = {f"{name} {count}": call for (name, count), call in calls.items()}
+    times = interleave(named, seconds=seconds, minimum=5, maximum=_MOST)
+    rows = []
+    for (name, count), timing in zip(calls, times.values(), strict=True):
+        low, middle, high = (1e3 * t for t in timing.quartiles)
+        row: dict[str, Any] = {"shape": label(shape), "pass": direction}
+        row |= {"contestant": name, "threads": count}
+        row |= {"q1_ms": low, "median_ms": middle, "q3_ms": high}
+        rows.append(row | {"speedup": times[f"{name} {threads[0]}"].over(timing)[1]})
     return rows
 
 
@@ -87,8 +105,9 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     threads = list(dict.fromkeys(row["threads"] for row in rows))
     for direction in dict.fromkeys(row["pass"] for row in rows):
         body = []
-        for shape in dict.fromkeys(row["shape"] for row in rows):
-            of = [r for r in rows if (r["shape"], r["pass"]) == (shape, direction)]
+        ran = [row for row in rows if row["pass"] == direction]
+        for shape in dict.fromkeys(row["shape"] for row in ran):
+            of = [row for row in ran if row["shape"] == shape]
             ours = [r for r in of if r["contestant"] == OURS]
             other = [r for r in of if r["contestant"] == TORCH]
             pairs = list(zip(ours, other, strict=True))
@@ -116,11 +135,14 @@ def main(argv: list[str] | None = None) -> int:
         metavar="T,...",
         help="the first is the base of the speed-ups; default: powers of two up to all cores",
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each shape and pass")
+    parser.add_argument("--seconds", type=duration, default=2.0, help="for each shape and pass")
     add_out(parser)
     args = parser.parse_args(argv)
-    facts = machine.describe()
-    rows = measured(args.shapes, args.threads, args.seconds)
-    print(f"{machine.title(facts)}; fp32\n\n{tables(rows)}")
-    machine.save(args.out, "threads", facts, start, rows=rows)
+    if not is_writable(args.out, "bench threads"):
+        return 2
+    facts = machine.describe() | {"huge_pages": huge()}
+    absent: dict[str, str] = {}
+    rows = measured(args.shapes, args.threads, args.seconds, absent)
+    written = machine.save(args.out, "threads", facts, start, absent=absent, rows=rows)
+    print(f"{machine.title(facts)}; fp32\n\n{tables(rows)}\n\n{absence_lines(absent)}{written}")
     return 0

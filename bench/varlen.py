@@ -19,10 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.arguments import duration, positive
 from bench.command import DTYPES
-from bench.contestants.setting import COLD, EPS
+from bench.contestants.setting import COLD, EPS, or_absent
 from bench.measure import machine
 from bench.measure.pages import huge
+from bench.report.tables import absence_lines
 from bench.shapes import VARLEN, random_lengths
 from fnet_kernels import fused_fourier_mix, fused_fourier_mix_varlen, reference
 from fnet_kernels._terminal import table
@@ -107,32 +109,39 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--count", type=int, default=len(VARLEN), help="sequences (default 64)")
-    parser.add_argument("--longest", type=int, default=512, help="default: %(default)s")
-    parser.add_argument("--hidden", type=int, default=HIDDEN, help="default: %(default)s")
+    parser.add_argument(
+        "--count", type=positive, default=len(VARLEN), help="sequences (default 64)"
+    )
+    parser.add_argument("--longest", type=positive, default=512, help="default: %(default)s")
+    parser.add_argument("--hidden", type=positive, default=HIDDEN, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the lengths (default 0)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument("--pass", dest="direction", choices=("forward", "both"), default="forward")
-    parser.add_argument("--seconds", type=float, default=3.0, help="in all (default 3)")
+    parser.add_argument("--seconds", type=duration, default=3.0, help="in all (default 3)")
     args = parser.parse_args(argv)
-    if args.count < 1 or args.longest < 16:
-        parser.error("expected --count of at least 1 and --longest of at least 16")
+    if args.longest < 16:
+        parser.error(f"--longest: expected at least 16, got {args.longest}")
 
     huge()  # before the first tensor
     lengths = random_lengths(args.count, args.longest, args.seed)
     make = partial(call, dtype=DTYPES[args.dtype], direction=args.direction)
-    calls = {name: make(*each) for name, each in mixes(lengths, args.hidden).items()}
-    times = interleave(calls, seconds=args.seconds)
+    calls: dict[str, Callable[[], Any]] = {}
+    absent: dict[str, str] = {}
+    for name, each in mixes(lengths, args.hidden).items():
+        with or_absent(absent, name):
+            calls[name] = make(*each)
+    times = interleave(calls, seconds=args.seconds, failed=absent)
     factors = {SAME: equal_tokens_factor(lengths)}
     rows = []
     for name, timing in times.items():
         factor = factors.get(name, 1.0)
-        ratio = factor * timing.over(times[PACKED])[1]
-        rows.append([name, f"{1e3 * factor * timing.median:.2f}", f"{ratio:.2f}x"])
+        over = f"{factor * timing.over(times[PACKED])[1]:.2f}x" if PACKED in times else ""
+        rows.append([name, f"{1e3 * factor * timing.median:.2f}", over])
     what = f"{args.count} sequences of 16 to {args.longest} tokens, {sum(lengths)} in all"
     print(f"{machine.title(machine.describe('cpu'))}; {args.dtype}, {args.direction}, {what}\n")
-    print(table(["", "median ms", "over packed"], rows))
-    print(f"\n{SAME}: of {EQUAL}, for as many tokens. {PADDED}: other results, all of one length.")
+    print(table(["", "median ms", "over packed"], rows), end="\n\n")
+    print(absence_lines(absent), end="")
+    print(f"{SAME}: of {EQUAL}, for as many tokens. {PADDED}: other results, all of one length.")
     return 0
 
 

@@ -1,11 +1,12 @@
 """The setting that a contestant is made for, and the error of one that cannot run.
 
-defines: Setting, Sublayer, Absent, reason, EPS, COLD
+defines: Setting, Sublayer, Absent, reason, or_absent, EPS, COLD
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,15 @@ class Absent(Exception):
 def reason(error: BaseException) -> str:
     """The first line of an error, as the reason for an absence."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+
+
+@contextmanager
+def or_absent(absent: dict[str, str], what: str) -> Iterator[None]:
+    """Enter in `absent` why `what` does not run, such as a shape that does not fit into memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        absent[what] = reason(error)
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from bench.arguments import duration
 from bench.contestants.registry import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
 from bench.contestants.setting import Absent, Setting, Sublayer, reason
-from bench.folders import RESULTS
+from bench.folders import RESULTS, is_writable
 from bench.gpu.device import Call, Cuda, Device, Host, Tensors
 from bench.gpu.report import COPIES, Report, fastest, merge
 from bench.measure.memory import cases
@@ -331,7 +332,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--seconds", type=float, default=900.0, help="no case starts later than this"
+        "--seconds", type=duration, default=900.0, help="no case starts later than this"
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="output folder")
     parser.add_argument("--rehearse", action="store_true", help="tiny shapes on the CPU")
@@ -349,6 +350,8 @@ def main() -> int:
         return 0
     if not args.rehearse and not torch.cuda.is_available():
         print("torch finds no CUDA device; --rehearse runs on the CPU")
+        return 2
+    if not is_writable(args.out, "bench.gpu"):
         return 2
     device: Device = Host() if args.rehearse else Cuda()
     if device.rehearsal:  # compiling would take longer than everything else

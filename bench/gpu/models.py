@@ -21,9 +21,10 @@ from typing import Any
 
 import torch
 
+from bench.arguments import duration
 from bench.contestants.models import CONTESTANTS, TASKS, prepare
 from bench.contestants.setting import reason
-from bench.folders import RESULTS
+from bench.folders import RESULTS, is_writable
 from bench.gpu.device import Cuda, Device, Host
 from bench.gpu.report import Report
 from bench.measure import cuda
@@ -88,10 +89,12 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON")
     parser.add_argument("--rehearse", action="store_true", help="a tiny model on the CPU")
-    parser.add_argument("--seconds", type=float, default=600.0, help="for all models")
+    parser.add_argument("--seconds", type=duration, default=600.0, help="for all models")
     args = parser.parse_args()
     if not args.rehearse and not torch.cuda.is_available():
         print("torch finds no CUDA device; --rehearse runs on the CPU")
+        return 2
+    if not is_writable(args.out, "bench.gpu.models"):
         return 2
     device: Device = Host() if args.rehearse else Cuda()
     report = Report(device, args.out / f"{device.slug()}.json", args.seconds, resume=True)

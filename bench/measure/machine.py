@@ -69,16 +69,17 @@ def load() -> list[float] | None:
     return list(os.getloadavg()) if hasattr(os, "getloadavg") else None
 
 
-def save(folder: Path, kind: str, facts: dict[str, Any], began: float, **content: Any) -> None:
-    """Write `<cpu>-<kind>.json` and print where: the machine at the start and now, and `content`.
+def save(folder: Path, kind: str, facts: dict[str, Any], began: float, **content: Any) -> str:
+    """Write `<cpu>-<kind>.json`: the machine at the start and now, and `content`.
 
-    `began` is the `time.monotonic()` of the start.
+    `began` is the `time.monotonic()` of the start. Returns a line that says where. Print it after
+    this call: a closed pipe then does not cost the file.
     """
     facts |= {"load_at_end": load(), "wall_seconds": round(time.monotonic() - began)}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug()}-{kind}.json"
     path.write_text(json.dumps({"machine": facts, **content}, indent=1) + "\n")
-    print(f"\nwritten: {path}, after {facts['wall_seconds']} s")
+    return f"written: {path}, after {facts['wall_seconds']} s"
 
 
 def title(facts: dict[str, Any]) -> str:

@@ -101,7 +101,7 @@ def study(
     fails is recorded as absent.
 
     Raises:
-        ArithmeticError: a contestant's result differs from the float64 reference.
+        WrongResult: a contestant's result differs from the float64 reference.
     """
     shape = label(setting.shape)
     pin()

@@ -1,12 +1,12 @@
 """Turns contestants into comparable times: inputs, a check of the result, interleaved rounds.
 
-defines: Problem, Reference, definition, DIRECTIONS, ready, prepared, time_all
+defines: Problem, Reference, WrongResult, definition, DIRECTIONS, ready, needed, prepared, time_all
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -142,6 +142,10 @@ def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return reference.fused_fourier_mix(x, weight, bias, EPS)
 
 
+class WrongResult(ArithmeticError):
+    """A contestant computes something else than the definition."""
+
+
 class Reference:
     """The result of `exact` in float64: y, or the gradient of x if `backward` is true.
 
@@ -160,11 +164,11 @@ class Reference:
         return _outcome(function, *self.inputs, self.grad)
 
     def check(self, contestant: Contestant, result: Tensor) -> None:
-        """Raise `ArithmeticError` if the error of `result` exceeds the tolerance of its dtype."""
+        """Raise `WrongResult` if the error of `result` exceeds the tolerance of its dtype."""
         error = float((result.double() - self.value).abs().max() / self.value.abs().max())
         allowed = ANY_METHOD[str(result.dtype).removeprefix("torch.")]
         if not error <= max(allowed, contestant.tolerance or 0):
-            raise ArithmeticError(f"{contestant.name}: relative error {error:.1e}")
+            raise WrongResult(f"{contestant.name}: relative error {error:.1e}")
 
     @cached_property
     def value(self) -> Tensor:
@@ -197,7 +201,7 @@ def ready(
     contestant is absent if it raises `Absent` or fails otherwise, such as by running out of memory.
 
     Raises:
-        ArithmeticError: a contestant with a role in `SAME` computes something else.
+        WrongResult: a contestant with a role in `SAME` computes something else.
     """
     torch.compiler.reset()  # otherwise torch silently stops compiling after eight shapes
     batch, seq, hidden = problem.x.shape
@@ -219,6 +223,13 @@ def ready(
             expected.check(contestant, y)
         present[contestant.name] = (contestant, function)
     return present, absent
+
+
+def needed(names: Iterable[str], absent: Mapping[str, str]) -> None:
+    """Raise `RuntimeError` with the reason if one of `names` is absent."""
+    for name in names:
+        if name in absent:
+            raise RuntimeError(f"{name}: {absent[name]}")
 
 
 def time_all(

@@ -1,13 +1,13 @@
 """The results as text tables, CSV and JSON.
 
-defines: tables, absences, save
+defines: tables, absences, absence_lines, save
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,11 @@ def absences(found: Study) -> list[str]:
         + ("" if len(where) >= everywhere else f" ({', '.join(dict.fromkeys(where))})")
         for (name, reason), where in found.absent.items()
     ]
+
+
+def absence_lines(absent: Mapping[str, str]) -> str:
+    """A line for each name with its reason."""
+    return "".join(f"absent: {name}: {why}\n" for name, why in absent.items())
 
 
 def save(

@@ -22,11 +22,12 @@ from typing import Any
 
 import torch
 
+from bench.arguments import duration, positive
 from bench.contestants.blocks import BLOCKS, PRE_NORM
 from bench.contestants.registry import CONTESTANTS, Contestant, isas, ours
 from bench.contestants.setting import Setting
 from bench.contestants.streaming import STREAMING
-from bench.folders import add_out
+from bench.folders import add_out, is_writable
 from bench.measure import machine, memory
 from bench.measure.pages import huge, pages
 from bench.measure.timing import Entries, Problem, ready, time_all
@@ -236,18 +237,22 @@ def main() -> int:
     start = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m bench.targets", description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=2.0, help="minimum time per comparison (default 2)"
+        "--seconds", type=duration, default=2.0, help="minimum time per comparison (default 2)"
     )
     parser.add_argument(
-        "--rounds", type=int, default=7, help="minimum number of rounds (default 7)"
+        "--rounds", type=positive, default=7, help="minimum number of rounds (default 7)"
     )
     parser.add_argument(
-        "--patience", type=float, default=40.0, help="seconds to wait for two cores (default 40)"
+        "--patience", type=duration, default=40.0, help="seconds to wait for two cores (default 40)"
     )
-    parser.add_argument("--shapes", type=int, default=len(TARGET_SHAPES), help="number of shapes")
+    parser.add_argument(
+        "--shapes", type=positive, default=len(TARGET_SHAPES), help="number of shapes"
+    )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
     add_out(parser)
     args = parser.parse_args()
+    if not is_writable(args.out, "bench.targets"):
+        return 2
 
     huge_pages = huge()  # before the first tensor
     torch.set_num_threads(2)

@@ -293,3 +293,14 @@ def test_the_tables_of_the_paper() -> None:
     assert ["self-attention,", "Large", "404", "212", "1.0x", "1.0x"] in lines
     assert ["FNet", "0.8", "1.3", "2.2", "3.9", "7.4"] in lines
     assert "BERT-Base 98, FNet-Base 62" in paper.tables()
+
+
+def test_only_a_wrong_result_is_reported_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def divides(*args: Any, **rest: Any) -> None:
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(bench_command, "study", divides)
+    with pytest.raises(ZeroDivisionError):
+        bench(tmp_path)

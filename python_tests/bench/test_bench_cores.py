@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from bench import cores
+from bench import cores, passes, threads
 from bench.cores import Division, division
 from bench.regression import division as gate
 
@@ -86,3 +88,27 @@ def test_an_unknown_instruction_set(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_summary_is_a_division() -> None:
     assert division([[1.0]], cores=1) == Division(1, 1.0, 1, 1.0, 0.0)
+
+
+def closed(*args: object) -> None:
+    raise BrokenPipeError
+
+
+@pytest.mark.parametrize("module", [cores, passes, threads])
+def test_a_closed_pipe_does_not_cost_the_file(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if module is not threads:
+        pytest.importorskip("fnet_core_bench", reason="not built: run `make core`")
+    words = {
+        cores: ["--shapes", "2x16x8", "--cores", "1", "--repeats", "1"],
+        passes: ["--shapes", "1", "--rounds", "1"],
+        threads: ["--shapes", "2x16x8", "--threads", "1", "--seconds", "0"],
+    }[module]
+    monkeypatch.setattr(passes, "COLD", 0)
+    monkeypatch.setattr(sys.stdout, "write", closed)
+    with pytest.raises(BrokenPipeError):
+        module.main([*words, "--out", str(tmp_path)])
+    monkeypatch.undo()
+    (written,) = tmp_path.iterdir()
+    assert json.loads(written.read_text())["machine"]["wall_seconds"] >= 0

@@ -20,6 +20,7 @@ from bench.measure.study import Row
 from bench.mixer_figures import mixer_section
 from bench.report import mixers as report
 from fnet_kernels.mixers import create_mixer, list_mixers
+from fnet_kernels.mixers.filter import KINDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -145,7 +146,7 @@ def test_the_table_marks_slow_mixers() -> None:
 
 def test_bad_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
-        (["--mixers", "fourier,fft"], "'fft': expected names of attention, "),
+        (["--mixers", "fourier,fft"], "'fft': expected names of attention, circulant, "),
         (["--shapes", "8x512"], "expected batch x seq x hidden"),
     ):
         with pytest.raises(SystemExit):
@@ -180,3 +181,11 @@ def test_the_documented_table_shows_the_record() -> None:
     assert "attention" not in training
     rows[0]["median_ms"] = 12.4
     assert "| `fourier` | 12 |" in mixer_section(content)
+
+
+@pytest.mark.usefixtures("no_child")
+def test_filter_selects_every_filter(tmp_path: Path) -> None:
+    words = ["--mixers", "filter,fourier", "--task", "inference", "--shapes", "1x16x8"]
+    assert command.main([*words, *QUICK, "--out", str(tmp_path)]) == 0
+    ran = [row["contestant"] for row in content(tmp_path)["rows"]]
+    assert ran == [*(f"filter, {basis}" for basis in KINDS), "fourier"]

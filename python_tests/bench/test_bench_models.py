@@ -91,3 +91,12 @@ def test_peak_memory_is_measured_in_a_process_of_its_own() -> None:
     peak = memory.model_peak({**task, "batch": 1, "seq": 64}, 1)
     assert isinstance(peak, int), peak
     assert 64 * 768 * 2 < peak < 1 << 30
+
+
+@pytest.mark.usefixtures("tiny")
+def test_huge_pages_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "huge", lambda: True)
+    words = ["--shape", "1x8", "--seconds", "0", "--out", str(tmp_path)]
+    assert command.main(words) == 0
+    (written,) = tmp_path.glob("*-models.json")
+    assert json.loads(written.read_text())["machine"]["huge_pages"] is True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench import sweep
+from bench.shapes import Shape
 from bench.sweep import Found, random_shapes, report
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,3 +51,50 @@ def test_a_limit_below_one_sequence_is_an_error(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         sweep.main(["--limit", "63"])
     assert "--limit: expected at least 64, got 63" in capsys.readouterr().err
+
+
+def stopping(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """The status and output of a sweep over two shapes, the second of which raises `error`."""
+    measure = sweep.measure
+
+    def picky(shape: Shape, *rest: Any) -> Found:
+        if shape == (33, 2, 32):
+            raise error
+        return measure(shape, *rest)
+
+    monkeypatch.setattr(sweep, "measure", picky)
+    status = sweep.main(["--shapes", "2x3x40,33x2x32", "--seconds", "0"])
+    return status, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no memory\nfor this"), MemoryError("no memory")])
+def test_a_shape_that_does_not_fit_is_absent(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, text = stopping(monkeypatch, error, capsys)
+    assert status == 0
+    assert "absent: 33x2x32: no memory\n" in text
+    assert "1 shapes:" in text
+
+
+def test_ctrl_c_reports_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, text = stopping(monkeypatch, KeyboardInterrupt(), capsys)
+    assert status == 130
+    assert "1 shapes:" in text
+
+
+def test_a_sweep_that_measures_nothing() -> None:
+    assert report([]) == "0 shapes"
+
+
+def test_large_tensors_use_huge_pages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for huge, said in ((True, "seed 0, huge pages"), (False, "seed 0, no huge pages")):
+        monkeypatch.setattr(sweep, "huge", lambda huge=huge: huge)
+        assert sweep.main(["--count", "1", "--limit", "512", "--seconds", "0"]) == 0
+        assert said in capsys.readouterr().out

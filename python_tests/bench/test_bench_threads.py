@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bench import threads
+from bench.contestants.setting import Setting
 
 SHAPE = (2, 32, 48)
 
@@ -63,3 +64,26 @@ def test_the_command_writes_a_row_per_pass_contestant_and_count(tmp_path: Path) 
     for row in rows:
         assert 0 < row["q1_ms"] <= row["median_ms"] <= row["q3_ms"]
         assert row["speedup"] == 1 or row["threads"] == 2
+
+
+def test_a_shape_that_does_not_fit_is_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cold = threads.Problem.cold
+
+    def picky(setting: Setting) -> threads.Problem:
+        if setting.shape == (2, 16, 8) and setting.backward:
+            raise RuntimeError("no memory")
+        return cold(setting)
+
+    monkeypatch.setattr(threads.Problem, "cold", picky)
+    monkeypatch.setattr(threads, "huge", lambda: True)
+    words = ["--shapes", "2x16x8,2x32x48", "--threads", "1", "--seconds", "0"]
+    assert threads.main([*words, "--out", str(tmp_path)]) == 0
+    (written,) = tmp_path.glob("*-threads.json")
+    content = json.loads(written.read_text())
+    assert content["absent"] == {"2x16x8, both": "no memory"}
+    assert content["machine"]["huge_pages"] is True
+    ran = dict.fromkeys((row["shape"], row["pass"]) for row in content["rows"])
+    assert list(ran) == [("2x16x8", "forward"), ("2x32x48", "forward"), ("2x32x48", "both")]
+    assert "absent: 2x16x8, both: no memory" in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -49,4 +51,36 @@ def test_the_table(direction: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_impossible_options_are_errors(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         varlen.main(["--longest", "15"])
-    assert "--longest of at least 16" in capsys.readouterr().err
+    assert "--longest: expected at least 16, got 15" in capsys.readouterr().err
+
+
+def test_a_call_that_does_not_fit_is_absent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = varlen.call
+
+    def no_memory(shape: tuple[int, ...], *rest: Any, **named: Any) -> Any:
+        if len(shape) == 3:
+            raise RuntimeError("can't allocate memory")
+        return made(shape, *rest, **named)
+
+    monkeypatch.setattr(varlen, "call", no_memory)
+    words = ["--count", "3", "--longest", "20", "--hidden", "8", "--seconds", "0"]
+    assert varlen.main(words) == 0
+    text = capsys.readouterr().out
+    assert "absent: padded: can't allocate memory" in text
+    assert "one by one " in text
+
+
+def test_without_packed_rows_there_are_no_ratios(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*args: Any, **rest: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(varlen, "fused_fourier_mix_varlen", fails)
+    words = ["--count", "3", "--longest", "20", "--hidden", "8", "--seconds", "0"]
+    assert varlen.main(words) == 0
+    text = capsys.readouterr().out
+    assert "absent: packed: MemoryError" in text
+    assert "1.00x" not in text
