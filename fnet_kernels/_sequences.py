@@ -3,7 +3,7 @@
 A model makes `Sequences` once a call and hands them to its layers. `docs/padding.md` compares the
 meanings of padding.
 
-defines: Packed, Sequences, Traced, prefix
+defines: Packed, Sequences, Traced, mixed_by, prefix
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ class Sequences:
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
         """`mixer` of each sequence, whatever it is."""
-        y: Tensor = mixer(x)
-        check_mixed(mixer, x, y)
-        return y
+        return mixed_by(mixer, x)
 
 
 class Packed(Sequences):
@@ -177,10 +175,7 @@ class Packed(Sequences):
         tokens = list(torch.split(x.flatten(0, -2), self.lengths))
         for size, members in alike.items():
             filled = [pad(tokens[i], (0, 0, 0, size - self.lengths[i])) for i in members]
-            read = torch.stack(filled)
-            y = mixer(read)
-            check_mixed(mixer, read, y)
-            for i, mixed in zip(members, y, strict=True):
+            for i, mixed in zip(members, mixed_by(mixer, torch.stack(filled)), strict=True):
                 tokens[i] = mixed[: self.lengths[i]]
         return torch.cat(tokens).view(x.shape) if tokens else x
 
@@ -239,6 +234,13 @@ class Traced(Sequences):
             f"{type(mixer).__name__}: in a graph, lengths must be a list of ints, because this"
             " mixer is called for each length; got a tensor"
         )
+
+
+def mixed_by(mixer: nn.Module, x: Tensor) -> Tensor:
+    """`mixer(x)`, which must have the shape of `x`."""
+    y: Tensor = mixer(x)
+    check_mixed(mixer, x, y)
+    return y
 
 
 def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> Tensor:

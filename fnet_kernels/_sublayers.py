@@ -14,8 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fnet_kernels._fusible import fusible_norm, only_runs_forward
-from fnet_kernels._ops.checks import check_mixed
-from fnet_kernels._sequences import Sequences
+from fnet_kernels._sequences import Sequences, mixed_by
 from fnet_kernels.functional import fused_fourier_mix
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.modules import FourierMix
@@ -25,12 +24,6 @@ Norm = nn.LayerNorm | nn.RMSNorm
 
 def _kind_of(norm: Any) -> type[nn.Module]:
     return nn.RMSNorm if type(norm) is nn.RMSNorm else nn.LayerNorm
-
-
-def _mixed(mixer: nn.Module, x: Tensor) -> Tensor:
-    y: Tensor = mixer(x)
-    check_mixed(mixer, x, y)
-    return y
 
 
 class _PostNorm(nn.Module):
@@ -95,7 +88,7 @@ class MixingSublayer(nn.Module):
                     x, norm.weight, norm.bias, norm.eps, scale=mixer.scale, norm=mixer.norm
                 )
         y: Tensor
-        mix = partial(_mixed if sequences is None else sequences.mix, mixer)
+        mix = partial(mixed_by if sequences is None else sequences.mix, mixer)
         if not norm_first:
             y = output(mix(x), x)
             return y

@@ -44,13 +44,15 @@ inline double norm_factor(const char* op, const std::string& norm, int64_t eleme
 // The sequences in the rows of `all`: packed in [batch, seq] = [1, total], or one in each [seq].
 inline Sequences sequences_of(const char* op, const MixArgs& all, const Cut& cut, bool packed) {
   const int64_t count = int64_t(cut.lengths.size());
-  constexpr int64_t kMost = int64_t(1)
-                            << 56;  // as has_valid_sizes; the sum below does not overflow
+  // The most numbers that has_valid_sizes allows: length + round_to does not overflow.
+  constexpr int64_t kMost = int64_t(1) << 56;
   require(1 <= cut.round_to && cut.round_to <= kMost, op, ": expected round_to between 1 and ",
           kMost, ", got ", cut.round_to);
   require(packed || count == all.batch, op, ": expected one length for each of ", all.batch,
           " sequences, got ", count);
   Sequences sequences;
+  MixArgs alone = all;
+  alone.batch = 1;
   int64_t row = 0;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t length = cut.lengths[i], left = packed ? all.seq - row : all.seq;
@@ -61,10 +63,9 @@ inline Sequences sequences_of(const char* op, const MixArgs& all, const Cut& cut
     s.row = row;
     s.length = length;
     s.end = row + (packed ? length : all.seq);
-    s.seq = (length + cut.round_to - 1) / cut.round_to * cut.round_to;
-    require(all.hidden == 0 || s.seq <= kMost / all.hidden, op,
-            ": expected round_to whose multiples of hidden ", all.hidden, " are at most ", kMost,
-            ", got ", cut.round_to);
+    alone.seq = s.seq = (length + cut.round_to - 1) / cut.round_to * cut.round_to;
+    require(has_valid_sizes(alone), op, ": expected round_to whose multiples of hidden ",
+            all.hidden, " are at most ", kMost, ", got ", cut.round_to);
     s.scale = all.scale * norm_factor(op, cut.norm, s.seq * all.hidden);
     row = s.end;
     sequences.push_back(s);

@@ -22,6 +22,7 @@ from torch import Tensor
 
 import fnet_kernels
 from fnet_kernels import reference
+from python_tests.helpers.general_path import on_the_general_path
 
 library = ctypes.CDLL(sys.argv[1])
 
@@ -43,11 +44,8 @@ def cases() -> Iterator[tuple[str, Callable[[Tensor], Tensor], Callable[[int], T
         return torch.randn(2, 2 * (k + 2), 3 * (k + 2))
 
     def general(x: Tensor) -> Tensor:
-        torch.ops.fnet_kernels.set_cpu_path("general")
-        try:
+        with on_the_general_path():
             return fnet_kernels.fourier_mix(x)
-        finally:
-            torch.ops.fnet_kernels.set_cpu_path("auto")
 
     def step(x: Tensor) -> Tensor:
         return gradient(fnet_kernels.fused_fourier_mix, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from fnet_kernels import explain, fourier_mix, fused_fourier_mix, hartley_mix
 from fnet_kernels._ops.load import operators
+from python_tests.helpers.general_path import on_the_general_path
 
 Isas = Callable[[], Iterator[str]]
 
@@ -67,8 +69,7 @@ def test_each_nan_of_weight_and_bias(
     x, ones = torch.randn(2, 8, 64).bfloat16(), torch.ones(64)
     place = torch.arange(64) == 5
     poisoned = torch.where(place, nan, ones)
-    try:
-        operators.set_cpu_path(path)
+    with on_the_general_path() if path == "general" else nullcontext():
         for _ in each_isa():
             for affine in ((poisoned, ones), (ones, poisoned)):
                 y = fused_fourier_mix(x, *affine, norm_first=norm_first)
@@ -78,8 +79,6 @@ def test_each_nan_of_weight_and_bias(
             fused_fourier_mix(leaf, poisoned, ones, norm_first=norm_first).sum().backward()
             assert leaf.grad is not None
             assert leaf.grad.isnan().all()
-    finally:
-        operators.set_cpu_path("auto")
 
 
 @pytest.mark.usefixtures("one_thread")
