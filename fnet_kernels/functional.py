@@ -21,14 +21,14 @@ from fnet_kernels._ops import (  # noqa: F401
     vmap,
 )
 from fnet_kernels._ops.checks import (
-    are_alike,
+    are_plain,
     check_affine,
     check_eps,
     check_residual,
     check_x,
     overridden,
 )
-from fnet_kernels._ops.derivatives import is_plain
+from fnet_kernels._ops.derivatives import is_eager
 from fnet_kernels._ops.prenorm import prenorm_fourier_mix
 from fnet_kernels._ops.residual import residual_fourier_mix
 from fnet_kernels._ops.scale import total_scale
@@ -42,6 +42,9 @@ from fnet_kernels.varlen import (
 )
 
 _OPTIONAL = (Tensor, type(None))
+_NUMBERS = (int, float)
+#: x, weight, bias, eps, scale
+_Arguments = tuple[Tensor, Tensor | None, Tensor | None, float | None, float]
 
 # The default of scale is the integer 1, because torch.compile(dynamic=True) keeps 1 a constant but
 # makes 1.0 an input of the graph.
@@ -249,7 +252,24 @@ def fused_fourier_mix(
     tensor([[ 1., -2.],
             [ 3.,  4.]])
     """
-    if norm_first is not False or norm_type != "layer":
+    default = norm_first is False and norm_type == "layer"
+    if (
+        is_eager()
+        and default
+        and lengths is None
+        and round_to is None
+        and norm == "backward"
+        and type(scale) in _NUMBERS
+        and type(eps) is float
+        and are_plain(x, weight, bias)
+    ):
+        try:
+            return autograd.fused_fourier_mix_plain(x, weight, bias, eps, scale)
+        except RuntimeError:
+            # The operator refuses all that the checks refuse; they have the better words.
+            _checked(x, weight, bias, eps, scale, norm)
+            raise
+    if not default:
         what = 'norm_first or norm_type="rms"'
         refuse_lengths("fused_fourier_mix", what, lengths, round_to)
         return _block(x, weight, bias, eps, scale, norm, norm_first, norm_type)
@@ -267,22 +287,26 @@ def fused_fourier_mix(
         )
     if lengths is not None or round_to is not None or x.is_nested:
         return fused_fourier_mix_lengths(x, weight, bias, eps, scale, norm, lengths, round_to)
-    x = check_x("fused_fourier_mix", x)
-    scale, symbolic = total_scale("fused_fourier_mix", x, scale, norm)
-    check_eps("fused_fourier_mix", eps)
-    args = (x, weight, bias, eps, scale)
-    if is_plain(args) and are_alike(x, weight, bias):
-        try:
-            return autograd.fused_fourier_mix_plain(*args)
-        except RuntimeError:
-            # The operator refuses a wrong weight or bias as well; this check has the better words.
-            check_affine("fused_fourier_mix", x, weight, bias)
-            raise
+    args, symbolic = _checked(x, weight, bias, eps, scale, norm)
+    return _composed(*args) if symbolic else autograd.fused_fourier_mix(*args)
+
+
+def _checked(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float | None,
+    scale: float,
+    norm: Norm,
+) -> tuple[_Arguments, bool]:
+    """The arguments of an operator of `fused_fourier_mix`, and whether the scale is symbolic."""
+    name = "fused_fourier_mix"
+    x = check_x(name, x)
+    scale, symbolic = total_scale(name, x, scale, norm)
+    check_eps(name, eps)
     if weight is not None or bias is not None:
-        weight, bias = check_affine("fused_fourier_mix", x, weight, bias)
-    if symbolic:
-        return _composed(x, weight, bias, eps, scale)
-    return autograd.fused_fourier_mix(x, weight, bias, eps, scale)
+        weight, bias = check_affine(name, x, weight, bias)
+    return (x, weight, bias, eps, scale), symbolic
 
 
 def _block(
@@ -296,7 +320,6 @@ def _block(
     norm_type: NormType,
 ) -> Tensor:
     """`fused_fourier_mix` for pre-norm or RMSNorm."""
-    name = "fused_fourier_mix"
     if not (
         isinstance(x, Tensor) and isinstance(weight, _OPTIONAL) and isinstance(bias, _OPTIONAL)
     ):
@@ -305,20 +328,16 @@ def _block(
         return overridden(
             fused_fourier_mix, names, given, eps=eps, scale=scale, norm=norm, **options
         )
-    check_norm_type(name, norm_first, norm_type, bias)
+    check_norm_type("fused_fourier_mix", norm_first, norm_type, bias)
     rms = norm_type == "rms"
-    x = check_x(name, x)
-    scale, symbolic = total_scale(name, x, scale, norm)
     if eps is None and rms:
         eps = torch.finfo(torch.promote_types(x.dtype, torch.float32)).eps
-    check_eps(name, eps)
-    if weight is not None or bias is not None:
-        weight, bias = check_affine(name, x, weight, bias)
+    args, symbolic = _checked(x, weight, bias, eps, scale, norm)
     if symbolic:
-        return _composed(x, weight, bias, eps, scale, norm_first, rms)
+        return _composed(*args, norm_first, rms)
     if norm_first:
-        return prenorm_fourier_mix(x, weight, bias, eps, scale, rms)[0]
-    return autograd.RMS.call(x, weight, bias, eps, scale)
+        return prenorm_fourier_mix(*args, rms)[0]
+    return autograd.RMS.call(*args)
 
 
 def _composed(

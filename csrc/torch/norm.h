@@ -53,7 +53,8 @@ struct NormInputs {
         affine(affine_type(given_weight, x)),
         weight(affine_row(op, "weight", given_weight, in, affine, alignment)),
         bias(affine_row(op, "bias", given_bias, in, affine, alignment)) {
-    require(eps >= 0, op, ": expected a non-negative eps, got ", eps);  // rejects NaN too
+    require(eps >= 0 && std::isfinite(eps), op,
+            ": expected eps that is finite and not negative, got ", eps);
     check_scale(op, scale);
     args.norm = norm;
     args.eps = eps;

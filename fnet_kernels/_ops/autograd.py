@@ -84,8 +84,8 @@ class _Train(Reverse):
     def forward(
         ctx: Any, family: Family, x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
     ) -> Any:
-        *where, eps, scale, below = rest
-        y, rows, rstd = below(family.train, x, weight, bias, *where, eps, scale)
+        *constants, below = rest
+        y, rows, rstd = below(family.train, x, weight, bias, *constants)
         _, need_x, need_weight, *_ = ctx.needs_input_grad
         # Save only what the required gradients read. Not y: what follows may overwrite it.
         ctx.save_for_backward(
@@ -95,8 +95,8 @@ class _Train(Reverse):
         )
         ctx.set_materialize_grads(False)
         weight_dtype = None if weight is None else weight.dtype
-        ctx.where = tuple(where)
-        ctx.constants = family, scale, weight_dtype, None if bias is None else bias.dtype
+        bias_dtype = None if bias is None else bias.dtype
+        ctx.constants = family, constants, weight_dtype, bias_dtype
         return y, rows, rstd
 
     @staticmethod
@@ -107,8 +107,7 @@ class _Train(Reverse):
         grad_rstd: Tensor | None = None,
     ) -> tuple[Tensor | None, ...]:
         rows, rstd, weight = ctx.saved_tensors
-        family, scale, weight_dtype, bias_dtype = ctx.constants
-        where = ctx.where
+        family, (*where, _, scale), weight_dtype, bias_dtype = ctx.constants
         _, need_x, need_weight, need_bias, *_ = ctx.needs_input_grad
         dx: Tensor | None = None
         dweight: Tensor | None = None

@@ -19,6 +19,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
 _STRIDED = torch.strided
 _SINGLE = torch.float32
+_TENSORS = (Tensor, torch.nn.Parameter)
 _16_BITS = (torch.bfloat16, torch.float16)
 # Those of numpy are registered as Real.
 _NUMBERS = (float, int, torch.SymFloat, torch.SymInt, numbers.Real)
@@ -212,14 +213,15 @@ def check_residual(op: str, x: Tensor, residual: Tensor) -> Tensor:
     raise TypeError(f"{op}: residual must have the dtype of x, {x.dtype}; got {residual.dtype}")
 
 
-def are_alike(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
-    """Whether all are on one device that computes, and of one dtype."""
-    dtype, device = x.dtype, x.device
-    return (
-        (weight is None or (weight.dtype is dtype and weight.device == device))
-        and (bias is None or (bias.dtype is dtype and bias.device == device))
-        and not x.is_meta
-    )
+def are_plain(x: Any, weight: Any, bias: Any) -> bool:
+    """Whether all are torch's own tensors of one dtype, which autocast leaves alone, or None."""
+    if type(x) not in _TENSORS or not (x.is_cpu or x.is_cuda):
+        return False
+    dtype = x.dtype
+    for t in (weight, bias):
+        if t is not None and not (type(t) in _TENSORS and t.dtype is dtype):
+            return False
+    return dtype is _SINGLE or not (dtype in _16_BITS and autocasting(x))
 
 
 def check_number(op: str, name: str, value: float | None) -> None:

@@ -226,7 +226,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
     (
         lambda: OPS.prenorm_fourier_mix(X, None, None, -1.0, 1.0, False),
         RuntimeError,
-        ["prenorm_fourier_mix: expected a non-negative eps, got -1"],
+        ["prenorm_fourier_mix: expected eps that is finite and not negative, got -1"],
     ),
     (
         lambda: OPS.prenorm_fourier_mix_backward(

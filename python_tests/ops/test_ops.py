@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -172,8 +173,10 @@ def test_the_operators_check_their_arguments() -> None:
         OPS.fused_fourier_mix(X.half(), W, W.half(), 1e-5, 1.0)
     with pytest.raises(RuntimeError, match="bias of the dtype of x, Half, got Float"):
         OPS.fused_fourier_mix(X.half(), None, W, 1e-5, 1.0)
-    with pytest.raises(RuntimeError, match="a non-negative eps, got -1"):
-        OPS.fused_fourier_mix(X, None, None, -1.0, 1.0)
+    for eps in (-1.0, math.inf, math.nan):
+        message = f"eps that is finite and not negative, got {eps:g}"
+        with pytest.raises(RuntimeError, match=message):
+            OPS.fused_fourier_mix(X, None, None, eps, 1.0)
 
 
 def test_a_device_without_kernels_is_named() -> None:
