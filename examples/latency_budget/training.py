@@ -66,7 +66,7 @@ class Plan:
             question="",
             program="classify",
             options=f"--data {self.data} --units bytes --seq {self.seq} --batch {self.batch}"
-            f" --lr 1e-3 {budget}",
+            f" --lr 1e-3 --attention-dropout 0 {budget}",  # flash attention on CPUs
             variants=tuple(Variant(_name(size), size.options()) for size in sizes),
             minutes=self.minutes,
             attention_minutes=self.minutes,

@@ -17,7 +17,7 @@ from examples.training import encode
 from examples.training.classification import labels_of
 from examples.training.encode import Encoder
 from examples.training.encoded import Encoded, encode_split
-from examples.training.model import POOLING, adopt, build, configuration
+from examples.training.model import POOLING, adopt, build, configuration, dropouts
 from examples.training.options import TextOptions, flag
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
 from fnet_kernels.models.model import FNetPreTrained
@@ -118,8 +118,7 @@ def _load(
                 folder,
                 num_labels=labels,
                 pooling=POOLING[options.pooling],
-                hidden_dropout_prob=options.dropout,
-                attention_probs_dropout_prob=options.dropout,
+                **dropouts(options),
             )
         except (FileNotFoundError, ValueError) as error:
             raise SystemExit(f"--from {options.from_}: {error}") from None

@@ -1,6 +1,6 @@
 """The model of the flags.
 
-defines: adopt, arguments, build, configuration, padded_length
+defines: adopt, arguments, build, configuration, dropouts, padded_length
 """
 
 from __future__ import annotations
@@ -52,14 +52,22 @@ def configuration(options: Options, vocabulary: int, labels: int) -> FNetConfig:
             bos_token_id=None,
             eos_token_id=None,
             num_labels=labels,
-            hidden_dropout_prob=options.dropout,
-            attention_probs_dropout_prob=options.dropout,
+            **dropouts(options),
             pooling=POOLING[options.pooling],
             initializer_range=_initial_std(options.hidden),
             **{theirs: getattr(options, ours) for ours, theirs in _FIXED.items()},
         )
     except (TypeError, ValueError) as error:
         raise SystemExit(str(error)) from None
+
+
+def dropouts(options: Options) -> dict[str, Any]:
+    """The probabilities of dropout, as fields of FNetConfig."""
+    of_attention = options.attention_dropout
+    return {
+        "hidden_dropout_prob": options.dropout,
+        "attention_probs_dropout_prob": options.dropout if of_attention is None else of_attention,
+    }
 
 
 def _initial_std(hidden: int) -> float:

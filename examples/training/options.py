@@ -89,6 +89,9 @@ class Options:
     intermediate: int = flag(128, "width of the feed-forward networks", read=positive)
     heads: int | None = flag(None, "heads of attention; by default hidden / 64", read=positive)
     dropout: float = flag(0.1, "dropout probability", read=share)
+    attention_dropout: float | None = flag(
+        None, "dropout of the weights of attention; by default that of --dropout", read=share
+    )
     seq: int = flag(128, "most tokens of an example; the rest is cut off", read=positive)
     pooling: str = flag("cls", "what the classifier reads", choices=("cls", "mean"))
     padding: str = flag("tokens", "how mixing treats padding", choices=("tokens", "zero", "exact"))

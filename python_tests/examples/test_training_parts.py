@@ -44,6 +44,15 @@ def test_outputs_begin_equally_large_at_every_width() -> None:
     assert np.ptp(sums) < 2e-3 * max(sums)
 
 
+def test_dropout_of_attention_is_that_of_all_if_none_is_given() -> None:
+    found = []
+    for given in (None, 0.0):
+        options = TextOptions(data="r8", dropout=0.25, attention_dropout=given)
+        config = configuration(options, 100, 2)
+        found.append((config.hidden_dropout_prob, config.attention_probs_dropout_prob))
+    assert found == [(0.25, 0.25), (0.25, 0.0)]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -52,6 +61,7 @@ def test_outputs_begin_equally_large_at_every_width() -> None:
         ("--lr -1", "argument --lr: must be a number of at least 0, got '-1'"),
         ("--lr nan", "argument --lr: must be a number of at least 0, got 'nan'"),
         ("--dropout 1.5", "argument --dropout: must be a number from 0 to 1, got '1.5'"),
+        ("--attention-dropout x", "--attention-dropout: must be a number of at least 0, got 'x'"),
         ("--gain big", "argument --gain: must be 'paper' or a number, got 'big'"),
         ("--steps 3 --minutes 1", "give one of --steps, --minutes and --epochs"),
     ],
