@@ -64,6 +64,7 @@ CASES = [
     Case((4096, 3, 32)),  # a sequence in each lane
     Case((8, 512, 7)),  # fewer columns than lanes
     Case((1, 16384, 8)),  # a long axis in four steps
+    Case((1, 5003, 4)),  # a long prime: a convolution in parts
     Case((1, 512, 768), torch.bfloat16),
     Case((1, 512, 768), direction="both"),
     Case((1, 256, 512), block=PRE_NORM),
