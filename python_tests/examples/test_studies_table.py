@@ -60,7 +60,7 @@ def test_the_mixers_take_the_lengths() -> None:
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
 def test_the_variants_of_a_study_differ_in_the_mixer_alone(study: Study) -> None:
     assert len({variant.name for variant in study.variants}) == len(study.variants)
-    own = ("mixer", "gain", "attention_layers", "padding", "layout")
+    own = ("mixer", "gain", "attention_layers", "attention_dropout", "padding", "layout")
     seen = []
     for index in range(len(study.variants)):
         found = vars(options(study, index))
