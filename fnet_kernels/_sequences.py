@@ -3,11 +3,12 @@
 A model makes `Sequences` once a call and hands them to its layers. `docs/padding.md` compares the
 meanings of padding.
 
-defines: Packed, Sequences, Traced, mixed_by, prefix
+defines: Packed, Sequences, Traced, mixed_by, prefix, refuse_proxy
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.functional import layer_norm, pad
 
 from fnet_kernels._fusible import only_runs_forward
@@ -252,3 +254,17 @@ def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> T
 def _spread(rows: Tensor, places: Tensor, count: int) -> Tensor:
     """`count` rows with `rows` at `places`, and zeros elsewhere."""
     return rows.new_zeros(count, rows.size(-1)).index_copy(0, places, rows)
+
+
+def refuse_proxy(module: nn.Module, sequences: object) -> None:
+    """Raise an error if `torch.fx` traces `module` as the root: its default arguments are proxies.
+
+    A proxy for None is not None, so the graph would be that of another call.
+    """
+    if isinstance(sequences, Proxy):
+        parameters = inspect.signature(module.forward).parameters.values()
+        optional = {parameter.name: None for parameter in parameters if parameter.default is None}
+        raise TypeError(
+            f"{type(module).__name__}: torch.fx must know which arguments are None: pass"
+            f" concrete_args={optional} to symbolic_trace, or trace a module that calls this one"
+        )

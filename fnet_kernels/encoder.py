@@ -17,7 +17,7 @@ from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
-from fnet_kernels._sequences import Sequences
+from fnet_kernels._sequences import Sequences, refuse_proxy
 from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, Norm
 from fnet_kernels.mixers.attention import SelfAttention
@@ -148,7 +148,8 @@ class FNetEncoderLayer(nn.Module):
         norm_first: normalise the input of both halves, not their sums with the residual.
         norm_type: `"layer"`, or `"rms"` for RMSNorm (arXiv 1910.07467), which has no bias.
         device: device of the parameters.
-        dtype: dtype of the parameters and, except under autocast, of the input.
+        dtype: dtype of the parameters and, except under autocast, of the input. Under autocast on a
+            CPU, `nn.LayerNorm` takes no 16-bit parameters.
 
     Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
     autocast. `key_mask`, `[..., seq]`, is true or 1 for the tokens that attention sees; other
@@ -245,6 +246,7 @@ class FNetEncoderLayer(nn.Module):
                 f"FNetEncoderLayer: x must have hidden size {self.hidden_size} as its last axis;"
                 f" got shape {tuple(x.shape)}"
             )
+        refuse_proxy(self, sequences)
         if sequences is not None:
             return self._layer(x, key_mask, sequences)
         sequences = self.padding.sequences(
@@ -376,6 +378,7 @@ class FNetEncoder(nn.Module):
         cu_seqlens: Integers | None = None,
     ) -> Tensor:
         """`sequences` is what an `FNetModel` makes of its arguments."""
+        refuse_proxy(self, sequences)
         if sequences is None:
             sequences = self.padding.sequences(
                 "FNetEncoder", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens

@@ -265,10 +265,11 @@ def fused_fourier_mix(
     ):
         try:
             return autograd.fused_fourier_mix_plain(x, weight, bias, eps, scale)
-        except RuntimeError:
-            # The operator refuses all that the checks refuse; they have the better words.
-            _checked(x, weight, bias, eps, scale, norm)
-            raise
+        except RuntimeError as error:
+            refused = error
+        # The operator refuses all that the checks refuse; they have the better words.
+        _checked(x, weight, bias, eps, scale, norm)
+        raise refused
     if not default:
         what = 'norm_first or norm_type="rms"'
         refuse_lengths("fused_fourier_mix", what, lengths, round_to)

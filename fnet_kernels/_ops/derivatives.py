@@ -16,6 +16,7 @@ from torch import Tensor, is_grad_enabled
 from torch._C import _any_requires_grad as any_requires_grad
 from torch._C import _are_functorch_transforms_active as functorch_active
 from torch._C import _dispatch_call_boxed as call_boxed
+from torch._C import _dispatch_tls_is_dispatch_key_excluded as is_excluded
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _len_torch_dispatch_stack as dispatch_modes
 from torch._C import _len_torch_function_stack as function_modes
@@ -29,6 +30,9 @@ from fnet_kernels._ops.out_of_memory import in_torchs_class
 Kernel = Callable[..., Any]
 
 _PLAIN = frozenset({Tensor, Parameter, type(None), float, int, bool, str, list})
+
+#: Excluded in inference mode, whatever the grad mode, and below autograd, as in a dispatch mode.
+_AUTOGRAD = torch._C.DispatchKey.AutogradFunctionality
 
 #: What Python kernels of the operators are registered with. They live as long as it does.
 LIBRARY = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
@@ -119,7 +123,7 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> Kernel:
     LIBRARY.impl(op.name(), kernel, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
 
     def plain(*args: Any) -> Any:
-        if not (is_grad_enabled() and any_requires_grad(*args)):
+        if not (is_grad_enabled() and any_requires_grad(*args)) or is_excluded(_AUTOGRAD):
             return _skip_autograd(op, *args)
         if apply is None:
             return op(*args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import pytest
@@ -25,6 +26,19 @@ def test_symbolic_trace_records_the_calls() -> None:
     again = torch.fx.symbolic_trace(traced)
     assert torch.equal(again(x), model(x))
     traced(x).sum().backward()
+
+
+@pytest.mark.parametrize(
+    "module", [fk.FNetEncoder(2, 12, 24).eval(), fk.FNetEncoderLayer(12, 24).eval()], ids=type
+)
+def test_symbolic_trace_of_an_encoder_as_the_root(module: nn.Module) -> None:
+    """Its optional arguments are proxies, of which it is not known whether they are None."""
+    with pytest.raises(TypeError, match="pass concrete_args={'key_mask': None, ") as error:
+        torch.fx.symbolic_trace(module)
+    advised = ast.literal_eval(str(error.value).split("concrete_args=")[1].split(" to ")[0])
+    traced = torch.fx.symbolic_trace(module, concrete_args=advised)
+    x = torch.randn(2, 8, 12)
+    assert torch.equal(traced(x), module(x))
 
 
 def test_symbolic_trace_of_functions_and_computed_scales() -> None:

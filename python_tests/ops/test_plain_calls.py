@@ -209,6 +209,37 @@ def test_a_wrong_weight_is_named_in_every_route(
         fk.fused_fourier_mix(x, weight)
 
 
+def test_a_refused_call_has_one_error() -> None:
+    with pytest.raises(ValueError, match="weight must have shape") as error:
+        fk.fused_fourier_mix(X, W[:3])
+    assert error.value.__context__ is None
+
+
+@EVERY_PAIR
+def test_nothing_is_recorded_where_autograd_is_excluded(pair: str) -> None:
+    """In inference mode whatever the grad mode, and below autograd, as torch's operators."""
+    ours, formula = PAIRS[pair]
+    x = X.clone().requires_grad_()
+    with torch.inference_mode(), torch.enable_grad():
+        y, expected = ours(x), formula(x)
+        assert (y.requires_grad, y.is_inference()) == (False, True)
+        assert (expected.requires_grad, expected.is_inference()) == (False, True)
+    assert ours(x).requires_grad
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, op: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if op is torch.ops.aten.sin.default:
+                seen.append((ours(args[0]).requires_grad, formula(args[0]).requires_grad))
+            return op(*args, **(kwargs or {}))
+
+    seen: list[tuple[bool, bool]] = []
+    with Mode():
+        x.sin()
+    assert seen == [(False, False)]
+
+
 def test_anomaly_mode_names_the_forward_call() -> None:
     x = X.clone().requires_grad_()
     with (
