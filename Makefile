@@ -19,8 +19,10 @@ SASS_PACKAGES := 'nvidia-cuda-cuobjdump==13.*' 'nvidia-cuda-nvdisasm==13.*'
 CXX ?= c++
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-ENV := $(abspath $(or $(VENV),.venv))
+ENV := $(or $(VENV),.venv)
 PY := $(ENV)/bin/python
+# For programs that run in other folders. make's own abspath divides a path at its spaces.
+ABSOLUTE_PY := "$$($(PY) -c 'import sys; print(sys.executable)')"
 # The tree first, so that it is what runs; what PYTHONPATH held before stays.
 RUN := PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY)
 
@@ -136,7 +138,7 @@ wheel: install ## build the wheel for this platform into build/dist
 	rm -rf build/lib* build/bdist* build/wheel
 	FNET_CUDA=$(or $(FNET_CUDA),auto) $(PY) setup.py -q \
 	  $(if $(WHEEL_TAG),egg_info --tag-build=+$(WHEEL_TAG)) bdist_wheel --dist-dir build/wheel
-	PATH="$(ENV)/bin:$$PATH" $(PY) -m auditwheel repair --wheel-dir build/dist build/wheel/*.whl \
+	PATH="$$(dirname $(ABSOLUTE_PY)):$$PATH" $(PY) -m auditwheel repair --wheel-dir build/dist build/wheel/*.whl \
 	  --exclude 'libtorch*' --exclude 'libc10*' --exclude 'libcudart*' --exclude 'libcuda.so*'
 	$(PY) -m auditwheel show build/dist/*.whl
 
@@ -161,7 +163,7 @@ TORCH_HEADERS = $(shell $(PY) -c "import sysconfig; from torch.utils import cpp_
   print(*('-isystem ' + p for p in [*cpp_extension.include_paths(), sysconfig.get_path('include')]))")
 .PHONY: thread-check
 thread-check: $(PACKAGES) ## eight threads in the core at once, under ThreadSanitizer
-	$(CMAKE) --preset threads -DPython_EXECUTABLE=$(PY) --log-level=WARNING
+	$(CMAKE) --preset threads -DPython_EXECUTABLE=$(ABSOLUTE_PY) --log-level=WARNING
 	$(CMAKE) --build --preset threads --parallel $(JOBS)
 	TSAN_OPTIONS=halt_on_error=1 build/cmake/threads/fnet_core_threads
 
@@ -205,12 +207,12 @@ $(EXTENSION): $(CXX_FILES) setup.py | $(PACKAGES)
 # the same options; the other presets compile the core without torch.
 .PHONY: core core-sanitize
 core: $(PACKAGES) $(EXTENSION)
-	$(CMAKE) --preset release -DPython_EXECUTABLE=$(PY) -DFNET_CORE_OBJECTS=$(CURDIR)/build/objects \
-	  --log-level=WARNING
+	$(CMAKE) --preset release -DPython_EXECUTABLE=$(ABSOLUTE_PY) --log-level=WARNING \
+	  -DFNET_CORE_OBJECTS="$(CURDIR)/build/objects"
 	$(CMAKE) --build --preset release --parallel $(JOBS)
 
 # Sanitized kernels that this machine cannot run are not worth a minute of compiling.
 core-sanitize: $(PACKAGES)
-	$(CMAKE) --preset sanitize -DPython_EXECUTABLE=$(PY) --log-level=WARNING \
+	$(CMAKE) --preset sanitize -DPython_EXECUTABLE=$(ABSOLUTE_PY) --log-level=WARNING \
 	  -DFNET_WIDEST=$(if $(shell grep -m1 -w avx512f /proc/cpuinfo),avx512,avx2)
 	$(CMAKE) --build --preset sanitize --parallel $(JOBS) --target $(SANITIZED_TARGETS)

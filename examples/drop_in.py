@@ -90,6 +90,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=150, help="training steps (default 150)")
     steps = parser.parse_args().steps
+    if steps < 1:
+        parser.error(f"--steps must be at least 1, got {steps}")
     for name, mixing in (
         ("attention", lambda: SelfAttention(HIDDEN)),
         ("Fourier", lambda: FusedFourierMix(HIDDEN)),  # the one line that changes

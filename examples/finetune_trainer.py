@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from examples.training import encode
 from examples.training.batches import pad
@@ -30,6 +28,13 @@ from examples.training.options import parse
 from fnet_kernels import hf
 
 PROGRAM = "finetune_trainer"
+try:  # the Trainer imports accelerate
+    from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+    from transformers.trainer_utils import get_last_checkpoint
+except ImportError as error:
+    raise SystemExit(
+        f"{PROGRAM} needs transformers and accelerate, pip install transformers accelerate: {error}"
+    ) from None
 
 
 def main(words: Sequence[str] | None = None) -> dict[str, float]:

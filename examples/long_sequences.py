@@ -23,6 +23,11 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--rounds", type=int, default=5, help="calls of each layer")
     args = parser.parse_args()
+    if args.hidden < 64 or args.hidden % 64:
+        parser.error(f"--hidden must be a multiple of 64, got {args.hidden}")
+    lengths = args.seq.split(",")
+    if args.rounds < 1 or not all(length.isdecimal() and int(length) for length in lengths):
+        parser.error("--rounds must be at least 1, and --seq lengths with commas")
     hidden, dtype = args.hidden, getattr(torch, args.dtype)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     layers: dict[str, nn.Module] = {
@@ -35,7 +40,7 @@ def main() -> None:
         layer.eval().to(device, dtype)
     print(f"{device}, {args.dtype}, hidden {hidden}, one sequence; milliseconds per layer")
     print(f"{'tokens':>8} {'Fourier':>10} {'attention':>10} {'ratio':>7}")
-    for seq in map(int, args.seq.split(",")):
+    for seq in map(int, lengths):
         x = torch.randn(1, seq, hidden, device=device, dtype=dtype)
         taken: dict[str, list[float]] = {name: [] for name in layers}
         with torch.inference_mode():

@@ -82,6 +82,9 @@ TASKS = {
 def main(words: Sequence[str] | None = None) -> dict[str, float]:
     """Run the program; returns the metrics of the test examples."""
     task, *flags = (sys.argv[1:] if words is None else words) or [""]
+    if task in ("-h", "--help"):
+        print(f"{__doc__}\nThe flags of a task: python -m examples.lra TASK --help")
+        raise SystemExit(0)
     if task not in TASKS:
         raise SystemExit(f"the first word must be a task, {', '.join(TASKS)}; got {task!r}")
     parsed, given = parse(TASKS[task], (__doc__ or "").splitlines()[0], flags)

@@ -6,6 +6,7 @@ about a minute. Counts come from the tests themselves, so a removed test shows.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -192,6 +193,7 @@ def table() -> str:
 
 def main() -> None:
     """Measure and rewrite the page."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
     head, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, tail = rest.partition(END)
     PAGE.write_text(f"{head}{BEGIN}\n{table()}\n{OTHERS}{END}{tail}")

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from bench.arguments import duration, positive
 from bench.measure.machine import describe
 from examples.latency_budget.latency import (
     Times,
@@ -42,6 +43,7 @@ from examples.studies.conditions import machine, moment
 from examples.studies.folders import add_folders, result_folder
 from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
+from examples.training.distributed import on_device
 from fnet_kernels._terminal import Progress, table
 
 NAME = "latency-budget"
@@ -54,17 +56,19 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--lengths", type=_numbers, default=[512, 2048, 4096], metavar="N,N")
-    made.add_argument("--batches", type=_numbers, default=[1, 32], help="of latency (1,32)")
-    made.add_argument("--depths", type=_numbers, default=[2, 3, 4, 6, 8, 12], help="of FNet")
-    made.add_argument("--widths", type=_numbers, default=[64, 96, 128, 192, 256, 384, 512])
-    made.add_argument("--seconds", type=float, default=20, help="of timing at each batch size (20)")
+    made.add_argument("--lengths", type=_sizes, default=[512, 2048, 4096], metavar="N,N")
+    made.add_argument("--batches", type=_sizes, default=[1, 32], help="of latency (1,32)")
+    made.add_argument("--depths", type=_sizes, default=[2, 3, 4, 6, 8, 12], help="of FNet")
+    made.add_argument("--widths", type=_sizes, default=[64, 96, 128, 192, 256, 384, 512])
+    made.add_argument(
+        "--seconds", type=duration, default=20, help="of timing at each batch size (20)"
+    )
     made.add_argument("--data", default="licences", help="what is learned, as bytes (licences)")
-    made.add_argument("--minutes", type=float, default=17, help="of training for each run (17)")
-    made.add_argument("--batch", type=int, default=32, help="of training (32)")
-    made.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="0,1,2")
-    made.add_argument("--jobs", type=int, default=1, help="trainings at a time (1)")
-    made.add_argument("--threads", type=int, default=1, help="of latency, and of each run (1)")
+    made.add_argument("--minutes", type=duration, default=17, help="of training for each run (17)")
+    made.add_argument("--batch", type=positive, default=32, help="of training (32)")
+    made.add_argument("--seeds", type=_seeds, default=[0, 1, 2], help="0,1,2")
+    made.add_argument("--jobs", type=positive, default=1, help="trainings at a time (1)")
+    made.add_argument("--threads", type=positive, default=1, help="of latency, and of each run (1)")
     made.add_argument("--device", default="cpu", help="cpu or cuda")
     made.add_argument(
         "--quick", action="store_true", help="512 tokens, few sizes, one seed, one minute"
@@ -78,11 +82,19 @@ _QUICK = {"lengths": [512], "depths": [2, 4], "widths": [64, 128], "seeds": [0],
 _QUICK |= {"seconds": 3.0}
 
 
-def _numbers(text: str) -> list[int]:
+#: Options of which what is measured depends.
+_MEASURED_WITH = ("batches", "depths", "widths", "threads", "seconds")
+
+
+def _seeds(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected numbers with commas, as in 512,2048")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected numbers with commas, as in 0,1,2")
     return [int(part) for part in parts]
+
+
+def _sizes(text: str) -> list[int]:
+    return [positive(part) for part in text.split(",")]
 
 
 def find_sizes(seq: int, args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -121,13 +133,20 @@ def size_of(model: dict[str, Any]) -> Size:
     return Size(model["name"], model["mixer"], model["layers"], model["hidden"])
 
 
+def device_name(args: argparse.Namespace) -> str:
+    """What computes: the GPU, or the processor."""
+    facts = describe(args.device)
+    name: str = facts["gpu" if "gpu" in facts else "cpu"]["name"]
+    return name
+
+
 def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The sizes at each length. What an earlier call measured stays, as it decided what to train.
 
     Raises:
         ValueError: the earlier call had other options.
     """
-    wanted = {key: getattr(args, key) for key in ("batches", "depths", "widths", "threads")}
+    wanted = {key: getattr(args, key) for key in _MEASURED_WITH} | {"device": device_name(args)}
     progress = Progress(3 * len(args.lengths))
     found = []
     try:
@@ -193,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.set_defaults(**_QUICK)
     args = made.parse_args(words)
     torch.set_num_threads(args.threads)
+    on_device(args.device)  # ends the program if there is none
     facts = describe(args.device)
     try:
         parts = measured(args)
@@ -202,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = {
         "command": " ".join(["python -m examples.latency_budget", *_shown(words)]),
         "machine": {"cpu": facts["cpu"]["name"], "cpus": facts["cpus"]},
-        "device": facts["gpu"]["name"] if "gpu" in facts else args.device,
+        "device": facts["gpu"]["name"] if "gpu" in facts else "cpu",
         "threads": args.threads,
         "versions": facts["versions"],
         "date": facts["date"],

@@ -26,7 +26,7 @@ from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
 from examples.studies.study import Cell, Study, interleaved
 from examples.studies.table import STUDIES
-from examples.training.options import positive
+from examples.training.options import number, positive
 from fnet_kernels._terminal import Progress, table
 
 
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--threads", type=positive, default=1, help="of each run (default 1)")
     made.add_argument("--device", default="cpu", help="of each run (default cpu)")
     made.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; runs are saved"
+        "--minutes", type=number, default=float("inf"), help="stop after this time; runs are saved"
     )
     add_folders(made)
     return made

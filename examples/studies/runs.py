@@ -37,7 +37,7 @@ class Run:
 
     def __init__(self, cell: Cell, out: Path) -> None:
         self.cell = cell
-        self.folder = cell.folder(out)
+        self.folder = cell.folder(out.resolve())  # the program runs in the root of the repository
         self.facts_file = self.folder / "run.json"
 
     def log(self) -> log.Log:

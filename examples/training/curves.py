@@ -5,7 +5,7 @@ defines: draw
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from examples.training.failures import writing
@@ -43,4 +43,6 @@ def draw(folder: Path) -> Path | None:
 
 
 if __name__ == "__main__":
-    print(draw(Path(sys.argv[1])) or "matplotlib is not installed")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("folder", type=Path, help="of a run")
+    print(draw(parser.parse_args().folder) or "matplotlib is not installed")

@@ -5,6 +5,7 @@ defines: Display
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -40,7 +41,11 @@ class Display:
         if self._live is not None:
             self._live.console.print(text, highlight=False)
         elif not self._quiet:
-            print(text, flush=True)
+            try:
+                print(text, flush=True)
+            except BrokenPipeError:  # the reader, for example `head`, is gone; training goes on
+                self._quiet = True
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def close(self) -> None:
         if self._live is not None:

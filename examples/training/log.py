@@ -41,14 +41,14 @@ class Log:
             folder.mkdir(parents=True, exist_ok=True)
             kept = records(folder) if resume else []
             # A record that a crash cut off would join the next one.
-            self._path.write_text("".join(map(_line, kept)))
+            self._path.write_text("".join(map(_line, kept)), encoding="utf-8")
         self._board = _board(folder)
 
     def write(self, kind: str, **values: Any) -> None:
         """Append a record."""
         if self._path is None:
             return
-        with writing(self._path), self._path.open("a") as file:
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(_line({"kind": kind, **values}))
         if self._board is not None and "step" in values:
             for name, value in values.items():
@@ -95,15 +95,14 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return json.dumps(record) + "\n"  # in ASCII, so that any path can be written
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
-    for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
-        if not line.endswith("\n"):  # a crash cut it off
-            return
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")  # a crash may cut off the last one
+    for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
         except ValueError:

@@ -49,11 +49,15 @@ def start(program: str, options: Options) -> Iterator[torch.device]:
     if find_spec("safetensors") is None:  # the model is saved with it, at the end
         raise SystemExit(f"{program} needs safetensors: pip install safetensors")
     folder = Path(options.out)
+    try:
+        known = records(folder)
+    except ValueError as error:
+        raise SystemExit(f"{error}; move the folder away, or change --out") from None
     if options.resume and (last := finished(folder)):
-        state.check_options(folder / FILE, records(folder)[0]["options"], options)
+        state.check_options(folder / FILE, known[0]["options"], options)
         print(f"{program}: the run in {folder} is finished: {last}")
         raise SystemExit(0)
-    if not options.resume and len(records(folder)) > 1:  # a header alone is that of a failed start
+    if not options.resume and len(known) > 1:  # a header alone is that of a failed start
         raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
     if options.threads is not None:
         torch.set_num_threads(options.threads)

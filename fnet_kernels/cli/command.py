@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after `python -m fnet_kernels`; `sys.argv[1:]` if None.
 
     Returns:
-        The exit status of the command: 0, or 1 if a check fails.
+        The exit status of the command: 0, or 1 if a check fails; 130 after Ctrl-C.
 
     Raises:
         SystemExit: with status 2 on wrong usage.
@@ -61,4 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print(f"fnet_kernels {command}: interrupted", file=sys.stderr)
+        return 130  # as shells count
     return status

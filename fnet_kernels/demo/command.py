@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,8 +96,9 @@ def _run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
-        raise Unusable(f"--out: {out} cannot be a folder: {error.strerror}") from error
+        raise Unusable(f"--out: cannot write to {out}: {error.strerror}") from error
     text, source = read_texts(args.text) if args.text else found_text()
 
     progress = Progress(1 + STEPS * len(lengths))
@@ -114,7 +116,11 @@ def _run(args: argparse.Namespace) -> int:
 
     print("\n".join([*_header(loaded, source), *notes, "", *_report(results)]))
     chart = out / CHART
-    if save_chart(results, _heading(loaded), chart):
+    try:
+        saved = save_chart(results, _heading(loaded), chart)
+    except OSError as error:
+        raise Unusable(f"--out: cannot write {chart}: {error.strerror}") from error
+    if saved:
         print(f"\nchart: {chart}")
     else:
         print("\nno chart: it needs matplotlib (`pip install matplotlib`)")

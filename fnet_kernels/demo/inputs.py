@@ -1,6 +1,6 @@
 """What the demo works on: lengths, real text, rows of token ids.
 
-defines: Unusable, sequence_lengths, read_texts, found_text, token_rows
+defines: LONGEST, Unusable, sequence_lengths, read_texts, found_text, token_rows
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 BYTE_OFFSET = 4
 BYTE_VOCABULARY = 256 + BYTE_OFFSET
 
+LONGEST = 1 << 20  # tokens of a sequence
 _ENOUGH = 200_000  # characters; a demo needs no more
 _LEGAL = ("license", "licence", "copying", "notice")
 
@@ -29,7 +30,7 @@ def sequence_lengths(text: str) -> list[int]:
     """Parse `512,2048` into distinct positive lengths, in the order given.
 
     Raises:
-        Unusable: something else than positive integers.
+        Unusable: something else than integers from 1 to `LONGEST`.
     """
     lengths = []
     for word in text.split(","):
@@ -37,8 +38,10 @@ def sequence_lengths(text: str) -> list[int]:
             length = int(word)
         except ValueError:
             length = 0
-        if length <= 0:
-            raise Unusable(f"--seq: expected positive integers such as 512,2048, got {text!r}")
+        if not 0 < length <= LONGEST:
+            raise Unusable(
+                f"--seq: expected integers from 1 to {LONGEST:,} such as 512,2048, got {text!r}"
+            )
         lengths.append(length)
     return list(dict.fromkeys(lengths))
 

@@ -213,6 +213,20 @@ def test_commands_are_imported_when_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert seen == ["512"]
 
 
+def test_ctrl_c_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = types.ModuleType("fnet_kernels.demo.command")
+
+    def run(_: object) -> int:
+        raise KeyboardInterrupt
+
+    command.add_arguments, command.run = lambda _: None, run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fnet_kernels.demo.command", command)
+    assert cli.main(["demo"]) == 130
+    assert capsys.readouterr().err == "fnet_kernels demo: interrupted\n"
+
+
 def test_a_failing_import_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

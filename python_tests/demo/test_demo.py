@@ -87,6 +87,18 @@ def test_without_a_checkpoint_it_says_random_and_brings_its_own_text(
     assert "note:" not in said
 
 
+def test_a_chart_that_cannot_be_written_is_one_line(
+    checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "fnet_demo.png").mkdir()
+    words = ["--checkpoint", checkpoint, "--seq", "16", "--out", str(tmp_path)]
+    assert run_demo(*words) == 2
+    captured = capsys.readouterr()
+    assert "random weights" in captured.out or "weights from" in captured.out
+    assert captured.err.splitlines()[-1].startswith("fnet_kernels demo: error: --out: cannot write")
+
+
 def test_base_config_is_the_paper_s() -> None:
     config = checkpoints.base_config(2048)
     assert (config.hidden_size, config.num_hidden_layers, config.intermediate_size) == (
@@ -104,6 +116,7 @@ def test_base_config_is_the_paper_s() -> None:
         (["--seq", "0"], "--seq"),
         (["--seq", "512,-1"], "--seq"),
         (["--seq", "long"], "--seq"),
+        (["--seq", "99999999999"], "--seq: expected integers from 1 to 1,048,576"),
         (["--seq", ""], "--seq"),
         (["--text", "/no/such/file.txt"], "/no/such/file.txt"),
         (["--text", "{folder}"], "cannot read {folder}"),

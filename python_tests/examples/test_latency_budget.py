@@ -205,8 +205,12 @@ def test_the_study_runs_and_writes_what_it_found(
     assert command.main([*words, "--no-training"]) == 0
     again = json.loads(file.read_text())
     assert again["lengths"] == result["lengths"], "what was measured is read again"
-    with pytest.raises(SystemExit, match=r"latency-budget-16\.json was measured with other"):
+    other = r"latency-budget-16\.json was measured with other"
+    with pytest.raises(SystemExit, match=other):
         command.main([*words, "--widths", "32"])
+    monkeypatch.setattr(command, "device_name", lambda _: "another processor")
+    with pytest.raises(SystemExit, match=other):
+        command.main(words)
 
 
 def test_quick_is_small() -> None:
@@ -216,7 +220,24 @@ def test_quick_is_small() -> None:
     assert made.parse_args(["--lengths", "64,128"]).lengths == [64, 128]
 
 
-def test_a_wrong_length_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lengths", "512,x"], "'x': expected a positive integer"),
+        (["--batches", "0"], "'0': expected a positive integer"),
+        (["--threads", "0"], "'0': expected a positive integer"),
+        (["--seconds", "nan"], "'nan': expected a finite number"),
+        (["--seeds", "0,-1"], "'0,-1': expected numbers with commas"),
+    ],
+)
+def test_a_wrong_number_is_told(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        command.parser().parse_args(["--lengths", "512,x"])
-    assert "'512,x': expected numbers with commas" in capsys.readouterr().err
+        command.parser().parse_args(words)
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_device_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"--device must be a device of torch, .* got 'foo'"):
+        command.main(["--quick", "--device", "foo", "--out", str(tmp_path)])

@@ -43,6 +43,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def test_help_names_the_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        lra.main(["--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert all(f"examples.lra {task}" in said for task in lra.TASKS)
+
+
 def train(task: str, out: Path, *flags: str) -> list[dict[str, Any]]:
     """The log of a short run."""
     words = (*SMALL, "--out", str(out), "--steps", "20", "--log-every", "1", *flags)

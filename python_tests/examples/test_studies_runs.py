@@ -278,8 +278,22 @@ def test_half_a_line_elsewhere_is_refused(half_a_line: Path) -> None:
         log.read(half_a_line.parent)
 
 
+def test_a_relative_folder_is_that_of_the_caller(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training runs in another folder."""
+    monkeypatch.chdir(tmp_path)
+    assert Run(study.cells()[0], Path("out")).folder.is_relative_to(tmp_path / "out")
+
+
 def options(*words: str) -> argparse.Namespace:
     return command.parser().parse_args(words)
+
+
+def test_an_endless_time_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options("--minutes", "nan")
+    assert "--minutes: must be a number of at least 0, got 'nan'" in capsys.readouterr().err
 
 
 def test_cells_are_chosen_by_name() -> None:

@@ -46,6 +46,13 @@ def test_a_model_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         model.save_pretrained(tmp_path / "model")
 
 
+def test_a_damaged_log_is_one_sentence(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / log.FILE).write_text("garbage\n")
+    for more in ("", "--resume"):
+        with pytest.raises(SystemExit, match=r"line 1: expected a record of a run; move the"):
+            classify.main(words(texts, tmp_path, f"--steps 1 {more}"))
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 from pathlib import Path
@@ -171,6 +172,15 @@ def test_a_new_run_starts_a_new_log(tmp_path: Path) -> None:
     assert log.records(tmp_path) == []
 
 
+@pytest.mark.parametrize("path", ["te\u2028xts", "te\x85xts", "te\udcffxts", "té✓"], ids=ascii)
+def test_a_log_holds_any_path(path: str, tmp_path: Path) -> None:
+    """Of line separators, of bytes that are no UTF-8, and of other alphabets."""
+    log.Log(tmp_path, resume=False).write("header", command=[path])
+    log.Log(tmp_path, resume=True).write("test", step=1)
+    assert [one["kind"] for one in log.records(tmp_path)] == ["header", "test"]
+    assert log.records(tmp_path)[0]["command"] == [path]
+
+
 def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     _write(tmp_path)
@@ -215,6 +225,16 @@ def test_without_a_terminal_lines_are_plain_and_few(capsys: Any) -> None:
     quiet.update(0.5, "step")
     quiet.say("the end")
     assert capsys.readouterr().out == ""
+
+
+def test_a_closed_pipe_ends_the_lines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        display = Display("run")
+        os.close(reader)
+        display.say("one")
+        display.say("two")
 
 
 def test_a_terminal_shows_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

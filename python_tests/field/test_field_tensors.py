@@ -33,7 +33,7 @@ def test_symbolic_trace_records_the_calls() -> None:
 )
 def test_symbolic_trace_of_an_encoder_as_the_root(module: nn.Module) -> None:
     """Its optional arguments are proxies, of which it is not known whether they are None."""
-    with pytest.raises(TypeError, match="pass concrete_args={'key_mask': None, ") as error:
+    with pytest.raises(TypeError, match=r"pass concrete_args=\{'key_mask': None, ") as error:
         torch.fx.symbolic_trace(module)
     advised = ast.literal_eval(str(error.value).split("concrete_args=")[1].split(" to ")[0])
     traced = torch.fx.symbolic_trace(module, concrete_args=advised)

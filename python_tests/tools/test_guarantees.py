@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+
 from python_tests.helpers.paths import ROOT
 from tools import guarantees
 
@@ -22,4 +26,12 @@ def test_the_named_tests_exist() -> None:
 
 
 def test_a_file_without_tests_is_no_evidence() -> None:
-    assert guarantees.collected("tools/test_guarantees.py") == "3 tests"
+    assert guarantees.collected("tools/test_guarantees.py") == "4 tests"
+
+
+def test_help_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["guarantees", "--help"])
+    monkeypatch.setattr(guarantees, "table", lambda: pytest.fail("measures"))
+    with pytest.raises(SystemExit) as end:
+        guarantees.main()
+    assert end.value.code == 0
