@@ -138,7 +138,8 @@ wheel: install ## build the wheel for this platform into build/dist
 	rm -rf build/lib* build/bdist* build/wheel
 	FNET_CUDA=$(or $(FNET_CUDA),auto) $(PY) setup.py -q \
 	  $(if $(WHEEL_TAG),egg_info --tag-build=+$(WHEEL_TAG)) bdist_wheel --dist-dir build/wheel
-	PATH="$$(dirname $(ABSOLUTE_PY)):$$PATH" $(PY) -m auditwheel repair --wheel-dir build/dist build/wheel/*.whl \
+	PATH="$$(dirname $(ABSOLUTE_PY)):$$PATH" \
+	  $(PY) -m auditwheel repair --wheel-dir build/dist build/wheel/*.whl \
 	  --exclude 'libtorch*' --exclude 'libc10*' --exclude 'libcudart*' --exclude 'libcuda.so*'
 	$(PY) -m auditwheel show build/dist/*.whl
 
