@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from examples.corpora.dataset import Dataset, Split
 from examples.corpora.load import SETS, load
 from examples.generators.listops import text
+from fnet_kernels._terminal import pipe_may_close
 
 WIDTH = 90  # characters that are shown of a text
 
@@ -75,4 +76,5 @@ def _shown(dataset: Dataset, one: str | bytes | Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with pipe_may_close():
+        main()

@@ -27,7 +27,7 @@ from examples.studies.runs import Run, State
 from examples.studies.study import Cell, Study, interleaved
 from examples.studies.table import STUDIES
 from examples.training.options import number, positive
-from fnet_kernels._terminal import Progress, table
+from fnet_kernels._terminal import Progress, pipe_may_close, table
 
 
 def parser() -> argparse.ArgumentParser:
@@ -159,4 +159,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with pipe_may_close():
+        status = main()
+    sys.exit(status)

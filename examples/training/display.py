@@ -5,10 +5,11 @@ defines: Display
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any
+
+from fnet_kernels._terminal import discard_stdout
 
 #: Seconds from one plain line to the next.
 PAUSE = 5.0
@@ -45,7 +46,7 @@ class Display:
                 print(text, flush=True)
             except BrokenPipeError:  # the reader, for example `head`, is gone; training goes on
                 self._quiet = True
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                discard_stdout()
 
     def close(self) -> None:
         if self._live is not None:

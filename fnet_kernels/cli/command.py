@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
+
+from fnet_kernels._terminal import pipe_may_close
 
 COMMANDS = {
     "doctor": "check the installation: what is built, what runs, whether results are correct",
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status of the command: 0, or 1 if a check fails; 130 after Ctrl-C.
 
     Raises:
-        SystemExit: with status 2 on wrong usage.
+        SystemExit: with status 2 on wrong usage, with 1 if the reader closes the pipe.
 
     >>> from fnet_kernels.cli import main
     >>> main(["doctor"])  # doctest: +ELLIPSIS
@@ -56,11 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     module.add_arguments(parser)
     try:
-        status: int = module.run(parser.parse_args(argv[1:]))
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        with pipe_may_close():
+            status: int = module.run(parser.parse_args(argv[1:]))
     except KeyboardInterrupt:
         print(f"fnet_kernels {command}: interrupted", file=sys.stderr)
         return 130  # as shells count

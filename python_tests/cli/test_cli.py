@@ -53,6 +53,15 @@ import sys
 from fnet_kernels.cli import main
 sys.exit(main(["doctor"]))
 """
+LIST_OF_DATA = """
+import runpy
+runpy.run_module("examples.data", run_name="__main__")
+"""
+LIST_OF_STUDIES = """
+import runpy, sys
+sys.argv = ["studies", "--list", "--out", os.devnull]
+runpy.run_module("examples.studies", run_name="__main__")
+"""
 CLOSED_PIPE = """
 import os, sys
 reads, writes = os.pipe()
@@ -155,8 +164,9 @@ def test_doctor_describes_the_gpu(
     assert not [finding for finding in findings if finding.fix and finding is not cuda]
 
 
-def test_a_closed_pipe_is_not_an_error(forks: Forks) -> None:
-    run = forks.run(CLOSED_PIPE + DOCTOR)
+@pytest.mark.parametrize("program", [DOCTOR, LIST_OF_DATA, LIST_OF_STUDIES])
+def test_a_closed_pipe_is_not_an_error(forks: Forks, program: str) -> None:
+    run = forks.run(CLOSED_PIPE + program)
     assert (run.returncode, run.stderr) == (1, "")
 
 
