@@ -149,7 +149,7 @@ class FNetEncoderLayer(nn.Module):
         norm_type: `"layer"`, or `"rms"` for RMSNorm (arXiv 1910.07467), which has no bias.
         device: device of the parameters.
         dtype: dtype of the parameters and, except under autocast, of the input. Under autocast on a
-            CPU, `nn.LayerNorm` takes no 16-bit parameters.
+            CPU, keep float32: `nn.LayerNorm` takes no 16-bit parameters beside float32 rows.
 
     Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
     autocast. `key_mask`, `[..., seq]`, is true or 1 for the tokens that attention sees; other

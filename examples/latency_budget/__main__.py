@@ -82,7 +82,7 @@ _QUICK = {"lengths": [512], "depths": [2, 4], "widths": [64, 128], "seeds": [0],
 _QUICK |= {"seconds": 3.0}
 
 
-#: Options of which what is measured depends.
+#: The latencies depend on these options, and on the device.
 _MEASURED_WITH = ("batches", "depths", "widths", "threads", "seconds")
 
 
