@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from examples.corpora.dataset import Dataset, Split
 from examples.corpora.load import SETS, load
 from examples.generators.listops import text
-from fnet_kernels._terminal import pipe_may_close
+from fnet_kernels.cli.pipes import pipe_may_close
 
 WIDTH = 90  # characters that are shown of a text
 

@@ -1,15 +1,13 @@
 """Tables and progress through `rich` (extra `cli`), or plain lines if it is not installed.
 
-defines: table, Progress, discard_stdout, pipe_may_close
+defines: table, Progress
 """
 
 from __future__ import annotations
 
 import io
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -92,22 +90,6 @@ class Progress:
         """Remove the bar."""
         if self.bar is not None:
             self.bar.stop()
-
-
-def discard_stdout() -> None:
-    """Discard what is still printed, after the reader has closed the pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def pipe_may_close() -> Iterator[None]:
-    """Exit with status 1 and without a word if the reader, for example `head`, closes the pipe."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard_stdout()
-        raise SystemExit(1) from None
 
 
 def _bar(stream: TextIO) -> Bar | None:

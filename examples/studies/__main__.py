@@ -27,7 +27,8 @@ from examples.studies.runs import Run, State
 from examples.studies.study import Cell, Study, interleaved
 from examples.studies.table import STUDIES
 from examples.training.options import number, positive
-from fnet_kernels._terminal import Progress, pipe_may_close, table
+from fnet_kernels._terminal import Progress, table
+from fnet_kernels.cli.pipes import pipe_may_close
 
 
 def parser() -> argparse.ArgumentParser:

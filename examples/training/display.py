@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from fnet_kernels._terminal import discard_stdout
+from fnet_kernels.cli.pipes import discard_stdout
 
 #: Seconds from one plain line to the next.
 PAUSE = 5.0

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from fnet_kernels._terminal import pipe_may_close
+from fnet_kernels.cli.pipes import pipe_may_close
 
 COMMANDS = {
     "doctor": "check the installation: what is built, what runs, whether results are correct",

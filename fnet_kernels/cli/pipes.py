@@ -1,0 +1,27 @@
+"""Standard output whose reader, for example `head`, may go away.
+
+defines: discard_stdout, pipe_may_close
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def discard_stdout() -> None:
+    """Discard what is still printed, after the reader has closed the pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def pipe_may_close() -> Iterator[None]:
+    """Exit with status 1 and without a word if the reader, for example `head`, closes the pipe."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+        raise SystemExit(1) from None
