@@ -19,7 +19,7 @@ namespace fnet {
 
 enum class Status : int32_t {
   kOk,
-  kUnsupportedLength,  // the plan takes the general path
+  kUnsupportedLength,  // the plan takes the general path, or a pass alone has one without tiles
   kUnsupportedDType,
   kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
   kLaunchFailed,

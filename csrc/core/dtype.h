@@ -111,8 +111,8 @@ FNET_FN void store_scalar(Float16& to, float v) {
     h = 0x7e00;
   } else if (a >= 0x477ff000) {  // rounds to 65536 or more
     h = 0x7c00;
-  } else if (a <
-             0x38800000) {  // below 2^-14: adding 0.5 leaves the rounded subnormal in the low bits
+  } else if (a < 0x38800000) {
+    // Below 2^-14: adding 0.5 leaves the rounded subnormal in the low bits.
     h = detail::bits_as<uint32_t>(detail::bits_as<float>(a) + 0.5f) - 0x3f000000;
   } else {
     h = (a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13;

@@ -1,6 +1,7 @@
 // The API of the CPU kernels: the caller makes a plan, allocates a workspace and runs the plan.
 //
-// The first use of a length allocates its tables, which are kept. No other call allocates memory.
+// The first use of a length allocates its tables. Those of the lengths used last are kept, and
+// running a plan whose tables are kept allocates nothing.
 #pragma once
 
 #include <functional>
@@ -82,8 +83,9 @@ constexpr const char* name_of(Scheme scheme) {
   return "parts of hidden";
 }
 
-// How a call runs, decided once from shape, dtype, slots, instruction set, and whether y is x. The
-// workspace may have any alignment; offsets count from its first multiple of 64 bytes.
+// How a call runs, decided once from the sizes, dtype, transform and epilogue of its arguments, the
+// slots, the instruction set, and whether y is x or the residual: y may hold a part of the scratch.
+// The workspace may have any alignment; offsets count from its first multiple of 64 bytes.
 struct CpuPlan {
   Path path;
   Reason reason;
@@ -104,7 +106,7 @@ struct PlanChoice {
   std::optional<Scheme> scheme;  // a long axis must have a split
   bool general = false;
 };
-// Without y the plan is that of a y beside x, which holds a part of the scratch.
+// Without y the plan is that of a y beside x.
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels(),
                  const PlanChoice& choice = {});
 
@@ -123,7 +125,7 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels
 // The general path, in two halves around a library's FFT. The first half writes the rows that the
 // transform reads, row_scale * x or with norm_first the normalised ones, to `wide`, contiguous in
 // the compute type.
-void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel);
+void widen_rows_cpu(const MixArgs& args, const CpuPlan& plan, void* wide, const Parallel& parallel);
 // The second half computes y from the one-sided FFT2 of `wide`, contiguous [batch, seq,
 // hidden / 2 + 1] complex in the compute type. The plan may be that of a larger batch.
 void mix_from_spectrum_cpu(const MixArgs& args, const CpuPlan& plan, const void* spectrum,

@@ -12,8 +12,8 @@ namespace {
 
 // Replaces row i of x by what the transform reads: Norm(x) weight + bias.
 template <class R>
-void normalize_row(const MixArgs& args, int64_t i, R* row) {
-  active_kernels().row_statistics(args, i / args.seq, i % args.seq, i % args.seq + 1);
+void normalize_row(const MixArgs& args, const Kernels& kernels, int64_t i, R* row) {
+  kernels.row_statistics(args, i / args.seq, i % args.seq, i % args.seq + 1);
   const R mean = static_cast<const R*>(args.mean)[i], rstd = static_cast<const R*>(args.rstd)[i];
   visit_dtype(args.affine_dtype(), [&](auto t) {
     using A = decltype(t);
@@ -28,7 +28,9 @@ void normalize_row(const MixArgs& args, int64_t i, R* row) {
 
 }  // namespace
 
-void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
+void widen_rows_cpu(const MixArgs& args, const CpuPlan& plan, void* wide,
+                    const Parallel& parallel) {
+  const Kernels& kernels = *plan.kernels;
   visit_dtype(args.dtype, [&](auto t) {
     using T = decltype(t);
     using R = Compute<T>;
@@ -44,7 +46,7 @@ void widen_rows_cpu(const MixArgs& args, void* wide, const Parallel& parallel) {
         const R scale =
             args.row_scale ? with_short_nan(static_cast<const R*>(args.row_scale)[i]) : R(1);
         for (int64_t l = 0; l < args.hidden; ++l) to[l] = load_scalar(row[l]) * scale;
-        if (args.norm_first) normalize_row(args, i, to);
+        if (args.norm_first) normalize_row(args, kernels, i, to);
       }
     });
   });

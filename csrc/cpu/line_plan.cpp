@@ -91,6 +91,7 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
   for (int s = 0; s <= last; ++s) {
     const int64_t radix = shape.stage[s].points, rest = points / radix;
     auto& twiddles = plan->twiddle_storage.emplace_back();
+    if (s < last) twiddles.reserve(rest * (radix - 1));
     for (int64_t i = 0; i < rest && s < last; ++i)
       for (int64_t q = 1; q < radix; ++q)
         twiddles.push_back(unit_root<R>((i / p * p + point[i % p]) * q, points));
@@ -103,7 +104,7 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
   // Input n = q rest + j is input j of the q-th sub-line of the first stage, and output
   // k = q + radix k' is output k' of the q-th sub-line.
   plan->entry_storage.resize(length);
-  plan->position_storage.resize(length);
+  plan->position_storage.resize(length + 1);
   const Stage<R>& outer = plan->stages_storage[0];
   for (int64_t n = 0; n < length; ++n) {
     const int64_t rest = last == 0 ? length : outer.rest, j = n % rest;
@@ -116,7 +117,7 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
     }
     plan->position_storage[n] = int32_t(position + place[digits]);
   }
-  plan->position_storage.push_back(plan->position_storage[0]);  // -0
+  plan->position_storage[length] = plan->position_storage[0];  // -0
 
   plan->bytes = bytes_of(plan->entry_storage, plan->position_storage);
   for (const auto& twiddles : plan->twiddle_storage) plan->bytes += bytes_of(twiddles);
@@ -126,7 +127,7 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
     if (prime->inner) plan->bytes += prime->inner->bytes;
   }
   plan->length = length;
-  plan->extent = padded_line(length) + shape.buffer;
+  plan->extent = line_extent(length, shape);
   plan->stages = shape.count;
   plan->stage = plan->stages_storage.data();
   plan->entry = plan->entry_storage.data();
@@ -136,7 +137,7 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
 
 template <class R>
 PlanCache<LinePlan<R>>& cached_plans() {
-  static PlanCache<LinePlan<R>> cache;
+  static auto& cache = *new PlanCache<LinePlan<R>>;
   return cache;
 }
 

@@ -10,8 +10,8 @@ namespace {
 // Picoseconds per point that convolutions need beside their stages, in the unit of stage_cost():
 // for the product of spectra, for Bluestein's chirps and zeros, and to gather and scatter the
 // points of a stage that is not the last. Rader within Rader costs accuracy, too: it has twice as
-// many roundings. A direct stage costs kDirectCost for each
-// product of points; this favours it over Rader at 19 and 23, where it is more accurate.
+// many roundings. A direct stage costs kDirectCost for each product of points; this favours it over
+// Rader at 19 and 23, where it is more accurate.
 constexpr int64_t kProductCost = 400, kChirpCost = 6000, kGatherCost = 1500, kNestedCost = 3000;
 constexpr int64_t kDirectCost = 220, kMaxDirect = 64;
 
@@ -96,19 +96,16 @@ LineShape find_shape(int64_t length, bool with_bluestein) {
   return shape;
 }
 
-// Calls use(shape of the length), which is found once.
-template <class F>
-auto with_shape(int64_t length, const F& use) {
-  constexpr size_t kMaxKept = 1 << 12;
-  static std::mutex mutex;
-  static std::unordered_map<int64_t, LineShape> shapes;
-  std::lock_guard<std::mutex> lock(mutex);
-  auto found = shapes.find(length);
-  if (found == shapes.end()) {
-    if (shapes.size() >= kMaxKept) shapes.clear();
-    found = shapes.emplace(length, find_shape(length, true)).first;
-  }
-  return use(found->second);
+// The shapes that were found last. Never destroyed: detached threads may outlive main().
+struct KeptShapes {
+  static constexpr size_t kMax = 1 << 12;
+  std::mutex mutex;
+  std::unordered_map<int64_t, LineShape> of_length;
+};
+
+KeptShapes& kept_shapes() {
+  static KeptShapes& kept = *new KeptShapes;
+  return kept;
 }
 
 }  // namespace
@@ -118,15 +115,24 @@ bool has_line(int64_t length) {
 }
 
 LineShape line_shape(int64_t length) {
-  return with_shape(length, [](const LineShape& shape) { return shape; });
+  KeptShapes& kept = kept_shapes();
+  {
+    std::lock_guard<std::mutex> lock(kept.mutex);
+    const auto found = kept.of_length.find(length);
+    if (found != kept.of_length.end()) return found->second;
+  }
+  const LineShape found = find_shape(length, true);  // without the lock, for other lengths
+  std::lock_guard<std::mutex> lock(kept.mutex);
+  if (kept.of_length.size() >= KeptShapes::kMax) kept.of_length.clear();
+  kept.of_length.emplace(length, found);
+  return found;
 }
 
 LineShape rader_shape(int64_t length) { return find_shape(length, false); }
 
 int64_t line_extent(int64_t length) {
-  if (has_factors(length)) return padded_line(length);
-  return padded_line(length) +
-         with_shape(length, [](const LineShape& shape) { return shape.buffer; });
+  return has_factors(length) ? line_extent(length, LineShape{})
+                             : line_extent(length, line_shape(length));
 }
 
 }  // namespace fnet

@@ -36,7 +36,7 @@ inline constexpr int64_t kMaxConvolved = 1 << 16;
 // Whether a lane transforms lines of a length.
 bool has_line(int64_t length);
 
-// The cheapest way to transform a length that has_line(). Thread-safe; results are kept.
+// The cheapest way to transform a length that has_line(). Thread-safe; the last results are kept.
 LineShape line_shape(int64_t length);
 
 // The way to transform the convolution of Rader's algorithm: the cheapest without Bluestein's.
@@ -47,6 +47,9 @@ LineShape rader_shape(int64_t length);
 constexpr int64_t padded_line(int64_t length) { return length + kMaxRadix; }
 
 // The elements of a line with its padding and buffer.
+constexpr int64_t line_extent(int64_t length, const LineShape& shape) {
+  return padded_line(length) + shape.buffer;
+}
 int64_t line_extent(int64_t length);
 
 }  // namespace fnet

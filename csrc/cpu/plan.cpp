@@ -119,7 +119,7 @@ std::string stages_text(const LineShape& shape) {
 // As many slots as have pieces of work, and scratch within the extra memory that the spectra leave.
 int workers_of(const MixArgs& args, int slots, int64_t pieces, int64_t scratch, int64_t spectra) {
   const int64_t memory = (extra_memory(args) - spectra) / scratch;
-  return int(std::clamp<int64_t>(memory, 1, std::min<int64_t>(slots, pieces)));
+  return int(std::max<int64_t>(1, std::min({memory, int64_t(slots), pieces})));
 }
 
 // The sizes of plan.scheme: groups, workers, spectra and scratch.
@@ -156,7 +156,8 @@ void size_long(const MixArgs& args, CpuPlan& plan) {
       long_shape(args, plan.scheme == Scheme::kLongSeq, plan.kernels->width(args.dtype));
   const int64_t scratch = plan.kernels->long_bytes(args.dtype, shape, line_places(shape));
   plan.spectrum_bytes = align_workspace(shape.numbers() * compute_size(args.dtype));
-  plan.group = int(std::clamp<int64_t>(kElements / (args.seq * args.hidden), 1, args.batch));
+  const int64_t fitting = std::min(kElements / (args.seq * args.hidden), args.batch);
+  plan.group = int(std::max<int64_t>(1, fitting));
   int64_t pieces = 0;
   for (const LongPhase phase : shape.phases())
     pieces = std::max(pieces, plan.group * shape.pieces(phase));

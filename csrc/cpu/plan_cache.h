@@ -14,8 +14,9 @@ int64_t bytes_of(const Vector&... vectors) {
   return (int64_t(vectors.capacity() * sizeof(typename Vector::value_type)) + ... + 0);
 }
 
-// Keeps the plans that were used last, of 96 MB in total, or a single larger one. Plans in use stay
-// alive. Plan::bytes is what its tables take. Thread-safe.
+// Keeps the plans that were used last: of 96 MB in total, and the last two, which a call may need,
+// if they are larger. Plans in use stay alive. Plan::bytes is what its tables take. Thread-safe;
+// never destroy one, because detached threads may outlive main().
 template <class Plan>
 class PlanCache {
  public:
@@ -26,7 +27,7 @@ class PlanCache {
     const std::shared_ptr<const Plan> made = make();  // without the lock, for other lengths
     if (auto kept = find(length)) return kept;        // another thread was faster
     std::lock_guard<std::mutex> lock(mutex_);
-    while (!plans_.empty() && bytes_ + made->bytes > kMaxBytes) forget_oldest();
+    while (plans_.size() > 1 && bytes_ + made->bytes > kMaxBytes) forget_oldest();
     if (plans_.emplace(length, Kept{made, ++calls_}).second) bytes_ += made->bytes;
     return made;
   }

@@ -40,7 +40,7 @@ std::shared_ptr<const SplitPlan<R>> make_plan(int64_t length) {
 
 template <class R>
 PlanCache<SplitPlan<R>>& cached_plans() {
-  static PlanCache<SplitPlan<R>> cache;
+  static auto& cache = *new PlanCache<SplitPlan<R>>;
   return cache;
 }
 

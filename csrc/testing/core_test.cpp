@@ -7,11 +7,14 @@
 #include <complex>
 #include <memory>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "cpu/api.h"
 #include "cpu/caches.h"
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
+#include "cpu/plan_cache.h"
 #include "cpu/radices.h"
 #include "cpu/spectrum.h"
 #include "cpu/twiddle.h"
@@ -252,6 +255,23 @@ py::tuple plan(int64_t batch, int64_t seq, int64_t hidden, const std::string& dt
                         found.sequences);
 }
 
+// Whether a PlanCache had to make the plan of each (length, bytes), used in this order.
+std::vector<bool> made_plans(const std::vector<std::pair<int64_t, int64_t>>& uses) {
+  struct Plan {
+    int64_t bytes;
+  };
+  PlanCache<Plan> cache;
+  std::vector<bool> made;
+  for (const auto& [length, bytes] : uses) {
+    made.push_back(false);
+    cache.get(length, [&] {
+      made.back() = true;
+      return std::make_shared<const Plan>(Plan{bytes});
+    });
+  }
+  return made;
+}
+
 // The vector functions of the instruction set in use.
 const LaneTests& lane_tests() {
 #if defined(__x86_64__)
@@ -384,6 +404,7 @@ PYBIND11_MODULE(fnet_core_test, m) {
   m.def("row_pass32", &row_pass<float>);
   m.def("row_pass64", &row_pass<double>);
   m.def("plan", &plan);
+  m.def("made_plans", &made_plans);
   m.def("scheme", &scheme);
   m.def("norm_grad", &norm_grad, py::arg("grad"), py::arg("normalized"),
         py::arg("weight") = py::none(), py::arg("dtype") = "float32", py::arg("slots") = 1);

@@ -1,5 +1,7 @@
 // The ops on the CPU, and queries about plans and instruction sets.
 #include <algorithm>
+#include <atomic>
+#include <new>
 #include <string>
 
 #include "cpu/api.h"
@@ -18,15 +20,22 @@ namespace {
 constexpr int64_t kElementsPerSlot = 1 << 14;
 
 // Runs slots on torch's thread pool. Each slot has its own scratch, so a nested call may run them
-// one by one.
+// one by one. A slot that lacks memory for tables says so here: torch would put its own words in
+// place of any exception.
 Parallel torch_parallel(int64_t elements) {
   const int64_t threads = torch::stable::get_num_threads();
   const int slots = int(std::clamp<int64_t>(elements / kElementsPerSlot, 1, threads));
   return Parallel(slots, [](int count, Parallel::Body body, void* context) {
     if (count == 1) return body(context, 0);
+    std::atomic<bool> out_of_memory = false;
     torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t slot = begin; slot < end; ++slot) body(context, int(slot));
+      try {
+        for (int64_t slot = begin; slot < end; ++slot) body(context, int(slot));
+      } catch (const std::bad_alloc&) {
+        out_of_memory = true;
+      }
     });
+    if (out_of_memory) throw std::bad_alloc();
   });
 }
 
@@ -51,7 +60,7 @@ struct CpuHalves {
   const Parallel& parallel;
 
   size_t workspace(const MixArgs&) const { return plan.workspace_bytes; }
-  void widen(const MixArgs& args, void* wide) const { widen_rows_cpu(args, wide, parallel); }
+  void widen(const MixArgs& args, void* wide) const { widen_rows_cpu(args, plan, wide, parallel); }
   void finish(const MixArgs& args, const void* spectrum, void* workspace) const {
     mix_from_spectrum_cpu(args, plan, spectrum, workspace, parallel);
   }

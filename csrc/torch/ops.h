@@ -19,7 +19,7 @@ concept Backend =
       requires std::constructible_from<typename B::Scope, const Tensor&>;
       // The mix, by the kernels or the general path. The shape is not empty.
       { B::mix(args, like) } -> std::same_as<void>;
-      // Writes LayerNorm's gradient to args.y, which is norm.du, then adds scale M(args.y) to it.
+      // Writes the gradient of x to args.y, which is norm.du: backward_cpu() tells in which order.
       { B::backward(norm, args, rstd, like) } -> std::same_as<void>;
     };
 

@@ -1,4 +1,4 @@
-"""Cache sizes as Linux reports them, for processors without CPUID."""
+"""Cache sizes as Linux reports them, for processors without CPUID, and the cache of tables."""
 
 from __future__ import annotations
 
@@ -42,3 +42,22 @@ def test_sizes(caches: list[tuple[str, str, str]], found: tuple[int, int], tmp_p
 
 def test_a_system_without_this_report(tmp_path: Path) -> None:
     assert tuple(core.caches_in(str(tmp_path / "absent"))) == UNKNOWN
+
+
+MB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("uses", "made"),
+    [
+        ([(1, 40), (2, 40), (1, 40), (2, 40)], [True, True, False, False]),
+        ([(1, 40), (2, 40), (3, 40), (2, 40), (1, 40)], [True, True, True, False, True]),
+        # The tables of one call: a long line's, and a short one's.
+        ([(1, 121), (2, 1), (1, 121), (2, 1)], [True, True, False, False]),
+        ([(1, 1), (2, 121), (1, 1), (2, 121)], [True, True, False, False]),
+        ([(1, 121), (2, 121), (1, 121), (3, 1), (2, 121)], [True, True, False, True, True]),
+    ],
+)
+def test_tables_that_are_kept(uses: list[tuple[int, int]], made: list[bool]) -> None:
+    """Of 96 MB, those used last; and the last two of any size."""
+    assert core.made_plans([(length, megabytes * MB) for length, megabytes in uses]) == made

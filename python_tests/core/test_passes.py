@@ -146,5 +146,7 @@ def test_hostile_sizes_get_a_reason(sizes: tuple[int, int, int]) -> None:
 
 
 def test_empty_axes_are_no_error() -> None:
-    for sizes in ((0, 4, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)):
-        assert core.plan(*sizes, "float32", 2)[1] != "sizes"
+    none = [(0, 4, 4), (0, 512, 768), (0, 1, 65537), (0, 65537, 2)]  # in every scheme
+    for sizes in (*none, (3, 0, 4), (3, 4, 0), (0, 0, 0)):
+        for slots in (1, 2, 64):
+            assert core.plan(*sizes, "float32", slots)[1] != "sizes"

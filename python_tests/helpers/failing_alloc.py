@@ -50,18 +50,35 @@ def cases() -> Iterator[tuple[str, Callable[[Tensor], Tensor], Callable[[int], T
     def step(x: Tensor) -> Tensor:
         return gradient(fnet_kernels.fused_fourier_mix, x)
 
+    def two_threads(x: Tensor) -> Tensor:
+        torch.set_num_threads(2)
+        try:
+            return fnet_kernels.fourier_mix(x, lengths=lengths_of(x))
+        finally:
+            torch.set_num_threads(1)
+
     yield "mix", fnet_kernels.fourier_mix, kernels
     yield "fused", fnet_kernels.fused_fourier_mix, kernels
     yield "strided", fnet_kernels.fourier_mix, lambda k: kernels(k).mT
     yield "bfloat16", fnet_kernels.fused_fourier_mix, lambda k: kernels(k).bfloat16()
     yield "general path", general, kernels
     yield "step", step, kernels
+    # Large enough for two threads, which build the tables of their lengths.
+    yield "lengths, two threads", two_threads, lambda k: torch.randn(4, 200 + 5 * k, 48)
+
+
+def lengths_of(x: Tensor) -> list[int]:
+    return [x.size(1) - i for i in range(x.size(0))]
 
 
 def right(name: str, y: Tensor, x: Tensor) -> bool:
     double = x.detach().double()
     if name == "step":
         expected = gradient(reference.fused_fourier_mix, double)
+    elif name == "lengths, two threads":
+        expected = torch.zeros_like(double)
+        for i, length in enumerate(lengths_of(x)):
+            expected[i, :length] = reference.fourier_mix(double[i, :length])
     elif name in ("fused", "bfloat16"):
         expected = reference.fused_fourier_mix(double)
     else:

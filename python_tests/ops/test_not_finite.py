@@ -132,3 +132,16 @@ MUTANTS: dict[str, Callable[[Tensor], Tensor]] = {
 def test_violations_are_detected(mutant: str) -> None:
     with pytest.raises(AssertionError):
         assert_contained(lambda x: MUTANTS[mutant](fourier_mix(x)), torch.randn(193, 6, 10))
+
+
+def test_a_statistic_that_is_any_nan_stays_one() -> None:
+    """In 16 bits a NaN of all ones would round to -0."""
+    x, grad = (torch.randn(2, 8, 16, dtype=torch.bfloat16) for _ in range(2))
+    for poisoned in ("mean", "rstd"):
+        numbers = {"mean": torch.zeros(2, 8), "rstd": torch.ones(2, 8)}
+        numbers[poisoned].view(torch.int32)[0, 0] = 0x7FFFFFFF
+        dx = operators.prenorm_fourier_mix_backward(
+            grad, x, *numbers.values(), None, 1e-12, 1.0, False, False, False
+        )[0]
+        assert dx[0, 0].isnan().all(), poisoned
+        assert dx[1].isfinite().all()

@@ -94,7 +94,7 @@ def test_any_strides(name: str) -> None:
     assert_close(fk.fused_fourier_mix(x, weight, eps=1e-3), expected, factor=4)
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 0)], ids=str)
+@pytest.mark.parametrize("shape", [(0, 3, 4), (0, 1, 65537), (2, 0, 4), (2, 3, 0), (0, 0)], ids=str)
 def test_empty_inputs_have_empty_results(shape: tuple[int, ...]) -> None:
     x = torch.empty(shape, requires_grad=True)
     weight = torch.ones(shape[-1], requires_grad=True)

@@ -134,7 +134,10 @@ def failures() -> dict[str, dict[str, Any]]:
     return {row["case"]: row for row in rows}
 
 
-@pytest.mark.parametrize("case", ["mix", "fused", "strided", "bfloat16", "general path", "step"])
+@pytest.mark.parametrize(
+    "case",
+    ["mix", "fused", "strided", "bfloat16", "general path", "step", "lengths, two threads"],
+)
 def test_every_allocation_may_fail(failures: dict[str, dict[str, Any]], case: str) -> None:
     found = failures[case]
     assert found["count"] >= 2, "the preloaded library counts nothing"

@@ -56,10 +56,10 @@ FNET_FN auto wrapped_columns(const Row& row, int64_t hidden, int64_t m, bool up)
   return Lanes<R, W>::load(lane);
 }
 
-// The fold for tiles that wrap around: the last ones of a small hidden size.
+// The fold of the tile that wraps around: the only whole one, of a hidden size below 2 W.
 template <int W, int V, bool Normalizes, class T>
 void fold_wrapped(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden,
-                  int64_t m0, int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
+                  int64_t m0, Complex<Lanes<Compute<T>, V>>* line) {
   using Row = InputRow<Normalizes, T>;
   for (int64_t n = 0; n < plan.length; ++n) {
     const int64_t minus_n = mirror(n, plan.length);
@@ -68,9 +68,7 @@ void fold_wrapped(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int6
       return wrapped_columns<V>(row, hidden, m, true) +
              wrapped_columns<V>(mirror_row, hidden, m, false);
     };
-    auto* point = lines + plan.entry[n];
-    for (int64_t i = 0; i < count; ++i, point += plan.extent)
-      *point = {fold(m0 + i * 2 * W), fold(m0 + i * 2 * W + W)};
+    line[plan.entry[n]] = {fold(m0), fold(m0 + W)};
   }
 }
 
@@ -78,7 +76,7 @@ template <int W, int V, bool Normalizes, class T>
 void fold_kind(const InputRows<T>& in, const LinePlan<Compute<T>>& plan, int64_t hidden, int64_t m0,
                int64_t count, Complex<Lanes<Compute<T>, V>>* lines) {
   if (m0 + count * 2 * W - W + V > hidden)
-    return fold_wrapped<W, V, Normalizes>(in, plan, hidden, m0, count, lines);
+    return fold_wrapped<W, V, Normalizes>(in, plan, hidden, m0, lines);
   if (m0 == 0) {
     fold_straight<W, V, true, Normalizes>(in, plan, hidden, 0, 1, lines);
     m0 += 2 * W, --count, lines += plan.extent;

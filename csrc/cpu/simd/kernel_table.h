@@ -19,11 +19,12 @@ inline constexpr int kWidth = sizeof(R) == 8 ? FNET_WIDTH64 : FNET_WIDTH32;
 template <class R>
 inline constexpr int kFineWidth = min_of(kWidth<R>, int(32 / sizeof(R)));
 
-// Takes arrays of numbers, aligned to 64 bytes, from `base` on.
+// Lays out arrays of numbers, aligned to 64 bytes, from `base` on.
 template <class R>
-class Cut {
+class ScratchLayout {
  public:
-  FNET_FN explicit Cut(void* base) : begin_(reinterpret_cast<intptr_t>(base)), at_(begin_) {}
+  FNET_FN explicit ScratchLayout(void* base)
+      : begin_(reinterpret_cast<intptr_t>(base)), at_(begin_) {}
   FNET_FN R* take(int64_t count) {
     R* p = reinterpret_cast<R*>(at_);
     at_ += (count * int64_t(sizeof(R)) + 63) / 64 * 64;
@@ -54,13 +55,13 @@ struct SeqScratch {
 
   FNET_FN SeqScratch(void* base, int64_t seq, int64_t hidden, Tiles tiles) {
     constexpr int W = kWidth<R>;
-    Cut<R> cut(base);
-    factors = cut.take(seq);
+    ScratchLayout<R> layout(base);
+    factors = layout.take(seq);
     group = tiles == Tiles::kFine ? 1
                                   : min_of(group_size<Lanes<R, W>>(line_extent(seq)),
                                            tile_count<W, W>(half_length(hidden)));
-    lines = cut.template take_points<V>(group * line_extent(seq));
-    bytes = cut.bytes();
+    lines = layout.template take_points<V>(group * line_extent(seq));
+    bytes = layout.bytes();
   }
 };
 
@@ -74,11 +75,11 @@ struct RowScratch {
 
   FNET_FN RowScratch(void* base, int64_t hidden) {
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, kWidth<R>);
-    Cut<R> cut(base);
-    line = cut.template take_points<V>(line_extent(hidden));
-    rows = {cut.take(kMixedRows<R, kWidth<R>, V> * pitch), pitch};
-    u = cut.take(pitch);
-    bytes = cut.bytes();
+    ScratchLayout<R> layout(base);
+    line = layout.template take_points<V>(line_extent(hidden));
+    rows = {layout.take(kMixedRows<R, kWidth<R>, V> * pitch), pitch};
+    u = layout.take(pitch);
+    bytes = layout.bytes();
   }
 };
 
@@ -90,10 +91,10 @@ struct SpectrumRowScratch {
 
   FNET_FN SpectrumRowScratch(void* base, int64_t hidden) {
     const int64_t pitch = MixedRows<R>::pitch_for(hidden, kWidth<R>);
-    Cut<R> cut(base);
-    r = cut.take(pitch);
-    u = cut.take(pitch);
-    bytes = cut.bytes();
+    ScratchLayout<R> layout(base);
+    r = layout.take(pitch);
+    u = layout.take(pitch);
+    bytes = layout.bytes();
   }
 };
 
@@ -171,13 +172,13 @@ FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   out.rows = args.present_rows();
   out.norm = args.norm;
   if (args.residual) {
-    out.x = static_cast<const T*>(args.residual) + b * args.residual_batch_stride;
-    out.row_stride = args.residual_row_stride;
-    out.row_scale = nullptr;
+    out.residual = static_cast<const T*>(args.residual) + b * args.residual_batch_stride;
+    out.residual_stride = args.residual_row_stride;
+    out.residual_scale = nullptr;
   } else {
-    out.x = static_cast<const T*>(args.x) + b * args.x_batch_stride;
-    out.row_stride = args.x_row_stride;
-    out.row_scale = rows_of<R>(args, args.row_scale, b);
+    out.residual = static_cast<const T*>(args.x) + b * args.x_batch_stride;
+    out.residual_stride = args.x_row_stride;
+    out.residual_scale = rows_of<R>(args, args.row_scale, b);
   }
   out.weight = static_cast<const R*>(task.weight);
   out.bias = static_cast<const R*>(task.bias);
@@ -226,13 +227,13 @@ inline void row_tiles(const MixTask& task, int64_t b, const void* G, Tiles tiles
 template <class R>
 int64_t place_sequences(void* base, int64_t seq, int64_t hidden, SequenceLanes<kWidth<R>, R>& s) {
   constexpr int W = kWidth<R>;
-  Cut<R> cut(base);
+  ScratchLayout<R> layout(base);
   s.seq = seq, s.hidden = hidden;
-  s.rows = cut.template take_lanes<W>(seq * hidden);
-  s.columns =
-      cut.template take_points<W>((paired_lines(hidden) - 1) * padded_line(seq) + line_extent(seq));
-  s.line = cut.template take_points<W>(line_extent(hidden));
-  return cut.bytes();
+  s.rows = layout.template take_lanes<W>(seq * hidden);
+  s.columns = layout.template take_points<W>((paired_lines(hidden) - 1) * padded_line(seq) +
+                                             line_extent(seq));
+  s.line = layout.template take_points<W>(line_extent(hidden));
+  return layout.bytes();
 }
 
 inline int64_t sequences_bytes(DType dtype, int64_t seq, int64_t hidden) {
@@ -269,11 +270,11 @@ struct LongScratch {
   int64_t bytes;
 
   FNET_FN LongScratch(void* base, const LongShape& shape, int64_t line_places) {
-    Cut<R> cut(base);
-    tile = cut.template take_lanes<W>(2 * shape.small);
-    line = cut.template take_points<W>(line_places);
-    weights = cut.take(shape.small);
-    bytes = cut.bytes();
+    ScratchLayout<R> layout(base);
+    tile = layout.template take_lanes<W>(2 * shape.small);
+    line = layout.template take_points<W>(line_places);
+    weights = layout.take(shape.small);
+    bytes = layout.bytes();
   }
 };
 
@@ -361,10 +362,22 @@ inline void transform_line(DType dtype, const void* plan, void* line) {
 }
 
 inline constexpr Kernels make_table(const char* name) {
-  return {name,           FNET_WIDTH32,        FNET_WIDTH64,    seq_pass_tiles,
-          row_pass_tiles, spectrum_rows_bytes, sequences_bytes, seq_tiles,
-          row_tiles,      sequences,           long_pieces,     long_bytes,
-          spectrum_rows,  row_statistics,      norm_grad,       transform_line};
+  return {.name = name,
+          .width32 = FNET_WIDTH32,
+          .width64 = FNET_WIDTH64,
+          .seq_pass = seq_pass_tiles,
+          .row_pass = row_pass_tiles,
+          .spectrum_rows_bytes = spectrum_rows_bytes,
+          .sequences_bytes = sequences_bytes,
+          .seq_tiles = seq_tiles,
+          .row_tiles = row_tiles,
+          .sequences = sequences,
+          .long_pieces = long_pieces,
+          .long_bytes = long_bytes,
+          .spectrum_rows = spectrum_rows,
+          .row_statistics = row_statistics,
+          .norm_grad_rows = norm_grad,
+          .line_fft = transform_line};
 }
 
 }  // namespace fnet::FNET_ISA

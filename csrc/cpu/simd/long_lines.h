@@ -287,10 +287,11 @@ void finish_across(const LongSequence<W, T>& s, int64_t n0) {
   if (count <= 0) return;
   const auto row = [&](int64_t i) FNET_INLINE_LAMBDA { return min_of(n0 + i, s.out.rows - 1); };
   if (s.out.epilogue != Epilogue::kMix) {
-    load_rows<W, T>([&](int64_t n) { return s.out.x + n * s.out.row_stride; }, d, row, s.tile);
-    if (s.out.row_scale) {
-      const V factor =
-          numbers_of_rows<W, R>(row, [&](int64_t n) { return with_short_nan(s.out.row_scale[n]); });
+    load_rows<W, T>([&](int64_t n) { return s.out.residual + n * s.out.residual_stride; }, d, row,
+                    s.tile);
+    if (s.out.residual_scale) {
+      const V factor = numbers_of_rows<W, R>(
+          row, [&](int64_t n) { return with_short_nan(s.out.residual_scale[n]); });
       for (int64_t l = 0; l < d; ++l) s.tile[l] = s.tile[l] * factor;
     }
   }

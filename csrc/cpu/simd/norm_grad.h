@@ -26,8 +26,8 @@ void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t 
     const T* normalized = static_cast<const T*>(args.normalized) + n * d;
     const T* residual = NormFirst ? static_cast<const T*>(args.residual) + n * d : nullptr;
     T* du = static_cast<T*>(args.du) + n * d;
-    const R factor = args.rstd ? static_cast<const R*>(args.rstd)[n] : R(1);
-    const R mean = NormFirst ? static_cast<const R*>(args.mean)[n] : R(0);
+    const R factor = args.rstd ? with_short_nan(static_cast<const R*>(args.rstd)[n]) : R(1);
+    const R mean = NormFirst ? with_short_nan(static_cast<const R*>(args.mean)[n]) : R(0);
     const auto normalized_lanes = [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
       const auto v = load<at.width>(normalized + l);
       if constexpr (NormFirst)

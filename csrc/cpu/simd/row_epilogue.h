@@ -17,11 +17,11 @@ struct RowOutput {
   int64_t seq, hidden;
   Epilogue epilogue;
   NormType norm;
-  const T* x;  // the residual
-  int64_t row_stride;
-  int64_t rows;            // of y
-  const R* row_scale;      // of x; null: 1
-  const R *weight, *bias;  // [hidden], never null
+  const T* residual;
+  int64_t residual_stride;
+  const R* residual_scale;  // of each row; null: 1
+  int64_t rows;             // of y
+  const R *weight, *bias;   // [hidden], never null
   R eps;
   T* y;
   T* normalized;  // or null
@@ -64,8 +64,8 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
   if (n >= out.rows) return;
   const int64_t d = out.hidden;
   T* y = out.y + n * d;
-  const T* x = out.x + n * out.row_stride;
-  const R row_scale = out.row_scale ? with_short_nan(out.row_scale[n]) : R(1);
+  const T* residual = out.residual + n * out.residual_stride;
+  const R residual_scale = out.residual_scale ? with_short_nan(out.residual_scale[n]) : R(1);
 
   switch (out.epilogue) {
     case Epilogue::kMix:
@@ -75,8 +75,8 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
       return;
     case Epilogue::kResidual:
       sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
-        put<at.width, Streams>(
-            y + l, load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l));
+        put<at.width, Streams>(y + l, load<at.width>(residual + l) * residual_scale +
+                                          mixed_lanes<Mirrored, at.width>(r, d, l));
       });
       return;
     case Epilogue::kNorm: break;
@@ -84,7 +84,8 @@ void finish_row(const RowOutput<T>& out, int64_t n, const Compute<T>* r, Compute
 
   RowSum<R, W> sum;
   sweep<W>(d, [&](auto at, int64_t l) FNET_INLINE_LAMBDA {
-    const auto v = load<at.width>(x + l) * row_scale + mixed_lanes<Mirrored, at.width>(r, d, l);
+    const auto v =
+        load<at.width>(residual + l) * residual_scale + mixed_lanes<Mirrored, at.width>(r, d, l);
     store<at.width>(u + l, v);
     sum.add(at, v);
   });

@@ -98,9 +98,10 @@ void row_tile(const RowOutput<T>& out, const LinePlan<Compute<T>>& plan, const C
   // prefetches.
   const bool prefetches =
       out.epilogue != Epilogue::kMix && layout.size() * int64_t(sizeof(Compute<T>)) <= l2_bytes();
-  const T* up = prefetches ? out.x + k0 * out.row_stride : nullptr;
-  const T* down = prefetches ? out.x + (out.seq - k0 - V + 1) * out.row_stride : nullptr;
-  const int64_t to_b = W * out.row_stride;
+  const T* up = prefetches ? out.residual + k0 * out.residual_stride : nullptr;
+  const T* down =
+      prefetches ? out.residual + (out.seq - k0 - V + 1) * out.residual_stride : nullptr;
+  const int64_t to_b = W * out.residual_stride;
   pack_part<W, V>(plan, layout, G, k0, line, [&](int64_t m) FNET_INLINE_LAMBDA {
     if (!prefetches) return;
     prefetch<2 * V * sizeof(T)>(up + m * 2 * V);

@@ -15,7 +15,7 @@
 
 namespace fnet::FNET_ISA {
 
-// The first `count` of W sequences; the remaining lanes repeat the last one and are not stored.
+// The scratch of W sequences.
 template <int W, class R>
 struct SequenceLanes {
   using V = Lanes<R, W>;
@@ -244,9 +244,10 @@ void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute
   load_sequences<W>(s, in.x, in.stride, x_pitch, count, in.rows, in.zeros);
   read_sequences<W>(s, in, count, quarter);
   transform_columns(s, seq_plan, in.mean ? R(1) : quarter);
-  const bool differs = out.x != in.x || out.row_scale != in.factor;
+  const bool differs = out.residual != in.x || out.residual_scale != in.factor;
   if (out.epilogue != Epilogue::kMix && differs)
-    load_sequences<W>(s, out.x, out.row_stride, residual_pitch, count, in.rows, in.zeros);
+    load_sequences<W>(s, out.residual, out.residual_stride, residual_pitch, count, in.rows,
+                      in.zeros);
   for (int64_t a = 0; 2 * a <= N; a += 2) {
     const int64_t b = min_of(a + 1, N / 2);
     transform_row_pair(s, seq_plan, hidden_plan, a, b);
