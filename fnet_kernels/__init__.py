@@ -33,7 +33,8 @@ try:
     from fnet_kernels.attention import FourierAttention
     from fnet_kernels.caches import clear_caches
     from fnet_kernels.diagnostics.explain import explain
-    from fnet_kernels.encoder import FNetEncoder, FNetEncoderLayer
+    from fnet_kernels.encoder import FNetEncoder
+    from fnet_kernels.encoder_layer import FNetEncoderLayer
     from fnet_kernels.functional import fourier_mix, fused_fourier_mix, hartley_mix
     from fnet_kernels.modules import FourierMix, FusedFourierMix
     from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen

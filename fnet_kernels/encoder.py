@@ -1,273 +1,30 @@
-"""The FNet encoder: layers of token mixing and a feed-forward network."""
+"""The FNet encoder: a stack of layers."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm_type import NormType, check_norm_type
-from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size, kind
+from fnet_kernels._ops.checks import check_size
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences, refuse_proxy
 from fnet_kernels._sizes import LAYER_NORM_EPS
-from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, Norm
-from fnet_kernels.mixers.attention import SelfAttention
-from fnet_kernels.mixers.gain import Gain
-from fnet_kernels.mixers.registry import (
-    arguments_among,
-    create_mixer,
-    gain_among,
-    mixer_factory,
+from fnet_kernels.encoder_layer import (
+    Activation,
+    FNetEncoderLayer,
+    Mixer,
+    check_for_modules,
+    check_layer,
 )
-from fnet_kernels.modules import FusedFourierMix
-
-Activation = str | Callable[[Tensor], Tensor]
-Mixer = str | nn.Module
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
-    "gelu": nn.GELU,
-    "relu": nn.ReLU,
-}
-
-
-def _check(
-    owner: str,
-    hidden_size: int,
-    intermediate_size: int,
-    mixer: Mixer,
-    dropout: float,
-    eps: float | None,
-    dtype: torch.dtype | None,
-    norm_type: NormType,
-) -> None:
-    check_size(owner, "hidden_size", hidden_size)
-    check_size(owner, "intermediate_size", intermediate_size)
-    if isinstance(mixer, str):
-        mixer_factory(owner, "mixer", mixer)
-    elif not isinstance(mixer, nn.Module):
-        raise TypeError(f"{owner}: mixer must be a name or a torch.nn.Module, got {kind(mixer)}")
-    elif isinstance(mixer, FusedFourierMix):
-        raise TypeError(
-            f"{owner}: mixer must be a module that mixes alone, like FourierMix; got a"
-            " FusedFourierMix, which adds the residual and the norm that a layer adds"
-        )
-    elif isinstance(mixer, SelfAttention) and not only_runs_forward(mixer, SelfAttention):
-        raise TypeError(
-            f"{owner}: mixer must be a SelfAttention itself, without hooks, because a layer calls"
-            f" its parts; got {kind(mixer)}"
-        )
-    check_number(owner, "dropout", dropout)
-    if not 0.0 <= dropout <= 1.0:
-        raise ValueError(f"{owner}: dropout must be from 0 to 1, got {dropout}")
-    check_eps(owner, eps, optional=norm_type == "rms")
-    check_dtype(owner, dtype)
-
-
-class _FeedForward(nn.Module):
-    """The first dense layer and its activation."""
-
-    def __init__(self, dense: nn.Linear, activation: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.dense = dense
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.dense(x))
-
-
-class _Output(nn.Module):
-    """The second dense layer, dropout and residual, and LayerNorm unless `norm_first`.
-
-    Then the layer applies `LayerNorm` itself, before the first dense layer.
-    """
-
-    def __init__(
-        self, dense: nn.Linear, dropout: float, norm: Norm, norm_first: bool = False
-    ) -> None:
-        super().__init__()
-        self.norm_first = norm_first
-        self.dense = dense
-        self.dropout = nn.Dropout(dropout)
-        self.LayerNorm = norm
-
-    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        y: Tensor = residual + self.dropout(self.dense(x))
-        return y if self.norm_first else self.LayerNorm(y)
-
-
-class FNetEncoderLayer(nn.Module):
-    """One encoder layer of FNet (figure 1 of the paper, arXiv 2105.03824):
-
-        h = LayerNorm(x + mixer(x))
-        y = LayerNorm(h + Dropout(Dense(GELU(Dense(h)))))
-
-    or, with `norm_first`, pre-norm (arXiv 2002.04745, figure 1b), after whose last layer models put
-    one more LayerNorm:
-
-        h = x + mixer(LayerNorm(x))
-        y = h + Dropout(Dense(GELU(Dense(LayerNorm(h)))))
-
-    With the mixer "fourier", the first line is `fused_fourier_mix`, as long as its modules are what
-    this class made: a replaced, wrapped, hooked or sharded one is called instead.
-
-    GELU is the tanh approximation, see `activation`. Dropout acts on the feed-forward network only,
-    not on the mixing. As in the authors' code (`f_net/layers.py`), the dense weights and the bias
-    of the first dense layer start from a normal distribution with standard deviation 0.02, and the
-    bias of the second at zero. transformers starts both biases at zero.
-
-    Parameters have the names of transformers' `FNetLayer`: `fourier.output.LayerNorm`,
-    `intermediate.dense`, `output.dense` and `output.LayerNorm`; those of a learned mixer are below
-    `fourier.self`. With `SelfAttention` they have BERT's names, below `attention`.
-
-    Args:
-        hidden_size: length of the last axis.
-        intermediate_size: width of the feed-forward network; the paper uses `4 * hidden_size`.
-        mixer: a name of `fnet_kernels.mixers.list_mixers()`, or a module that maps
-            `[..., seq, hidden_size]` to the same shape, for example `FourierMix(norm="ortho")`.
-        seq_len: longest sequence; required by mixers whose parameters depend on it.
-        gain: magnitude of a mixer given by name, see `create_mixer`; not for a module.
-        mixer_args: further arguments of a mixer given by name.
-        dropout: dropout probability for the output of the feed-forward network.
-        activation: "gelu_tanh", "gelu" (exact), "relu", or a function or module of one tensor.
-        eps: added to the variance in both LayerNorms; 1e-12 as in the paper's code, while
-            `torch.nn.LayerNorm` has 1e-5. None only for RMSNorm, as in `torch.nn.RMSNorm`.
-        initializer_range: standard deviation of the initial dense weights.
-        padding: how the mixer treats padding: as "tokens", as "zero" rows, or not at all with
-            "exact", which mixes each sequence over its own length. With the last two, padding comes
-            out as zeros.
-        round_to: with "exact", mix over the next multiple of it, filled with zeros.
-        norm_first: normalise the input of both halves, not their sums with the residual.
-        norm_type: `"layer"`, or `"rms"` for RMSNorm (arXiv 1910.07467), which has no bias.
-        device: device of the parameters.
-        dtype: dtype of the parameters and, except under autocast, of the input. Under autocast on a
-            CPU, keep float32: `nn.LayerNorm` takes no 16-bit parameters beside float32 rows.
-
-    Shape: input and output are `[..., seq, hidden_size]`, and have the same dtype except under
-    autocast. `key_mask`, `[..., seq]`, is true or 1 for the tokens that attention sees; other
-    mixers ignore it, unless `padding` says what they do with the rest. In place of `key_mask` a
-    call may have `lengths`, as in `fourier_mix`, or, for `padding="exact"` and packed tokens
-    `[total, hidden_size]`, `cu_seqlens`, as in `fourier_mix_varlen`.
-
-    Raises:
-        TypeError: a size is not an integer, `mixer` is neither a name nor a module, or is a
-            `FusedFourierMix`, `dropout`, `eps` or `initializer_range` is not a number, `activation`
-            is neither a name nor callable, `norm_first` is not a bool, `dtype` is not supported, or
-            the mixer has no such argument, or is a `SelfAttention` with hooks or of a subclass.
-        ValueError: a size is less than 1, `mixer`, `activation` or `padding` an unknown name,
-            `dropout` outside 0 to 1, `eps` negative or not finite, `norm_type` none of the two,
-            `round_to` given without "exact", or the mixer refuses a value. In a call: `lengths` or
-            `cu_seqlens` with `padding="tokens"`, padding that is not on the right, or a length that
-            the mixer cannot take.
-
-    >>> import torch
-    >>> from fnet_kernels import FNetEncoderLayer
-    >>> layer = FNetEncoderLayer(hidden_size=64, intermediate_size=256)
-    >>> layer(torch.randn(2, 128, 64)).shape
-    torch.Size([2, 128, 64])
-    """
-
-    def __init__(
-        self,
-        hidden_size: int,
-        intermediate_size: int,
-        *,
-        mixer: Mixer = "fourier",
-        seq_len: int | None = None,
-        gain: Gain = "paper",
-        mixer_args: Mapping[str, Any] | None = None,
-        dropout: float = 0.1,
-        activation: Activation = "gelu_tanh",
-        eps: float | None = LAYER_NORM_EPS,
-        initializer_range: float = 0.02,
-        padding: str = "tokens",
-        round_to: int | None = None,
-        norm_first: bool = False,
-        norm_type: NormType = "layer",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        name = type(self).__name__
-        check_norm_type(name, norm_first, norm_type)
-        _check(name, hidden_size, intermediate_size, mixer, dropout, eps, dtype, norm_type)
-        self.norm_first = norm_first
-        new_norm: Any = nn.RMSNorm if norm_type == "rms" else nn.LayerNorm
-        check_number(name, "initializer_range", initializer_range)
-        self.hidden_size = hidden_size
-        self.padding = Padding(padding, round_to).checked(name)
-        function = _function(activation)
-        with nullcontext() if device is None else torch.device(device):
-            if isinstance(mixer, str):
-                mixer = create_mixer(mixer, hidden_size, seq_len, gain=gain, **(mixer_args or {}))
-            else:
-                _check_for_modules(name, gain, mixer_args)
-            norm = new_norm(hidden_size, eps)
-            if isinstance(mixer, SelfAttention):
-                self.attention = AttentionSublayer(mixer, norm, norm_first)
-            else:
-                self.fourier = MixingSublayer(mixer, norm, norm_first)
-            self.intermediate = _FeedForward(nn.Linear(hidden_size, intermediate_size), function)
-            self.output = _Output(
-                nn.Linear(intermediate_size, hidden_size),
-                dropout,
-                new_norm(hidden_size, eps),
-                norm_first,
-            )
-        self.to(device=device, dtype=dtype)  # a mixer that was given, too
-        self._reset_dense(initializer_range)
-
-    def _reset_dense(self, std: float) -> None:
-        """Initialise as the authors: dense weights and the first bias from N(0, std^2)."""
-        first, second = self.intermediate.dense, self.output.dense
-        for normal in (first.weight, first.bias, second.weight):
-            nn.init.normal_(normal, std=std)
-        nn.init.zeros_(second.bias)
-
-    def forward(
-        self,
-        x: Tensor,
-        key_mask: Tensor | None = None,
-        sequences: Sequences | None = None,
-        lengths: Integers | None = None,
-        cu_seqlens: Integers | None = None,
-    ) -> Tensor:
-        """`sequences` is what an `FNetEncoder` makes of its arguments for all of its layers."""
-        if isinstance(x, Tensor) and not x.is_nested and x.dim() and x.size(-1) != self.hidden_size:
-            raise ValueError(
-                f"FNetEncoderLayer: x must have hidden size {self.hidden_size} as its last axis;"
-                f" got shape {tuple(x.shape)}"
-            )
-        refuse_proxy(self, sequences)
-        if sequences is not None:
-            return self._layer(x, key_mask, sequences)
-        sequences = self.padding.sequences(
-            "FNetEncoderLayer", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens
-        )
-        if sequences is None:
-            return self._layer(x, key_mask)
-        return sequences.leave(self._layer(sequences.enter(x), None, sequences))
-
-    def _layer(
-        self, x: Tensor, key_mask: Tensor | None, sequences: Sequences | None = None
-    ) -> Tensor:
-        if sequences is not None:
-            x = sequences.cleared(x)  # attention weights of 0 keep no NaN out either
-        attends = "attention" in self._modules
-        # Without sequences, what replaces a sublayer needs no such argument.
-        divided = () if sequences is None else (sequences,)
-        h: Tensor = self.attention(x, key_mask, *divided) if attends else self.fourier(x, *divided)
-        read = self.output.LayerNorm(h) if self.norm_first else h
-        y: Tensor = self.output(self.intermediate(read), h)
-        return y
+from fnet_kernels.mixers.gain import Gain
+from fnet_kernels.mixers.registry import arguments_among, gain_among
 
 
 class FNetEncoder(nn.Module):
@@ -282,8 +39,8 @@ class FNetEncoder(nn.Module):
 
     Args:
         num_layers: number of layers.
-        mixer: a name or a module, which every layer copies; or a sequence with one of these for
-            each layer, for example `["fourier"] * 10 + ["attention"] * 2`.
+        mixer: a name or a module, which every layer copies; or a sequence or `nn.ModuleList` with
+            one of these for each layer, for example `["fourier"] * 10 + ["attention"] * 2`.
         gain: as in `FNetEncoderLayer`; attention, which has none, ignores it beside other names.
         gradient_checkpointing: in training, keep the input of each layer and compute the rest again
             in the backward pass. An attribute too, which may change at any time.
@@ -334,7 +91,7 @@ class FNetEncoder(nn.Module):
         count = check_size("FNetEncoder", "num_layers", num_layers, least=0)
         mixers = _each(mixer, count)
         for of_a_layer in mixers or ["fourier"]:
-            _check(
+            check_layer(
                 "FNetEncoder",
                 hidden_size,
                 intermediate_size,
@@ -346,7 +103,7 @@ class FNetEncoder(nn.Module):
             )
         names = {of_a_layer for of_a_layer in mixers if isinstance(of_a_layer, str)}
         if mixers and not names:
-            _check_for_modules("FNetEncoder", gain, mixer_args)
+            check_for_modules("FNetEncoder", gain, mixer_args)
         self.padding = Padding(padding, round_to).checked("FNetEncoder")
         self.gradient_checkpointing = gradient_checkpointing
         self.layer = nn.ModuleList(
@@ -411,15 +168,6 @@ class FNetEncoder(nn.Module):
         return nn.Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
 
 
-def _check_for_modules(owner: str, gain: Gain, mixer_args: Mapping[str, Any] | None) -> None:
-    for name, value, default in (("gain", gain, "paper"), ("mixer_args", mixer_args or {}, {})):
-        if value != default:
-            raise ValueError(
-                f"{owner}: {name} must be left out if mixer is a module, which has it already;"
-                f" got {value!r}"
-            )
-
-
 def _named(
     names: Collection[str], mixer: Mixer, gain: Gain, mixer_args: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -434,6 +182,8 @@ def _named(
 
 def _each(mixer: Mixer | Sequence[Mixer], count: int) -> list[Mixer]:
     """The mixer of each layer."""
+    if isinstance(mixer, nn.ModuleList):
+        mixer = list(mixer)
     if isinstance(mixer, (str, nn.Module)) or not isinstance(mixer, Sequence):
         return [copy.deepcopy(mixer) for _ in range(count)]
     if len(mixer) != count:
@@ -442,18 +192,3 @@ def _each(mixer: Mixer | Sequence[Mixer], count: int) -> list[Mixer]:
             f" {len(mixer)}"
         )
     return list(mixer)
-
-
-def _function(activation: Activation) -> Callable[[Tensor], Tensor]:
-    if isinstance(activation, str):
-        if activation not in ACTIVATIONS:
-            names = ", ".join(map(repr, ACTIVATIONS))
-            raise ValueError(
-                f"FNetEncoderLayer: activation must be {names} or a callable; got {activation!r}"
-            )
-        return ACTIVATIONS[activation]()
-    if not callable(activation) or isinstance(activation, type):  # nn.ReLU() is one, nn.ReLU not
-        raise TypeError(
-            f"FNetEncoderLayer: activation must be a name, a function or a module; got {activation}"
-        )
-    return activation

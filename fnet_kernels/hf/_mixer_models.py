@@ -21,7 +21,7 @@ from fnet_kernels import models
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences
 from fnet_kernels._sublayers import MixingSublayer
-from fnet_kernels.encoder import FNetEncoderLayer
+from fnet_kernels.encoder_layer import FNetEncoderLayer
 from fnet_kernels.hf._sequences import forward_of_encoder, forward_of_head, forward_of_model
 from fnet_kernels.mixers.registry import create_mixer
 

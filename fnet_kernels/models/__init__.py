@@ -9,10 +9,8 @@ torch.Size([1, 4, 32000])
 
 from fnet_kernels.models.config import FNetConfig
 from fnet_kernels.models.heads import (
-    FNetForMaskedLM,
     FNetForMultipleChoice,
     FNetForNextSentencePrediction,
-    FNetForPreTraining,
     FNetForQuestionAnswering,
     FNetForSequenceClassification,
     FNetForTokenClassification,
@@ -24,6 +22,7 @@ from fnet_kernels.models.outputs import (
     FNetPreTrainingOutput,
     FNetQuestionAnsweringOutput,
 )
+from fnet_kernels.models.vocabulary_heads import FNetForMaskedLM, FNetForPreTraining
 
 __all__ = [
     "FNetConfig",

@@ -1,7 +1,4 @@
-"""The embeddings of FNet, and its dense layers as the authors initialise them.
-
-defines: FNetEmbeddings, dense
-"""
+"""The embeddings of FNet."""
 
 from __future__ import annotations
 
@@ -10,14 +7,6 @@ from torch import Tensor, nn
 
 from fnet_kernels._lecun_normal import lecun_normal_
 from fnet_kernels.models.config import FNetConfig
-
-
-def dense(in_features: int, out_features: int, std: float, *, bias_std: float = 0.0) -> nn.Linear:
-    """A linear layer with weights from N(0, std^2) and a bias from N(0, bias_std^2)."""
-    layer = nn.Linear(in_features, out_features)
-    nn.init.normal_(layer.weight, std=std)
-    nn.init.normal_(layer.bias, std=bias_std)
-    return layer
 
 
 class FNetEmbeddings(nn.Module):

@@ -11,7 +11,8 @@ from torch import Tensor
 from fnet_kernels._ops.checks import kind
 from fnet_kernels._sublayers import AttentionSublayer
 from fnet_kernels.models.config import FNetConfig
-from fnet_kernels.models.heads import FNetForPreTraining, FNetForSequenceClassification
+from fnet_kernels.models.heads import FNetForSequenceClassification
+from fnet_kernels.models.vocabulary_heads import FNetForPreTraining
 
 __all__ = ["from_jax"]
 

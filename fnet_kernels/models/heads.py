@@ -1,4 +1,4 @@
-"""FNet with a head for each task: the classes, losses and state dicts of transformers."""
+"""FNet with heads of classification, regression and extractive question answering."""
 
 from __future__ import annotations
 
@@ -6,199 +6,18 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from fnet_kernels._ops.checks import kind
 from fnet_kernels._ops.sequences import Integers
-from fnet_kernels.encoder import ACTIVATIONS as FUNCTIONS
-from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
-from fnet_kernels.models.embeddings import dense
+from fnet_kernels.models.config import FNetConfig
+from fnet_kernels.models.linear import logits_layer
+from fnet_kernels.models.losses import check_labels, position_loss, token_loss
 from fnet_kernels.models.model import FNetModel, FNetPreTrained
 from fnet_kernels.models.outputs import (
     FNetModelOutput,
     FNetOutput,
-    FNetPreTrainingOutput,
     FNetQuestionAnsweringOutput,
 )
-
-
-def _check_labels(owner: str, name: str, labels: object, shape: torch.Size) -> None:
-    """Check that `labels` are a tensor of `shape`, or with a last axis of 1 besides."""
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"{owner}: {name} must be a torch.Tensor, got {kind(labels)}")
-    if labels.shape not in (shape, (*shape, 1)):
-        raise ValueError(
-            f"{owner}: {name} of {labels.dtype} must have shape {tuple(shape)}; got shape"
-            f" {tuple(labels.shape)}"
-        )
-
-
-def _loss(owner: str, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the last axis; labels of -100 do not count."""
-    _check_labels(owner, name, labels, logits.shape[:-1])
-    return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
-
-
-def _logits(config: FNetConfig, count: int) -> nn.Linear:
-    std = config.initializer_range
-    return dense(config.hidden_size, count, std, bias_std=std)
-
-
-class _Predictions(nn.Module):
-    """The head of masked language modelling."""
-
-    def __init__(self, config: FNetConfig) -> None:
-        super().__init__()
-        size, std = config.hidden_size, config.initializer_range
-        self.bias = nn.Parameter(torch.empty(config.vocab_size))
-        self.transform = nn.ModuleDict(
-            {
-                "dense": dense(size, size, std),
-                "activation": FUNCTIONS[ACTIVATIONS[config.hidden_act]](),
-                "LayerNorm": nn.LayerNorm(size, config.layer_norm_eps),
-            }
-        )
-        if config.tie_word_embeddings:  # the model sets the parameters
-            self.decoder = nn.Linear(size, config.vocab_size, device="meta")
-        else:
-            self.decoder = _logits(config, config.vocab_size)
-        nn.init.normal_(self.bias, std=std)
-
-    def forward(self, x: Tensor, positions: Tensor | None) -> Tensor:
-        if positions is not None:
-            if positions.shape[:-1] != x.shape[:-2]:
-                raise ValueError(
-                    f"masked_positions must be [..., k] for an input of {tuple(x.shape[:-1])},"
-                    f" [..., seq]; got shape {tuple(positions.shape)}"
-                )
-            index = positions.long()[..., None].expand(*positions.shape, x.size(-1))
-            x = x.gather(-2, index)  # [..., k, hidden]
-        for step in self.transform.values():
-            x = step(x)
-        y: Tensor = self.decoder(x)
-        return y
-
-
-class _WithVocabulary(FNetPreTrained):
-    """A model whose `cls.predictions` makes logits of the vocabulary with the input embeddings."""
-
-    tied_weights = {  # noqa: RUF012  a ClassVar of the base
-        "cls.predictions.decoder.weight": "fnet.embeddings.word_embeddings.weight",
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-    }
-
-    def __init__(self, config: FNetConfig, **heads: nn.Module) -> None:
-        super().__init__(config)
-        self.fnet = FNetModel(config)
-        self.cls = nn.ModuleDict({"predictions": _Predictions(config), **heads})
-        self.tie_weights()
-
-
-class FNetForMaskedLM(_WithVocabulary):
-    """FNet with the head of masked language modelling.
-
-    With `tie_word_embeddings`, `cls.predictions.decoder.weight` is the embedding of words and
-    `cls.predictions.decoder.bias` is `cls.predictions.bias`.
-
-    Shape: as in `FNetModel`, and `labels` are `[..., seq]`, -100 where they do not count. `logits`
-    are `[..., seq, vocab_size]`. With `masked_positions`, `[..., k]`, `logits` are those of these
-    positions alone, `[..., k, vocab_size]`, and `labels` are `[..., k]`: as the authors' code does,
-    which spares most of the largest product. Fill unused positions with 0 and their labels with
-    -100.
-
-    >>> import torch
-    >>> from fnet_kernels.models import FNetConfig, FNetForMaskedLM
-    >>> model = FNetForMaskedLM(FNetConfig.mini()).eval()
-    >>> ids, positions = torch.randint(4, 32000, (2, 128)), torch.randint(0, 128, (2, 20))
-    >>> model(ids, masked_positions=positions).logits.shape
-    torch.Size([2, 20, 32000])
-    """
-
-    def __init__(self, config: FNetConfig) -> None:
-        super().__init__(config)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        *,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        lengths: Integers | None = None,
-        cu_seqlens: Integers | None = None,
-        labels: Tensor | None = None,
-        masked_positions: Tensor | None = None,
-        output_hidden_states: bool = False,
-    ) -> FNetOutput:
-        out = self.fnet(
-            input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            lengths=lengths,
-            cu_seqlens=cu_seqlens,
-            output_hidden_states=output_hidden_states,
-        )
-        logits = self.cls["predictions"](out.last_hidden_state, masked_positions)
-        owner = type(self).__name__
-        loss = None if labels is None else _loss(owner, "labels", logits, labels)
-        return FNetOutput(loss, logits, out.hidden_states)
-
-
-class FNetForPreTraining(_WithVocabulary):
-    """FNet with the heads of pre-training: masked language modelling and next sentence prediction.
-
-    The loss is the sum of both, if `labels` and `next_sentence_label` are given.
-
-    Shape: as in `FNetForMaskedLM`, and `next_sentence_label` is `[...]`: 0 if the second sentence
-    follows the first, else 1.
-
-    >>> import torch
-    >>> from fnet_kernels.models import FNetConfig, FNetForPreTraining
-    >>> model = FNetForPreTraining(FNetConfig.mini()).eval()
-    >>> ids = torch.randint(4, 32000, (2, 128))
-    >>> model(ids, labels=ids, next_sentence_label=torch.tensor([0, 1])).loss.shape
-    torch.Size([])
-    """
-
-    def __init__(self, config: FNetConfig) -> None:
-        super().__init__(config, seq_relationship=_logits(config, 2))
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        *,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        lengths: Integers | None = None,
-        cu_seqlens: Integers | None = None,
-        labels: Tensor | None = None,
-        next_sentence_label: Tensor | None = None,
-        masked_positions: Tensor | None = None,
-        output_hidden_states: bool = False,
-    ) -> FNetPreTrainingOutput:
-        out = self.fnet(
-            input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            lengths=lengths,
-            cu_seqlens=cu_seqlens,
-            output_hidden_states=output_hidden_states,
-        )
-        words = self.cls["predictions"](out.last_hidden_state, masked_positions)
-        follows = self.cls["seq_relationship"](out.pooler_output)
-        loss = None
-        if labels is not None and next_sentence_label is not None:
-            owner = type(self).__name__
-            loss = _loss(owner, "labels", words, labels)
-            loss = loss + _loss(owner, "next_sentence_label", follows, next_sentence_label)
-        return FNetPreTrainingOutput(loss, words, follows, out.hidden_states)
 
 
 class _Classifier(FNetPreTrained):
@@ -239,7 +58,7 @@ class _Classifier(FNetPreTrained):
         raise NotImplementedError
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return _loss(type(self).__name__, "labels", logits, labels)
+        return token_loss(type(self).__name__, "labels", logits, labels)
 
 
 class FNetForNextSentencePrediction(_Classifier):
@@ -257,7 +76,7 @@ class FNetForNextSentencePrediction(_Classifier):
 
     def __init__(self, config: FNetConfig) -> None:
         super().__init__(config)
-        self.cls = nn.ModuleDict({"seq_relationship": _logits(config, 2)})
+        self.cls = nn.ModuleDict({"seq_relationship": logits_layer(config, 2)})
 
     def _logits(self, out: FNetModelOutput) -> Tensor:
         y: Tensor = self.cls["seq_relationship"](out.pooler_output)
@@ -270,7 +89,7 @@ class _WithLabels(_Classifier):
     def __init__(self, config: FNetConfig, count: int) -> None:
         super().__init__(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = _logits(config, count)
+        self.classifier = logits_layer(config, count)
 
     def _classify(self, x: Tensor) -> Tensor:
         y: Tensor = self.classifier(self.dropout(x))
@@ -314,13 +133,13 @@ class FNetForSequenceClassification(_WithLabels):
             problem = "regression"
         if problem == "regression":
             shape = logits.shape[:-1] if logits.size(-1) == 1 else logits.shape
-            _check_labels(owner, "labels", labels, shape)
+            check_labels(owner, "labels", labels, shape)
             return mse_loss(logits, labels.reshape(logits.shape).to(logits.dtype))
         if problem is None and getattr(labels, "dtype", None) in (torch.int64, torch.int32):
             problem = "single_label_classification"
         if problem == "single_label_classification":
             return super()._loss(logits, labels)
-        _check_labels(owner, "labels", labels, logits.shape)
+        check_labels(owner, "labels", labels, logits.shape)
         return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
 
 
@@ -387,7 +206,7 @@ class FNetForQuestionAnswering(FNetPreTrained):
     def __init__(self, config: FNetConfig) -> None:
         super().__init__(config)
         self.fnet = FNetModel(config)
-        self.qa_outputs = _logits(config, 2)
+        self.qa_outputs = logits_layer(config, 2)
 
     def forward(
         self,
@@ -418,12 +237,6 @@ class FNetForQuestionAnswering(FNetPreTrained):
         if start_positions is not None and end_positions is not None:
             for name, positions in (("start", start_positions), ("end", end_positions)):
                 shape = start.shape[:-1]
-                _check_labels(type(self).__name__, f"{name}_positions", positions, shape)
-            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
+                check_labels(type(self).__name__, f"{name}_positions", positions, shape)
+            loss = (position_loss(start, start_positions) + position_loss(end, end_positions)) / 2
         return FNetQuestionAnsweringOutput(loss, start, end, out.hidden_states)
-
-
-def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
-    outside = logits.size(-1)
-    clamped = positions.flatten().long().clamp(0, outside)
-    return cross_entropy(logits.reshape(-1, outside), clamped, ignore_index=outside)

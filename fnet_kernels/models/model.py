@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -14,7 +15,8 @@ from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
 from fnet_kernels.mixers.registry import create_mixer, gain_among
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
-from fnet_kernels.models.embeddings import FNetEmbeddings, dense
+from fnet_kernels.models.embeddings import FNetEmbeddings
+from fnet_kernels.models.linear import dense
 from fnet_kernels.models.outputs import FNetModelOutput
 
 _Model = TypeVar("_Model", bound="FNetPreTrained")
@@ -34,6 +36,7 @@ class FNetPreTrained(nn.Module):
                 f" {kind(config)} (FNetConfig.from_dict(config.to_dict()) converts transformers')"
             )
         self.config = config
+        self.register_load_state_dict_pre_hook(_check_ties)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_tie)  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -54,14 +57,26 @@ class FNetPreTrained(nn.Module):
     def tie_weights(self) -> None:
         """Make the parameters of `tied_weights` one each, if the configuration says so.
 
-        Construction, `load_state_dict` and moves such as `to` and `to_empty` do this themselves.
+        Construction and `load_state_dict` do this themselves. Moves such as `to` and `to_empty`
+        keep what is one.
         """
-        if not self.config.tie_word_embeddings:
-            return
-        for names in self.tied_weights.items():
+        if self.config.tie_word_embeddings:
+            self._tie(self.tied_weights)
+
+    def _tie(self, pairs: Mapping[str, str]) -> None:
+        for names in pairs.items():
             (copies, name), (shared, source) = map(self._slot, names)
             if name in copies and source in shared:  # not if a module is wrapped or parametrized
                 copies[name] = shared[source]
+
+    def _tied(self) -> dict[str, str]:
+        """What of `tied_weights` is one parameter now."""
+        tied: dict[str, str] = {}
+        for names in self.tied_weights.items():
+            (copies, name), (shared, source) = map(self._slot, names)
+            if copies.get(name) is not None and copies[name] is shared.get(source):
+                tied.update([names])
+        return tied
 
     def _slot(self, name: str) -> tuple[dict[str, nn.Parameter | None], str]:
         """The parameters of the module that owns `name`, and the name there."""
@@ -69,8 +84,9 @@ class FNetPreTrained(nn.Module):
         return self.get_submodule(path)._parameters, last
 
     def _apply(self: _Model, fn: Any, recurse: bool = True) -> _Model:
+        tied = self._tied()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.tie_weights()  # a move from the meta device makes new parameters
+        self._tie(tied)  # a move from the meta device makes new parameters
         return self
 
     @property
@@ -106,6 +122,29 @@ class FNetPreTrained(nn.Module):
             )
         self._body.embeddings.word_embeddings = embeddings
         self.tie_weights()
+
+
+def _check_ties(model: FNetPreTrained, state: Mapping[str, Any], prefix: str, *others: Any) -> None:
+    """Refuse two weights for a parameter: the second would overwrite the first."""
+    if not model.config.tie_word_embeddings:
+        return
+    errors: list[str] = others[-1]
+    for name, source in model.tied_weights.items():
+        copied, shared = state.get(prefix + name), state.get(prefix + source)
+        if _differ(copied, shared):
+            errors.append(
+                f"{prefix}{name} differs from {prefix}{source}, which a configuration with"
+                " tie_word_embeddings=True ties"
+            )
+
+
+def _differ(a: Any, b: Any) -> bool:
+    """Whether both are tensors of one kind with other values."""
+    if a is b or not (type(a) is type(b) and type(a) in (Tensor, nn.Parameter)):
+        return False
+    if a.is_meta or a.device != b.device or a.dtype != b.dtype:
+        return False
+    return a.data_ptr() != b.data_ptr() and not torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
 
 
 def _tie(model: FNetPreTrained, _: Any) -> None:

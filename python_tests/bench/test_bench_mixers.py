@@ -77,7 +77,7 @@ def test_a_mixer_that_takes_no_such_length_is_absent(
             raise ValueError(f"linear: seq_len must be at most 16, got {seq_len}")
         return made(name, hidden_size, seq_len, **rest)
 
-    monkeypatch.setattr("fnet_kernels.encoder.create_mixer", picky)
+    monkeypatch.setattr("fnet_kernels.encoder_layer.create_mixer", picky)
     words = ["--mixers", "fourier,linear", "--task", "inference", "--out", str(tmp_path)]
     assert command.main([*words, "--shapes", "2x16x8,1x32x8", *QUICK]) == 0
     reason = "linear: seq_len must be at most 16, got 32"

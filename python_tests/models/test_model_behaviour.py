@@ -68,6 +68,10 @@ def test_logits_of_masked_positions(name: str) -> None:
         ValueError, match=r"masked_positions must be \[\.\.\., k\].*got shape \(3,\)"
     ):
         model(x, masked_positions=positions[0])
+    with pytest.raises(TypeError, match=f"{name}: masked_positions must be a torch.Tensor, got li"):
+        model(x, masked_positions=positions.tolist())
+    with pytest.raises(TypeError, match="masked_positions must be int64 or int32, got"):
+        model(x, masked_positions=positions.float())
 
 
 def test_num_labels() -> None:

@@ -100,6 +100,38 @@ def test_tied_weights_stay_tied(name: str) -> None:
     assert count == len(state) - 2
 
 
+def under_another_head() -> Any:
+    """A masked language model whose encoder is replaced by a trained one."""
+    model = make("FNetForMaskedLM")
+    model.fnet = make()
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(2)
+    return model.eval()
+
+
+def test_moves_keep_weights_that_are_not_tied() -> None:
+    model = under_another_head()
+    x = ids()
+    before = model(x).logits
+    assert torch.equal(model.to("cpu")(x).logits, before)
+    assert not tied(model)
+    model.tie_weights()
+    assert not torch.equal(model(x).logits, before)
+    assert tied(model.to(torch.float64))
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_state_with_two_values_of_one_parameter_is_refused(assign: bool) -> None:
+    model = under_another_head()
+    state = {f"0.{name}": value for name, value in model.state_dict().items()}
+    with pytest.raises(RuntimeError, match=r"0\.cls.*decoder.weight differs from 0\.fnet.emb"):
+        nn.Sequential(make("FNetForMaskedLM")).load_state_dict(state, assign=assign)
+    untied = nn.Sequential(make("FNetForMaskedLM", tie_word_embeddings=False))
+    untied.load_state_dict(state, assign=assign)
+    x = ids()
+    assert torch.equal(untied[0].eval()(x).logits, model(x).logits)
+
+
 def test_input_embeddings_can_be_replaced() -> None:
     model = make("FNetForMaskedLM").eval()
     table = nn.Embedding(100, 64)

@@ -125,6 +125,27 @@ def test_encoder_applies_its_layers_in_order() -> None:
     assert torch.equal(encoder(x), encoder[-1](encoder[:2](x)))
 
 
+def test_a_module_list_has_a_mixer_for_each_layer() -> None:
+    mixers = nn.ModuleList([fk.FourierMix(0.1), SelfAttention(64)])
+    encoder = fk.FNetEncoder(2, 64, 128, mixer=mixers)
+    assert encoder[0].fourier.self is mixers[0]
+    assert encoder[1].attention.self is mixers[1].self
+    with pytest.raises(ValueError, match="a sequence of num_layers=3 mixers; got 2"):
+        fk.FNetEncoder(3, 64, 128, mixer=mixers)
+
+
+def test_attention_by_name_has_the_dropout_of_its_layer() -> None:
+    x = torch.randn(2, 9, 64)
+    for options, dropout in (
+        ({}, 0.1),
+        ({"dropout": 0.0}, 0.0),
+        ({"dropout": 0.0, "mixer_args": {"dropout": 0.5}}, 0.5),
+    ):
+        encoder = fk.FNetEncoder(2, 64, 128, mixer=["fourier", "attention"], **options)
+        assert encoder[1].attention.self.dropout == dropout
+        assert torch.equal(encoder(x), encoder(x)) == (dropout == 0.0)
+
+
 def test_encoder_trains_in_bfloat16_and_compiled() -> None:
     torch.compiler.reset()
     encoder = fk.FNetEncoder(2, 16, 32, dtype=torch.bfloat16)
