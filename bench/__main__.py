@@ -3,6 +3,7 @@
 import sys
 
 from bench import command, cores, lengths, mixers, sweep, threads, varlen
+from bench.arguments import run_main
 
 COMMANDS = {
     "cores": cores.main,
@@ -16,4 +17,6 @@ COMMANDS = {
 if __name__ == "__main__":
     words = sys.argv[1:]
     named = COMMANDS.get(words[0]) if words else None
-    sys.exit(named(words[1:]) if named else command.main(words))
+    if named:
+        run_main(named, words[1:])
+    run_main(command.main, words, COMMANDS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from bench.folders import is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
 from bench.measure.study import STEPS, Effort, Study, study
-from bench.measure.timing import DIRECTIONS, WrongResult
+from bench.measure.timing import DIRECTIONS, MOST, WrongResult
 from bench.report.plots import save_plots
 from bench.report.tables import absences, save, tables
 from bench.shapes import AWKWARD, TOKENS, Shape, equal_tokens, label, parse
@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=duration,
         default=3.0,
         metavar="S",
-        help="minimum time per comparison (default 3)",
+        help=f"minimum time per comparison, in at most {MOST} rounds or --rounds (default 3)",
     )
     parser.add_argument(
         "--rounds",
@@ -107,8 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the benchmark.
 
-    Returns 0 on success, 1 if a contestant computes a wrong result, which stops the run, and 2 if
-    an argument cannot be used; stderr then names it in one line.
+    Returns 0 on success, 1 if nothing could be timed or a contestant computes a wrong result, which
+    stops the run, and 2 if an argument cannot be used; stderr then names it in one line.
     """
     out = Path(args.out)
     if not is_writable(out, "bench"):
@@ -120,17 +120,21 @@ def run(args: argparse.Namespace) -> int:
     if device == "auto":
         device = "cuda" if has_cuda and "cuda" in DEVICES else "cpu"
     try:
-        _run(args, device, out)
+        return _run(args, device, out)
     except WrongResult as error:
         print(f"bench: stopped because a result is wrong: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse `argv`, or the arguments of the process if None, and run the benchmark."""
+def main(argv: Sequence[str] | None = None, subcommands: Iterable[str] = ()) -> int:
+    """Parse `argv`, or the arguments of the process if None, and run the benchmark.
+
+    The help names the `subcommands`, which have a help of their own.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="time the mixing against every alternative"
+        prog="python -m bench",
+        description="time the mixing against every alternative",
+        epilog=f"subcommands, each with its own --help: {', '.join(subcommands)}",
     )
     add_arguments(parser)
     return run(parser.parse_args(argv))
@@ -141,7 +145,7 @@ def _unusable(text: str) -> int:
     return 2
 
 
-def _run(args: argparse.Namespace, device: str, out: Path) -> None:
+def _run(args: argparse.Namespace, device: str, out: Path) -> int:
     began = time.monotonic()
     huge_pages = huge() if device == "cpu" else None  # before the first tensor
     shapes = args.shapes or [*equal_tokens(TOKENS[device]), *AWKWARD]
@@ -176,8 +180,9 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> None:
     if found.notes:
         heading += "\n(the machine was busy at the start)"
     plots = save_plots(found.rows, heading, best_of_ours(device), out)
-    if not plots:
+    if found.rows and not plots:
         found.notes.append("no plots: matplotlib is missing (`pip install matplotlib`)")
     print("\n".join([f"written: {file}" for file in (*write(), *plots)]))
     print("\n".join(["", *absences(found), *(f"note: {note}" for note in found.notes), ""]))
-    print(f"{heading}\n\n{tables(found)}")
+    print(f"{heading}\n\n{tables(found)}" if found.rows else f"{heading}\n\nnothing was timed")
+    return 0 if found.rows else 1

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.arguments import positive
+from bench.arguments import positive, run_main
 from bench.command import shape_list
 from bench.folders import add_out, is_writable
 from bench.measure import machine
@@ -166,3 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     written = machine.save(args.out, "cores", facts, start, isa=isa, simulated=True, rows=rows)
     print(f"{machine.title(facts)}; fp32, {isa}\n\n{tables(rows)}\n\n{written}")
     return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

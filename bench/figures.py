@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.contestants.setting import Setting
+from bench.measure.timing import SELDOM
 from bench.recorded import REUSED, Machine
+from bench.shapes import parse
 from bench.targets.report import BOUNDS
 from bench.targets.values import (
     BACKWARD,
@@ -100,7 +103,8 @@ def speed(machine: Machine, others: Sequence[Machine]) -> str:
     lines = [_taken_on(machine)]
     for other in others:
         formula, torch = (span(other.ratios(target), 1, "x") for target in (FORMULA, TORCH))
-        lines.append(f"On {other.name}: formula {formula}, best torch {torch}.")
+        warm = ", warm" if _warm(other) else ""
+        lines.append(f"On {other.name}{warm}: formula {formula}, best torch {torch}.")
     lines += filter(None, [_model_line(machine)])
     return f"{rows_of(heads, rows)}\n\n" + "\n".join(lines)
 
@@ -162,12 +166,20 @@ def machine_section(machine: Machine) -> str:
 
 
 def _conditions(machine: Machine) -> str:
-    pages = (
-        "Inputs are cold; large tensors of all contestants use huge pages."
-        if machine.facts.get("huge_pages")
-        else "All rounds use one x; other contestants evict part of it from the caches."
-    )
-    return f"{_taken_on(machine)}\n{pages}"
+    warm = _warm(machine)
+    inputs = f"Inputs may stay in the last-level cache ({warm})" if warm else "Inputs are cold"
+    who = "all contestants" if machine.facts.get("huge_pages") else "our operator alone"
+    return f"{_taken_on(machine)}\n{inputs}; large tensors of {who} use huge pages."
+
+
+def _warm(machine: Machine) -> str:
+    """The size of the largest cache, unless all copies of every x exceed it: then nothing."""
+    caches = [int(size.removesuffix("K")) << 10 for size in machine.facts["caches"].values()]
+    if not caches:
+        return "of unknown size"
+    shapes = parse(",".join(machine.shapes))
+    fits = min(Setting(shape).rotated for shape in shapes) <= max(caches)
+    return f"{max(caches) >> 20} MB" if fits else ""
 
 
 def _forward_table(machine: Machine) -> str:
@@ -220,13 +232,19 @@ def _attention(machine: Machine) -> str:
     rows.sort(key=lambda row: int(row["seq"]))
     texts = []
     for row in {r["seq"]: r for r in (rows[0], rows[-1])}.values():
-        text = f"{row['over_ours']:.1f} times our time"
+        text = f"{_over_ours(row)} times our time"
         memory = (row["peak_mib"], ours.get(row["shape"], {}).get("peak_mib"))
         if all(memory):
             text += f" and {memory[0] / memory[1]:.1f} times our memory"
         texts.append(f"{text} at {row['seq']} tokens")
     listed = ",\n".join(texts)
     return f"A self-attention sublayer (SDPA, same width) takes\n{listed}."
+
+
+def _over_ours(row: dict[str, Any]) -> str:
+    """Time over ours; of a contestant that ran outside the rounds only two digits, with "~"."""
+    over = float(row["over_ours"])
+    return f"~{float(f'{over:.2g}'):g}" if row["rounds"] <= SELDOM else f"{over:.1f}"
 
 
 def _model_table(machine: Machine) -> str:

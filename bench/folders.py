@@ -1,6 +1,6 @@
 """Output folders: build/bench, which git ignores, and the committed bench/results.
 
-defines: RESULTS, add_out, is_writable
+defines: RESULTS, SCRATCH, add_out, is_writable
 """
 
 from __future__ import annotations

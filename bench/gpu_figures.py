@@ -10,13 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 from bench.figures import rows_of
+from bench.gpu.command import LAYER
+from bench.gpu.models import BATCH, SEQ
 
 OURS = "ours cuda"
+#: Targets that older files call something else.
+RENAMED = {"layer / layer without mixing": LAYER.name}
+BEST_TORCH = "best torch"
 #: Columns of the table: the heading, and the contestants, of which the fastest counts.
 RIVALS = {
     "formula": ("fftn",),
     "compiled": ("fftn compiled",),
-    "best torch": (
+    BEST_TORCH: (
         *("fftn", "fftn compiled", "rfft2 + mirror", "rfft2 + mirror compiled"),
         *("fold", "fold compiled"),
     ),
@@ -27,6 +32,8 @@ RIVALS = {
     "`layer_norm(x + x)`": ("layer_norm(x + x)",),
     "copy": ("copy", "copy by a kernel"),
 }
+#: Columns of the table of encoder layers; ours compares with each.
+LAYERS = ("formula", "self-attention", "LayerNorm(x)", "no mixing")
 
 
 def _over(times: dict[str, Any], rivals: tuple[str, ...], digits: int = 2) -> str:
@@ -35,12 +42,53 @@ def _over(times: dict[str, Any], rivals: tuple[str, ...], digits: int = 2) -> st
     return f"{min(ratios):.{digits}f}x" if ratios else ""
 
 
+def _rival(times: dict[str, Any], column: str) -> str:
+    """A cell of `RIVALS`. The best of torch is known only if all of its forms were timed."""
+    rivals = RIVALS[column]
+    if column == BEST_TORCH and not times.keys() >= set(rivals):
+        return "not timed"
+    return _over(times, rivals)
+
+
+def _layers(run: dict[str, Any]) -> str:
+    """Times of encoder layers, or nothing if none was measured."""
+    ours = "layer: ours"
+    rows = [
+        [
+            what.removeprefix("encoder layer, "),
+            f"{of[ours]['median_us']:.1f} us",
+            *(_over(of, (f"layer: {name}",)) for name in LAYERS),
+        ]
+        for what, of in run["times"].items()
+        if ours in of
+    ]
+    return rows_of(["encoder layer, forward", "ours", *LAYERS], rows) if rows else ""
+
+
+def _models(run: dict[str, Any]) -> str:
+    """Times of whole models, or nothing if none was measured."""
+    rows = [
+        [
+            f"{row['model']}-Base",
+            row["dtype"],
+            task,
+            f"{row['median_ms']:.1f} ms",
+            *(f"{row[k]:.2f}x" if row[k] else "" for k in ("stock_over_this", "bert_over_this")),
+        ]
+        for task, of in run["models"].items()
+        for row in of
+    ]
+    heads = ["whole model", "dtype", "task", "median", "stock fp32 / this", "BERT / this"]
+    note = f"Whole models, {BATCH} x {SEQ} tokens, launches included; below 1x BERT is faster:"
+    return f"{note}\n\n{rows_of(heads, rows)}" if rows else ""
+
+
 def gpu_section(run: dict[str, Any]) -> str:
-    """Times of the operators on one GPU, in graphs, and the targets."""
+    """Times on one GPU of operators and layers, in graphs, and of whole models; the targets."""
     times = rows_of(
         ["operator, shape, dtype", "ours", *RIVALS],
         [
-            [what, f"{of[OURS]['median_us']:.1f} us", *(_over(of, r) for r in RIVALS.values())]
+            [what, f"{of[OURS]['median_us']:.1f} us", *(_rival(of, column) for column in RIVALS)]
             for what, of in run["times"].items()
             if OURS in of and not what.startswith("first times")
         ],
@@ -48,16 +96,25 @@ def gpu_section(run: dict[str, Any]) -> str:
     targets = rows_of(
         ["target", "where", "limit", "measured", ""],
         [
-            [t["target"], t["where"], t["limit"], f"{t['measured']:.2f}", _outcome(t["met"])]
+            [
+                RENAMED.get(t["target"], t["target"]),
+                t["where"],
+                t["limit"],
+                f"{t['measured']:.2f}",
+                _outcome(t["met"]),
+            ]
             for t in run["targets"]
         ],
     )
     machine = run["machine"]
-    return (
+    about = (
         f"{machine['name']}, torch {machine['torch']}, {machine['date'][:10]}. Medians of graphs"
         " that replay in turn\nover inputs of four times L2. A ratio is the time of an alternative"
-        f" over ours.\n\n{times}\n\n{targets}"
+        " over ours. In fp32 TF32 is\noff. Attention is timed eager; in fp32 SDPA has no flash or"
+        " cuDNN kernel. Best torch is shown\nwhere all its forms were timed, compiled ones too."
     )
+    parts = (about, times, _layers(run), _models(run), targets)
+    return "\n\n".join(filter(None, parts))
 
 
 def _outcome(met: bool) -> str:

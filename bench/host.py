@@ -9,7 +9,6 @@ load only ever adds to a time.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 
-from bench.arguments import duration
+from bench.arguments import duration, run_main
 from bench.contestants.registry import CONTESTANTS, best_of_ours
 from bench.contestants.setting import Setting, Sublayer
 from bench.measure.timing import Problem, ready
@@ -88,7 +87,7 @@ def calls(part: Pass) -> dict[str, Callable[[], Any]]:
     names = (best_of_ours("cpu"), RIVAL, FORMULA)
     contestants = [next(c for c in CONTESTANTS if c.name == name) for name in names]
     problem = Problem.random(SHAPE)
-    ready(contestants, problem)  # checks the results
+    ready(contestants, problem, backward=part.make is not _inference)  # checks the results
     built = {c.name: c.build(Setting(SHAPE)) for c in contestants}
     return {name: in_a_row(part.make(function, problem)) for name, function in built.items()}
 
@@ -130,4 +129,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.arguments import INTERRUPTED, duration, positive
+from bench.arguments import INTERRUPTED, duration, positive, run_main
 from bench.contestants.registry import CONTESTANTS, EAGER, best_of_ours
 from bench.contestants.setting import or_absent
 from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
-from bench.measure.timing import Problem, needed, ready
+from bench.measure.timing import MOST, Problem, needed, ready
 from bench.report.lengths import length_tables, save_plot
 from bench.report.tables import absence_lines
 from fnet_kernels._terminal import Progress
@@ -54,7 +53,7 @@ def length_row(seq: int, hidden: int, seconds: float) -> LengthRow:
     entries, absent = ready([c for c in CONTESTANTS if c.name in (own, *EAGER)], problem)
     needed((own, "fftn"), absent)
     calls = {name: problem.forward(function) for name, (_, function) in entries.items()}
-    times = interleave(calls, seconds=seconds)
+    times = interleave(calls, seconds=seconds, maximum=MOST)
     scale = 1e9 / problem.x.numel()
     rival = min((name for name in times if name != own), key=lambda name: times[name].median)
     low, median, high = (scale * t for t in times[own].quartiles)
@@ -78,7 +77,7 @@ def _span(text: str) -> range:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Time every length, then save and print. The exit status after Ctrl-C is 130."""
+    """Time every length, save and print. Returns 130 after Ctrl-C, 1 if nothing was timed."""
     parser = argparse.ArgumentParser(
         prog="python -m bench lengths",
         description=__doc__,
@@ -92,7 +91,12 @@ def main(argv: list[str] | None = None) -> int:
         help="sequence lengths, both ends included (default: 1:1100)",
     )
     parser.add_argument("--hidden", type=positive, default=256, help="default: %(default)s")
-    parser.add_argument("--seconds", type=duration, default=0.3, help="per length (default 0.3)")
+    parser.add_argument(
+        "--seconds",
+        type=duration,
+        default=0.3,
+        help=f"per length, in at most {MOST} rounds (default 0.3)",
+    )
     add_out(parser)
     args = parser.parse_args(argv)
     if not is_writable(args.out, "bench lengths"):
@@ -125,8 +129,8 @@ def main(argv: list[str] | None = None) -> int:
     plot = save_plot(rows, heading, written.with_suffix(".png"))
     print(f"{heading}\n\n{length_tables(rows)}\n\n{absence_lines(absent)}written: {written}")
     print(f"written: {plot}" if plot else "no plot: matplotlib is missing")
-    return status
+    return status or int(not rows)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

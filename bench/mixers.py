@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from bench.arguments import duration, positive
+from bench.arguments import duration, positive, run_main
 from bench.command import DTYPES, shape_list
 from bench.contestants.mixers import MIXERS, parameters
 from bench.contestants.registry import Contestant
@@ -27,6 +27,7 @@ from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
 from bench.measure.study import Effort, Study, study
+from bench.measure.timing import MOST
 from bench.report.mixers import mixer_tables, save_plot
 from bench.report.tables import absences
 from bench.shapes import TOKENS, equal_tokens, label
@@ -51,7 +52,7 @@ def _mixers(text: str) -> list[Contestant]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 2 where the device is missing or the output folder cannot be written."""
+    """Exit status 1 if nothing was timed, 2 without the device or an output folder to write to."""
     parser = argparse.ArgumentParser(
         prog="python -m bench mixers",
         description=__doc__,
@@ -69,7 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
-        "--seconds", type=duration, default=10.0, help="per comparison (default 10)"
+        "--seconds",
+        type=duration,
+        default=10.0,
+        help=f"per comparison, in at most {MOST} rounds or --rounds (default 10)",
     )
     parser.add_argument("--rounds", type=positive, default=5, help="at least (default 5)")
     add_out(parser)
@@ -125,9 +129,12 @@ def main(argv: list[str] | None = None) -> int:
     plot = save_plot(found.rows, heading, written.with_suffix(".png"))
     print(f"{heading}\n\n{mixer_tables(found.rows, learned)}\n")
     print("\n".join([*absences(found), f"written: {written}"]))
+    if not found.rows:
+        print("nothing was timed")
+        return 1
     print(f"written: {plot}" if plot else "no plot: matplotlib is missing")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -1,6 +1,8 @@
 """`python -m bench.models`: whole FNet models, stock and patched, beside BERT, on this machine.
 
-Every model in float32 and in bfloat16, interleaved in one run. Writes <cpu>-models.json.
+Every model in float32 and in bfloat16, interleaved in one run. Writes <cpu>-models.json, where rows
+of other sizes, shapes and tasks stay; `machine` is that of the last run. On CUDA it is
+<cpu>-cuda-models.json.
 
     python -m bench.models                                   # Base, 4 x 512 tokens, inference
     python -m bench.models --task both --keep                # as committed
@@ -12,10 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 import torch
 
-from bench.arguments import duration
+from bench.arguments import duration, run_main
 from bench.contestants.models import TASKS
 from bench.folders import add_out, is_writable
 from bench.measure import machine, models
@@ -47,7 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shape", type=shape, default=(4, 512), metavar="BxN", help="4x512")
     parser.add_argument("--task", choices=_TASKS, default="inference", help="default: %(default)s")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--seconds", type=duration, default=30.0, help="per task (default 30)")
+    parser.add_argument(
+        "--seconds",
+        type=duration,
+        default=30.0,
+        help=f"per task, in at most {models.MOST} rounds (default 30)",
+    )
     parser.add_argument("--memory", action="store_true", help="measure peak memory too (CPU)")
     add_out(parser)
     args = parser.parse_args(argv)
@@ -67,11 +75,17 @@ def main(argv: list[str] | None = None) -> int:
     rows: models.Rows = []
     absent: dict[str, str] = {}
     batch, seq = args.shape
-    written = args.out / f"{machine.slug()}-models.json"
+    kind = "models" if args.device == "cpu" else "cuda-models"
+    written = args.out / f"{machine.slug()}-{kind}.json"
+    before: dict[str, Any] = {"absent": {}, "rows": []}
+    if written.exists():
+        before = json.loads(written.read_text())
 
     def write() -> None:
         facts["load_at_end"] = machine.load()
-        content = {"machine": facts, "absent": absent, "rows": rows}
+        now = {models.key(row) for row in rows}
+        kept = [row for row in before["rows"] if models.key(row) not in now]
+        content = {"machine": facts, "absent": before["absent"] | absent, "rows": kept + rows}
         written.write_text(json.dumps(content, indent=1) + "\n")
 
     tasks = _TASKS[args.task]
@@ -101,4 +115,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

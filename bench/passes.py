@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from bench.arguments import positive
+from bench.arguments import positive, run_main
 from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.report.tables import absence_lines
@@ -98,4 +98,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

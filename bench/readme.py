@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from bench.arguments import run_main
 from bench.figures import cores_section, cuda_block, highlights, machine_section, speed
 from bench.folders import RESULTS
 from bench.gpu_figures import gpu_line, gpu_section
+from bench.length_figures import length_section
 from bench.mixer_figures import mixer_section
 from bench.recorded import Machine
 
@@ -26,7 +27,7 @@ GPU_RUNS = "nvidia-*.json"
 #: The names of the blocks in each document.
 DOCUMENTS = {
     "README.md": ("highlights", "speed"),
-    "docs/benchmarks.md": ("figures", "gpus", "cuda", "mixers"),
+    "docs/benchmarks.md": ("figures", "gpus", "cuda", "lengths", "mixers"),
     "docs/cpu.md": ("cores",),
 }
 
@@ -67,6 +68,7 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
     gpus = [json.loads(path.read_text()) for path in sorted(results.glob(GPU_RUNS))]
     newest = sorted(gpus, key=lambda run: str(run["machine"]["date"]))[-1:]
     divided = [json.loads(path.read_text()) for path in sorted(results.glob("*-cores.json"))]
+    lengths = [json.loads(path.read_text()) for path in sorted(results.glob("*-lengths.json"))]
     mixers = [json.loads(path.read_text()) for path in sorted(results.glob("*-mixers.json"))]
     return {
         "cores": "\n\n".join(map(cores_section, divided)),
@@ -74,6 +76,7 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
         "speed": speed(shown, [m for m in machines.values() if m is not shown]),
         "gpus": "\n\n".join(map(gpu_section, gpus)),
         "figures": "\n\n".join(map(machine_section, machines.values())),
+        "lengths": "\n\n".join(map(length_section, lengths)),
         "mixers": "\n\n".join(map(mixer_section, mixers)),
         "cuda": cuda_block(json.loads((results / "kernel_report.json").read_text())),
     }
@@ -100,4 +103,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

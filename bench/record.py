@@ -2,7 +2,8 @@
 
 Runs the steps below in order of importance, each in its own process, and writes to bench/results/.
 A step that cannot end within --minutes is skipped and named. Each result file records its duration;
-a final table shows all durations, and results/<cpu>-record.json stores them.
+a final table shows all durations, and results/<cpu>-record.json stores them beside those of steps
+that ran before.
 
     python -m bench.record --dry-run            # the commands and their expected durations
     python -m bench.record --only targets,passes
@@ -19,7 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.arguments import duration
+from bench.arguments import duration, run_main
 from bench.folders import RESULTS
 from bench.measure import machine
 from bench.shapes import AWKWARD, label
@@ -104,10 +105,13 @@ def main() -> int:
     print(f"\n{table(['step', 'seconds', ''], body)}")
     facts["load_at_end"] = machine.load()
     written = RESULTS / f"{machine.slug()}-record.json"
-    written.write_text(json.dumps({"machine": facts, "steps": rows}, indent=1) + "\n")
+    before = json.loads(written.read_text())["steps"] if written.exists() else {}
+    ran = {name: row for name, row in rows.items() if not str(row["status"]).startswith("skipped")}
+    content = {"machine": facts, "steps": rows | before | ran}
+    written.write_text(json.dumps(content, indent=1) + "\n")
     print(f"written: {written}")
     return int(any(row["status"] for row in rows.values()))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -12,19 +12,18 @@ from __future__ import annotations
 import argparse
 import math
 import random
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
-from bench.arguments import INTERRUPTED, duration, positive
+from bench.arguments import INTERRUPTED, duration, positive, run_main
 from bench.command import DTYPES, shape_list
 from bench.contestants.registry import CONTESTANTS, EAGER, best_of_ours
 from bench.contestants.setting import Setting, or_absent
 from bench.measure import machine
 from bench.measure.pages import huge
-from bench.measure.timing import Problem, time_all
+from bench.measure.timing import MOST, Problem, time_all
 from bench.report.tables import absence_lines
 from bench.shapes import Shape, label
 from fnet_kernels import explain
@@ -101,7 +100,7 @@ def report(found: list[Found]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the report; the exit status is 0, or 130 after Ctrl-C."""
+    """Print the report. Returns 130 after Ctrl-C, and 1 if nothing was timed."""
     parser = argparse.ArgumentParser(
         prog="python -m bench sweep",
         description=__doc__,
@@ -115,7 +114,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the shapes (default %(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: %(default)s")
     parser.add_argument("--pass", dest="direction", choices=("forward", "both"), default="forward")
-    parser.add_argument("--seconds", type=duration, default=0.3, help="per shape (default 0.3)")
+    parser.add_argument(
+        "--seconds",
+        type=duration,
+        default=0.3,
+        help=f"per shape, in at most {MOST} rounds (default 0.3)",
+    )
     args = parser.parse_args(argv)
     if args.limit < FEWEST:
         parser.error(f"--limit: expected at least {FEWEST}, got {args.limit}")
@@ -139,8 +143,8 @@ def main(argv: list[str] | None = None) -> int:
     pages = "huge pages" if facts["huge_pages"] else "no huge pages"
     print(f"{machine.title(facts)}; {args.dtype}, {args.direction}, {where}, {pages}\n")
     print(f"{absence_lines(absent)}{report(found)}")
-    return status
+    return status or int(not found)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from bench.arguments import duration
+from bench.arguments import duration, run_main
 from bench.command import shape_list
 from bench.contestants.registry import CONTESTANTS, best_of_ours
 from bench.contestants.setting import Setting, or_absent
@@ -121,6 +121,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Measure, save and print. Returns 1 if nothing was timed."""
     start = time.monotonic()
     parser = argparse.ArgumentParser(
         prog="python -m bench threads",
@@ -135,7 +136,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="T,...",
         help="the first is the base of the speed-ups; default: powers of two up to all cores",
     )
-    parser.add_argument("--seconds", type=duration, default=2.0, help="for each shape and pass")
+    parser.add_argument(
+        "--seconds",
+        type=duration,
+        default=2.0,
+        help=f"for each shape and pass, in at most {_MOST} rounds; default: %(default)s",
+    )
     add_out(parser)
     args = parser.parse_args(argv)
     if not is_writable(args.out, "bench threads"):
@@ -145,4 +151,8 @@ def main(argv: list[str] | None = None) -> int:
     rows = measured(args.shapes, args.threads, args.seconds, absent)
     written = machine.save(args.out, "threads", facts, start, absent=absent, rows=rows)
     print(f"{machine.title(facts)}; fp32\n\n{tables(rows)}\n\n{absence_lines(absent)}{written}")
-    return 0
+    return int(not rows)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -17,6 +17,7 @@ from fnet_kernels._sizes import LAYER_NORM_EPS
 
 EPS = LAYER_NORM_EPS
 COLD = 256 << 20  # bytes of x in rotation: more than the caches of most CPUs and GPUs
+_COPIES = 16  # at most; copies of a small x take less than `COLD`
 Sublayer = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x, weight, bias) -> y, shaped as x
 
 
@@ -55,5 +56,10 @@ class Setting:
 
     @property
     def copies(self) -> int:
-        """Number of copies of x, at most 16, that fill `COLD` bytes, so each use of x is cold."""
-        return min(16, max(1, -(-COLD // self.bytes_of_x)))
+        """Number of copies of x that fill `COLD` bytes, at most `_COPIES`."""
+        return min(_COPIES, max(1, -(-COLD // self.bytes_of_x)))
+
+    @property
+    def rotated(self) -> int:
+        """Size of all copies in bytes. Each use of x is cold if this exceeds the caches."""
+        return self.copies * self.bytes_of_x

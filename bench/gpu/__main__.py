@@ -1,8 +1,7 @@
 """`python -m bench.gpu`."""
 
-import sys
-
+from bench.arguments import run_main
 from bench.gpu.command import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -28,10 +28,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.arguments import duration
+from bench.arguments import duration, run_main
 from bench.contestants.registry import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
 from bench.contestants.setting import Absent, Setting, Sublayer, reason
-from bench.folders import RESULTS, is_writable
+from bench.folders import RESULTS, SCRATCH, is_writable
 from bench.gpu.device import Call, Cuda, Device, Host, Tensors
 from bench.gpu.report import COPIES, Report, fastest, merge
 from bench.measure.memory import cases
@@ -55,7 +55,7 @@ ATTENTION = {
     512: Target("forward, N = 512: attention / ours", 5.0, True),
     4096: Target("forward, N = 4096: attention / ours", 20.0, True),
 }
-LAYER = Target("layer / layer without mixing", 1.05, False)
+LAYER = Target("layer / layer with LayerNorm(x) alone", 1.05, False)
 MEMORY = Target("extra memory / x in fp32", 0.5, False)
 TARGETS = [FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY]
 
@@ -326,7 +326,19 @@ def run(report: Report, device: Device, parts: Iterable[str]) -> None:
         done.add(what)
 
 
-def main() -> int:
+def _merged(files: list[Path], out: Path) -> int:
+    """Merge the files and print the path. Returns 2, with one line, if that cannot be done."""
+    if not is_writable(out, "bench.gpu"):
+        return 2
+    try:
+        print(merge(files, out))
+    except (OSError, ValueError) as error:  # missing, no JSON, or of another device
+        print(f"bench.gpu: error: --merge: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
     """Returns 0 if everything ran and all targets are met, which a rehearsal does not require."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -334,7 +346,9 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=duration, default=900.0, help="no case starts later than this"
     )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="output folder")
+    parser.add_argument(
+        "--out", type=Path, help="output folder (default: bench/results; to rehearse, build/bench)"
+    )
     parser.add_argument("--rehearse", action="store_true", help="tiny shapes on the CPU")
     parser.add_argument("--part", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument(
@@ -344,19 +358,19 @@ def main() -> int:
         metavar="FILE",
         help="merge these files and measure nothing",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    out = args.out or (SCRATCH if args.rehearse else RESULTS)
     if args.merge:
-        print(merge(args.merge, args.out))
-        return 0
+        return _merged(args.merge, out)
     if not args.rehearse and not torch.cuda.is_available():
         print("torch finds no CUDA device; --rehearse runs on the CPU")
         return 2
-    if not is_writable(args.out, "bench.gpu"):
+    if not is_writable(out, "bench.gpu"):
         return 2
     device: Device = Host() if args.rehearse else Cuda()
     if device.rehearsal:  # compiling would take longer than everything else
         torch.compiler.set_stance("force_eager")
-    path = args.out / f"{device.slug()}.json"
+    path = out / f"{device.slug()}.json"
     report = Report(device, path, args.seconds, TARGETS, resume=bool(args.part))
     print(json.dumps({k: report.content[k] for k in ("machine", "state_at_start")}, indent=1))
     run(report, device, args.part or PARTS)
@@ -369,4 +383,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -13,7 +13,6 @@ as they do for a user. Figures join those of bench.gpu in <gpu>.json.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,10 +20,10 @@ from typing import Any
 
 import torch
 
-from bench.arguments import duration
+from bench.arguments import duration, run_main
 from bench.contestants.models import CONTESTANTS, TASKS, prepare
 from bench.contestants.setting import reason
-from bench.folders import RESULTS, is_writable
+from bench.folders import RESULTS, SCRATCH, is_writable
 from bench.gpu.device import Cuda, Device, Host
 from bench.gpu.report import Report
 from bench.measure import cuda
@@ -80,24 +79,28 @@ def measure(report: Report, name: str, task: str, compiled: bool, device: Device
     print(table(heads, cells), flush=True)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
+    """Returns 1 if a part failed, and 2 without a device or a folder to write to."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "parts", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}"
     )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON")
+    parser.add_argument(
+        "--out", type=Path, help="output folder (default: bench/results; to rehearse, build/bench)"
+    )
     parser.add_argument("--rehearse", action="store_true", help="a tiny model on the CPU")
     parser.add_argument("--seconds", type=duration, default=600.0, help="for all models")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    out = args.out or (SCRATCH if args.rehearse else RESULTS)
     if not args.rehearse and not torch.cuda.is_available():
         print("torch finds no CUDA device; --rehearse runs on the CPU")
         return 2
-    if not is_writable(args.out, "bench.gpu.models"):
+    if not is_writable(out, "bench.gpu.models"):
         return 2
     device: Device = Host() if args.rehearse else Cuda()
-    report = Report(device, args.out / f"{device.slug()}.json", args.seconds, resume=True)
+    report = Report(device, out / f"{device.slug()}.json", args.seconds, resume=True)
     for part in args.parts:
         what, how = part.split()
         task = next(task for task in TASKS if task.startswith(what))
@@ -107,4 +110,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -1,6 +1,6 @@
 """Times and peak memory of whole models: FNet, stock and patched, and BERT, in two dtypes.
 
-defines: compare, rows_of, add_peaks, RATIOS
+defines: compare, rows_of, add_peaks, key, RATIOS, MOST
 
 All contestants of a comparison run interleaved in one process.
 """
@@ -25,6 +25,7 @@ Rows = list[dict[str, Any]]
 RATIOS = ("stock_over_this", "bert_over_this")
 #: What names one task of one model in a row.
 _TASK = ("model", "dtype", "size", "task", "batch", "seq")
+MOST = 30  # rounds
 
 
 def compare(
@@ -48,7 +49,7 @@ def compare(
         {contestant.name: call for contestant, call in calls.items()},
         seconds=seconds,
         minimum=3,
-        maximum=30,
+        maximum=MOST,
         warm_up=False,  # each has run already
         stopwatch=cuda.seconds if device == "cuda" else wall_seconds,
         on_round=on_round,
@@ -63,6 +64,11 @@ def compare(
     calls.clear()
     gc.collect()  # the child processes that measure memory need the space
     return rows, absent
+
+
+def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row measures: a later row with this key replaces it."""
+    return tuple(row[name] for name in _TASK)
 
 
 def _key(contestant: Contestant) -> tuple[str, str]:

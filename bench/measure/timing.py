@@ -1,6 +1,7 @@
 """Turns contestants into comparable times: inputs, a check of the result, interleaved rounds.
 
-defines: Problem, Reference, WrongResult, definition, DIRECTIONS, ready, needed, prepared, time_all
+defines: Problem, Reference, WrongResult, definition, DIRECTIONS, ready, needed, prepared, time_all,
+MOST
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fnet_kernels.diagnostics.tolerances import ANY_METHOD
 
 SELDOM = 3  # calls of a contestant that exceeds the patience
 AT_ONCE = 2**18  # elements of x that a reference transforms at once
+MOST = 60  # rounds, unless a minimum asks for more
 
 Entries = dict[str, tuple[Contestant, Sublayer]]
 DIRECTIONS = {
@@ -38,7 +40,8 @@ DIRECTIONS = {
 class Problem:
     """The inputs of one comparison: x [batch, seq, hidden] and the affine parameters [hidden].
 
-    `xs` contains equal copies of x. The calls rotate through them, so no x is in a cache.
+    `xs` contains equal copies of x. The calls rotate through them, so that x is cold if a cache
+    holds fewer bytes.
     """
 
     xs: tuple[Tensor, ...]
@@ -195,7 +198,7 @@ def _outcome(
 def ready(
     contestants: Iterable[Contestant], problem: Problem, *, backward: bool = False
 ) -> tuple[Entries, dict[str, str]]:
-    """Make each contestant and check its result against the float64 reference.
+    """Make each contestant and check y, or with `backward` the gradient of x, against float64.
 
     Returns the contestants that can be timed, and the reasons of those that are absent, by name. A
     contestant is absent if it raises `Absent` or fails otherwise, such as by running out of memory.
@@ -207,7 +210,7 @@ def ready(
     batch, seq, hidden = problem.x.shape
     device = problem.x.device.type
     setting = Setting((batch, seq, hidden), problem.x.dtype, device, backward)
-    expected = Reference(problem)
+    expected = Reference(problem, backward=backward)
     present: Entries = {}
     absent: dict[str, str] = {}
     for contestant in contestants:
@@ -215,12 +218,12 @@ def ready(
             function = contestant.build(setting)
             if contestant.before is not None:
                 contestant.before()
-            y = expected.result(function) if contestant.role in SAME else None
+            result = expected.result(function) if contestant.role in SAME else None
         except Exception as failure:  # any failure: the others can still run
             absent[contestant.name] = reason(failure)
             continue
-        if y is not None:
-            expected.check(contestant, y)
+        if result is not None:
+            expected.check(contestant, result)
         present[contestant.name] = (contestant, function)
     return present, absent
 
@@ -245,6 +248,8 @@ def time_all(
     on_round: Callable[[float], None] | None = None,
 ) -> dict[str, Timing]:
     """Interleaved times of `wrap(function)` for each entry; its `before` runs before each call.
+
+    There are at least `minimum` rounds, and at most that or `MOST`, whichever is more.
 
     A contestant that takes more than `patience` seconds after warm-up does not run in every round:
     its `Timing` has `SELDOM` entries, or one if a call takes more than `longest` seconds. A
@@ -272,7 +277,7 @@ def time_all(
         before=before,
         seconds=seconds,
         minimum=minimum,
-        maximum=60,
+        maximum=max(MOST, minimum),
         warm_up=patience is None,
         on_round=on_round,
         stopwatch=stopwatch,

@@ -44,10 +44,11 @@ def calls(case: Case, isa: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     problem = Problem.random(case.shape, case.dtype)
     mine, _ = case.block.contestants([isa])
     theirs = next(c for c in CONTESTANTS if c.name == RIVAL)
-    entries, _ = ready([theirs, mine], problem, backward=case.direction != "forward")
+    backward = case.direction != "forward"
+    entries, _ = ready([theirs, mine], problem, backward=backward)
     wrap = problem.calls(case.direction)
     prepared(*entries[mine.name])()
-    expected = Reference(problem, case.block.formula)
+    expected = Reference(problem, case.block.formula, backward=backward)
     expected.check(mine, expected.result(entries[mine.name][1]))
     return wrap(entries[mine.name][1]), wrap(entries[theirs.name][1])
 

@@ -1,12 +1,12 @@
 """The tables and the plot of times by sequence length.
 
-defines: length_tables, save_plot
+defines: grouped, least, length_tables, save_plot
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,8 @@ def _is_prime(n: int) -> bool:
     return n > 1 and all(n % p for p in range(2, int(n**0.5) + 1))
 
 
-def _over_smooth(rows: Sequence[LengthRow]) -> dict[int, float]:
-    """By length: its time per element over that of the nearest length of radices alone."""
-    smooth = [row for row in rows if _kind(row.seq) == "radices"]
+def _over_smooth(rows: Sequence[LengthRow], smooth: Sequence[LengthRow]) -> dict[int, float]:
+    """By length: its time per element over that of the nearest length in `smooth`."""
 
     def nearest(seq: int) -> float:
         return min(smooth, key=lambda row: abs(row.seq - seq)).ours
@@ -45,13 +44,18 @@ def _over_smooth(rows: Sequence[LengthRow]) -> dict[int, float]:
     return {row.seq: row.ours / nearest(row.seq) for row in rows} if smooth else {}
 
 
-def length_tables(rows: Sequence[LengthRow]) -> str:
-    """A line for each kind of length, then the lengths at which ours gains least."""
-    over = _over_smooth(rows)
-    header = ["lengths of", "count", "ns per element", "over smooth", "formula", "best torch"]
-    body = []
-    for kind in _KINDS:
-        chosen = [row for row in rows if _kind(row.seq) == kind]
+def grouped(
+    rows: Sequence[LengthRow], group: Callable[[int], str], names: Sequence[str]
+) -> list[tuple[str, int, list[float]]]:
+    """By group of lengths, of which the first is the smooth one: how many there are, and medians.
+
+    These are ns per element, our time over that at the nearest smooth length, and the times of the
+    formula and of the best eager composition over ours.
+    """
+    over = _over_smooth(rows, [row for row in rows if group(row.seq) == names[0]])
+    found = []
+    for name in names:
+        chosen = [row for row in rows if group(row.seq) == name]
         if not chosen:
             continue
         ratios = [
@@ -60,9 +64,23 @@ def length_tables(rows: Sequence[LengthRow]) -> str:
             [row.formula / row.ours for row in chosen],
             [row.rival_time / row.ours for row in chosen],
         ]
-        body.append([kind, str(len(chosen)), *(f"{statistics.median(r):.2f}" for r in ratios)])
-    worst = sorted(rows, key=lambda row: row.rival_time / row.ours)[:_WORST]
-    least = [
+        found.append((name, len(chosen), [statistics.median(of) for of in ratios]))
+    return found
+
+
+def least(rows: Sequence[LengthRow]) -> list[LengthRow]:
+    """The rows by what ours gains over the best eager composition, least first."""
+    return sorted(rows, key=lambda row: row.rival_time / row.ours)
+
+
+def length_tables(rows: Sequence[LengthRow]) -> str:
+    """A line for each kind of length, then the lengths at which ours gains least."""
+    header = ["lengths of", "count", "ns per element", "over smooth", "formula", "best eager"]
+    body = [
+        [kind, str(count), *(f"{median:.2f}" for median in medians)]
+        for kind, count, medians in grouped(rows, _kind, list(_KINDS))
+    ]
+    worst = [
         [
             f"{row.batch}x{row.seq}",
             f"{row.ours:.2f}",
@@ -71,14 +89,14 @@ def length_tables(rows: Sequence[LengthRow]) -> str:
             row.rival,
             _stages(row.seq),
         ]
-        for row in worst
+        for row in least(rows)[:_WORST]
     ]
     return (
         f"{table(header, body)}\n\n"
-        "Medians over lengths. formula, best torch: their time over ours. over smooth: our time\n"
-        "over that at the nearest length of radices alone.\n\n"
+        "Medians over lengths. formula, best eager: the time of the formula and of the best eager\n"
+        "torch over ours. over smooth: ours over ours at the nearest length of radices alone.\n\n"
         "The lengths at which ours gains least:\n"
-        + table(["batch x seq", "ns", "quartiles", "gain", "over", "stages"], least)
+        + table(["batch x seq", "ns", "quartiles", "gain", "over", "stages"], worst)
     )
 
 

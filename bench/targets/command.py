@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,15 +21,15 @@ from typing import Any
 
 import torch
 
-from bench.arguments import duration, positive
+from bench.arguments import duration, positive, run_main
 from bench.contestants.blocks import BLOCKS, PRE_NORM
-from bench.contestants.registry import CONTESTANTS, Contestant, isas, ours
+from bench.contestants.registry import CONTESTANTS, Contestant, isas, ours, pin
 from bench.contestants.setting import Setting
 from bench.contestants.streaming import STREAMING
 from bench.folders import add_out, is_writable
 from bench.measure import machine, memory
 from bench.measure.pages import huge, pages
-from bench.measure.timing import Entries, Problem, ready, time_all
+from bench.measure.timing import MOST, Entries, Problem, ready, time_all
 from bench.shapes import BATCH_ONE, PRIME_SHAPES, TARGET_SHAPES, VARLEN, Shape, label
 from bench.targets.report import TargetReport
 from bench.targets.target import Target
@@ -53,7 +52,7 @@ from bench.targets.values import (
     VARLEN_EQUAL,
     VARLEN_PADDED,
 )
-from bench.varlen import PACKED, PADDED, SAME, call, equal_tokens_factor, mixes
+from bench.varlen import PACKED, PADDED, SAME, call, check, equal_tokens_factor, mixes
 from fnet_kernels._timing import Timing
 
 ROLES = ("ours", "formula", "composition", "floor")  # the targets compare only these
@@ -203,11 +202,12 @@ def threads(report: TargetReport, budget: Budget) -> None:
 def varlen(report: TargetReport, lengths: list[int], budget: Budget) -> None:
     """Compare packed sequences with as many tokens in equal ones, and with padding."""
     ways = mixes(lengths)
-    calls: dict[str, Any] = {
-        f"ours {isa}, {name}": (ours(isa), call(*ways[name]))
-        for isa in report.isas
-        for name in (PACKED, SAME, PADDED)
-    }
+    calls: dict[str, Any] = {}
+    for isa in report.isas:
+        pin(isa)
+        for name in (PACKED, SAME, PADDED):
+            check(name, lengths)
+            calls[f"ours {isa}, {name}"] = (ours(isa), call(*ways[name]))
     what, where = f"forward fp32, {len(lengths)} lengths", f"{len(lengths)}x16..512x768"
     times = report.take(what, partial(budget.time, calls, lambda call: call, report.absent))
     for isa in report.isas:
@@ -237,7 +237,10 @@ def main() -> int:
     start = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m bench.targets", description=__doc__)
     parser.add_argument(
-        "--seconds", type=duration, default=2.0, help="minimum time per comparison (default 2)"
+        "--seconds",
+        type=duration,
+        default=2.0,
+        help=f"minimum time per comparison, in at most {MOST} rounds or --rounds (default 2)",
     )
     parser.add_argument(
         "--rounds", type=positive, default=7, help="minimum number of rounds (default 7)"
@@ -299,4 +302,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

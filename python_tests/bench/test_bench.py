@@ -7,12 +7,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from bench import shapes
+from bench import host, shapes
 from bench.contestants import registry as contestants
 from bench.contestants import transforms
 from bench.contestants.streaming import STREAMING
@@ -53,6 +55,41 @@ def test_a_wrong_contestant_stops_the_run() -> None:
     contestant = contestants.Contestant("wrong", "composition", "", lambda setting: wrong)
     with pytest.raises(ArithmeticError, match="wrong: relative error"):
         timing.ready([contestant], timing.Problem.random((2, 8, 12)))
+
+
+class NoGradient(torch.autograd.Function):
+    """The mixing with a gradient of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: torch.Tensor) -> torch.Tensor:
+        return transforms.formula(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        return torch.zeros_like(grad), None, None
+
+
+def test_a_wrong_gradient_stops_the_run() -> None:
+    wrong = contestants.Contestant("wrong", "composition", "", lambda setting: NoGradient.apply)
+    problem = timing.Problem.random((2, 8, 12))
+    assert timing.ready([wrong], problem)[0], "y is right"
+    with pytest.raises(ArithmeticError, match="wrong: relative error"):
+        timing.ready([wrong], problem, backward=True)
+    host_case = next(part for part in host.PASSES if part.name == "training step")
+    field = [replace(wrong, name=c.name) for c in contestants.CONTESTANTS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "CONTESTANTS", field)
+        with pytest.raises(ArithmeticError, match="relative error"):
+            host.calls(host_case)
+
+
+def test_a_minimum_of_rounds_is_never_cut() -> None:
+    entries = {"a": (COPY, lambda *inputs: inputs[0])}
+    problem = timing.Problem.random((1, 1, 2))
+    more = timing.MOST + 7
+    for seconds, minimum, rounds in ((0.0, more, more), (60.0, 1, timing.MOST)):
+        times = timing.time_all(entries, problem.forward, seconds, minimum=minimum)
+        assert len(times["a"].seconds) == rounds
 
 
 def test_a_missing_instruction_set_is_absent() -> None:

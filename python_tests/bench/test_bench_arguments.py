@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench import command, cores, lengths, mixers, models, passes, sweep, threads, varlen
+from bench.arguments import INTERRUPTED, run_main
 from bench.folders import is_writable
+from bench.measure.timing import MOST
+from python_tests.helpers.paths import ROOT
 
 Main = Callable[[list[str]], int]
+COMMANDS = runpy.run_module("bench.__main__", run_name="bench")["COMMANDS"]
 POSITIVE = "expected a positive integer of at most 9 digits"
 SECONDS = "expected a finite number of at least 0"
 
@@ -78,3 +86,70 @@ def test_a_folder_is_created_and_left_empty(
     if Path("/proc/self").exists():  # exists, but takes no files
         assert not is_writable(Path("/proc/self"), "bench")
         assert capsys.readouterr().err.startswith("bench: error: --out: cannot write to /proc/self")
+
+
+def test_ctrl_c_is_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+    def stops() -> int:
+        raise KeyboardInterrupt
+
+    for main, status in ((stops, INTERRUPTED), (lambda: 3, 3), (lambda: sys.exit(2), 2)):
+        with pytest.raises(SystemExit) as end:
+            run_main(main)
+        assert end.value.code == status
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_closed_pipe_is_silent() -> None:
+    prints = "from bench.arguments import run_main\nrun_main(lambda: print('x') or 0)"
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    for words in (("-c", prints), ("-m", "bench", "--help")):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command_line = [sys.executable, *words]
+        done = subprocess.run(
+            command_line, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, env=buffered
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_every_main_is_run_by_the_wrapper() -> None:
+    blocks = {}
+    for path in sorted((ROOT / "bench").rglob("*.py")):
+        _, found, block = path.read_text().partition('if __name__ == "__main__":')
+        if found:
+            blocks[path.name] = block
+    del blocks["memory_child.py"]  # started by ours, which reads what it says
+    assert all("run_main(" in block for block in blocks.values())
+    assert {f"{name}.py" for name in COMMANDS} <= blocks.keys()
+
+
+def test_the_help_names_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--help"], COMMANDS)
+    said = capsys.readouterr().out.partition("subcommands")[2]
+    assert all(name in said for name in COMMANDS)
+
+
+@pytest.mark.parametrize("main", [command.main, mixers.main, sweep.main, lengths.main, varlen.main])
+def test_the_help_of_seconds_names_the_cap(main: Main, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert f"in at most {MOST} rounds" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("main", [command.main, mixers.main])
+def test_nothing_timed_is_a_failure(
+    main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--shapes", "1x1x1099511627776", "--device", "cpu", "--out", str(tmp_path)]
+    assert main(words) == 1
+    said = capsys.readouterr().out
+    assert "nothing was timed" in said
+    assert "matplotlib" not in said
+
+
+def test_no_shape_at_all_is_a_failure(tmp_path: Path) -> None:
+    huge = ["--shapes", "1x1x1099511627776"]
+    assert sweep.main(huge) == 1
+    assert threads.main([*huge, "--out", str(tmp_path)]) == 1

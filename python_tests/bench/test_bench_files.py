@@ -58,6 +58,10 @@ def test_every_block_is_checked_against_its_formula() -> None:
         wrong = replace(block, ours=lambda *t, ours=block.ours: 1.001 * ours(*t))
         with pytest.raises(ArithmeticError, match="relative error"):
             gate.calls(replace(case, block=wrong), isa)
+    constant = replace(POST_NORM, ours=lambda x, *rest: POST_NORM.ours(x.detach(), *rest) + 0 * x)
+    gate.calls(Case((1, 64, 6), block=constant), isa)
+    with pytest.raises(ArithmeticError, match="relative error"):
+        gate.calls(Case((1, 64, 6), direction="both", block=constant), isa)
     pin()
 
 
@@ -154,3 +158,12 @@ def test_a_step_that_cannot_end_in_time_is_skipped(
     found = json.loads(file.read_text())["steps"]
     assert found["long"]["status"].startswith("skipped")
     assert found["quick"]["status"] == "exit status 3"
+    monkeypatch.setattr(sys, "argv", ["record.py", "--only", "quick"])
+    assert record.main() == 1
+    again = json.loads(file.read_text())["steps"]
+    assert again["long"] == found["long"], "a step that was not chosen keeps its record"
+    file.write_text(json.dumps({"steps": {"long": {"status": "", "seconds": 5}}}))
+    monkeypatch.setattr(sys, "argv", ["record.py", "--minutes", "1"])
+    assert record.main() == 1
+    kept = json.loads(file.read_text())["steps"]
+    assert kept["long"]["seconds"] == 5, "a step that was skipped replaces no record"

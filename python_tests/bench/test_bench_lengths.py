@@ -99,7 +99,7 @@ def test_ctrl_c_saves_what_was_measured(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_lengths_without_any_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--lengths", "999999999:999999999", "--hidden", "999999999", "--out", str(tmp_path)]
-    assert command.main(words) == 0
+    assert command.main(words) == 1
     assert "absent: length 999999999: " in capsys.readouterr().out
 
 

@@ -68,6 +68,23 @@ def test_the_command_writes_rows_and_absences(
     assert "absent: FNet bf16" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("tiny")
+def test_rows_of_other_tasks_stay(tmp_path: Path) -> None:
+    def rows(task: str) -> dict[str, list[dict[str, Any]]]:
+        words = ["--shape", "1x8", "--seconds", "0", "--task", task, "--out", str(tmp_path)]
+        assert command.main(words) == 0
+        (written,) = tmp_path.glob("*-models.json")
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in json.loads(written.read_text())["rows"]:
+            found.setdefault(row["task"], []).append(row)
+        return found
+
+    before, after = rows("both"), rows("inference")
+    assert after["training step"] == before["training step"]
+    assert len(after["inference"]) == len(before["inference"])
+    assert after["inference"] != before["inference"]
+
+
 @pytest.mark.parametrize("text", ["4", "4x", "0x512", "4x512x768", "-1x5"])
 def test_a_shape_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

@@ -9,6 +9,7 @@ import torch
 
 from bench import varlen
 from bench.contestants.setting import EPS
+from bench.measure.timing import WrongResult
 from bench.shapes import VARLEN, random_lengths
 from fnet_kernels import reference
 from python_tests.helpers.close import assert_close
@@ -84,3 +85,27 @@ def test_without_packed_rows_there_are_no_ratios(
     text = capsys.readouterr().out
     assert "absent: packed: MemoryError" in text
     assert "1.00x" not in text
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_every_mix_is_checked(backward: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = [30, 17, 64]
+    made = varlen.mixes(lengths, 24)
+    for name in made:
+        varlen.check(name, lengths, 24, backward=backward)
+    for name, (shape, mix) in made.items():
+        wrong = {name: (shape, lambda x, w, b, mix=mix: 1.001 * mix(x, w, b))}
+        monkeypatch.setattr(varlen, "mixes", lambda *args, wrong=wrong: wrong)
+        with pytest.raises(WrongResult, match=f"{name}: relative error"):
+            varlen.check(name, lengths, 24, backward=backward)
+
+
+def test_a_wrong_result_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(varlen, "fused_fourier_mix_varlen", lambda x, *args, **named: 2 * x)
+    words = ["--count", "3", "--longest", "20", "--hidden", "8", "--seconds", "0"]
+    assert varlen.main(words) == 1
+    said = capsys.readouterr()
+    assert "stopped because a result is wrong: packed: relative error" in said.err
+    assert "median" not in said.out

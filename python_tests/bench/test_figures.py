@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from bench import figures, readme
+from bench.gpu_figures import RIVALS, gpu_section
+from bench.length_figures import length_section
 from bench.recorded import Machine
 from python_tests.helpers.paths import ROOT
 
@@ -75,12 +77,89 @@ def test_attention_is_read_from_the_sweep() -> None:
         size = {"shape": f"1x{seq}x768", "seq": seq, "hidden": 768}
         ours = {"contestant": "ours x", "role": "ours", "over_ours": 1, "peak_mib": 10.0}
         rival = {"contestant": "self-attention", "role": "attention", "over_ours": over}
+        rival |= {"rounds": 15 if seq < 16384 else 3}
         return [size | ours, size | rival | {"peak_mib": peak}]
 
-    sweep = [*rows(512, 12.0, 30.0), *rows(2048, 20.0, 40.0), *rows(16384, 70.5, 50.0)]
+    sweep = [*rows(512, 12.0, 30.0), *rows(2048, 20.0, 40.0), *rows(16384, 441.2, 50.0)]
     text = figures.machine_section(Machine(results(), sweep))
-    assert "12.0 times our time and 3.0 times our memory at 512 tokens,\n70.5 times" in text
+    assert "12.0 times our time and 3.0 times our memory at 512 tokens,\n~440 times" in text, (
+        "three calls give two digits"
+    )
     assert "2048 tokens" not in text
+
+
+@pytest.mark.parametrize(
+    ("caches", "said"),
+    [
+        ({"L2 Unified": "2048K", "L3 Unified": "32768K"}, "Inputs are cold;"),
+        ({"L3 Unified": "491520K"}, "Inputs may stay in the last-level cache (480 MB);"),
+        ({"L3 Unified": "131072K"}, "Inputs may stay in the last-level cache (128 MB);"),
+        ({}, "Inputs may stay in the last-level cache (of unknown size);"),
+    ],
+)
+def test_inputs_are_cold_only_beyond_the_caches(caches: dict[str, str], said: str) -> None:
+    content = results()
+    content["machine"]["caches"] = caches
+    assert said in figures.machine_section(Machine(content))
+    other = figures.speed(Machine(results()), [Machine(content)])
+    assert (", warm: formula" in other) is ("may stay" in said)
+
+
+def test_lengths_are_grouped_by_their_primes() -> None:
+    machine = {
+        "cpu": {"name": "A CPU"},
+        "threads": 2,
+        "isa": {"auto": "avx2"},
+        "date": "2026-01-02",
+    }
+
+    def row(seq: int, ours: float, rival: float) -> dict[str, Any]:
+        times = {"ours": ours, "ours_quartiles": [ours, 9.5], "rival_time": rival, "formula": 8.0}
+        return {"seq": seq, "batch": 3, "rival": "fold", **times}
+
+    rows = [row(16, 1.0, 2.0), row(17, 2.0, 3.0), row(34, 4.0, 1.0)]
+    text = length_section({"machine": machine, "settings": {"hidden": 8}, "rows": rows})
+    assert "Lengths 16 to 34 on A CPU, 2 threads, avx2, 2026-01-02" in text
+    assert "| no prime factor above 13 | 1 | 1.00 | 1.00 | 8.00x | 2.00x |" in text
+    assert "| composite, a factor above 13 | 1 | 4.00 | 4.00 | 2.00x | 0.25x |" in text
+    assert "| prime, above 13 | 1 | 2.00 | 2.00 | 4.00x | 1.50x |" in text
+    worst = text.partition("gains least")[2]
+    assert worst.index("| 3 x 34 x 8 | 4.00 | 4.00 to 9.50 | 0.25x | fold |") < worst.index(
+        "x 17 x"
+    )
+
+
+def gpu_run(**times: float) -> dict[str, Any]:
+    row = {"model": "FNet patched", "dtype": "bfloat16", "median_ms": 10.5}
+    row |= {"bert_over_this": 0.84, "stock_over_this": None}
+    target = {"target": "layer / layer without mixing", "where": "2x4x8 bf16", "limit": "<= 1.05"}
+    layers = {"layer: ours": 1.0, "layer: LayerNorm(x)": 0.97, "layer: no mixing": 0.87}
+    every = {"forward": {"ours cuda": 1.0, **times}, "encoder layer, 2x4x8 bf16": layers}
+    return {
+        "machine": {"name": "A GPU", "torch": "2.11.0", "date": "2026-01-02T03:04:05"},
+        "times": {
+            what: {name: {"median_us": 7.0, "over_ours": over} for name, over in of.items()}
+            for what, of in every.items()
+        },
+        "models": {"inference, eager": [row]},
+        "targets": [target | {"measured": 1.03, "met": True}],
+    }
+
+
+def test_layers_and_models_of_a_gpu_are_shown() -> None:
+    text = gpu_section(gpu_run())
+    assert "| encoder layer, forward | ours | formula | self-attention | LayerNorm(x) |" in text
+    assert "| 2x4x8 bf16 | 7.0 us |  |  | 0.97x | 0.87x |" in text
+    assert "| FNet patched-Base | bfloat16 | inference, eager | 10.5 ms |  | 0.84x |" in text
+    assert "| layer / layer with LayerNorm(x) alone | 2x4x8 bf16 | <= 1.05 | 1.03 |" in text
+    assert "without mixing" not in text
+
+
+def test_the_best_of_torch_needs_every_form() -> None:
+    every = dict.fromkeys(RIVALS["best torch"], 4.0) | {"fold": 3.5}
+    assert "| 4.00x | 4.00x | 3.50x |" in gpu_section(gpu_run(**every))
+    del every["fold compiled"]
+    assert "| 4.00x | 4.00x | not timed |" in gpu_section(gpu_run(**every))
 
 
 def test_whole_models_are_compared_with_stock() -> None:

@@ -17,6 +17,7 @@ from bench.contestants import transforms
 from bench.contestants.registry import LAYERS, Contestant, best_of_ours
 from bench.contestants.setting import Setting
 from bench.gpu import command as gpu
+from bench.gpu import models as gpu_models
 from bench.gpu.device import Host
 from bench.gpu.report import Report, merge
 from fnet_kernels._timing import Timing
@@ -56,7 +57,7 @@ def test_the_gpu_targets() -> None:
         "forward: ours / copy of x": "<= 1.5",
         "forward, N = 512: attention / ours": ">= 5",
         "forward, N = 4096: attention / ours": ">= 20",
-        "layer / layer without mixing": "<= 1.05",
+        "layer / layer with LayerNorm(x) alone": "<= 1.05",
         "extra memory / x in fp32": "<= 0.5",
     }
 
@@ -230,6 +231,45 @@ def test_only_figures_of_one_device_merge(device: Host, tmp_path: Path) -> None:
     files[1].write_text(json.dumps(other))
     with pytest.raises(ValueError, match=r"different machines: torch is .* and 1\.0"):
         merge(files, tmp_path)
+
+
+@pytest.mark.parametrize("text", [None, "no JSON"])
+def test_files_that_do_not_merge_are_one_line(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.json"
+    if text:
+        file.write_text(text)
+    assert gpu.main(["--merge", str(file), "--out", str(tmp_path / "new")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("bench.gpu: error: --merge: ")
+
+
+def test_merging_makes_the_folder(device: Host, tmp_path: Path) -> None:
+    one = Report(device, tmp_path / "rehearsal.json", 600.0)
+    one.write()
+    assert gpu.main(["--merge", str(one.path), "--out", str(tmp_path / "new")]) == 0
+    assert (tmp_path / "new" / "rehearsal.json").exists()
+
+
+def test_a_rehearsal_leaves_the_results_alone(
+    device: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*args: Any) -> None:
+        pass
+
+    monkeypatch.setattr(gpu, "run", nothing)
+    monkeypatch.setattr(gpu_models, "measure", nothing)
+    monkeypatch.setattr(torch.compiler, "set_stance", nothing)
+    for module in (gpu, gpu_models):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+        monkeypatch.setattr(module, "SCRATCH", tmp_path / "scratch")
+    gpu.main(["--rehearse"])
+    assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
+    (tmp_path / "scratch" / "rehearsal.json").unlink()
+    gpu_models.main(["inference eager", "--rehearse"])
+    assert (tmp_path / "scratch" / "rehearsal.json").exists()
+    assert not (tmp_path / "results").exists()
 
 
 def test_every_input_of_a_ring_is_used(device: Host) -> None:
