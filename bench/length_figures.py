@@ -3,7 +3,7 @@
 defines: length_section
 
 Every function reads JSON and returns Markdown. No figure is typed by hand. The groups of lengths
-are arithmetic: which algorithm a length takes depends on the processor that makes the document.
+are arithmetic: the file does not say which algorithm a length took when it was measured.
 """
 
 from __future__ import annotations

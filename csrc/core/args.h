@@ -77,7 +77,7 @@ struct MixArgs {
   const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
   int64_t batch = 0, seq = 0, hidden = 0;
   int64_t x_batch_stride = 0, x_row_stride = 0;
-  // Only the CPU reads these two. If not 0, x and y have `rows` rows of one sequence, which
+  // Only the CPU reads `rows`. If not 0, x and y have `rows` rows of one sequence, which
   // continues with zeros; y, normalized and rstd end after them.
   int64_t rows = 0;
   int64_t output_rows = 0;  // of all sequences, if this call computes a part of them
@@ -157,8 +157,8 @@ constexpr bool has_valid_sizes(const MixArgs& args) {
 
 // LayerNorm's gradient for rows [rows, hidden], as the backward pass of the mixing reads it:
 //   dweight = sum_rows grad * normalized;  dbias = sum_rows grad;  du, or du / rstd without rstd.
-// du / rstd has the range of grad, so float16 neither overflows nor underflows. Other dtypes can
-// store du itself, which saves the following kernels a factor per row.
+// du / rstd has the range of grad * weight, so float16 does not overflow before that product does.
+// Other dtypes can store du itself, which saves the following kernels a factor per row.
 //
 // With `mean` the rows are not normalised yet: `normalized` holds x, normalized = (x - mean) rstd,
 // and residual, the gradient that passes the norm by, is added to du. du may be grad itself.

@@ -51,6 +51,7 @@ struct CudaPlan {
 
   Slices slices;
   int64_t spectrum_bytes = 0;  // of one sequence
+  int64_t statistics = 0;      // the offset of those of a slice; that of its spectra is 0
   size_t workspace_bytes = 0;
   bool overlaps = false;  // the kernels of a call overlap
 };
@@ -58,7 +59,8 @@ CudaPlan plan_cuda(const MixArgs& args, const CudaDevice& device);
 
 // The plan of the backward pass, whose workspace also has the partial sums for dweight and dbias.
 struct CudaGradPlan : CudaPlan {
-  int64_t partials = 0;  // their offset; that of the spectrum is 0
+  int64_t partials = 0;  // their offset
+  int64_t chunks = 0;    // how many sums
 };
 CudaGradPlan plan_cuda_grad(const NormGradArgs& norm, const MixArgs& args,
                             const CudaDevice& device);
@@ -99,10 +101,10 @@ bool is_aligned_for_cuda(const MixArgs& args);
                                           const CudaQueue& queue);
 
 // Each pass of one slice alone. The seq pass transforms x to the packed spectrum of the slice, of
-// slices.size(slice) * plan.spectrum_bytes (cuda/kernels.h defines it). The row pass transforms the
-// spectrum to y.
+// slices.size(slice) * plan.spectrum_bytes (cuda/kernels.h defines it), at the beginning of a
+// workspace. The row pass transforms the spectrum to y.
 [[nodiscard]] Status seq_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice,
-                                   void* spectrum, const CudaQueue& queue);
+                                   void* workspace, const CudaQueue& queue);
 [[nodiscard]] Status row_pass_cuda(const MixArgs& args, const CudaPlan& plan, int64_t slice,
                                    const void* spectrum, const CudaQueue& queue);
 

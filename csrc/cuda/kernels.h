@@ -90,7 +90,7 @@ struct RowStatisticsArgs {
   NormType norm;
   float eps;
   RowStatistics* statistics;  // [batch, seq], by statistics_index
-  float *mean, *rstd;         // likewise, for the backward pass
+  float *mean, *rstd;         // [batch, seq], for the backward pass
 };
 
 // The backward pass of LayerNorm(x + scale M(x)) is norm_grad, which computes du, and the first two
@@ -103,7 +103,11 @@ struct RowStatisticsArgs {
 // launched so, and the previous kernel must be one of the same call.
 enum class Order { kAfter, kOverlaps };
 
-// shape: an index in lengths.h, from a plan. Pointers and strides of x are aligned to 16 bytes.
+// cudaErrorInvalidValue.
+inline constexpr int kNoShape = 1;
+
+// shape: an index in lengths.h, from a plan; kNoShape if T has none of this index. Pointers and
+// strides of x are aligned to 16 bytes.
 template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, int shape, Order order, void* stream);
 template <class T>

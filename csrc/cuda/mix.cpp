@@ -56,10 +56,8 @@ struct Batch {
   bool follows = false;                     // a kernel of the same call
 };
 
-// The statistics of a slice follow its spectrum.
-RowStatistics* statistics_at(const CudaPlan& plan, void* spectrum) {
-  return reinterpret_cast<RowStatistics*>(static_cast<char*>(spectrum) +
-                                          plan.slices.largest() * plan.spectrum_bytes);
+RowStatistics* statistics_at(const CudaPlan& plan, void* workspace) {
+  return reinterpret_cast<RowStatistics*>(static_cast<char*>(workspace) + plan.statistics);
 }
 
 // Whether seq_fft reads rows that are normalised or scaled.
@@ -219,7 +217,7 @@ int run_norm_mix_grad(const NormGradArgs& norm, const MixArgs& mix, const CudaGr
       if (const int error = norm_gradient(true)) return error;
   }
   if (!sums) return 0;
-  return launch_add_chunks<T>(partials, chunks, args.hidden, static_cast<T*>(norm.dweight),
+  return launch_add_chunks<T>(partials, plan.chunks, args.hidden, static_cast<T*>(norm.dweight),
                               static_cast<T*>(norm.dbias), queue.stream);
 }
 

@@ -193,6 +193,9 @@ struct RowsLaunch {
   static constexpr int kMaxVectors = sizeof(T) == 2 ? 3 : 4;  // more would spill
   // The binding computes this backward pass in float32 where x is float16.
   static constexpr bool kHasNormFirst = !std::is_same_v<T, Float16>;
+  // So that launch() need not raise a limit that depends on the hidden size.
+  static_assert(2 * padded_row(kMaxVectors * kNormGradThreads * kWidth) * sizeof(float) <=
+                48 << 10);
   int row_threads, vectors;
 
   static std::optional<RowsLaunch> of(const NormGradArgs& args) {

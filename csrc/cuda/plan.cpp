@@ -125,12 +125,14 @@ void fill_forward(const MixArgs& args, bool statistics, const CudaDevice& device
   plan.spectrum_bytes =
       args.seq * spectrum_pitch(int(args.hidden)) * int64_t(sizeof(Complex<float>));
   plan.slices = slices_of<T>(args, plan, device);
-  plan.workspace_bytes = size_t(plan.slices.largest() * plan.spectrum_bytes);
+  plan.statistics = plan.slices.largest() * plan.spectrum_bytes;
+  plan.workspace_bytes = size_t(plan.statistics);
   if (statistics)
     plan.workspace_bytes += size_t(plan.slices.largest() * args.seq) * sizeof(RowStatistics);
 }
 
-// norm_grad's sums follow the spectrum.
+// norm_grad's sums follow the spectrum. A smaller slice may have more chunks than a larger one:
+// 8192 rows have 256 and 8320 rows 253.
 template <class T>
 void fill_backward(const NormGradArgs& norm, const MixArgs& args, const CudaDevice& device,
                    CudaGradPlan& plan) {
@@ -138,8 +140,10 @@ void fill_backward(const NormGradArgs& norm, const MixArgs& args, const CudaDevi
   const bool scales_rows = args.dtype == DType::kFloat16 && !norm.mean;
   fill_forward<T>(args, scales_rows, device, plan);
   plan.partials = int64_t(plan.workspace_bytes);
-  const int64_t chunks = plan.slices.count * norm_grad_chunks(plan.slices.largest() * args.seq);
-  if (sums) plan.workspace_bytes += size_t(chunks * 2 * args.hidden * int64_t(sizeof(float)));
+  if (!sums) return;
+  for (int64_t i = 0; i < plan.slices.count; ++i)
+    plan.chunks += norm_grad_chunks(plan.slices.size(i) * args.seq);
+  plan.workspace_bytes += size_t(plan.chunks * 2 * args.hidden * int64_t(sizeof(float)));
 }
 
 template <class Plan, class F>

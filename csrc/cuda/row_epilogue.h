@@ -154,7 +154,7 @@ struct RowEpilogue {
     });
   }
 
-  // No kernel of this call reads y again, so L2 should evict it before x and the spectrum.
+  // Only the pre-norm backward pass reads y again, so L2 should evict it before x and the spectrum.
   static FNET_DEVICE void write(T* to, const float (&u)[kWidth], Site where = Site::current()) {
     store_global<Cache::kStreaming>(to, rounded<T>(u), where);
   }

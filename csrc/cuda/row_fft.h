@@ -146,7 +146,7 @@ void row_fft_kernel(RowFftArgs<T> args) {
 
 template <class T>
 int launch_row_fft(const RowFftArgs<T>& args, int shape, Order order, void* stream) {
-  int status = 0;
+  int status = kNoShape;
   with_row_shape(shape, [&](auto i) {
     using K = RowBlock<i>;
     status =

@@ -145,7 +145,7 @@ int launch_seq_tiles(const SeqFftArgs<T>& args, Order order, void* stream) {
 
 template <class T>
 int launch_seq_fft(const SeqFftArgs<T>& args, int shape, Order order, void* stream) {
-  int status = 0;
+  int status = kNoShape;
   with_seq_shape<T>(shape, [&](auto i) {
     status = args.is_adapted() ? launch_seq_tiles<T, i, true>(args, order, stream)
                                : launch_seq_tiles<T, i, false>(args, order, stream);

@@ -1,11 +1,20 @@
 #include "cuda_sim/session.h"
 
-#include <cstdlib>
+#include <sys/mman.h>
+
 #include <cstring>
 #include <new>
 #include <stdexcept>
 
 namespace fnet::cuda_sim {
+namespace {
+
+// Before and after each buffer, so that an overrun does not end in another one. Nothing backs it.
+constexpr size_t kGuard = size_t(1) << 24, kPage = 4096;
+
+size_t reserved(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage + 2 * kGuard; }
+
+}  // namespace
 
 Session* Session::open_ = nullptr;
 
@@ -17,7 +26,7 @@ Session::Session(uint64_t seed, size_t shared_limit)
 
 Session::~Session() {
   for (const Buffer& buffer : buffers_)
-    if (buffer.owned) free(buffer.data);
+    if (buffer.owned) munmap(buffer.data - kGuard, reserved(buffer.bytes));
   open_ = nullptr;
 }
 
@@ -30,14 +39,15 @@ void* Session::output(const std::string& name, size_t bytes, const void* data) {
 }
 
 char* Session::allocate(const std::string& name, size_t bytes, const void* data, bool writable) {
-  void* memory = nullptr;
-  // The exact size, so that the address sanitizer also detects an overrun.
-  if (posix_memalign(&memory, 256, bytes ? bytes : 1)) throw std::bad_alloc();
+  void* area =
+      mmap(nullptr, reserved(bytes), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (area == MAP_FAILED) throw std::bad_alloc();
+  char* begin = static_cast<char*>(area) + kGuard;
+  if (mprotect(begin, reserved(bytes) - 2 * kGuard, PROT_READ | PROT_WRITE)) throw std::bad_alloc();
   if (data)
-    memcpy(memory, data, bytes);
+    memcpy(begin, data, bytes);
   else
-    memset(memory, 0xff, bytes);
-  char* begin = static_cast<char*>(memory);
+    memset(begin, 0xff, bytes);
   buffers_.push_back({name, begin, bytes, writable, Shadow(writable ? bytes : 0, false)});
   return begin;
 }

@@ -114,6 +114,19 @@ def test_the_workspace_has_a_spectrum_and_the_sums_of_chunks() -> None:
         assert problem.run(sums=False)["workspace"] == batch * spectrum
 
 
+def test_smaller_slices_may_have_more_chunks() -> None:
+    """8208 rows have 249 chunks of 33 rows, 8192 rows 256 of 32."""
+    problem = Backward(1025, 16, 64, "bfloat16")
+    of_a_sequence = 16 * 20 * 8 + 2 * 16 * 64 * 2  # the spectrum, x and y
+    l2_bytes = 2 * 513 * of_a_sequence
+    output = problem.run(device=(1, 227 << 10, l2_bytes))
+    blocks = [one["grid"][0] for one in output["launches"] if one["kernel"] == "norm_grad"]
+    assert blocks == [249, 256]
+    assert output["workspace"] == 513 * 16 * 20 * 8 + (249 + 256) * 2 * 64 * 4
+    assert errors(output) == []
+    problem.check(output)
+
+
 def test_backward_without_weight() -> None:
     problem = Backward(2, 16, 64, "float32")
     problem.weight = np.ones(64, np.float32)

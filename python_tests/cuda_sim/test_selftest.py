@@ -227,6 +227,7 @@ def test_constant_reads_of_written_data_are_reported(kernels: ModuleType, how: i
         (1, "out of range", "thread 31: out of range read of 4 bytes at byte 132 of x"),
         (2, "out of range", "thread 0: out of range write of 4 bytes at byte -4 of y"),
         (3, "read-only", "read-only write of 4 bytes"),
+        (4, "out of range", "thread 0: out of range write of 4 bytes at byte 400000 of y"),
     ],
 )
 def test_accesses_out_of_bounds(kernels: ModuleType, what: int, kind: str, words: str) -> None:

@@ -37,3 +37,11 @@ def test_calls_keep_errors_of_other_libraries_and_clear_our_own(program: Path) -
         "error of another library: launch 0, pending 719; 64 processors, pending 719",
         "our error: launch 98, pending 0; 16 processors, pending 0",
     ]
+
+
+@pytest.mark.parametrize(("ptx", "overlaps"), [("80", "0 0"), ("89", "0 0"), ("90", "1 1")])
+def test_code_that_does_not_await_the_previous_kernel_does_not_overlap(
+    program: Path, ptx: str, overlaps: str
+) -> None:
+    done = subprocess.run([program, ptx], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == overlaps

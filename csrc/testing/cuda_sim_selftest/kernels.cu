@@ -128,7 +128,8 @@ FNET_KERNEL void out_of_range_kernel(const float* x, float* y, int n, int what) 
   const int t = int(threadIdx.x);
   line.store(t + (what == 0), 0.0f);
   const float v = load_global(x + (what == 1 ? t + n - 31 : t));
-  store_global(what == 2 ? y - 1 + t : y + t, v);
+  const int past = what == 4 && t == 0 ? 100000 : 0;
+  store_global(what == 2 ? y - 1 + t : y + past + t, v);
   if (what == 3) store_global(const_cast<float*>(x) + t, v);
 }
 

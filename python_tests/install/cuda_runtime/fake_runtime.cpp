@@ -1,8 +1,15 @@
+#include <cstddef>
+
 // A fake CUDA runtime with a few calls, whose results a test sets. As in CUDA, a failing call stores
 // its error for cudaGetLastError, and a successful call keeps the stored error.
-int last_error = 0, launch_status = 0, query_status = 0;
+int last_error = 0, launch_status = 0, query_status = 0, ptx_version = 90;
 
 namespace {
+
+struct FuncAttributes {  // the beginning of cudaFuncAttributes
+  size_t shared_bytes, constant_bytes, local_bytes;
+  int max_threads, registers, ptxVersion;
+};
 
 int failed(int status) {
   if (status) last_error = status;
@@ -27,6 +34,10 @@ int cudaDeviceGetAttribute(int* value, int, int) {
 }
 int cudaLaunchKernelExC(const void*, const void*, void**) { return failed(launch_status); }
 int cudaFuncSetAttribute(const void*, int, int) { return 0; }
+int cudaFuncGetAttributes(void* attributes, const void*) {
+  static_cast<FuncAttributes*>(attributes)->ptxVersion = ptx_version;
+  return failed(query_status);
+}
 const char* cudaGetErrorString(int) { return ""; }
 
 // Functions that the host code from nvcc calls before main and to take a kernel's address.

@@ -1,12 +1,14 @@
 // Runs our launches and queries while a fake CUDA runtime holds an error of another library. They
-// must neither report nor clear it. Prints a line per case.
+// must neither report nor clear it. Prints a line per case. With an argument, the PTX version of the
+// kernels, it prints whether two calls overlap them.
 #include <cstdio>
+#include <cstdlib>
 
 #include "cuda/api.h"
 #include "cuda/device.h"
 #include "cuda/runtime.cu"  // here, because nvcc takes ten seconds for each file
 
-extern int last_error, launch_status, query_status;  // in fake_runtime.cpp
+extern int last_error, launch_status, query_status, ptx_version;  // in fake_runtime.cpp
 
 namespace fnet {
 
@@ -27,7 +29,13 @@ void report(const char* what, int pending, int status_of_launch, int status_of_q
 
 }  // namespace fnet
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    ptx_version = std::atoi(argv[1]);
+    const bool first = fnet::current_device().overlaps, second = fnet::current_device().overlaps;
+    std::printf("%d %d\n", first, second);
+    return 0;
+  }
   fnet::report("no error", 0, 0, 0);
   fnet::report("error of another library", 719, 0, 0);
   fnet::report("our error", 0, 98, 101);
