@@ -7,7 +7,6 @@
 #include <complex>
 #include <memory>
 #include <new>
-#include <utility>
 #include <vector>
 
 #include "cpu/api.h"
@@ -255,20 +254,18 @@ py::tuple plan(int64_t batch, int64_t seq, int64_t hidden, const std::string& dt
                         found.sequences);
 }
 
-// Whether a PlanCache had to make the plan of each (length, bytes), used in this order.
-std::vector<bool> made_plans(const std::vector<std::pair<int64_t, int64_t>>& uses) {
+// For each length and the bytes of its plan, in this order: whether a PlanCache had to make it.
+std::vector<int> made_plans(py::array_t<uint64_t> lengths, py::array_t<uint64_t> bytes) {
   struct Plan {
     int64_t bytes;
   };
   PlanCache<Plan> cache;
-  std::vector<bool> made;
-  for (const auto& [length, bytes] : uses) {
-    made.push_back(false);
-    cache.get(length, [&] {
-      made.back() = true;
-      return std::make_shared<const Plan>(Plan{bytes});
+  std::vector<int> made(size_t(lengths.size()));
+  for (size_t i = 0; i < made.size(); ++i)
+    cache.get(int64_t(lengths.at(i)), [&] {
+      made[i] = 1;
+      return std::make_shared<const Plan>(Plan{int64_t(bytes.at(i))});
     });
-  }
   return made;
 }
 

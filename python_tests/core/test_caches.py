@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
@@ -44,7 +45,7 @@ def test_a_system_without_this_report(tmp_path: Path) -> None:
     assert tuple(core.caches_in(str(tmp_path / "absent"))) == UNKNOWN
 
 
-MB = 1 << 20
+MB = np.uint64(1 << 20)
 
 
 @pytest.mark.parametrize(
@@ -60,4 +61,5 @@ MB = 1 << 20
 )
 def test_tables_that_are_kept(uses: list[tuple[int, int]], made: list[bool]) -> None:
     """Of 96 MB, those used last; and the last two of any size."""
-    assert core.made_plans([(length, megabytes * MB) for length, megabytes in uses]) == made
+    lengths, megabytes = np.array(uses, np.uint64).T
+    assert core.made_plans(lengths, megabytes * MB) == made
