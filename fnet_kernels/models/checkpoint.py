@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,9 +21,7 @@ from torch import Tensor
 from fnet_kernels._ops.checks import check_dtype
 from fnet_kernels.models._source import CONFIG, SAFETENSORS, Source, optional_module
 from fnet_kernels.models.config import FNetConfig
-
-if TYPE_CHECKING:
-    from fnet_kernels.models.model import FNetPreTrained
+from fnet_kernels.models.model import FNetPreTrained, same_values
 
 __all__ = ["load", "save"]
 
@@ -204,7 +202,7 @@ def _fill(files: Source, model: FNetPreTrained, tensors: Mapping[str, Tensor]) -
                 if tensors[name].shape != target.shape:
                     shapes = f"{tuple(tensors[name].shape)}, not {tuple(target.shape)}"
                     differing.append(f"{name} has shape {shapes}")
-                elif name != given[0] and not _same(tensors[name], tensor):
+                elif name != given[0] and not same_values(tensors[name], tensor):
                     differing.append(f"{name} differs from {given[0]}, to which it is tied")
             if not differing:
                 target.copy_(tensor)
@@ -213,10 +211,6 @@ def _fill(files: Source, model: FNetPreTrained, tensors: Mapping[str, Tensor]) -
     if lost := [name for name in missing if name.removeprefix(_BASE).startswith(_TRUNK)]:
         raise ValueError(f"{files.owner}: {files.name} lacks {_some(lost)}")
     _warn(files, missing, [name for name in tensors if name not in state])
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
 
 
 def _renamed(tensors: Mapping[str, Tensor], *, has_head: bool) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ class FNetPreTrained(nn.Module):
             )
         self.config = config
         self.register_load_state_dict_pre_hook(_check_ties)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_post_hook(_tie)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_tie_loaded)  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_pretrained(
@@ -71,12 +71,16 @@ class FNetPreTrained(nn.Module):
 
     def _tied(self) -> dict[str, str]:
         """What of `tied_weights` is one parameter now."""
-        tied: dict[str, str] = {}
-        for names in self.tied_weights.items():
-            (copies, name), (shared, source) = map(self._slot, names)
-            if copies.get(name) is not None and copies[name] is shared.get(source):
-                tied.update([names])
-        return tied
+
+        def parameter(name: str) -> nn.Parameter | None:
+            owner, last = self._slot(name)
+            return owner.get(last)
+
+        return {
+            name: source
+            for name, source in self.tied_weights.items()
+            if parameter(name) is not None and parameter(name) is parameter(source)
+        }
 
     def _slot(self, name: str) -> tuple[dict[str, nn.Parameter | None], str]:
         """The parameters of the module that owns `name`, and the name there."""
@@ -139,15 +143,20 @@ def _check_ties(model: FNetPreTrained, state: Mapping[str, Any], prefix: str, *o
 
 
 def _differ(a: Any, b: Any) -> bool:
-    """Whether both are tensors of one kind with other values."""
+    """Whether both are tensors of one kind and shape with other values."""
     if a is b or not (type(a) is type(b) and type(a) in (Tensor, nn.Parameter)):
         return False
-    if a.is_meta or a.device != b.device or a.dtype != b.dtype:
+    if a.is_meta or (a.device, a.dtype, a.shape) != (b.device, b.dtype, b.shape):
         return False
-    return a.data_ptr() != b.data_ptr() and not torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+    return a.data_ptr() != b.data_ptr() and not same_values(a, b)
 
 
-def _tie(model: FNetPreTrained, _: Any) -> None:
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape and dtype are equal, NaN where the other one has it."""
+    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+
+
+def _tie_loaded(model: FNetPreTrained, _: Any) -> None:
     model.tie_weights()  # load_state_dict(assign=True) makes new parameters
 
 

@@ -126,6 +126,10 @@ def test_a_state_with_two_values_of_one_parameter_is_refused(assign: bool) -> No
     state = {f"0.{name}": value for name, value in model.state_dict().items()}
     with pytest.raises(RuntimeError, match=r"0\.cls.*decoder.weight differs from 0\.fnet.emb"):
         nn.Sequential(make("FNetForMaskedLM")).load_state_dict(state, assign=assign)
+    state["0.cls.predictions.decoder.weight"] = torch.zeros(7, 64)
+    with pytest.raises(RuntimeError, match=r"size mismatch for 0\.cls\.predictions\.decoder"):
+        nn.Sequential(make("FNetForMaskedLM")).load_state_dict(state, assign=assign)
+    state["0.cls.predictions.decoder.weight"] = model.cls.predictions.decoder.weight
     untied = nn.Sequential(make("FNetForMaskedLM", tie_word_embeddings=False))
     untied.load_state_dict(state, assign=assign)
     x = ids()
