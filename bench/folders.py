@@ -1,6 +1,6 @@
 """Output folders: build/bench, which git ignores, and the committed bench/results.
 
-defines: RESULTS, SCRATCH, add_out, is_writable
+defines: RESULTS, SCRATCH, add_out, add_gpu_out, gpu_out, is_writable
 """
 
 from __future__ import annotations
@@ -22,6 +22,19 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", dest="out", action="store_const", const=RESULTS, help="write to bench/results"
     )
+
+
+def add_gpu_out(parser: argparse.ArgumentParser, rehearsal: str) -> None:
+    """Add --out and --rehearse, which runs `rehearsal` on the CPU; see `gpu_out`."""
+    parser.add_argument(
+        "--out", type=Path, help="output folder (default: bench/results; to rehearse, build/bench)"
+    )
+    parser.add_argument("--rehearse", action="store_true", help=f"{rehearsal} on the CPU")
+
+
+def gpu_out(args: argparse.Namespace) -> Path:
+    """The output folder: a GPU is rarely at hand, so its results are kept, but no rehearsal's."""
+    return args.out or (SCRATCH if args.rehearse else RESULTS)
 
 
 def is_writable(folder: Path, command: str) -> bool:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from bench.arguments import duration, run_main
 from bench.contestants.registry import CONTESTANTS, LAYERS, SAME, Contestant, best_of_ours
 from bench.contestants.setting import Absent, Setting, Sublayer, reason
-from bench.folders import RESULTS, SCRATCH, is_writable
+from bench.folders import add_gpu_out, gpu_out, is_writable
 from bench.gpu.device import Call, Cuda, Device, Host, Tensors
 from bench.gpu.report import COPIES, Report, fastest, merge
 from bench.measure.memory import cases
@@ -346,10 +346,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=duration, default=900.0, help="no case starts later than this"
     )
-    parser.add_argument(
-        "--out", type=Path, help="output folder (default: bench/results; to rehearse, build/bench)"
-    )
-    parser.add_argument("--rehearse", action="store_true", help="tiny shapes on the CPU")
+    add_gpu_out(parser, "tiny shapes")
     parser.add_argument("--part", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument(
         "--merge",
@@ -359,7 +356,7 @@ def main(argv: list[str] | None = None) -> int:
         help="merge these files and measure nothing",
     )
     args = parser.parse_args(argv)
-    out = args.out or (SCRATCH if args.rehearse else RESULTS)
+    out = gpu_out(args)
     if args.merge:
         return _merged(args.merge, out)
     if not args.rehearse and not torch.cuda.is_available():

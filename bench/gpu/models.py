@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ import torch
 from bench.arguments import duration, run_main
 from bench.contestants.models import CONTESTANTS, TASKS, prepare
 from bench.contestants.setting import reason
-from bench.folders import RESULTS, SCRATCH, is_writable
+from bench.folders import add_gpu_out, gpu_out, is_writable
 from bench.gpu.device import Cuda, Device, Host
 from bench.gpu.report import Report
 from bench.measure import cuda
@@ -87,13 +86,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "parts", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}"
     )
-    parser.add_argument(
-        "--out", type=Path, help="output folder (default: bench/results; to rehearse, build/bench)"
-    )
-    parser.add_argument("--rehearse", action="store_true", help="a tiny model on the CPU")
+    add_gpu_out(parser, "a tiny model")
     parser.add_argument("--seconds", type=duration, default=600.0, help="for all models")
     args = parser.parse_args(argv)
-    out = args.out or (SCRATCH if args.rehearse else RESULTS)
+    out = gpu_out(args)
     if not args.rehearse and not torch.cuda.is_available():
         print("torch finds no CUDA device; --rehearse runs on the CPU")
         return 2

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench import folders
 from bench.contestants import registry as contestants
 from bench.contestants import transforms
 from bench.contestants.registry import LAYERS, Contestant, best_of_ours
@@ -261,9 +262,8 @@ def test_a_rehearsal_leaves_the_results_alone(
     monkeypatch.setattr(gpu, "run", nothing)
     monkeypatch.setattr(gpu_models, "measure", nothing)
     monkeypatch.setattr(torch.compiler, "set_stance", nothing)
-    for module in (gpu, gpu_models):
-        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-        monkeypatch.setattr(module, "SCRATCH", tmp_path / "scratch")
+    monkeypatch.setattr(folders, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(folders, "SCRATCH", tmp_path / "scratch")
     gpu.main(["--rehearse"])
     assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
     (tmp_path / "scratch" / "rehearsal.json").unlink()
