@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bench.arguments import run_main
 from bench.figures import cores_section, cuda_block, highlights, machine_section, speed
@@ -18,6 +20,7 @@ from bench.gpu_figures import gpu_line, gpu_section
 from bench.length_figures import length_section
 from bench.mixer_figures import mixer_section
 from bench.recorded import Machine
+from bench.sweep_figures import sweep_section
 
 ROOT = Path(__file__).parent.parent
 #: The machine in the table and plot of the README; docs/benchmarks.md shows all machines.
@@ -27,7 +30,7 @@ GPU_RUNS = "nvidia-*.json"
 #: The names of the blocks in each document.
 DOCUMENTS = {
     "README.md": ("highlights", "speed"),
-    "docs/benchmarks.md": ("figures", "gpus", "cuda", "lengths", "mixers"),
+    "docs/benchmarks.md": ("figures", "gpus", "cuda", "lengths", "sweep", "mixers"),
     "docs/cpu.md": ("cores",),
 }
 
@@ -61,23 +64,29 @@ def updated(document: str, texts: dict[str, str], maker: str = MAKER) -> str:
     return document
 
 
+def _read(results: Path, names: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(results.glob(names))]
+
+
 def blocks(results: Path = RESULTS) -> dict[str, str]:
     """Generate every block from all machines in `results`."""
     machines = {path.name: Machine.read(path) for path in sorted(results.glob("*-targets.json"))}
     shown = machines[SHOWN]
-    gpus = [json.loads(path.read_text()) for path in sorted(results.glob(GPU_RUNS))]
+    gpus = _read(results, GPU_RUNS)
     newest = sorted(gpus, key=lambda run: str(run["machine"]["date"]))[-1:]
-    divided = [json.loads(path.read_text()) for path in sorted(results.glob("*-cores.json"))]
-    lengths = [json.loads(path.read_text()) for path in sorted(results.glob("*-lengths.json"))]
-    mixers = [json.loads(path.read_text()) for path in sorted(results.glob("*-mixers.json"))]
+
+    def sections(name: str, section: Callable[[dict[str, Any]], str]) -> str:
+        return "\n\n".join(map(section, _read(results, f"*-{name}.json")))
+
     return {
-        "cores": "\n\n".join(map(cores_section, divided)),
+        "cores": sections("cores", cores_section),
         "highlights": "\n".join([highlights(list(machines.values())), *map(gpu_line, newest)]),
         "speed": speed(shown, [m for m in machines.values() if m is not shown]),
         "gpus": "\n\n".join(map(gpu_section, gpus)),
         "figures": "\n\n".join(map(machine_section, machines.values())),
-        "lengths": "\n\n".join(map(length_section, lengths)),
-        "mixers": "\n\n".join(map(mixer_section, mixers)),
+        "lengths": sections("lengths", length_section),
+        "sweep": sections("sweep", sweep_section),
+        "mixers": sections("mixers", mixer_section),
         "cuda": cuda_block(json.loads((results / "kernel_report.json").read_text())),
     }
 

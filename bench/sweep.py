@@ -1,7 +1,8 @@
 """`python -m bench sweep`: random shapes, and those at which ours gains least.
 
 Batch, seq and hidden are log-uniform. Prints the ten shapes with the smallest ratio of the best
-composition's time to ours, and the quantiles of all.
+composition's time to ours, and the quantiles of all. Random shapes are also saved, as
+<cpu>-sweep.json.
 
     python -m bench sweep --count 200 --seed 1
     python -m bench sweep --shapes 1x1x65536,100000x2x8
@@ -10,10 +11,13 @@ composition's time to ours, and the quantiles of all.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +25,7 @@ from bench.arguments import INTERRUPTED, duration, positive, run_main
 from bench.command import DTYPES, shape_list
 from bench.contestants.registry import CONTESTANTS, EAGER, best_of_ours
 from bench.contestants.setting import Setting, or_absent
+from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
 from bench.measure.timing import MOST, Problem, time_all
@@ -32,6 +37,7 @@ from fnet_kernels._terminal import Progress, table
 FEWEST = 64  # elements of a sequence; below, a call is all overhead
 COPIES = 4  # of x in rotation
 WORST = 10
+_SHARES = {"smallest": 0.0, "a tenth below": 0.1, "median": 0.5}
 
 
 @dataclass(frozen=True)
@@ -83,20 +89,39 @@ def measure(shape: Shape, dtype: torch.dtype, direction: str, seconds: float) ->
     return Found(shape, explanation.lanes or explanation.path, ours, best, first[best])
 
 
+def worst_first(found: Sequence[Found]) -> tuple[list[Found], dict[str, float]]:
+    """The shapes by ratio, the smallest first, and quantiles of the ratios by name."""
+    ordered = sorted(found, key=lambda each: each.ratio)
+    at = {name: ordered[int(share * (len(found) - 1))].ratio for name, share in _SHARES.items()}
+    return ordered, at
+
+
 def report(found: list[Found]) -> str:
     """The worst shapes, and the quantiles of all ratios."""
     if not found:
         return "0 shapes"
-    ordered = sorted(found, key=lambda each: each.ratio)
+    ordered, at = worst_first(found)
     rows = [
         [label(each.shape), f"{1e3 * each.ours:.3f}", f"{each.ratio:.2f}x", each.best, each.lanes]
         for each in ordered[:WORST]
     ]
-    places = {"smallest": 0.0, "a tenth below": 0.1, "median": 0.5}
-    at = {name: ordered[int(share * (len(ordered) - 1))].ratio for name, share in places.items()}
     quantiles = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in at.items())
     heads = ["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"]
     return f"{table(heads, rows)}\n\n{len(found)} shapes: {quantiles}"
+
+
+def _save(
+    out: Path,
+    facts: dict[str, Any],
+    settings: dict[str, Any],
+    absent: dict[str, str],
+    found: list[Found],
+) -> Path:
+    rows = [asdict(each) for each in found]
+    content = {"machine": facts, "settings": settings, "absent": absent, "rows": rows}
+    path = out / f"{machine.slug()}-sweep.json"
+    path.write_text(json.dumps(content) + "\n")
+    return path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -120,9 +145,12 @@ def main(argv: list[str] | None = None) -> int:
         default=0.3,
         help=f"per shape, in at most {MOST} rounds (default 0.3)",
     )
+    add_out(parser)
     args = parser.parse_args(argv)
     if args.limit < FEWEST:
         parser.error(f"--limit: expected at least {FEWEST}, got {args.limit}")
+    if not is_writable(args.out, "bench sweep"):
+        return 2
 
     shapes = args.shapes or list(random_shapes(args.count, args.limit, args.seed))
     facts = machine.describe("cpu") | {"huge_pages": huge()}
@@ -143,6 +171,11 @@ def main(argv: list[str] | None = None) -> int:
     pages = "huge pages" if facts["huge_pages"] else "no huge pages"
     print(f"{machine.title(facts)}; {args.dtype}, {args.direction}, {where}, {pages}\n")
     print(f"{absence_lines(absent)}{report(found)}")
+    if args.shapes is None and found:
+        settings = {"dtype": args.dtype, "pass": args.direction, "seconds": args.seconds}
+        settings |= {"seed": args.seed, "limit": args.limit}
+        facts["load_at_end"] = machine.load()
+        print(f"written: {_save(args.out, facts, settings, absent, found)}")
     return status or int(not found)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from bench import sweep
 from bench.shapes import Shape
 from bench.sweep import Found, random_shapes, report
+from bench.sweep_figures import sweep_section
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,14 +40,36 @@ def test_the_worst_come_first() -> None:
     assert lines[-1] == "40 shapes: smallest 1.00x, a tenth below 4.00x, median 20.00x"
 
 
-def test_given_and_random_shapes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweep.main(["--shapes", "2x3x40,33x2x32", "--seconds", "0"]) == 0
+def test_given_shapes_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--shapes", "2x3x40,33x2x32", "--seconds", "0", "--out", str(tmp_path)]
+    assert sweep.main(words) == 0
     text = capsys.readouterr().out
     assert "2x3x40" in text
     assert "33x2x32" in text
     assert "2 shapes:" in text
-    assert sweep.main(["--count", "2", "--limit", "512", "--seconds", "0", "--pass", "both"]) == 0
-    assert "seed 0" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_random_shapes_are_saved_for_the_documents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--count", "3", "--limit", "512", "--seed", "7", "--seconds", "0", "--pass", "both"]
+    assert sweep.main([*words, "--out", str(tmp_path)]) == 0
+    assert "seed 7" in capsys.readouterr().out
+    (written,) = tmp_path.glob("*-sweep.json")
+    content = json.loads(written.read_text())
+    assert [tuple(row["shape"]) for row in content["rows"]] == list(random_shapes(3, 512, seed=7))
+    text = sweep_section(content)
+    assert "3 random shapes of at most 512 numbers, seed 7, forward + backward, fp32, on " in text
+
+    ours, other = (0.002, 0.003), (0.004, 0.001)
+    for row, *times in zip(content["rows"], (*ours, 0.002), (*other, 0.002), strict=True):
+        row["ours"], row["other"] = times
+    text = sweep_section(content)
+    assert "takes 1.00x our time in the median. A tenth lie\nbelow 0.33x, and 1 below 1." in text
+    first, _, third = (line.split(" | ") for line in text.splitlines()[-3:])
+    assert first[1:3] == ["3.000", "0.33x"]
+    assert third[1:3] == ["2.000", "2.00x"]
 
 
 def test_a_limit_below_one_sequence_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,9 +117,10 @@ def test_a_sweep_that_measures_nothing() -> None:
 
 
 def test_large_tensors_use_huge_pages(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for huge, said in ((True, "seed 0, huge pages"), (False, "seed 0, no huge pages")):
         monkeypatch.setattr(sweep, "huge", lambda huge=huge: huge)
-        assert sweep.main(["--count", "1", "--limit", "512", "--seconds", "0"]) == 0
+        words = ["--count", "1", "--limit", "512", "--seconds", "0", "--out", str(tmp_path)]
+        assert sweep.main(words) == 0
         assert said in capsys.readouterr().out
