@@ -9,7 +9,10 @@ with attention layers or with other padding is a model that `hf.register` makes 
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,17 +20,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from examples.training import encode
+from examples.training import distributed, encode, state
 from examples.training.batches import pad
 from examples.training.classifier import ClassifyOptions, Prepared, prepare, settled
-from examples.training.failures import writing
+from examples.training.failures import replacing, writing
 from examples.training.loop import start
 from examples.training.metrics import measure
 from examples.training.model import padded_length
 from examples.training.options import parse
+from examples.training.vocabulary import identity
 from fnet_kernels import hf
 
 PROGRAM = "finetune_trainer"
+FILE = "run.json"  # the flags and the data, which --resume compares
 try:  # the Trainer imports accelerate
     from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
     from transformers.trainer_utils import get_last_checkpoint
@@ -45,6 +50,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
     with start(PROGRAM, options):
         ready = prepare(options)
         folder = Path(options.out)
+        _begin(folder, options, ready)
         with writing(folder):
             model = _of_transformers(ready, folder / "start")
         trainer = Trainer(
@@ -67,6 +73,30 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         found = {name.removeprefix("eval_"): float(evaluated[name]) for name in names}
         print(f"{PROGRAM}: {judged} {found}")
         return found
+
+
+def _begin(folder: Path, options: ClassifyOptions, ready: Prepared) -> None:
+    """Note what the run is, or check that `--resume` goes on with the same one."""
+    if not distributed.is_first():
+        return
+    path = folder / FILE
+    origin = {
+        "program": PROGRAM,
+        "data": ready.dataset.sha256,
+        "vocabulary": identity(ready.encoder),
+        "processes": distributed.processes(),
+    }
+    if path.exists() and not options.resume:
+        raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
+    if path.exists():
+        known = json.loads(path.read_text())
+        state.check_options(path, known["options"], options)
+        state.check_origin(path, known["origin"], origin)
+    else:
+        with writing(path):
+            folder.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(json.dumps({"options": asdict(options), "origin": origin}).encode())
 
 
 def _examples(ready: Prepared, split: str) -> Any:
@@ -102,7 +132,7 @@ def _arguments(options: ClassifyOptions, folder: Path) -> TrainingArguments:
         per_device_train_batch_size=options.batch,
         per_device_eval_batch_size=options.batch,
         learning_rate=options.lr,
-        warmup_steps=options.warmup,
+        warmup_steps=min(options.warmup, math.nextafter(1.0, 0.0)),  # 1.0 means one step
         weight_decay=options.weight_decay,
         max_grad_norm=1.0,
         seed=options.seed,

@@ -91,7 +91,8 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
     options = settled(parsed, given)
     if given & {"minutes", "epochs"}:
         options = replace(options, steps=None)
-    with start(PROGRAM, options) as device:
+    program = f"{PROGRAM} {task}"
+    with start(program, options) as device:
         if task == "retrieval":
             kind: type[Classification] = Matching
             ready = prepare(options, FNetForMatching, encode_towers)
@@ -99,10 +100,10 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
             kind, ready = Classification, prepare(options)
         dataset, model = ready.dataset, ready.model.to(device)
         trained = kind(model.config, options, ready.splits, dataset.metrics, device)
-        about = {"task": task, **describe(dataset)}
+        about = describe(dataset)
         if dataset.name.startswith("listops"):
             about["floors"]["root_operator"] = root_operator_floor(dataset.train, dataset.test)
-        return run(PROGRAM, options, trained, model, about, ready.encoder)
+        return run(program, options, trained, model, about, ready.encoder)
 
 
 if __name__ == "__main__":

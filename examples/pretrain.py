@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from examples.corpora.load import load
-from examples.training import encode
 from examples.training.loop import run, start
 from examples.training.model import build, configuration
 from examples.training.options import parse
 from examples.training.pieces import cut
 from examples.training.pretraining import Pretraining, PretrainOptions, floors, unknown_share
+from examples.training.vocabulary import encoder_of
 from fnet_kernels.models import FNetForPreTraining
 
 PROGRAM = "pretrain"
@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         dataset = load(options.data, options.fold)
         if dataset.vocabulary is not None:
             raise SystemExit(f"--data must be a data set of texts, {dataset.name} has ids")
-        encoder = encode.learn(options.units, [*dataset.train.inputs], options.vocabulary)
+        encoder = encoder_of(options, dataset.sha256, [*dataset.train.inputs])
         names = ("train", "validation", "test")
         texts = {name: getattr(dataset, name).inputs for name in names}
         splits = {name: cut(inputs, encoder, options.seq) for name, inputs in texts.items()}

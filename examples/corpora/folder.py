@@ -21,7 +21,8 @@ def folder(root: Path) -> Dataset:
     the folder has `train` and `test`.
 
     Raises:
-        DataError: Fewer than two classes, a class without a text, or a file that is not UTF-8.
+        DataError: Fewer than two classes, a class without a text, a file that is not UTF-8, or
+            anything that cannot be read.
     """
     if (root / "train").is_dir() and (root / "test").is_dir():
         test = distinct(_documents(root / "test"))
@@ -54,5 +55,7 @@ def _documents(root: Path) -> Documents:
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text: {error.reason} at {error.start}") from None

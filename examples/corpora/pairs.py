@@ -24,13 +24,13 @@ def draw(documents: Documents, count: int, seed: int) -> Split:
 
     Two documents of different topics, a and b, are drawn at random. They give the pair (a, b), and
     in turns (a, c) or (c, b), where c is another document of the topic of a or b. So each topic is
-    as frequent in either place of both kinds of pairs. Topics of one document have no pair. A pair
+    as frequent in either place of both kinds of pairs. Topics of one text have no pair. A pair
     may come twice.
     """
     by_topic: dict[str, list[str]] = defaultdict(list)
     for text, topic in documents:
         by_topic[topic].append(text)
-    usable = [(text, topic) for text, topic in documents if len(by_topic[topic]) > 1]
+    usable = [(text, topic) for text, topic in documents if len(set(by_topic[topic])) > 1]
     if len({topic for _, topic in usable}) < 2:
         raise DataError(
             f"pairs need two topics with two documents each, got {len(documents)} documents"

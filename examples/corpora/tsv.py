@@ -6,6 +6,7 @@ the columns `sentence` and `label`, or `sentence1`, `sentence2` and `label`, is 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -161,8 +162,14 @@ def _labels(words: list[str], classes: Sequence[str], where: str) -> Iterator[in
     number = {name: index for index, name in enumerate(classes)}
     for word in words:
         try:
-            yield number[word] if classes else float(word)
+            yield number[word] if classes else _finite(word)
         except (KeyError, ValueError):
             named = ", ".join(classes[:10]) + ", ..." * (len(classes) > 10)
             expected = f"one of the training examples, {named}" if classes else "a number"
             raise DataError(f"{where} the label {word!r}; expected {expected}") from None
+
+
+def _finite(word: str) -> float:
+    if not math.isfinite(value := float(word)):
+        raise ValueError(word)
+    return value

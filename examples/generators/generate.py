@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ from examples.corpora.fetch import cache_folder
 Numbers = NDArray[np.integer]
 Example = tuple[Sequence[int], int]  # ids and label
 SPLITS = ("train", "validation", "test")
+_HASH = "sha256"  # of the splits, in the file
 SECONDS = 5.0  # from one line of progress to the next
 
 
@@ -54,20 +55,26 @@ def generated(task: Task) -> Dataset:
     """The task's splits, of which the training split has no example of the others.
 
     Raises:
-        DataError: The cache cannot be written.
+        DataError: The cache cannot be written, or its file is damaged.
     """
     file = cache_folder() / f"{task.name}-{_key(task)}.npz"
     if not file.exists():
         _write(file, _made(task))
-    with np.load(file) as content:
-        train, validation, test = (_unpacked(*(content[n] for n in _names(s))) for s in SPLITS)
+    try:
+        with np.load(file) as content:
+            splits, expected = _splits(content), str(content[_HASH])
+    except Exception as error:  # numpy raises what zipfile, zlib and its own parser do
+        raise DataError(f"{file} is damaged, delete it to make it again: {error}") from None
+    if (found := digest(splits)) != expected:
+        raise DataError(f"{file} was changed, delete it to make it again")
+    train, validation, test = splits
     return Dataset(
         name=task.name,
         classes=task.classes,
         train=train,
         validation=validation,
         test=test,
-        sha256=digest((train, validation, test)),
+        sha256=found,
         source=f"generated {task.origin}",
         vocabulary=task.vocabulary,
     )
@@ -77,7 +84,7 @@ def _key(task: Task) -> str:
     """A name of the content: the sizes, and the text of the generator's module."""
     function = getattr(task.example, "func", task.example)  # of a partial
     module = inspect.getsource(sys.modules[function.__module__])
-    text = f"{task.name} {task.counts} {module}"
+    text = f"{task.name} {task.counts} {_HASH} {module}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -115,6 +122,7 @@ def _write(file: Path, splits: dict[str, list[Example]]) -> None:
         lengths = [len(ids) for ids, _ in examples]
         labels = [label for _, label in examples]
         content |= dict(zip(_names(split), (ids, np.array(lengths), np.array(labels)), strict=True))
+    content[_HASH] = digest(_splits(content))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as fresh:
@@ -123,6 +131,10 @@ def _write(file: Path, splits: dict[str, list[Example]]) -> None:
             new.replace(file)
     except OSError as error:
         raise DataError(f"cannot write the generated examples to {file}: {error}") from None
+
+
+def _splits(content: Mapping[str, Any]) -> list[Split]:
+    return [_unpacked(*(content[name] for name in _names(split))) for split in SPLITS]
 
 
 def _unpacked(ids: Numbers, lengths: Numbers, labels: Numbers) -> Split:

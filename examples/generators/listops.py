@@ -54,7 +54,7 @@ def example(rules: Rules, chance: random.Random) -> tuple[Sequence[int], int]:
             value = _grow(rules, chance, 1, tokens)
         except _TooLongError:
             continue
-        if len(tokens) > rules.shorter:
+        if rules.shorter < len(tokens) < rules.longer:  # closing brackets may exceed it
             return tokens, value
 
 

@@ -19,13 +19,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 import torch
 
 from bench.arguments import duration, positive
 from bench.measure.machine import describe
+from examples.corpora.load import load
 from examples.latency_budget.latency import (
     Times,
     first_look,
@@ -36,7 +36,7 @@ from examples.latency_budget.latency import (
 )
 from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
 from examples.latency_budget.training import Plan
-from examples.report.budget import columns, pareto, verdicts
+from examples.report.budget import REGIMES, columns, pareto, verdicts
 from examples.report.plots import plot_budget
 from examples.studies.collect import write
 from examples.studies.conditions import machine, moment
@@ -163,6 +163,19 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+def check_data(name: str) -> None:
+    """End the program before it trains on data that it cannot judge by accuracy."""
+    dataset = load(name)
+    needed = {
+        "texts": dataset.vocabulary is None,
+        "accuracy as a metric": "accuracy" in dataset.metrics,
+        "test examples": len(dataset.test.labels) > 0,
+    }
+    for what, has in needed.items():
+        if not has:
+            raise SystemExit(f"--data must have {what}; {name} has none")
+
+
 def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
     """Train what is missing and fill in what is known; false if stopped, or if a run failed."""
     facts = machine(args.jobs)
@@ -188,20 +201,18 @@ def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
             done = done and run_all(plan.equal_time()) and run_all(plan.equal_steps())
         for model, size in zip(part["models"], sizes, strict=True):
             model["accuracy"] = plan.accuracies(size)
-        part["steps"] = plan.steps()
+        part["steps"] = list(plan.steps().values())
         part["data"] = plan.data_read()
     return done
 
 
 def show(part: dict[str, Any]) -> str:
     """The figures of a length, for the terminal."""
-    points = []
-    for model in part["models"]:
-        latency = next(iter(model["latency"].values()))[1]
-        points += [(latency, fmean(values)) for values in model["accuracy"].values() if values]
-    best = ", ".join(f"{100 * a:.1f} % at {ms:.1f} ms" for ms, a in pareto(points))
     lines = [f"{part['seq']} tokens", table(*columns(part), left=2), *verdicts(part)]
-    return "\n".join([*lines, f"Pareto line: {best}"] if best else lines)
+    for regime, name in REGIMES.items():
+        best = ", ".join(f"{100 * a:.1f} % at {ms:.1f} ms" for ms, a in pareto(part, regime))
+        lines += [f"Pareto line at {name}: {best}"] if best else []
+    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -213,6 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = made.parse_args(words)
     torch.set_num_threads(args.threads)
     on_device(args.device)  # ends the program if there is none
+    if not args.no_training:
+        check_data(args.data)
     facts = describe(args.device)
     try:
         parts = measured(args)

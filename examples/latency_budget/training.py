@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from examples.latency_budget.sizes import Size
@@ -34,24 +33,28 @@ class Plan:
         return self._runs("time", f"--minutes {self.minutes:g}", self.sizes)
 
     def equal_steps(self) -> list[Run]:
-        """Runs of the FNets for the steps of the Transformer, once these are known.
+        """Runs of the FNets for the steps of the Transformer of their seed, where it has ended.
 
         The Transformer's own runs are those of `equal_time`.
         """
-        steps = self.steps()
-        return [] if steps is None else self._runs("steps", f"--steps {steps}", self.sizes[1:])
+        return [
+            run
+            for seed, steps in self.steps().items()
+            for run in self._runs("steps", f"--steps {steps}", self.sizes[1:])
+            if run.cell.seed == seed
+        ]
 
-    def steps(self) -> int | None:
-        """The steps that the Transformer does in the time, the median of the seeds; None before."""
-        runs = [run for run in self.equal_time() if run.cell.variant.name == _name(self.sizes[0])]
-        if any(run.state() is not State.FINISHED for run in runs):
-            return None
-        return int(median(run.log().last("test")["step"] for run in runs))
+    def steps(self) -> dict[int, int]:
+        """The steps that the Transformer of each seed took in the time, where it has ended."""
+        name = _name(self.sizes[0])
+        runs = [run for run in self.equal_time() if run.cell.variant.name == name]
+        ended = [run for run in runs if run.state() is State.FINISHED]
+        return {run.cell.seed: run.log().last("test")["step"] for run in ended}
 
     def accuracies(self, size: Size) -> dict[str, list[float]]:
         """The accuracy of each finished run of a model, by the way of training."""
         found = {"time": _of(self.equal_time(), size), "steps": _of(self.equal_steps(), size)}
-        if size == self.sizes[0] and self.steps() is not None:
+        if size == self.sizes[0]:
             found["steps"] = found["time"]
         return found
 

@@ -1,6 +1,6 @@
 """The section of docs/results.md on the latency budget.
 
-defines: budget_section, columns, verdicts, pareto
+defines: REGIMES, budget_section, columns, pareto, verdicts
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from statistics import mean
 from typing import Any
 
 from bench.figures import rows_of as table
-from bench.figures import span
-from examples.report.lines import wrapped
+from bench.figures import span, wrapped
 
 _HEAD = """\
 ## Latency budget
 
 What is the largest FNet within the latency of a small Transformer, and how accurate is it? The
-largest is that with most parameters in its layers, of all depths and widths tried, whose median
-latency is at most the Transformer's at every batch size. Both are trained for the same time, and
-for the steps that the Transformer does in that time."""
+largest FNet is the one with the most parameters in its layers, among all depths and widths tried,
+whose median latency is at most the Transformer's at every batch size. Both are trained for the same
+time, and for the number of steps that the Transformer takes in that time."""
 #: What the two ways of training are called.
 REGIMES = {"time": "equal time", "steps": "equal steps"}
 
@@ -102,8 +101,21 @@ def verdicts(part: dict[str, Any]) -> list[str]:
     return said or ["Too few seeds to compare."]
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The (latency, accuracy) that no other point beats in both, by increasing latency."""
+def pareto(part: dict[str, Any], regime: str) -> list[tuple[float, float]]:
+    """The models that no other one beats in both latency and accuracy, by increasing latency.
+
+    Args:
+        part: the figures of a length.
+        regime: one way of training; accuracies of two ways do not compare.
+
+    Returns:
+        Latency at the first batch size in ms, median, and mean accuracy.
+    """
+    points = [
+        (next(iter(model["latency"].values()))[1], mean(values))
+        for model in part["models"]
+        if (values := model["accuracy"].get(regime))
+    ]
     best: list[tuple[float, float]] = []
     for latency, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
         if not best or accuracy > best[-1][1]:

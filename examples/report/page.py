@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.figures import rows_of as table
-from bench.figures import span
+from bench.figures import span, wrapped
 from examples.report.budget import budget_section
-from examples.report.lines import wrapped
 from examples.report.paper import HEADINGS, reported
 from examples.report.rows import Row, rows_of, separation
 from examples.studies.study import Study
@@ -21,29 +20,31 @@ _INTRODUCTION = """\
 
 <!-- made by `python -m examples.report`, do not edit -->
 
-What the mixers learn, on data that installs from package registries; see `python -m examples.data`.
-Every model starts from random weights. All models of a study have the same number of layers, the
-same width, the same batches, and one gain: the orthonormal transform. "fourier-paper" is FNet as
-published, with the unnormalised transform. The names of mixers are those of
-[Models](models.md#other-mixers); "hybrid" has attention in its top layer, or in the top two of
-four.
+What the mixers learn, on data from package registries; see `python -m examples.data`. Every model
+starts from random weights. All models of a study have the same number of layers, the same width,
+the same batches, and one gain: the orthonormal transform. "fourier-paper" is FNet as published,
+with the unnormalised transform. The names of mixers are those of [Models](models.md#other-mixers);
+"hybrid" has attention in its top layer, or in the top two of four.
 
 The test split is read once, at the end of a run. A figure is the mean over the seeds; the range is
-from the lowest to the highest seed. Floors are answers without a model: "majority" is the commonest
-class. "none" mixes no tokens; with mean pooling it sees a bag of tokens, each with its position and
-its text. Time is that of training alone, on the processor that each section names, with as many
-runs at a time as it says. Where it is wall time, other work on the machine lengthens it: the load
-average at the start of the runs is named as well.
+from the lowest to the highest seed. Floors are the accuracies of answers without a model:
+"majority" always answers the most frequent class. "none" mixes no tokens; with mean pooling it sees
+a bag of tokens, each with its position and its text. Time is that of training alone, on the
+processor that each section names, with as many runs at a time as it says. Wall time includes the
+effect of other work on the machine, so the load average at the start of the runs is given where it
+was recorded.
 
-Two rows separate if their ranges have no value in common. The line below a table is computed so:
+Two rows separate if their ranges do not overlap. The line below a table is computed as follows:
 "A, B; above C" means that every seed of A and of B is above every seed of C, and that overlaps join
 A and B. Three seeds are few: a difference within a group may exist, and is not shown.
 
 Columns "as reported" are figures of the paper, on other data and with far larger models
-(arXiv 2105.03824). They are there to compare orders, never values.
+(arXiv 2105.03824). Compare the order of the mixers with them, not the values.
 
-`python -m examples.studies NAME` repeats a study, `--list` shows all. It runs what is missing, and
-goes on with what was interrupted. `python -m examples.report` makes this page."""
+`python -m examples.studies NAME` repeats a study; `--list` shows all studies. It runs only what is
+missing and resumes interrupted runs. `python -m examples.report` makes this page."""
+#: What the page calls the clocks of the runs.
+_CLOCKS = {"processor": "CPU"}
 
 
 def page(
@@ -124,7 +125,8 @@ def _cells(row: Row, column: str) -> list[str]:
 
 def _conditions(result: dict[str, Any]) -> str:
     """Where, when and on what data the runs were made."""
-    data, versions = result["data"], result["versions"][0]
+    data = result["data"]
+    versions = " and ".join(dict.fromkeys(each["torch"] for each in result["versions"]))
     machines = "; ".join(
         f"{m['cpu']}, {m['cpus']} CPUs, {m['jobs']} run{'s' * (m['jobs'] != 1)} at a time"
         for m in result["machines"]
@@ -133,7 +135,8 @@ def _conditions(result: dict[str, Any]) -> str:
     counts += f", {data['validation']:,} for validation, {data['test']:,} for the test"
     threads = " or ".join(map(str, result["threads"]))
     days = " to ".join(dict.fromkeys(date[:10] for date in result["dates"]))
-    clock = " or ".join(dict.fromkeys(run.get("clock", "wall") for run in result["runs"]))
+    clocks = dict.fromkeys(run.get("clock", "wall") for run in result["runs"])
+    clock = " or ".join(_CLOCKS.get(name, name) for name in clocks)
     loads = [run["load"] for run in result["runs"] if run.get("load") is not None]
     if loads:
         machines += f", load average {span(loads, 1)}"
@@ -141,5 +144,5 @@ def _conditions(result: dict[str, Any]) -> str:
         f"`{result['command']}`; data {data['name']}, SHA-256 `{data['sha256'][:12]}`, {counts};"
         f" {', '.join(result['devices'])}, {threads} thread{'s' * (threads != '1')} a run,"
         f" {clock} time;"
-        f" {machines}; torch {versions['torch']}; {days}."
+        f" {machines}; torch {versions}; {days}."
     )

@@ -61,12 +61,12 @@ def plot_mixers(result: dict[str, Any], path: Path) -> bool:
 def plot_budget(result: dict[str, Any], path: Path) -> bool:
     """Draw accuracy over latency at batch 1, a panel per length. False without matplotlib."""
     parts = result["lengths"]
-    made = figure_of(1, len(parts), "Accuracy over latency: filled equal time, hollow equal steps")
+    heading = "Accuracy over latency: filled, solid: equal time; hollow, dashed: equal steps"
+    made = figure_of(1, len(parts), heading)
     if made is None:
         return False
     figure, panels = made[0], made[1][0]
     for axes, part in zip(panels, parts, strict=True):
-        points = []
         for model, colour in zip(part["models"], _MODELS, strict=False):
             batch, latency = next(iter(model["latency"].items()))
             for regime in REGIMES:
@@ -85,14 +85,16 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
                     markersize=9,
                     label=model["name"] if regime == "time" else None,
                 )
-                points.append((latency[1], mean(values)))
-        line = pareto(points)
-        axes.plot(*zip(*line, strict=True), color=_FLOOR, linewidth=1, zorder=0) if line else None
+        for regime, dashes in zip(REGIMES, ("-", "--"), strict=True):
+            if line := pareto(part, regime):
+                times, accuracies = zip(*line, strict=True)
+                percent = [100 * value for value in accuracies]
+                axes.plot(times, percent, dashes, color=_FLOOR, linewidth=1, zorder=0)
         axes.set_title(f"{part['seq']:,} tokens")
         axes.set_xlabel(f"latency, batch {batch} [ms], median and quartiles")
         axes.set_ylabel("accuracy on the test split [%], mean and range")
         axes.margins(0.15)
-        if points:
+        if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     figure.set_size_inches(1 + 4.8 * len(parts), 4.4)

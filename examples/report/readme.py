@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from examples.report.lines import wrapped
+from bench.figures import wrapped
 from examples.report.rows import rows_of
 
 #: What the marks of the block say, as bench.readme writes them.

@@ -49,13 +49,15 @@ class Pool:
         """
         waiting = list(runs)
         with self._stop_at_signals():
-            while (waiting or self.running) and not self.stopped:
-                while waiting and len(self.running) < self.jobs:
-                    self._begin(waiting.pop(0))
-                time.sleep(0.05)
-                self._reap()
-                self.stopped = self.stopped or time.monotonic() > self.ends
-            self._end()
+            try:
+                while (waiting or self.running) and not self.stopped:
+                    while waiting and len(self.running) < self.jobs:
+                        self._begin(waiting.pop(0))
+                    time.sleep(0.05)
+                    self._reap()
+                    self.stopped = self.stopped or time.monotonic() > self.ends
+            finally:  # `tell` may raise
+                self._end()
         return not (self.stopped or self.failed)
 
     def _begin(self, run: Run) -> None:
@@ -90,12 +92,13 @@ class Pool:
         for child in self.running.values():
             child.send_signal(signal.SIGINT)
         patience = time.monotonic() + _SAVE_SECONDS
-        while self.running:
-            time.sleep(0.05)
-            self._reap()
-            if time.monotonic() > patience:
-                for child in self.running.values():
-                    child.kill()
+        for child in self.running.values():
+            try:
+                child.wait(max(0.0, patience - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        self._reap()
 
     @contextmanager
     def _stop_at_signals(self) -> Iterator[None]:

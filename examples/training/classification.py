@@ -122,7 +122,7 @@ class Classification:
 
     def _criterion(self, logits: Tensor, labels: Tensor) -> Tensor:
         if logits.size(-1) == 1:
-            return nn.functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+            return nn.functional.mse_loss(logits.squeeze(-1).float(), labels.float())
         return nn.functional.cross_entropy(logits, labels)
 
 

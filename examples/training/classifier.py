@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from examples.corpora.dataset import Dataset
 from examples.corpora.load import load
@@ -19,6 +18,7 @@ from examples.training.encode import Encoder
 from examples.training.encoded import Encoded, encode_split
 from examples.training.model import POOLING, adopt, build, configuration, dropouts
 from examples.training.options import TextOptions, flag
+from examples.training.vocabulary import encoder_of
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
 from fnet_kernels.models.model import FNetPreTrained
 
@@ -84,6 +84,11 @@ def prepare(
         model = _load(kind, _folder(options.from_), options, labels_of(dataset))
         if encoder is None:
             raise SystemExit(f"--from needs a data set of texts; {dataset.name} has ids")
+        if encoder.vocabulary > model.config.vocab_size:
+            raise SystemExit(
+                f"--from {options.from_}: {encode.FILE} has {encoder.vocabulary} tokens, the model"
+                f" {model.config.vocab_size}"
+            )
     return Prepared(dataset, encoder, splits, model)
 
 
@@ -93,8 +98,8 @@ def _encoder(dataset: Dataset, options: ClassifyOptions) -> Encoder | None:
         return None
     if options.from_ is not None:
         return encode.read(_folder(options.from_))
-    texts: list[Any] = [*dataset.train.inputs, *(dataset.train.pairs or ())]
-    return encode.learn(options.units, dict.fromkeys(texts), options.vocabulary)
+    texts = dict.fromkeys([*dataset.train.inputs, *(dataset.train.pairs or ())])
+    return encoder_of(options, dataset.sha256, texts)
 
 
 def _folder(name: str) -> Path:

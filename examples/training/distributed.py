@@ -1,6 +1,6 @@
 """Several processes on one data set, as `torchrun` starts them.
 
-defines: agree, gather, is_first, on_device, processes, rank, together, wrap
+defines: agree, gather, is_first, of_first, on_device, processes, rank, together, wrap
 """
 
 from __future__ import annotations
@@ -83,3 +83,8 @@ def gather(value: Any) -> list[Any]:
     if processes() > 1:
         dist.all_gather_object(values, value)
     return values
+
+
+def of_first(value: Any) -> Any:
+    """The value of the first process, in all of them."""
+    return gather(value)[0]

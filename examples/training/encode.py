@@ -1,6 +1,6 @@
 """Texts as ids of tokens: bytes, words, or the pieces of a unigram model.
 
-defines: CLS, FIRST, MASK, PADDING, SEP, UNKNOWN, Encoder, learn, read
+defines: CLS, FIRST, MASK, PADDING, SEP, UNKNOWN, Encoder, content, learn, of_content, read, save
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from examples.training.failures import replacing
 
 #: Ids with a meaning; those of tokens start at FIRST.
 PADDING, CLS, SEP, UNKNOWN, MASK, FIRST = range(6)
@@ -89,6 +91,7 @@ class Unigram:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        tokenizer.encode_special_tokens = True  # a "<pad>" in a text is text
         self.vocabulary: int = tokenizer.get_vocab_size()
 
     @classmethod
@@ -104,7 +107,10 @@ class Unigram:
             unk_token=SPECIAL[UNKNOWN],
             show_progress=False,
         )
-        tokenizer.train_from_iterator(map(_string, texts), trainer)
+        try:
+            tokenizer.train_from_iterator(map(_string, texts), trainer)
+        except Exception as error:  # the class of all errors of `tokenizers`
+            raise ValueError(str(error)) from None
         return cls(tokenizer)
 
     @classmethod
@@ -121,29 +127,53 @@ class Unigram:
 
 
 def learn(units: str, texts: Iterable[Text], vocabulary: int) -> Encoder:
-    """Make the encoder of `--units`, with a vocabulary of the training texts."""
+    """Make the encoder of `--units`, with a vocabulary of the training texts.
+
+    Raises:
+        ValueError: the vocabulary has no room for a word, or no word occurs twice.
+    """
     if units == "bytes":
         return Bytes()
+    if vocabulary <= FIRST:
+        raise ValueError(f"expected more than the {FIRST} special tokens")
     kind = Words if units == "words" else Unigram
-    return kind.learn(texts, vocabulary)
+    learned = kind.learn(texts, vocabulary)
+    if learned.vocabulary <= FIRST:
+        raise ValueError("the training texts have no word that occurs twice")
+    return learned
 
 
-def save(encoder: Encoder, folder: Path) -> None:
-    """Write `encoder.json` into a folder."""
-    content = {"units": encoder.units, **encoder.content()}
-    (folder / FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+def content(encoder: Encoder) -> dict[str, Any]:
+    """What `of_content` needs to make the encoder again, in the types of JSON."""
+    return {"units": encoder.units, **encoder.content()}
+
+
+def of_content(values: dict[str, Any]) -> Encoder:
+    """The encoder with this `content`."""
+    if values["units"] == "words":
+        return Words(values["words"])
+    return Bytes() if values["units"] == "bytes" else Unigram.of_content(values["tokenizer"])
+
+
+def save(encoder: Encoder, folder: Path, **about: Any) -> None:
+    """Write `encoder.json` into a folder, with what else it shall say."""
+    text = json.dumps({**content(encoder), **about}, ensure_ascii=False)
+    with replacing(folder / FILE) as file:
+        file.write(text.encode())
 
 
 def read(folder: Path) -> Encoder:
-    """Read what `save` wrote.
+    """Read what `save` wrote. A damaged file ends the program.
 
     Raises:
         FileNotFoundError: the folder has no `encoder.json`.
     """
-    content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    if content["units"] == "words":
-        return Words(content["words"])
-    return Bytes() if content["units"] == "bytes" else Unigram.of_content(content["tokenizer"])
+    path = folder / FILE
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return of_content(json.loads(text))
+    except Exception as error:  # the class of all errors of `tokenizers`
+        raise SystemExit(f"{path} is not an encoder: {error}".splitlines()[0]) from None
 
 
 def _string(text: Text) -> str:

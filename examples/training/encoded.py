@@ -42,14 +42,17 @@ def encode_split(split: Split, encoder: Encoder | None, seq: int, pooling: str) 
     """Encode a split, in at most `seq` tokens an example.
 
     A text becomes [CLS] text [SEP], a pair [CLS] text [SEP] second text [SEP], of which the longer
-    text is cut first. Inputs that are ids already (`encoder` is None) stay as they are, after a
-    [CLS] for a classifier that reads it.
+    text is cut first. A `seq` without room for a token of each text ends the program. Inputs that
+    are ids already (`encoder` is None) stay as they are, after a [CLS] for a classifier that reads
+    it.
     """
     second = None
     if encoder is None:
         front = [CLS] if pooling == "cls" else []
         given: Sequence[Any] = split.inputs
         parts = [_ids(front, one[: seq - len(front)]) for one in given]
+    elif seq < (least := 3 if split.pairs is None else 5):
+        raise SystemExit(f"--seq must be at least {least}, with [CLS] and [SEP]; got {seq}")
     elif split.pairs is None:
         parts = [_ids([CLS], one, [SEP]) for one in _encode(encoder, split.inputs, seq - 2)]
     else:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from examples.training.failures import writing
+from examples.training.failures import replacing, writing
 
 FILE = "log.jsonl"
 _LAST = ("test", "finished")
@@ -39,9 +39,10 @@ class Log:
             return
         with writing(self._path):
             folder.mkdir(parents=True, exist_ok=True)
-            kept = records(folder) if resume else []
-            # A record that a crash cut off would join the next one.
-            self._path.write_text("".join(map(_line, kept)), encoding="utf-8")
+        kept = records(folder) if resume else []
+        # A record that a crash cut off would join the next one.
+        with replacing(self._path) as file:
+            file.write("".join(map(_line, kept)).encode())
         self._board = _board(folder)
 
     def write(self, kind: str, **values: Any) -> None:
@@ -95,7 +96,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record) + "\n"  # in ASCII, so that any path can be written
+    return json.dumps(record, allow_nan=False) + "\n"  # in ASCII, so that any path can be written
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ defines: Task, run, start
 
 from __future__ import annotations
 
+import math
 import resource
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -26,6 +27,7 @@ from examples.training.interrupt import Interrupt
 from examples.training.log import FILE, Log, environment, finished, records
 from examples.training.options import Options, command
 from examples.training.schedule import Budget, rate
+from examples.training.vocabulary import identity
 from fnet_kernels.models.model import FNetPreTrained
 
 CLIP = 1.0
@@ -55,6 +57,7 @@ def start(program: str, options: Options) -> Iterator[torch.device]:
         raise SystemExit(f"{error}; move the folder away, or change --out") from None
     if options.resume and (last := finished(folder)):
         state.check_options(folder / FILE, known[0]["options"], options)
+        state.check_origin(folder / FILE, known[0], {"program": program})
         print(f"{program}: the run in {folder} is finished: {last}")
         raise SystemExit(0)
     if not options.resume and len(known) > 1:  # a header alone is that of a failed start
@@ -63,7 +66,10 @@ def start(program: str, options: Options) -> Iterator[torch.device]:
         torch.set_num_threads(options.threads)
     with distributed.together(options.device) as device:
         torch.manual_seed(options.seed)
-        yield device
+        try:
+            yield device
+        except KeyboardInterrupt:  # outside of the steps, or twice
+            raise SystemExit(f"{program}: stopped; --resume goes on from the last state") from None
 
 
 def run(
@@ -92,8 +98,14 @@ def run(
     folder, first = Path(options.out), distributed.is_first()
     device = next(model.parameters()).device
     optimizer = _optimizer(model, options)
-    data = about["data"]["sha256"]
-    progress = state.restore(folder, model, optimizer, options, data) if options.resume else None
+    origin = {
+        "program": program,
+        "data": about["data"]["sha256"],
+        "vocabulary": identity(encoder),
+        "processes": distributed.processes(),
+        "clock": clock(device).name if options.minutes is not None else None,
+    }
+    progress = state.restore(folder, model, optimizer, options, origin) if options.resume else None
     log = Log(folder if first else None, resume=progress is not None)
     if progress is not None:
         log.write("resumed", step=progress.step)
@@ -110,14 +122,17 @@ def run(
     found: dict[str, float] = {}
     shown = ""  # of the last loss
 
-    def save() -> None:
-        if first:
-            state.save(folder, progress, model, optimizer, options, data)
+    def check(name: str, figure: float) -> None:
+        if not math.isfinite(figure):
+            raise SystemExit(f"{program}: the {name} is {figure}; lower --lr")
 
     def evaluate(split: str) -> dict[str, float]:
         model.eval()
         with torch.inference_mode(), _precision(options, device):
-            return task.evaluate(model, split)
+            figures = task.evaluate(model, split)
+        for name, figure in figures.items():
+            check(f"{split} {name} after step {progress.step}", figure)
+        return figures
 
     with closing(display), Interrupt() as interrupt:
         while (spent := budget.spent(progress.step, progress.seconds)) < 1.0:
@@ -130,21 +145,24 @@ def run(
             with _precision(options, device):
                 loss, tokens = task.loss(wrapped, progress.step)
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
             optimizer.zero_grad()
             progress.step += 1
             progress.tokens += tokens
             step = progress.step
-            logged = step % options.log_every == 0
-            if logged:
-                value = _mean(loss)  # waits for a GPU
+            logged, saved = step % options.log_every == 0, step % options.save_every == 0
+            value = _mean(loss) if logged or saved else None  # waits for a GPU
             taken = progress.seconds + now() - began
             stop, progress.seconds = distributed.agree(interrupt.asked, taken)
             spent = budget.spent(step, progress.seconds)
+            last = stop or spent >= 1.0
+            if value is None and last:
+                value = _mean(loss)
+            if value is not None:  # so no state with a NaN takes the place of a good one
+                check(f"loss of step {step}", value)
+                check(f"gradient of step {step}", norm.item())
             if logged:
-                if not np.isfinite(value):
-                    raise SystemExit(f"{program}: the loss of step {step} is {value}; lower --lr")
                 log.write("step", step=step, loss=value, lr=lr, **_costs(progress, device))
                 shown = f"  loss {value:.4f}"
             speed = progress.tokens / progress.seconds
@@ -153,12 +171,11 @@ def run(
                 found = evaluate("validation")
                 log.write("validation", step=step, **found)
                 display.say(f"{program}: step {step}  validation {_text(found)}")
+            if first and (saved or last):
+                state.save(folder, progress, model, optimizer, options, origin)
             if stop:
                 break
-            if step % options.save_every == 0 or spent >= 1.0:
-                save()
         if spent < 1.0:
-            save()
             where = f"step {progress.step} is saved in {folder}: --resume goes on"
             raise SystemExit(f"{program}: stopped; {where}")
     test = evaluate("test")
@@ -174,7 +191,7 @@ def run(
     if first:  # last, so that a crash before it only repeats the test
         (folder / state.FILE).unlink(missing_ok=True)
     display.say(f"{program}: test {_text(test)}" if test else f"{program}: finished")
-    return test or found
+    return test or found or evaluate("validation")
 
 
 def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:

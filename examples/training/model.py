@@ -31,8 +31,8 @@ _FIXED = {
     "round_to": "round_to",
     "gain": "gain",
 }
-#: Mixers that take sequences of one length.
-_WHOLE = ("circulant", "filter")
+#: Mixers that take sequences of one length; Hadamard matrices of few other orders exist.
+_WHOLE = ("circulant", "filter", "hadamard")
 #: Mixers that see no padding, given a mask.
 _MASKED = ("attention", "none")
 

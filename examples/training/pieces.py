@@ -46,7 +46,9 @@ def cut(texts: Iterable[Text], encoder: Encoder, seq: int) -> Pieces:
 
     A document of one piece is cut into two, so that it has a next one.
     """
-    most = max((seq - 3) // 2, 1)
+    if seq < 5:
+        raise SystemExit(f"--seq must be at least 5, with [CLS] and two [SEP]; got {seq}")
+    most = (seq - 3) // 2
     pieces: list[Ids] = []
     document: list[int] = []
     for number, text in enumerate(texts):

@@ -1,12 +1,12 @@
 """The saved state of a run: with it, a run that was killed goes on as if it had not been.
 
-defines: Progress, check_options, restore, save
+defines: Progress, check_options, check_origin, restore, save
 """
 
 from __future__ import annotations
 
 import io
-import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from examples.training.failures import writing
+from examples.training.failures import replacing
 from examples.training.options import Options, name_of
 
 FILE = "state.pt"
 #: Flags that a resumed run may change.
 _FREE = {"out", "resume", "device", "threads", "log_every", "evaluate_every", "save_every"}
+#: What it may not change beside the flags, and how an error says it.
+_ORIGIN = {
+    "program": "of {}",
+    "data": "on data of SHA-256 {:.12}",
+    "vocabulary": "with a vocabulary of SHA-256 {:.12}",
+    "processes": "of {} processes",
+    "clock": "with {} time",
+}
 
 
 @dataclass
@@ -37,34 +45,35 @@ def save(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     options: Options,
-    data: str,
+    origin: dict[str, Any],
 ) -> None:
     """Write the state; the file before stays whole until the new one is.
 
     Args:
-        data: hash of the data, which `restore` compares.
+        origin: program, data and all else that `check_origin` compares.
     """
     content = {
         **asdict(progress),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "options": asdict(options),
-        "data": data,
+        "origin": origin,
     }
     # In memory first: torch reports a full disk by an error without a reason.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    path = folder / FILE
-    temporary = path.with_suffix(".part")
-    with writing(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with replacing(folder / FILE) as file:
+        file.write(buffer.getbuffer())
+
+
+def check_origin(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """End the program if a run in `path` began otherwise: what `ours` has is compared."""
+    for name, said in _ORIGIN.items():
+        if name in ours and theirs.get(name) != ours[name]:
+            was, now = (said.format(str(values.get(name))) for values in (theirs, ours))
+            raise SystemExit(
+                f"{path} is of a run {was}, not {now}: give the same, or another --out"
+            )
 
 
 def check_options(path: Path, theirs: dict[str, Any], options: Options) -> None:
@@ -79,23 +88,29 @@ def check_options(path: Path, theirs: dict[str, Any], options: Options) -> None:
 
 
 def restore(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, options: Options, data: str
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    options: Options,
+    origin: dict[str, Any],
 ) -> Progress | None:
     """Read the state into a model and its optimizer; None if the folder has none.
 
-    A state of other flags, or of other data, ends the program.
+    A state of other flags, or of another origin, ends the program.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        theirs = content["options"]
+        flags, theirs = content["options"], content["origin"]
     except Exception as error:  # torch.load raises what it meets
         raise SystemExit(f"{path} is not a state of a run: {error}".splitlines()[0]) from None
-    check_options(path, theirs, options)
-    if content["data"] != data:
-        raise SystemExit(f"{path} is of a run on other data: give the same, or another --out")
-    model.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
+    check_options(path, flags, options)
+    check_origin(path, theirs, origin)
+    try:
+        model.load_state_dict(content["model"])
+        optimizer.load_state_dict(content["optimizer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise SystemExit(f"{path} is of another model: {error}".splitlines()[0]) from None
     return Progress(content["step"], content["seconds"], content["tokens"])

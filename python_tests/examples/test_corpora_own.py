@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,10 @@ def test_a_few_broken_lines_are_left_out_and_said(tmp_path: Path) -> None:
             "the label 'x'; expected a number",
         ),
         (
+            {"train": table("STS-B", "t", 9), "dev": table("STS-B", "d", 1).replace("2.5", "nan")},
+            "the label 'nan'; expected a number",
+        ),
+        (
             {"train": table("RTE", "t", 9), "dev": table("SST-2", "d", 2)},
             "has the columns of SST-2, but train.tsv those of RTE",
         ),
@@ -196,7 +202,11 @@ def test_folders_for_train_and_test(tmp_path: Path) -> None:
     assert [len(split) for split in splits] == [54, 6, 8]
 
 
-def test_bad_folders(tmp_path: Path) -> None:
+def forbidden(path: Path, **_: str) -> str:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def test_bad_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(said: str) -> None:
         with pytest.raises(DataError, match=said):
             load(str(tmp_path))
@@ -210,6 +220,9 @@ def test_bad_folders(tmp_path: Path) -> None:
     refuses("has 2 distinct texts; expected at least")
     (tmp_path / "b" / "2.txt").write_bytes(b"caf\xe9")
     refuses("2.txt is not UTF-8 text: .* at 3")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", forbidden)
+        refuses("cannot read .*1.txt: Permission denied")
     for split, name in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "c")):
         (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / split / name / "1.txt").write_text(split + name)
@@ -234,7 +247,7 @@ def test_data_lists_the_sets_and_shows_one(
     data.main([folder, "--examples", "1"])
     shown = capsys.readouterr().out
     assert load(folder).sha256 in shown
-    assert "train            40 examples, 50.0% of the commonest class" in shown
+    assert "train            40 examples, 50.0% of the most frequent class" in shown
     assert "[0]\n    train first 0\n    train second 0\n" in shown
     with pytest.raises(SystemExit, match="no data set"):
         data.main(["nonsense"])

@@ -45,6 +45,12 @@ def test_one_text_alone_tells_nothing() -> None:
             assert abs(same[name] / count - 0.5) < 4 * spread
 
 
+def test_a_topic_of_one_text_has_no_pair() -> None:
+    again = [("alone 0", "alone")] * 3  # has no other text to pair with
+    split = draw([*DOCUMENTS, *again], 400, 0)
+    assert "alone 0" not in {*split.inputs, *(split.pairs or ())}
+
+
 def test_pairs_are_those_of_the_seed() -> None:
     assert draw(DOCUMENTS, 500, 3) == draw(DOCUMENTS, 500, 3)
     assert draw(DOCUMENTS, 500, 3) != draw(DOCUMENTS, 500, 4)

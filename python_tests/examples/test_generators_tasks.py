@@ -61,6 +61,12 @@ def test_expressions_have_their_values_and_sizes(rules: Rules) -> None:
         assert all(2 <= token < listops.VOCABULARY for token in tokens)
 
 
+def test_closing_brackets_count() -> None:
+    rules = Rules(depth=4, arguments=4, shorter=10, longer=30)
+    sizes = [len(example(rules, random.Random(seed))[0]) for seed in range(3000)]
+    assert (min(sizes), max(sizes)) == (11, 29)
+
+
 def test_a_median_between_two_digits_is_rounded_down() -> None:
     assert value("[MED 3 6 ]") == 4
     names = dict(listops.OPERATORS)
@@ -208,6 +214,21 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot write the generated examples to"):
+        generated(small())
+
+
+def test_a_cache_that_was_changed_or_cut_off(own_cache: Path) -> None:
+    generated(small())
+    (file,) = own_cache.iterdir()
+    whole = file.read_bytes()
+    with np.load(file) as content:
+        arrays = dict(content)
+    arrays["test labels"] = arrays["test labels"][::-1]
+    np.savez(file, **arrays)
+    with pytest.raises(DataError, match=r"\.npz was changed, delete it to make it again"):
+        generated(small())
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"\.npz is damaged, delete it to make it again: "):
         generated(small())
 
 

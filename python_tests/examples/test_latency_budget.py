@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from examples import classify
+from examples.corpora.dataset import Split
+from examples.corpora.load import load
 from examples.latency_budget import __main__ as command
 from examples.latency_budget.latency import Times, forward, largest, peak_mib, promising
 from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
@@ -125,15 +128,20 @@ def test_equal_steps_are_those_of_the_transformer(plan: Plan) -> None:
     assert (len(theirs), len(ours)) == (3, 3)
     assert all("--minutes 17" in " ".join(run.cell.arguments()) for run in time)
     finish(ours, (900, 900, 900), (0.6, 0.7, 0.8))
-    finish(theirs[:2], (100, 140), (0.5, 0.55))
-    assert plan.steps() is None
     assert plan.equal_steps() == []
+    finish(theirs[:2], (100, 140), (0.5, 0.55))
+    first = plan.equal_steps()
+    assert [(run.cell.variant.name, run.cell.seed) for run in first] == [
+        ("fourier-2x64", 0),
+        ("fourier-2x64", 1),
+    ]
     finish(theirs[2:], (110,), (0.52,))
-    assert plan.steps() == 110
+    assert plan.steps() == {0: 100, 1: 140, 2: 110}
     runs = plan.equal_steps()
-    assert [run.cell.variant.name for run in runs] == ["fourier-2x64"] * 3
-    assert all("--steps 110" in " ".join(run.cell.arguments()) for run in runs)
-    finish(runs[:1], (110,), (0.65,))
+    assert [run.cell.arguments() for run in runs[:2]] == [run.cell.arguments() for run in first]
+    for run, steps in zip(runs, (100, 140, 110), strict=True):
+        assert f"--steps {steps}" in " ".join(run.cell.arguments())
+    finish(runs[:1], (100,), (0.65,))
     assert plan.accuracies(EQUAL) == {"time": [0.6, 0.7, 0.8], "steps": [0.65]}
     assert plan.accuracies(TRANSFORMER) == {"time": [0.5, 0.55, 0.52], "steps": [0.5, 0.55, 0.52]}
 
@@ -197,10 +205,11 @@ def test_the_study_runs_and_writes_what_it_found(
             "time": 1,
             "steps": 1,
         }
-    assert part["steps"] > 1
+    (steps,) = part["steps"]
+    assert steps > 1
     assert len(part["data"]["sha256"]) == 64
     said = capsys.readouterr().out
-    assert "Pareto line: " in said
+    assert "Pareto line at equal time: " in said
     assert "Too few seeds to compare." in said
     assert command.main([*words, "--no-training"]) == 0
     again = json.loads(file.read_text())
@@ -241,3 +250,20 @@ def test_a_wrong_number_is_told(
 def test_an_unknown_device_is_told(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"--device must be a device of torch, .* got 'foo'"):
         command.main(["--quick", "--device", "foo", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        ({"vocabulary": 17}, "texts"),
+        ({"metrics": ("matthews",)}, "accuracy as a metric"),
+        ({"test": Split((), ())}, "test examples"),
+    ],
+)
+def test_data_that_cannot_be_judged_is_refused_before_training(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], lacks: str
+) -> None:
+    command.check_data(str(corpus))
+    monkeypatch.setattr(command, "load", lambda name: replace(load(name), **change))
+    with pytest.raises(SystemExit, match=rf"--data must have {lacks}; \S* has none"):
+        command.check_data(str(corpus))

@@ -176,6 +176,27 @@ def test_an_interrupted_run_is_continued(study: Study, tmp_path: Path) -> None:
     assert [r["resumed"] for r in collect(study, runs)["runs"]] == [1, 1]
 
 
+def test_an_error_in_telling_leaves_no_run_behind(study: Study, tmp_path: Path) -> None:
+    """A slow run is stopped, too, when the end of the other one cannot be told."""
+    quick, slow = study, with_options(study, "--slow")
+    runs = [runs_of(slow, tmp_path / "out")[0], runs_of(quick, tmp_path / "out")[1]]
+    children = []
+
+    def noted(run: Run) -> subprocess.Popen[bytes]:
+        children.append(start(run))
+        if run is runs[1]:
+            wait_for(lambda: runs[0].log().last("step"))
+        return children[-1]
+
+    def tell(run: Run, text: str) -> None:
+        raise ValueError("no room")
+
+    with pytest.raises(ValueError, match="no room"):
+        Pool(noted, 2, tell).run(runs)
+    assert [child.poll() is not None for child in children] == [True, True]
+    assert runs[0].state() is State.INTERRUPTED
+
+
 def test_the_time_is_limited(study: Study, tmp_path: Path) -> None:
     runs = runs_of(with_options(study, "--slow"), tmp_path / "out")
     began = time.monotonic()

@@ -63,12 +63,38 @@ def test_a_damaged_log_is_one_sentence(texts: Path, tmp_path: Path) -> None:
         ("--device nowhere", r"--device must be a device of torch"),
         ("--from nothing", r"--from nothing: no config.json"),
         ("--mixer circulant --padding exact", r"--mixer circulant takes .* give --round-to 16"),
+        ("--mixer hadamard --padding exact", r"--mixer hadamard takes .* give --round-to 16"),
         ("--lr 1e30 --warmup 0", r"the loss of step \d+ is nan; lower --lr"),
+        ("--seq 2", r"--seq must be at least 3, with \[CLS\] and \[SEP\]; got 2"),
+        ("--vocabulary 3", r"--vocabulary 3: expected more than the 5 special tokens"),
     ],
 )
 def test_what_cannot_run_is_named(texts: Path, tmp_path: Path, more: str, message: str) -> None:
     with pytest.raises(SystemExit, match=message):
         classify.main(words(texts, tmp_path / "run", f"--steps 20 {more}"))
+
+
+def test_a_vocabulary_too_small_for_the_letters(texts: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    with pytest.raises(SystemExit, match=r"^--vocabulary 6: The vocabulary is not large enough"):
+        classify.main(words(texts, tmp_path, "--units unigram --vocabulary 6"))
+
+
+def test_texts_without_a_word_that_comes_twice() -> None:
+    with pytest.raises(ValueError, match="no word that occurs twice"):
+        encode.learn("words", ["one two", "three four"], 100)
+
+
+def test_a_log_that_cannot_be_rewritten_stays(tmp_path: Path) -> None:
+    written = log.Log(tmp_path, resume=False)
+    written.write("header", options={})
+    for step in range(1000):
+        written.write("step", step=step, loss=0.5)
+    before = (tmp_path / log.FILE).read_bytes()
+    with file_limit(len(before) // 2), pytest.raises(SystemExit, match="cannot write"):
+        log.Log(tmp_path, resume=True)
+    assert (tmp_path / log.FILE).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [log.FILE]
 
 
 def test_a_start_that_failed_does_not_keep_its_folder(texts: Path, tmp_path: Path) -> None:
@@ -93,6 +119,27 @@ def test_a_bad_folder_is_one_sentence(tmp_path: Path) -> None:
         classify.main(words(tmp_path / "nothing", tmp_path / "run"))
     assert "nothing" in str(end.value)
     assert "\n" not in str(end.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("no JSON", r"encoder\.json is not an encoder: "),
+        ("[]", r"encoder\.json is not an encoder: "),
+        (
+            json.dumps({"units": "words", "words": list(map(str, range(200)))}),
+            r"--from \S*: encoder\.json has 205 tokens, the model 100",
+        ),
+    ],
+)
+def test_an_encoder_that_does_not_fit_is_named(
+    texts: Path, tmp_path: Path, content: str, message: str
+) -> None:
+    folder = tmp_path / "model"
+    FNetForSequenceClassification(FNetConfig.mini(vocab_size=100)).save_pretrained(folder)
+    (folder / encode.FILE).write_text(content)
+    with pytest.raises(SystemExit, match=message):
+        classify.main(["--data", str(texts), "--from", str(folder), "--out", str(tmp_path / "run")])
 
 
 @pytest.mark.parametrize(

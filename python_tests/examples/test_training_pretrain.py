@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from examples import classify, pretrain
-from examples.training import distributed, log
+from examples.training import distributed, encode, log
 from examples.training.options import parse
 from examples.training.pieces import cut
 from examples.training.pretraining import Pretraining, PretrainOptions
@@ -76,7 +76,7 @@ def task(documents: Path) -> tuple[Pretraining, FNetForPreTraining]:
     """The task on all documents, and a model without dropout."""
     options, _ = parse(PretrainOptions, "", f"--data {documents} --seq 32 --dropout 0".split())
     texts = [line.split("\t")[0] for line in (documents / "train.tsv").read_text().splitlines()]
-    encoder = pretrain.encode.learn("words", texts, 100)
+    encoder = encode.learn("words", texts, 100)
     config = pretrain.configuration(options, encoder.vocabulary, 2)
     splits = dict.fromkeys(("train", "validation"), cut(texts, encoder, 32))
     return Pretraining(config, options, splits, torch.device("cpu")), FNetForPreTraining(config)
@@ -160,6 +160,10 @@ def test_the_trainer_of_transformers(
     shutil.rmtree(tmp_path / "run" / "checkpoint-20")
     assert finetune_trainer.main([*words, "--save-every", "15", "--resume"]) == pytest.approx(found)
     assert capsys.readouterr().out.count("{'loss': '") == 1  # of the last 5 steps
+    with pytest.raises(SystemExit, match=r"run\.json is of a run with --seed 0, this one has 7"):
+        finetune_trainer.main([*words, "--save-every", "15", "--resume", "--seed", "7"])
+    with pytest.raises(SystemExit, match=r"has a run: add --resume"):
+        finetune_trainer.main(words)
     with pytest.raises(SystemExit, match="--minutes: the Trainer counts"):
         finetune_trainer.main(["--data", str(data), "--minutes", "1"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from examples import classify
-from examples.training import log
+from examples.training import encode, log, state
+from examples.training.classification import Classification
 from fnet_kernels.models import FNetForSequenceClassification
 from python_tests.helpers.classify_runs import losses, words
 from python_tests.helpers.forks import Forks
@@ -46,14 +48,26 @@ classify.main(sys.argv[1:])
 """
 
 
-def test_a_killed_run_resumes_to_the_bit(forks: Forks, texts: Path, tmp_path: Path) -> None:
-    more = "--steps 50 --save-every 10 --evaluate-every 15"
+@pytest.mark.parametrize("units", ["words", "unigram"])
+def test_a_killed_run_resumes_to_the_bit(
+    forks: Forks, texts: Path, tmp_path: Path, units: str
+) -> None:
+    """`tokenizers` learns another unigram model in every process, so a resumed run reads it."""
+    if units == "unigram":
+        pytest.importorskip("tokenizers")
+    more = f"--steps 50 --save-every 10 --evaluate-every 15 --units {units} --vocabulary 40"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     expected = classify.main(words(texts, whole, more))
+    if units == "unigram":  # learned once, for both
+        killed.mkdir()
+        shutil.copy(whole / encode.FILE, killed)
+        more += " --resume"
     child = forks.run(KILLED, *words(texts, killed, more))
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert len(losses(killed)) == 37
+    learned = (killed / encode.FILE).read_bytes()
     found = classify.main([*words(texts, killed, more), "--resume"])
+    assert (killed / encode.FILE).read_bytes() == learned
     assert {"kind": "resumed", "step": 30} in log.records(killed)
     assert losses(killed) == losses(whole)
     assert len(set(losses(whole))) == 50
@@ -127,7 +141,97 @@ def test_other_data_is_refused(stopped: Path, texts: Path) -> None:
     lines = (texts / "train.tsv").read_text()
     try:
         (texts / "train.tsv").write_text(lines.replace("amber", "azure"))
-        with pytest.raises(SystemExit, match=r"is of a run on other data"):
+        with pytest.raises(SystemExit, match=r"of a run on data of SHA-256 \w{12}, not on data of"):
             classify.main([*words(texts, stopped), "--resume"])
     finally:
         (texts / "train.tsv").write_text(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("processes", 2, r"is of a run of 2 processes, not of 1 processes: give the same"),
+        ("program", "lra text", r"is of a run of lra text, not of classify"),
+        ("vocabulary", 64 * "0", r"is of a run with a vocabulary of SHA-256 000000000000, not "),
+    ],
+)
+def test_a_state_of_another_origin_is_refused(
+    texts: Path, stopped: Path, name: str, value: Any, message: str
+) -> None:
+    content = torch.load(stopped / state.FILE, weights_only=True)
+    content["origin"][name] = value
+    torch.save(content, stopped / state.FILE)
+    with pytest.raises(SystemExit, match=message):
+        classify.main([*words(texts, stopped), "--resume"])
+
+
+def test_a_state_of_another_model_is_one_sentence(texts: Path, stopped: Path) -> None:
+    content = torch.load(stopped / state.FILE, weights_only=True)
+    content["model"].popitem()
+    torch.save(content, stopped / state.FILE)
+    with pytest.raises(SystemExit, match=r"^\S*state\.pt is of another model: [^\n]*$"):
+        classify.main([*words(texts, stopped), "--resume"])
+
+
+def test_minutes_count_on_one_clock(texts: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """One thread counts the time of the processor, two count that on the wall."""
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, signal.SIGTERM)
+        with pytest.raises(SystemExit, match="stopped"):
+            classify.main(words(texts, tmp_path / "run", "--minutes 1"))
+    with pytest.raises(SystemExit, match=r"is of a run with processor time, not with wall time"):
+        classify.main([*words(texts, tmp_path / "run", "--minutes 1"), "--resume", "--threads=2"])
+
+
+def not_finite_from(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """From a step on, the loss is NaN, and with it the weights."""
+    loss = Classification.loss
+
+    def spoilt(self: Classification, model: Any, at: int) -> Any:
+        value, tokens = loss(self, model, at)
+        return value * (float("nan") if at >= step else 1.0), tokens
+
+    monkeypatch.setattr(Classification, "loss", spoilt)
+
+
+@pytest.mark.parametrize(("steps", "end"), [(20, 10), (8, 8)])
+def test_a_loss_that_is_nan_between_two_lines_of_the_log(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, end: int
+) -> None:
+    """No state and no test follow; the last good state stays."""
+    not_finite_from(monkeypatch, 7)
+    more = f"--steps {steps} --save-every 5 --log-every 50 --evaluate-every 50"
+    with pytest.raises(SystemExit, match=f"the loss of step {end} is nan; lower --lr"):
+        classify.main([*words(texts, tmp_path), *more.split(), "--log-every", "50"])
+    content = torch.load(tmp_path / state.FILE, weights_only=True)
+    assert content["step"] == 5
+    assert all(torch.isfinite(values).all() for values in content["model"].values())
+    assert {one["kind"] for one in log.records(tmp_path)} == {"header"}
+
+
+def test_a_gradient_that_is_not_finite_is_not_saved(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *args: clip(*args) * float("inf"))
+    with pytest.raises(SystemExit, match=r"the gradient of step 2 is inf; lower --lr"):
+        classify.main([*words(texts, tmp_path, "--steps 2"), "--log-every", "50"])
+    assert not (tmp_path / state.FILE).exists()
+
+
+def test_ctrl_c_in_the_test_repeats_it(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = classify.main(words(texts, tmp_path / "whole"))
+    evaluate = Classification.evaluate
+
+    def interrupted(self: Classification, model: Any, split: str) -> dict[str, float]:
+        if split == "test":
+            raise KeyboardInterrupt
+        return evaluate(self, model, split)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classification, "evaluate", interrupted)
+        with pytest.raises(SystemExit, match=r"classify: stopped; --resume goes on from the last"):
+            classify.main(words(texts, tmp_path / "run"))
+    assert classify.main([*words(texts, tmp_path / "run"), "--resume"]) == expected
