@@ -1,4 +1,4 @@
-"""`python -m bench cores`: how our calls divide over 1 to 128 pretended cores.
+"""`python -m bench cores`: how our calls divide over 1 to 128 simulated cores.
 
 One thread runs the slots of a call one after the other and times each, so the figures are
 simulated: a round of slots counts as its slowest slot. No core waits for the memory or the caches
@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         module = importlib.import_module("fnet_core_bench")
     except ImportError as error:
-        print(f"absent: pretended cores: {error}; `make core` builds it in build/cmake/release")
+        print(f"absent: simulated cores: {error}; `make core` builds it in build/cmake/release")
         return 2
     if not module.set_isa(args.isa):
         print(f"bench cores: error: --isa: expected auto or one of {module.isas()}, got {args.isa}")

@@ -1,18 +1,19 @@
 """The figures of README.md and docs as Markdown, made from committed results.
 
-defines: highlights, speed, machine_section, cores_section, cuda_block
+defines: highlights, speed, machine_section, cores_section, cuda_block, span, rows_of, wrapped
 
 Every function reads JSON and returns Markdown. No figure is typed by hand.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.contestants.setting import Setting
 from bench.measure.timing import SELDOM
-from bench.recorded import REUSED, Machine
+from bench.recorded import REUSED, Machine, cpu_name
 from bench.shapes import parse
 from bench.targets.report import BOUNDS
 from bench.targets.values import (
@@ -41,6 +42,13 @@ def rows_of(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def wrapped(text: str, indent: str = "") -> str:
+    """`text` as lines of at most 100 columns; all but the first begin with `indent`."""
+    return textwrap.fill(
+        text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def _sizes(shape: str) -> str:
     return shape.replace("x", " x ")
 
@@ -66,9 +74,12 @@ def highlights(machines: Sequence[Machine]) -> str:
     if gains:
         same, half = (span((g[i] for g in gains), dot, "x") for i, dot in ((0, 2), (1, 1)))
         lines.append(
-            f"- **FNet-Base of transformers runs {half} faster** patched in bfloat16 than stock in"
-            f" float32;\n  the stock model refuses bfloat16. In float32 the whole model gains"
-            f" {same}."
+            wrapped(
+                f"- **In inference, FNet-Base of transformers runs {half} faster** patched in"
+                f" bfloat16 than stock in float32, and {same} faster patched in float32; the stock"
+                " model refuses bfloat16.",
+                indent="  ",
+            )
         )
     return "\n".join(lines)
 
@@ -146,9 +157,9 @@ def cores_section(content: dict[str, Any]) -> str:
         summary = [str(end["rounds"]), f"{end['busy']:.2f}", f"{max(r['extra'] for r in of):.2f}"]
         body.append([_sizes(shape), direction, *(f"{r['speedup']:.1f}" for r in of), *summary])
     heads = ["shape", "pass", *map(str, counts), f"rounds on {last}", f"busy on {last}"]
-    name = str(facts["cpu"]["name"]).replace("(R)", "")
-    taken = f"Simulated on {name}, {content['isa']}, float32, {facts['date'][:10]}"
-    return f"{taken}: speed-up by cores.\n\n{rows_of([*heads, 'most extra / x'], body)}"
+    taken = f"Simulated on {cpu_name(facts)}, {content['isa']}, float32, {facts['date'][:10]}"
+    said = wrapped(f"{taken}: speed-up by cores.")
+    return f"{said}\n\n{rows_of([*heads, 'most extra / x'], body)}"
 
 
 def machine_section(machine: Machine) -> str:

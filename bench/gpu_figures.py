@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.figures import rows_of
+from bench.figures import rows_of, wrapped
 from bench.gpu.command import LAYER
 from bench.gpu.models import BATCH, SEQ
 
@@ -37,7 +37,7 @@ LAYERS = ("formula", "self-attention", "LayerNorm(x)", "no mixing")
 
 
 def _over(times: dict[str, Any], rivals: tuple[str, ...], digits: int = 2) -> str:
-    """The time of the fastest rival over ours, or nothing if none was measured."""
+    """The fastest alternative's time divided by ours, or nothing if none was measured."""
     ratios = [times[name]["over_ours"] for name in rivals if name in times]
     return f"{min(ratios):.{digits}f}x" if ratios else ""
 
@@ -107,11 +107,12 @@ def gpu_section(run: dict[str, Any]) -> str:
         ],
     )
     machine = run["machine"]
-    about = (
-        f"{machine['name']}, torch {machine['torch']}, {machine['date'][:10]}. Medians of graphs"
-        " that replay in turn\nover inputs of four times L2. A ratio is the time of an alternative"
-        " over ours. In fp32 TF32 is\noff. Attention is timed eager; in fp32 SDPA has no flash or"
-        " cuDNN kernel. Best torch is shown\nwhere all its forms were timed, compiled ones too."
+    about = wrapped(
+        f"{machine['name']}, torch {machine['torch']}, {machine['date'][:10]}. Medians over CUDA"
+        " graphs replayed in turn, on inputs of four times the L2 cache. A ratio is an"
+        " alternative's time divided by ours. In fp32 TF32 is off. Attention is timed eager; in"
+        " fp32 SDPA has no flash or cuDNN kernel. Best torch is shown where all its forms were"
+        " timed, compiled ones too."
     )
     parts = (about, times, _layers(run), _models(run), targets)
     return "\n\n".join(filter(None, parts))

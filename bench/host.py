@@ -83,7 +83,7 @@ def in_a_row(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def calls(part: Pass) -> dict[str, Callable[[], Any]]:
-    """`CALLS` calls in a row of ours, of the rival and of the formula, in this order."""
+    """`CALLS` calls in a row of ours, of `RIVAL` and of the formula, in this order."""
     names = (best_of_ours("cpu"), RIVAL, FORMULA)
     contestants = [next(c for c in CONTESTANTS if c.name == name) for name in names]
     problem = Problem.random(SHAPE)

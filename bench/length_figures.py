@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.figures import rows_of
+from bench.figures import rows_of, wrapped
 from bench.lengths import LengthRow
+from bench.recorded import cpu_name
 from bench.report.lengths import grouped, least
 
 _SMOOTH = 13  # the largest prime of a smooth length
@@ -46,7 +47,7 @@ def length_section(content: dict[str, Any]) -> str:
     """Medians by group of lengths, and the lengths at which ours gains least."""
     facts, hidden = content["machine"], content["settings"]["hidden"]
     rows = [LengthRow(**row) for row in content["rows"]]
-    heads = ["lengths", "count", "ns per element", "over the nearest of the first group"]
+    heads = ["lengths", "count", "ns per element", "time / nearest length of the first group"]
     body = [
         [name, str(count), f"{ns:.2f}", f"{over:.2f}", f"{formula:.2f}x", f"{eager:.2f}x"]
         for name, count, (ns, over, formula, eager) in grouped(rows, _group, _GROUPS)
@@ -62,9 +63,12 @@ def length_section(content: dict[str, Any]) -> str:
         for row in least(rows)[:_WORST]
     ]
     least_heads = ["batch x seq x hidden", "ns per element", "quartiles", "best eager torch"]
+    taken = (
+        f"Lengths {rows[0].seq} to {rows[-1].seq} on {cpu_name(facts)}, {facts['threads']} threads,"
+        f" {facts['isa']['auto']}, {facts['date'][:10]}, medians:"
+    )
     return (
-        f"Lengths {rows[0].seq} to {rows[-1].seq} on {facts['cpu']['name']}, {facts['threads']}"
-        f" threads, {facts['isa']['auto']}, {facts['date'][:10]}, medians:\n\n"
+        f"{wrapped(taken)}\n\n"
         f"{rows_of([*heads, 'formula', 'best eager torch'], body)}\n\n"
         f"Ours gains least at these lengths:\n\n{rows_of([*least_heads, 'which'], worst)}"
     )

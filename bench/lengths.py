@@ -46,7 +46,7 @@ class LengthRow:
 
 
 def length_row(seq: int, hidden: int, seconds: float) -> LengthRow:
-    """Time ours and the rivals on x [batch, seq, hidden] with about `ELEMENTS` elements."""
+    """Time ours and the alternatives on x [batch, seq, hidden] with about `ELEMENTS` elements."""
     batch = max(1, ELEMENTS // (seq * hidden))
     own = best_of_ours("cpu")
     problem = Problem.random((batch, seq, hidden))

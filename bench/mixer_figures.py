@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.figures import rows_of
+from bench.figures import rows_of, wrapped
+from bench.recorded import cpu_name
 from bench.report.mixers import TASKS
 
 
@@ -17,7 +18,7 @@ def mixer_section(content: dict[str, Any]) -> str:
     """A table for each task: the median times of the mixers by shape, in ms."""
     facts, rows = content["machine"], content["rows"]
     taken = (
-        f"{facts['cpu']['name']}, {facts['threads']} threads, {content['settings']['dtype']},"
+        f"{cpu_name(facts)}, {facts['threads']} threads, {content['settings']['dtype']},"
         f" {facts['date'][:10]}"
     )
     parts = []
@@ -30,7 +31,8 @@ def mixer_section(content: dict[str, Any]) -> str:
             for name in dict.fromkeys(row["contestant"] for row in chosen)
         ]
         parts.append(
-            f"{task.capitalize()} on {taken}: median in ms.\n{_spread(chosen)}.\n\n"
+            wrapped(f"{task.capitalize()} on {taken}: median in ms.")
+            + f"\n{_spread(chosen)}.\n\n"
             + rows_of(["mixer", *(shape.replace("x", " x ") for shape in shapes)], body)
         )
     return "\n\n".join(parts)

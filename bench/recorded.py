@@ -1,6 +1,6 @@
 """All committed results of one machine, read from bench/results.
 
-defines: Machine, REUSED
+defines: Machine, REUSED, cpu_name
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ from bench.targets.values import FORMULA
 
 #: Suffix of shapes that were timed while malloc kept freed memory.
 REUSED = " (reused pages)"
+
+
+def cpu_name(facts: dict[str, Any]) -> str:
+    """Processor name, family and model, of the machine that `facts` describe."""
+    cpu = facts["cpu"]
+    name = str(cpu["name"]).replace("(R)", "")
+    return f"{name} (family {cpu['family']}, model {cpu['model']})" if "family" in cpu else name
 
 
 class Machine:
@@ -52,9 +59,7 @@ class Machine:
     @property
     def name(self) -> str:
         """Processor name, family and model."""
-        cpu = self.facts["cpu"]
-        name = str(cpu["name"]).replace("(R)", "")
-        return f"{name} (family {cpu['family']}, model {cpu['model']})" if "family" in cpu else name
+        return cpu_name(self.facts)
 
     @property
     def load(self) -> float:

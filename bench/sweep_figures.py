@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.figures import rows_of
+from bench.figures import rows_of, wrapped
+from bench.recorded import cpu_name
 from bench.sweep import WORST, Found, worst_first
 
 
@@ -29,12 +30,13 @@ def sweep_section(content: dict[str, Any]) -> str:
         for each in ordered[:WORST]
     ]
     task = {"forward": "forward", "both": "forward + backward"}[settings["pass"]]
-    return (
-        f"{len(ordered)} random shapes of at most {settings['limit']:,} numbers, seed"
-        f" {settings['seed']}, {task}, {settings['dtype']}, on {facts['cpu']['name']},"
-        f" {facts['threads']} threads,\n{facts['isa']['auto']}, {facts['date'][:10]}: the best"
-        f" composition takes {at['median']:.2f}x our time in the median. A tenth lie\nbelow"
-        f" {at['a tenth below']:.2f}x, and {lost or 'none'} below 1. The smallest ratios, of first"
-        f" quartiles:\n\n"
-        + rows_of(["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"], least)
+    said = (
+        f"{len(ordered)} random shapes of at most {settings['limit']:,} elements, seed"
+        f" {settings['seed']}, {task}, {settings['dtype']}, on {cpu_name(facts)},"
+        f" {facts['threads']} threads, {facts['isa']['auto']}, {facts['date'][:10]}: the median"
+        f" ratio of the best composition's time to ours is {at['median']:.2f}x. A tenth of the"
+        f" shapes lie below {at['a tenth below']:.2f}x, and {lost or 'none'} below 1. The smallest"
+        " ratios, of first quartiles:"
     )
+    heads = ["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"]
+    return f"{wrapped(said)}\n\n{rows_of(heads, least)}"

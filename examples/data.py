@@ -52,7 +52,7 @@ def show(dataset: Dataset, examples: int) -> None:
     for name, split in splits(dataset).items():
         counts = Counter(split.labels)
         most = max(counts.values(), default=0) / max(len(split.labels), 1)
-        share = f", {most:.1%} of the commonest class" if dataset.classes else ""
+        share = f", {most:.1%} of the most frequent class" if dataset.classes else ""
         print(f"{name:11}{len(split.labels):8,} examples{share}")
     for index in range(min(examples, len(dataset.train.labels))):
         label = dataset.train.labels[index]

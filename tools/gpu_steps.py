@@ -174,7 +174,7 @@ def bench_part(check: Check, name: str, limit: float, backward: bool = False) ->
 
 
 def bench(check: Check) -> list[Part]:
-    """Time ours and all rivals, and check the targets; a rehearsal does so in one process."""
+    """Time ours and all alternatives, and check the targets; a rehearsal does so in one process."""
     if check.rehearse:
         words = ["--part", *BENCH_PARTS, "--out", str(check.out), "--rehearse"]
         return [python("all parts", "-m", "bench.gpu", *words, limit=240)]

@@ -106,7 +106,7 @@ GUARANTEES = [
         accuracy,
     ),
     Guarantee(
-        "Results are the same to the bit on any number of threads and in every run.",
+        "Results are bitwise identical on any number of threads and in every run.",
         ("ops/test_determinism.py",),
     ),
     Guarantee(
@@ -120,7 +120,7 @@ GUARANTEES = [
         memory,
     ),
     Guarantee(
-        "Bad input is refused with the name of the argument, what was expected and what came.",
+        "Errors about bad input name the argument, the expected value and the actual value.",
         ("ops/test_inputs.py", "field/test_field_arguments.py", "field/test_field_tensors.py"),
     ),
     Guarantee(
@@ -128,7 +128,7 @@ GUARANTEES = [
         ("ops/test_autograd.py", "field/test_field_derivatives.py", "field/test_field_export.py"),
     ),
     Guarantee(
-        "Lack of memory raises torch's own words at every allocation; the next call is right.",
+        "Running out of memory at any allocation raises torch's own error; the next call is right.",
         ("ops/test_out_of_memory.py",),
         failed_allocations,
     ),
@@ -137,7 +137,7 @@ GUARANTEES = [
         ("ops/test_interrupt.py",),
     ),
     Guarantee(
-        "What is kept between calls is bounded, and `clear_caches` frees it.",
+        "Memory kept between calls is bounded, and `clear_caches` frees it.",
         ("ops/test_clear_caches.py",),
     ),
     Guarantee(
@@ -157,7 +157,7 @@ GUARANTEES = [
         ("distributed/test_dtensor.py",),
     ),
     Guarantee(
-        "A clone without a build, a wrong library and a wrong instruction set are named.",
+        "Errors name a clone without a build, a wrong library and a wrong instruction set.",
         (
             "install/test_clone.py",
             "install/test_packaging.py",
@@ -166,7 +166,8 @@ GUARANTEES = [
         ),
     ),
     Guarantee(
-        "The library unpickles nothing and starts no process; only hub names open connections.",
+        "The library unpickles nothing and starts no process; it opens a connection only for a hub"
+        " name.",
         ("install/test_security.py",),
     ),
 ]

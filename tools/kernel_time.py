@@ -331,7 +331,7 @@ def beside(us: dict[str, float], known: float | None) -> tuple[str, str]:
 
 
 def target_table(report: Figures, run: Figures) -> tuple[list[str], list[list[str]]]:
-    """The targets of bench/gpu that depend on ours: rivals as an H100 measured them."""
+    """The targets of bench/gpu that depend on ours: alternatives as an H100 measured them."""
     models = {name: Model(name, report) for name in DEVICES}
     head = ["target (model)", "limit", *models, "H100 measured"]
     rows = []
@@ -346,7 +346,7 @@ def target_table(report: Figures, run: Figures) -> tuple[list[str], list[list[st
             ours = 1e6 * model.seconds(case)
             if row["target"] == gpu.ROOFLINE.name:
                 cells.append(f"{ours / (1e6 * model.copy(case)):.1f}")
-            else:  # a rival's time is known for one device
+            else:  # an alternative's time is known for one device
                 cells.append(f"{rival / ours:.1f}" if device == "H100" and rival else "")
         rows.append([row["target"], row["limit"], *cells, f"{row['measured']:.1f}"])
     return head, rows

@@ -60,7 +60,7 @@ MEMORY = Target("extra memory / x in fp32", 0.5, False)
 TARGETS = [FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY]
 
 ATTENTIONS = [c.name for c in CONTESTANTS if c.role == "attention"]
-#: The rivals. Other forms of the formula and matrix products would take too much time.
+#: The alternatives. Other forms of the formula and matrix products would take too much time.
 RIVALS = [
     *("ours, cuFFT path", "fftn", "fftn compiled", "rfft2 + mirror", "rfft2 + mirror compiled"),
     *("fold", "fold compiled", "layer_norm(x + x)", "copy", "copy by a kernel", *ATTENTIONS),
@@ -68,7 +68,7 @@ RIVALS = [
 ]
 #: Required for a comparison: measured first, and a failure of one ends the part.
 NEEDED = [*map(best_of_ours, ("cpu", "cuda")), "copy", "layer: ours", "layer: LayerNorm(x)"]
-#: The fraction of the time that must be left to compile a rival; 0 if not listed.
+#: The fraction of the time that must be left to compile an alternative; 0 if not listed.
 SPARE = {"rfft2 + mirror compiled": 0.4, "fold compiled": 0.5}
 
 
@@ -190,7 +190,7 @@ def compare(
 
 
 def forward(report: Report, what: str, setting: Setting, device: Device) -> None:
-    """Compare forward with all rivals; the targets are for bf16."""
+    """Compare forward with all alternatives; the targets are for bf16."""
     ours, where = best_of_ours(device.type), place(setting)
     times = compare(report, what, chosen(ours, *RIVALS), setting, device)
     report.times(what, times, ours, 2 * setting.bytes_of_x)

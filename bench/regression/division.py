@@ -1,4 +1,4 @@
-"""The gate on how a call divides over many cores: rounds and busy share on pretended cores.
+"""The gate on how a call divides over many cores: rounds and busy share on simulated cores.
 
 defines: CASES, SLACK, Case, recorded, record, is_as_good
 

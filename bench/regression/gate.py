@@ -1,12 +1,12 @@
-"""The regression gate: ours against a rival of similar speed, measured in the same run.
+"""The regression gate: ours against a baseline of similar speed, measured in the same run.
 
 defines: RIVAL, SLACK, BLOCKS, settle, calls, min_ratio, twice_as_slow, limit, recorded, record
 
 Absolute times vary between machines and with machine load; the ratio of two interleaved times is
-stable. The rival is eager layer_norm(x + x): it has the same memory traffic, uses torch's vector
-code and no FFT library, so the ratio is also stable across CPUs. The same rival serves pre-norm and
-varlen, which move as many bytes; their formulas check the results. We use one thread, because load
-on one core would delay every barrier of two threads.
+stable. The baseline is eager layer_norm(x + x): it has the same memory traffic, uses torch's vector
+code and no FFT library, so the ratio is also stable across CPUs. It is the baseline of pre-norm and
+varlen too, which move as many bytes; their formulas check the results. We use one thread, because
+load on one core would delay every barrier of two threads.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def settle() -> None:
 
 
 def calls(case: Case, isa: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Calls of ours, pinned to `isa`, and of the rival. Checks ours against float64."""
+    """Calls of ours, pinned to `isa`, and of the baseline. Checks ours against float64."""
     problem = Problem.random(case.shape, case.dtype)
     mine, _ = case.block.contestants([isa])
     theirs = next(c for c in CONTESTANTS if c.name == RIVAL)
@@ -54,7 +54,7 @@ def calls(case: Case, isa: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
 
 
 def min_ratio(mine: Sequence[float], theirs: Sequence[float]) -> float:
-    """The minimum over `BLOCKS` blocks of rounds of the median ratio of our time to the rival's."""
+    """The minimum over `BLOCKS` blocks of rounds of the median ratio of ours to the baseline's."""
     ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
     size = len(ratios) // BLOCKS
     return min(statistics.median(ratios[i * size : (i + 1) * size]) for i in range(BLOCKS))

@@ -1,4 +1,4 @@
-"""The ratio of our time to the rival's stays near the recorded one: `make bench-regression`.
+"""The ratio of our time to the baseline's stays near the recorded one: `make bench-regression`.
 
 The host time of a call has a target instead of a record, because it depends on no instruction set.
 Each case also runs at half its speed, which must fail. This detects a limit that is too loose for
@@ -43,7 +43,7 @@ def one_thread() -> Iterator[None]:
 
 
 def measured(benchmark: Any, mine: Callable[[], Any], theirs: Callable[[], Any]) -> float:
-    """Ratio of our time to the rival's. The rival runs before each call of ours."""
+    """Ratio of our time to the baseline's, which runs before each call of ours."""
     rival: list[float] = []
     benchmark.pedantic(
         mine,

@@ -19,7 +19,8 @@ namespace fnet {
 
 enum class Status : int32_t {
   kOk,
-  kUnsupportedLength,  // the plan takes the general path, or a pass alone has one without tiles
+  kUnsupportedLength,  // the plan takes the general path, or a single pass was called for a length
+                       // that has no tiles
   kUnsupportedDType,
   kMisaligned,  // CUDA: a pointer or a stride is not a multiple of 16 bytes
   kLaunchFailed,
@@ -77,12 +78,12 @@ struct MixArgs {
   const void* x = nullptr;  // [batch, seq, hidden], last stride 1, the others in elements
   int64_t batch = 0, seq = 0, hidden = 0;
   int64_t x_batch_stride = 0, x_row_stride = 0;
-  // Only the CPU reads `rows`. If not 0, x and y have `rows` rows of one sequence, which
-  // continues with zeros; y, normalized and rstd end after them.
+  // Only the CPU reads `rows`. If not 0, x and y have `rows` rows of one sequence, and the
+  // remaining rows count as zeros; y, normalized and rstd end before them.
   int64_t rows = 0;
   int64_t output_rows = 0;  // of all sequences, if this call computes a part of them
-  // Optional [batch, seq] in the compute type: x stands for row_scale * x. mix_cuda takes it only
-  // in float16.
+  // Optional [batch, seq] in the compute type: the kernels read row_scale * x in place of x.
+  // mix_cuda takes it only in float16.
   const void* row_scale = nullptr;
   Transform transform = Transform::kFourier;
   double scale = 1;
@@ -161,7 +162,7 @@ constexpr bool has_valid_sizes(const MixArgs& args) {
 // Other dtypes can store du itself, which saves the following kernels a factor per row.
 //
 // With `mean` the rows are not normalised yet: `normalized` holds x, normalized = (x - mean) rstd,
-// and residual, the gradient that passes the norm by, is added to du. du may be grad itself.
+// and residual, the gradient that bypasses the norm, is added to du. du may be grad itself.
 struct NormGradArgs {
   const void* grad = nullptr;
   const void* normalized = nullptr;

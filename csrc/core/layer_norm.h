@@ -11,14 +11,14 @@ namespace fnet {
 // 1 / sqrt(var + eps) from the sum of squared deviations of `count` numbers.
 template <class S>
 FNET_FN S reciprocal_std(S squares, S count, S eps) {
-#if defined(__CUDA_ARCH__)  // an error of 2 units, without a division and a slow path
+#if defined(__CUDA_ARCH__)  // within 2 ulp, without a division or a slow path
   if constexpr (sizeof(S) == sizeof(float)) return rsqrtf(squares / count + eps);
 #endif
   using std::sqrt;
   return S(1) / sqrt(squares / count + eps);
 }
 
-// The row before the affine part. The lanes of u have one mean and rstd, or one each.
+// The row before the affine part. The lanes of u share one mean and rstd, or have one each.
 template <class T, class S>
 FNET_FN T normalize(T u, S mean, S rstd) {
   return (u - mean) * rstd;

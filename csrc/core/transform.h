@@ -12,7 +12,7 @@ enum class Transform : int32_t {
   kHartley,  // M(x) = Re(FFT2(x)) - Im(FFT2(x)); it always takes the general path
 };
 
-// The part of one number of the spectrum. kEven: it reads the real part alone, so that
+// Maps one element of the spectrum to M's real value. kEven: it reads the real part alone, so that
 // M(x)[-k, -l] = M(x)[k, l], and row -k is the mirror of row k.
 struct FourierPart {
   static constexpr bool kEven = true;

@@ -143,7 +143,7 @@ CpuNormGradPlan plan_norm_grad_cpu(const NormGradArgs& args, const Kernels& = ac
 void norm_grad_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace,
                    const Parallel& parallel);
 
-// Sequences of different lengths, each to the bit as if it were alone. All slots share the longest,
+// Sequences of different lengths, each bitwise as if it were alone. All slots share the longest,
 // if that takes less time, one after the other. Then each slot takes the next group from one queue.
 struct CpuVarlenPlan {
   // Neighbouring sequences, of neighbouring rows, that one slot transforms, or one sequence.

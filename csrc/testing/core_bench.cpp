@@ -215,7 +215,7 @@ double thread_seconds() {
 using Rounds = std::vector<std::vector<double>>;
 thread_local Rounds recorded_rounds;
 
-Parallel pretended(int slots) {
+Parallel simulated(int slots) {
   return Parallel(slots, [](int count, Parallel::Body body, void* context) {
     std::vector<double> round;
     for (int slot = 0; slot < count; ++slot) {
@@ -227,7 +227,7 @@ Parallel pretended(int slots) {
   });
 }
 
-// One call in float32 with LayerNorm on `slots` pretended cores, `repeats` times: the seconds of
+// One call in float32 with LayerNorm on `slots` simulated cores, `repeats` times: the seconds of
 // each slot in each round, and the extra memory in bytes. Backward: both gradients.
 struct Call {
   Call(int64_t batch, int64_t seq, int64_t hidden, int slots, bool backward)
@@ -240,7 +240,7 @@ struct Call {
         dweight(4 * hidden),
         dbias(4 * hidden),
         backward(backward),
-        parallel(pretended(slots)) {
+        parallel(simulated(slots)) {
     for (int64_t i = 0; i < batch * seq * hidden; ++i)
       x.floats()[i] = kept.floats()[i] = float(i * 2654435761u % 1999) / 999 - 1;
     for (int64_t i = 0; i < hidden; ++i) ones.floats()[i] = 1;

@@ -59,8 +59,8 @@ _LISTOPS = (
 )
 
 _HALTED = (
-    "The machine did other work beside the recorded runs, and some were halted for a while: do not"
-    " compare the times."
+    "The machine did other work during the recorded runs, and some runs were paused: do not compare"
+    " the times."
 )
 
 _LISTOPS_FLOORS = {"majority": "majority class", "root_operator": "root operator"}
@@ -78,8 +78,8 @@ STUDIES = {
             attention_minutes=5,
             reported="GLUE",
             remark=(
-                "A bag of tokens can compare, too: the head sees whether words of one topic or of"
-                " two are in the mean."
+                "Even a bag of tokens can compare two texts: the head sees whether words of one"
+                " topic or of two are in the mean."
             ),
         ),
         Study(
@@ -113,15 +113,15 @@ STUDIES = {
             attention_minutes=18,
             reported="Text",
             remark=(
-                "In this time attention makes too few steps to leave the majority class, in torch's"
-                " flash kernel without dropout of its weights: this compares speed on a CPU, not"
-                " what attention learns in the end."
+                "In this time attention takes too few steps to rise above the majority class, even"
+                " in torch's flash kernel (no dropout of the weights). The study compares speed on"
+                " a CPU, not what attention finally learns."
             ),
         ),
         Study(
             name="listops-short",
             question="What is the value of an expression of MAX, MIN, MED and SM,"
-            " of 20 to 126 tokens?",
+            " of 21 to 126 tokens?",
             program="lra",
             options=f"listops --data listops-short --seq 128 --steps 20000 {_SMALL}",
             variants=_ALL,
@@ -184,7 +184,8 @@ STUDIES = {
         ),
         Study(
             name="listops",
-            question="The same at the published lengths, 500 to 2,000 tokens.",
+            question="What is the value of an expression of MAX, MIN, MED and SM at the published"
+            " lengths, 501 to 1,999 tokens?",
             program="lra",
             options=f"listops --steps 5000 {_SMALL}",
             variants=_FEW,
@@ -204,7 +205,7 @@ STUDIES = {
             minutes=15,
             attention_minutes=25,
             metric="masked_accuracy",
-            floors={"masked_accuracy": "the commonest word"},
+            floors={"masked_accuracy": "the most frequent word"},
         ),
     )
 }
