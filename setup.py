@@ -24,6 +24,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_py import build_py
 
 try:
     from torch.utils.cpp_extension import BuildExtension, include_paths, library_paths
@@ -154,6 +155,15 @@ class Build(BuildExtension):  # type: ignore[misc, valid-type]
             library.with_name(RECORD).unlink(missing_ok=True)
 
 
+class Modules(build_py):
+    """Packs the modules of now: an earlier build may have left others in its folder."""
+
+    def run(self) -> None:
+        for module in Path(self.build_lib, "fnet_kernels").rglob("*.py"):
+            module.unlink()
+        super().run()
+
+
 class Wheel(bdist_wheel):
     """A wheel for one platform and every Python."""
 
@@ -174,6 +184,7 @@ def prepare_cuda(folder: Path) -> None:
     CUDA_LIBRARY.extra_objects = compile_all(
         toolkit, cuda, headers, ROOT / "csrc", folder, local_gpus()
     )
+    CUDA_LIBRARY.depends += CUDA_LIBRARY.extra_objects  # setuptools compares no objects
     CUDA_LIBRARY.extra_link_args += toolkit.runtime()
     if torch.version.cuda:  # otherwise the library compiles but cannot load
         CUDA_LIBRARY.libraries.append("torch_cuda")
@@ -226,5 +237,5 @@ def use_this_environment() -> None:
 
 setup(
     ext_modules=[CPU_LIBRARY, CUDA_LIBRARY],
-    cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
+    cmdclass={"build_py": Modules, "build_ext": Build, "bdist_wheel": Wheel},
 )

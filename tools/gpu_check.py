@@ -105,6 +105,9 @@ def main() -> int:
         keep(check)
         if step.name == "build" and any(r.verdict != PASS for r in results):
             break
+    if args.part and not set(args.part) <= (known := {result.part for result in check.results}):
+        print(f"--part: no such part: {', '.join(sorted(set(args.part) - known))}")
+        return 2
     show_failures(check)
     print("\n== summary" + (" of a rehearsal: its figures mean nothing" if check.rehearse else ""))
     print(summary(check))

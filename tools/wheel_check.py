@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def check(wheel: Path, version: str, torch: str) -> str | None:
     """Install and run the wheel. Returns the reason if that is impossible here.
 
     Raises:
-        RuntimeError: the wheel is broken; the message is the doctor's report.
+        RuntimeError: the wheel is broken; the message is the report of pip or the doctor.
     """
     interpreter = find_python(version)
     if interpreter is None:
@@ -59,9 +60,12 @@ def check(wheel: Path, version: str, torch: str) -> str | None:
         return text.splitlines()[-1]
     python = env / "bin" / "python"
     requirement = "torch" if torch == "newest" else f"torch=={torch}"
-    status, text = output_of(python, "-m", "pip", "install", requirement, "numpy", wheel)
+    status, text = output_of(python, "-m", "pip", "install", requirement, "numpy")
     if status:
         return next(line for line in text.splitlines() if "ERROR" in line)
+    status, text = output_of(python, "-m", "pip", "install", "--no-index", wheel)
+    if status:
+        raise RuntimeError(text)
     status, text = output_of(python, "-I", "-m", "fnet_kernels", "doctor", cwd=FOLDER)
     shutil.rmtree(env)
     if status:
@@ -71,16 +75,25 @@ def check(wheel: Path, version: str, torch: str) -> str | None:
     return None
 
 
+def pair(text: str) -> tuple[str, str]:
+    """The Python and the torch of a word such as 3.12:2.11.0."""
+    if not re.fullmatch(r"3\.\d+:(newest|\d+(\.\d+)*)", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected PYTHON:TORCH, as in 3.12:2.11.0")
+    version, _, torch = text.partition(":")
+    return version, torch
+
+
 def main() -> int:
     """Check each pair. Returns 1 if the wheel is broken under one or if none could be run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("pairs", nargs="+", metavar="PYTHON:TORCH", help="TORCH may be `newest`")
+    parser.add_argument(
+        "pairs", nargs="+", type=pair, metavar="PYTHON:TORCH", help="TORCH may be `newest`"
+    )
     args = parser.parse_args()
     ran = broken = 0
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for pair in args.pairs:
-        version, _, torch = pair.partition(":")
+    for version, torch in args.pairs:
         try:
             reason = check(args.wheel.resolve(), version, torch)
         except RuntimeError as error:

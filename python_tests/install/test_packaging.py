@@ -206,6 +206,35 @@ def test_a_path_with_spaces(tmp_path: Path) -> None:
     assert (folder / "fnet_kernels" / "lib" / KERNELS).exists()
 
 
+def test_cmake_takes_no_path_for_a_pattern(tmp_path: Path) -> None:
+    cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if cmake is None or shutil.which("c++") is None:
+        pytest.skip("no CMake or no C++ compiler here")
+    folder = tmp_path / "c++ (core)"
+    folder.mkdir()
+    shutil.copy(ROOT / "CMakeLists.txt", folder)
+    shutil.copytree(ROOT / "csrc", folder / "csrc")
+    command = [cmake, "-S", str(folder), "-B", str(folder / "build")]
+    command += [f"-DPython_EXECUTABLE={sys.executable}", "-DFNET_CORE_OBJECTS=/objects"]
+    done = subprocess.run(command, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    rules = "".join(path.read_text() for path in (folder / "build").rglob("*.make"))
+    assert "/objects/csrc/cpu/simd/kernels_avx2.o" in rules
+
+
+def test_a_module_of_an_earlier_build_is_not_packed(project: Path) -> None:
+    library = project / "built"
+    build = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(library)]
+    for name in ("removed.py", "lib/kept.so"):
+        path = library / "fnet_kernels" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    done = subprocess.run(build, cwd=project, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    files = {path.name for path in library.rglob("*") if path.is_file()}
+    assert files == {"__init__.py", "kept.so"}
+
+
 @needs_compiler
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
 def test_a_processor_without_specific_kernels_is_reported(machine: str, project: Path) -> None:

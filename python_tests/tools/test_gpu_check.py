@@ -122,7 +122,9 @@ def test_a_later_call_keeps_earlier_results(check: Check) -> None:
         assert set(tar.getnames()) == {"smoke-forward.log", "bench-forward.log"}
 
 
-def test_only_the_chosen_parts_run(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_chosen_parts_run(
+    check: Check, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def step(name: str, *parts: str) -> Step:
         return Step(name, 60, lambda check: [python(part, "") for part in parts])
 
@@ -137,6 +139,9 @@ def test_only_the_chosen_parts_run(check: Check, monkeypatch: pytest.MonkeyPatch
     results = json.loads((check.out / "summary.json").read_text())["results"]
     ran = [(r["step"], r["part"], r["verdict"]) for r in results]
     assert ran == [("build", "setup.py", PASS), ("smoke", "forward", PASS)]
+    monkeypatch.setattr(sys, "argv", ["gpu_check", *words, "fwd"])
+    assert gpu_check.main() == 2
+    assert "--part: no such part: fwd\n" in capsys.readouterr().out
 
 
 def test_a_missing_output_file_is_a_failure(check: Check, tmp_path: Path) -> None:
