@@ -1,7 +1,7 @@
 """Whether calling the modules of a sublayer is what the fused operator computes.
 
-A program may offload, shard, wrap, replace or hook a module at any time. So a sublayer asks at
-every call, which takes 260 ns, and calls its modules if the answer is no.
+A program may offload, shard, wrap, replace or hook a module at any time. So a sublayer checks at
+every call, which takes 260 ns, and calls its modules if it must not fuse.
 
 defines: fusible_norm, only_runs_forward
 """
@@ -34,7 +34,7 @@ def only_runs_forward(module: Any, expected: type[nn.Module]) -> bool:
 
 
 def fusible_norm(norm: Any, x: Tensor, expected: type[nn.Module] = nn.LayerNorm) -> bool:
-    """Whether `norm` is an ordinary `expected` over the last axis of `x`, and no hook is global."""
+    """Whether `norm` is an unmodified `expected` over x's last axis, with no global hooks set."""
     if not only_runs_forward(norm, expected) or _has_any_global_hook():  # type: ignore[no-untyped-call]
         return False
     if not isinstance(x, Tensor):

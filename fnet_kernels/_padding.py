@@ -15,11 +15,14 @@ from torch import Tensor
 from fnet_kernels._ops.checks import check_mask, check_size
 from fnet_kernels._ops.sequences import (
     Integers,
+    check_beside,
     check_lengths_tensor,
     lengths_of_offsets,
     lengths_of_rows,
+    prefix,
 )
-from fnet_kernels._sequences import Packed, Sequences, Traced, prefix
+from fnet_kernels._ops.unreadable import is_traced, why_unreadable, why_without_values
+from fnet_kernels._sequences import Packed, Sequences, Traced
 
 #: What `padding` may be; see docs/padding.md.
 MEANINGS = ("tokens", "zero", "exact")
@@ -104,30 +107,34 @@ class Padding:
             return None
         if cu_seqlens is not None:
             return self._packed(owner, x, cu_seqlens)
-        kept = None
         if lengths is None and names:
             kept = _kept(owner, names[0], mask[names[0]], x, self.meaning)
-        elif isinstance(lengths, Tensor) and _is_traced(lengths):
+            return self._of_mask(owner, kept, x, kept)
+        if isinstance(lengths, Tensor) and _is_traced(lengths):
             kept = _kept_of_traced(owner, lengths, x, self.meaning)
-        if kept is not None:
-            if self.meaning == "zero":
-                return Sequences(kept)
-            if _is_traced(kept):
-                return Traced(kept, self.round_to)
-            lengths = kept.sum(-1)
-        if lengths is None:
-            if self._fits(x.size(-2)):
-                return Sequences(None)
-            lengths = [x.size(-2)] * prod(x.shape[:-2])
-        return self._padded(x, lengths_of_rows(owner, lengths, x))
+            return self._of_mask(owner, kept, x, lengths)
+        if lengths is not None:
+            return self._padded(x, lengths_of_rows(owner, lengths, x))
+        if self.round_to is None:
+            return Sequences(None)
+        if is_traced():  # the graph also serves other lengths, which may be multiples or not
+            kept = torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
+            return Traced(kept, self.round_to)
+        return self._padded(x, [x.size(-2)] * prod(x.shape[:-2]))
 
-    def _fits(self, length: int) -> bool:
-        """Whether `length` is not rounded up."""
-        return length % (self.round_to or 1) == 0
+    def _of_mask(self, owner: str, kept: Tensor, x: Tensor, given: Tensor) -> Sequences:
+        """The sequences of a mask that is made of `given`, itself or lengths."""
+        if self.meaning == "zero":
+            return Sequences(kept)
+        if not _is_traced(kept):
+            return self._padded(x, lengths_of_rows(owner, kept.sum(-1), x))
+        unchecked = why_unreadable(given) is not None
+        return Traced(kept, self.round_to, given if unchecked else None)
 
     def _padded(self, x: Tensor, lengths: list[int]) -> Sequences:
         shape, seq = x.shape[:-1], x.size(-2)
-        if all(length == seq for length in lengths) and self._fits(seq):
+        full = not is_traced() and all(length == seq for length in lengths)
+        if full and seq % (self.round_to or 1) == 0:  # a trace would take another seq for full too
             return Sequences(None)
         if self.meaning == "zero":
             return Sequences(prefix(lengths, seq, x.device).view(shape))
@@ -150,8 +157,8 @@ class Padding:
 
 
 def _is_traced(value: Tensor) -> bool:
-    """Whether the elements of `value` are unknown now."""
-    return torch.compiler.is_compiling() or value.is_meta
+    """Whether the elements of `value` are unknown now, or would be constants of a graph."""
+    return torch.compiler.is_compiling() or why_unreadable(value) is not None
 
 
 def _kept_of_traced(owner: str, lengths: Tensor, x: Tensor, meaning: str) -> Tensor:
@@ -169,6 +176,7 @@ def _kept_of_traced(owner: str, lengths: Tensor, x: Tensor, meaning: str) -> Ten
 def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:
     """`mask` as booleans, after checking that padding is on the right."""
     check_mask(owner, name, mask, x.shape[:-1])
+    check_beside(owner, name, mask, x)
     kept: Tensor = mask.bool()
     right = kept == prefix(kept.sum(-1), kept.size(-1), kept.device)
     message = (
@@ -177,7 +185,7 @@ def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:
     )
     if torch.compiler.is_compiling():  # a graph cannot branch on a value
         torch._assert_async(right.all(), message)
-    elif not kept.is_meta and not right.all():
+    elif why_without_values(kept) is None and not right.all():
         rows = right.flatten(0, -2).all(-1) if right.dim() > 1 else right.all()
         raise ValueError(f"{message}; got other tokens in row {int(rows.int().argmin())}")
     return kept

@@ -3,7 +3,7 @@
 A model makes `Sequences` once a call and hands them to its layers. `docs/padding.md` compares the
 meanings of padding.
 
-defines: Packed, Sequences, Traced, mixed_by, prefix, refuse_proxy
+defines: Packed, Sequences, Traced, mixed_by, refuse_proxy
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.nn.functional import layer_norm, pad
 from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm import Norm
 from fnet_kernels._ops.checks import check_mixed, check_x
+from fnet_kernels._ops.sequences import prefix
 from fnet_kernels._traced_mix import traced_fourier_mix
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 from fnet_kernels.modules import FourierMix
@@ -187,10 +188,11 @@ class Packed(Sequences):
 
     def _rows_of(self, seq: int, device: torch.device) -> Tensor:
         """The row of each token in `[batch, seq]`."""
-        # Sequence b starts at row b * seq in place of row offsets[b].
-        shifts = [b * seq - offset for b, offset in enumerate(self.offsets[:-1])]
+        # Sequence b starts at row b * seq in place of row offsets[b]. `seq` may be a tensor, which
+        # torch.jit.trace records.
+        starts = torch.tensor(self.offsets[:-1], dtype=torch.int64)
         moved = torch.repeat_interleave(
-            torch.tensor(shifts, dtype=torch.int64),
+            torch.arange(len(starts)) * seq - starts,
             torch.tensor(self.lengths, dtype=torch.int64),
             output_size=self.offsets[-1],
         )
@@ -198,16 +200,18 @@ class Packed(Sequences):
 
 
 class Traced(Sequences):
-    """As `Packed`, for lengths that a graph computes: layers see the padded input.
+    """As `Packed`, for lengths that Python must not read: layers see the padded input.
 
     Args:
         kept: `[..., seq]`, true for the tokens of a sequence, which come first.
         round_to: as in `Packed`.
+        lengths: the integers or the mask that `kept` is made of, which the operator checks; None if
+            they have been checked.
     """
 
-    def __init__(self, kept: Tensor, round_to: int | None) -> None:
+    def __init__(self, kept: Tensor, round_to: int | None, lengths: Tensor | None = None) -> None:
         super().__init__(kept)
-        self.lengths = kept.sum(-1)
+        self.lengths = kept.sum(-1) if lengths is None else lengths
         self.round_to = round_to
 
     def fused_fourier_mix(
@@ -233,8 +237,8 @@ class Traced(Sequences):
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
         raise ValueError(
-            f"{type(mixer).__name__}: in a graph, lengths must be a list of ints, because this"
-            " mixer is called for each length; got a tensor"
+            f"{type(mixer).__name__}: in a graph and under torch.vmap, lengths must be a list of"
+            " ints, because this mixer is called for each length; got a tensor"
         )
 
 
@@ -243,12 +247,6 @@ def mixed_by(mixer: nn.Module, x: Tensor) -> Tensor:
     y: Tensor = mixer(x)
     check_mixed(mixer, x, y)
     return y
-
-
-def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> Tensor:
-    """A mask `[..., seq]` that is true for the first `lengths` of each row."""
-    ends = torch.as_tensor(lengths, dtype=torch.int64).to(device)
-    return torch.arange(seq, device=device) < ends[..., None]
 
 
 def _spread(rows: Tensor, places: Tensor, count: int) -> Tensor:

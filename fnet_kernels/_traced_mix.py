@@ -1,4 +1,4 @@
-"""`fourier_mix` over lengths that are known when a graph runs, not when it is traced.
+"""`fourier_mix` over lengths that Python must not read: a graph, or `torch.vmap`, knows them later.
 
 defines: traced_fourier_mix
 """
@@ -12,45 +12,88 @@ import torch
 from torch import Tensor
 from torch._decomp import decomposition_table
 
-from fnet_kernels._norm import Norm
+from fnet_kernels._ops import varlen
+from fnet_kernels._ops.checks import check_x
 from fnet_kernels._ops.composed import DECOMPOSITIONS
-from fnet_kernels._ops.inductor import never_decompose
-from fnet_kernels.functional import fourier_mix
-
-
-@torch.library.custom_op(
-    "fnet_kernels::traced_fourier_mix", mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,)
+from fnet_kernels._ops.derivatives import (
+    LIBRARY,
+    Reverse,
+    apply_of,
+    make_dual,
+    register,
+    unpack_dual,
 )
-def traced_fourier_mix(
-    x: Tensor, lengths: Tensor, scale: float, norm: str, round_to: int | None
-) -> Tensor:
-    """`fourier_mix(x, lengths=lengths)`, an operator that reads `lengths` itself."""
-    name: Norm = norm  # type: ignore[assignment]
-    return fourier_mix(x, lengths=lengths, scale=scale, norm=name, round_to=round_to)
+from fnet_kernels._ops.inductor import never_decompose
+from fnet_kernels._ops.sequences import lengths_of_rows
+
+_NAME = "fnet_kernels::traced_fourier_mix"
+torch.library.define(
+    _NAME,
+    "(Tensor x, Tensor lengths, float scale, str norm, SymInt? round_to) -> Tensor",
+    tags=(torch.Tag.cudagraph_unsafe, torch.Tag.pt2_compliant_tag),
+)
+#: `fourier_mix(x, lengths=lengths)`, an operator that reads `lengths` itself, or a boolean mask.
+traced_fourier_mix: Any = torch.ops.fnet_kernels.traced_fourier_mix.default
 
 
-@traced_fourier_mix.register_fake
-def _(x: Tensor, *_: Any) -> Tensor:
+def _mix(x: Tensor, lengths: Tensor, scale: float, norm: str, round_to: int | None) -> Tensor:
+    x = check_x("fourier_mix", x)
+    numbers = lengths_of_rows("fourier_mix", lengths, x)
+    rows = x.unsqueeze(0) if x.dim() == 2 else x
+    y: Tensor = varlen.fourier_mix(rows, numbers, round_to or 1, norm, scale, False)
+    return y.view(x.shape)
+
+
+def _fake(x: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, lengths, *ctx.constants = inputs
-    ctx.save_for_backward(lengths)
+def _dual(x: Tensor, lengths: Tensor, *constants: Any) -> Tensor:
+    """The operator of a tensor with a tangent, in which it is linear."""
+    primal, tangent = unpack_dual(x)
+    y = traced_fourier_mix(primal, lengths, *constants)
+    return make_dual(
+        y, None if tangent is None else traced_fourier_mix(tangent, lengths, *constants)
+    )
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The operator is its own adjoint."""
-    (lengths,) = ctx.saved_tensors
-    return traced_fourier_mix(grad, lengths, *ctx.constants), None, None, None, None
+class _SelfAdjoint(Reverse):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lengths: Tensor, *rest: Any) -> Tensor:
+        *ctx.constants, below = rest
+        ctx.save_for_backward(lengths)
+        y: Tensor = below(traced_fourier_mix, x, lengths, *ctx.constants)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (lengths,) = ctx.saved_tensors
+        dx = traced_fourier_mix(grad, lengths, *ctx.constants)
+        return dx, None, *(None,) * (len(ctx.constants) + 1)
 
 
-traced_fourier_mix.register_autograd(_backward, setup_context=_save)
+def _mapped(
+    info: Any, in_dims: tuple[int | None, ...], x: Tensor, lengths: Tensor, *constants: Any
+) -> tuple[Tensor, int]:
+    """The rule for `torch.vmap`: the mapped axis becomes a leading axis of both."""
+    tensors = (
+        t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0)
+        for t, dim in zip((x, lengths), in_dims, strict=False)
+    )
+    return traced_fourier_mix(*tensors, *constants), 0
+
+
+LIBRARY.impl(_NAME, _mix, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+torch.library.register_fake(_NAME, _fake)
+register(traced_fourier_mix, _dual, apply_of(_SelfAdjoint))
+torch.library.register_vmap(_NAME, _mapped)
 
 
 def _composed(x: Tensor, lengths: Tensor, scale: float, norm: str, round_to: int | None) -> Tensor:
     """The operator in matrix products, for ONNX: C x C' - S x S' with the DFT matrices C - iS of
     each sequence and C' - iS' of the hidden axis."""
+    if lengths.dtype is torch.bool:
+        lengths = lengths.sum(-1)
     u = x.to(torch.promote_types(x.dtype, torch.float32))
     seq, hidden = u.shape[-2:]
     step = round_to or 1
@@ -75,6 +118,5 @@ def _waves(n: Tensor, periods: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 # As for the other operators: torch.onnx.export decomposes what is in the first table.
-_OPERATOR = torch.ops.fnet_kernels.traced_fourier_mix.default
-decomposition_table[_OPERATOR] = DECOMPOSITIONS[_OPERATOR] = _composed
-never_decompose([_OPERATOR])
+decomposition_table[traced_fourier_mix] = DECOMPOSITIONS[traced_fourier_mix] = _composed
+never_decompose([traced_fourier_mix])

@@ -11,6 +11,7 @@ from torch.fx import Proxy
 from fnet_kernels._norm import Norm, check_norm
 from fnet_kernels._ops.checks import kind
 from fnet_kernels._ops.scale import check_scale, constant_scale
+from fnet_kernels._ops.unreadable import why_without_values
 from fnet_kernels._padding import Padding
 from fnet_kernels.functional import fourier_mix
 
@@ -22,7 +23,7 @@ _NO_MASK = (
 
 
 class FourierAttention(nn.Module):
-    """Takes the place of a self-attention module: `scale * Re(FFT2(x))`, without parameters.
+    """A replacement for a self-attention module: `scale * Re(FFT2(x))`, without parameters.
 
     This is the bare transform. The layer around it adds the residual and the LayerNorm, as it does
     for `torch.nn.MultiheadAttention`, whose signature and attributes this module has. It works as
@@ -54,8 +55,8 @@ class FourierAttention(nn.Module):
         TypeError: `embed_dim`, `num_heads` or `round_to` is not an int, or `scale` is not a number.
         ValueError: `embed_dim` or `num_heads` is not positive, `num_heads` does not divide
             `embed_dim`, `scale` is not finite, `norm` or `padding` is none of the three, `round_to`
-            is less than 1 or given without "exact", or another argument asks for what a transform
-            lacks.
+            is less than 1 or given without "exact", or another argument requires a feature that a
+            transform does not have.
 
     >>> import torch
     >>> from torch import nn
@@ -161,8 +162,9 @@ class FourierAttention(nn.Module):
 
         Raises:
             TypeError: an argument has the wrong type, or one of `others` is set.
-            ValueError: a shape is wrong, `key` or `value` is not `query`, or a mask would mask
-                something (under `torch.compile`, a RuntimeError at run time).
+            ValueError: a shape is wrong, `key` or `value` is not `query`, a mask would mask
+                something (under `torch.compile`, a RuntimeError at run time), or `torch.vmap` maps
+                over one that must mask nothing.
         """
         x = _one_of(query, hidden_states)
         if not isinstance(x, Proxy):  # of which torch.fx records the calls
@@ -223,7 +225,7 @@ class _NoProjection:
     """The `out_proj` of a transform, which has none.
 
     An `nn.TransformerEncoder` that was built with attention looks at `out_proj.weight` before it
-    converts a padded batch to a nested tensor. `__torch_function__` makes it decide against that.
+    converts a padded batch to a nested tensor. `__torch_function__` prevents that conversion.
     """
 
     @property
@@ -274,5 +276,9 @@ def _refuse(name: str, masks: Tensor) -> None:
     message = f"{_NAME}: {name} must not mask anything: {_NO_MASK}"
     if torch.compiler.is_compiling():  # a graph cannot branch on a value
         torch._assert_async(~masks, message)
-    elif not masks.is_meta and masks:
+    elif masks.is_meta:
+        return
+    elif reason := why_without_values(masks):
+        raise ValueError(f"{_NAME}: {name} must be None, or a tensor with values; got {reason}")
+    elif masks:
         raise ValueError(message)

@@ -12,7 +12,7 @@ def clear_caches() -> None:
     its last workspace, up to 64 MB. The tables of lines take up to 96 MB in float32 and in float64,
     those of lines in parts as well; the tables of a single length may exceed that. This function
     frees all tables and the workspace of the calling thread; another thread's workspace is freed
-    when that thread ends. Later calls make again what they need. Results do not change. It may run
+    when that thread ends. Later calls rebuild what they need. Results do not change. It may run
     while other threads compute. The CUDA kernels keep nothing.
 
     >>> import fnet_kernels

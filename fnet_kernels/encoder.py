@@ -39,8 +39,9 @@ class FNetEncoder(nn.Module):
 
     Args:
         num_layers: number of layers.
-        mixer: a name or a module, which every layer copies; or a sequence or `nn.ModuleList` with
-            one of these for each layer, for example `["fourier"] * 10 + ["attention"] * 2`.
+        mixer: a name, or a module of which every layer gets a copy; or a sequence or
+            `nn.ModuleList` with one of these for each layer, for example
+            `["fourier"] * 10 + ["attention"] * 2`.
         gain: as in `FNetEncoderLayer`; attention, which has none, ignores it beside other names.
         gradient_checkpointing: in training, keep the input of each layer and compute the rest again
             in the backward pass. An attribute too, which may change at any time.

@@ -161,10 +161,10 @@ class FNetEncoderLayer(nn.Module):
             is neither a name nor callable, `norm_first` is not a bool, `dtype` is not supported, or
             the mixer has no such argument, or is a `SelfAttention` with hooks or of a subclass.
         ValueError: a size is less than 1, `mixer`, `activation` or `padding` an unknown name,
-            `dropout` outside 0 to 1, `eps` negative or not finite, `norm_type` none of the two,
-            `round_to` given without "exact", or the mixer refuses a value. In a call: `lengths` or
-            `cu_seqlens` with `padding="tokens"`, padding that is not on the right, or a length that
-            the mixer cannot take.
+            `dropout` outside 0 to 1, `eps` negative or not finite, `norm_type` is neither of the
+            two, `round_to` given without "exact", or the mixer refuses a value. In a call:
+            `lengths` or `cu_seqlens` with `padding="tokens"`, padding that is not on the right, or
+            a length that the mixer cannot take.
 
     >>> import torch
     >>> from fnet_kernels import FNetEncoderLayer

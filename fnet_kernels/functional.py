@@ -71,17 +71,20 @@ def fourier_mix(
             `x` gives an empty result.
         scale: multiplies the transform; finite. A scale that is computed from dynamic sizes under
             `torch.compile` or `torch.export`, or made dynamic by `dynamic=True`, stays dynamic: one
-            graph serves all its values, and leaves to torch what follows the transform.
+            graph serves all its values, and torch's own operators compute what follows the
+            transform.
         norm: `"backward"`, `"ortho"` or `"forward"`, as in `torch.fft`: the transform is multiplied
             by 1, `(seq * hidden) ** -0.5` or `1 / (seq * hidden)`, and by `scale` too.
         residual: added to the transform in the same pass: `residual + scale * Re(FFT2(x))`. It has
             the shape, dtype and device of `x`, and may be `x`; under autocast any supported dtype.
         lengths: the length of each sequence in a padded `x`, or None for `seq`. The first
-            `lengths[i]` rows of sequence i are mixed over that length; the others do not count, and
-            are zeros in the result and in the gradient. A list of ints in the order of the leading
-            axes; an int32 or int64 tensor with the leading axes of `x`; or a boolean mask `[...,
-            seq]`, True for the first tokens of each sequence. Tensors on CUDA cost a wait for the
-            device. A nested tensor of jagged layout has lengths of its own. Not with `residual`.
+            `lengths[i]` rows of sequence i are mixed over that length; the other rows are ignored,
+            and are zeros in the result and in the gradient. A list of ints in the order of the
+            leading axes; an int32 or int64 tensor with the leading axes of `x`; or a boolean mask
+            `[..., seq]`, True for the first tokens of each sequence. Reading a CUDA tensor
+            synchronises with the device. A nested tensor of jagged layout has lengths of its own.
+            Not with `residual`. `torch.jit.trace` and `torch.vmap` treat a tensor as they treat
+            `x`; a list becomes part of a trace.
         round_to: as in `fourier_mix_varlen`; only with `lengths` or a nested tensor.
 
     Returns:
@@ -95,9 +98,9 @@ def fourier_mix(
             number, `residual` has another type or dtype than `x`, or `lengths` has another type.
         ValueError: `x` has fewer than two axes, `scale` is not finite, `norm` is none of the three,
             `residual` has another shape or device than `x` or is given beside `lengths`, there is
-            not one length from 0 to `seq` for each sequence, a mask is True after False, `round_to`
-            is less than 1 or given without lengths, or this build has no kernels for the device of
-            `x`.
+            not one length from 0 to `seq` for each sequence, a mask is True after False, `lengths`
+            is on meta and `x` is not, `round_to` is less than 1 or given without lengths, or this
+            build has no kernels for the device of `x`.
 
     >>> import torch
     >>> from fnet_kernels import fourier_mix
@@ -144,8 +147,8 @@ def hartley_mix(x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tens
     exponential of the DFT (Bracewell, "Discrete Hartley transform", JOSA 73(12), 1983). Unlike
     `fourier_mix`, it keeps all of `x`: applied twice, it is `seq * hidden` times the identity, and
     with `norm="ortho"` its own inverse. It is also its own adjoint, so gradients of every order
-    apply the same operator. `torch.fft` computes half of the spectrum, and one pass makes the
-    result of it, a few sequences at a time.
+    apply the same operator. `torch.fft` computes half of the spectrum, and one pass computes the
+    result from it, a few sequences at a time.
 
     Args:
         x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
@@ -213,9 +216,9 @@ def fused_fourier_mix(
         x: `[..., seq, hidden]` with any number of leading axes and any strides; float32, float64,
             bfloat16 or float16. 16-bit inputs are computed in float32 and rounded once. An empty
             `x` gives an empty result.
-        weight: `[hidden]` on the device of `x`, in its dtype; with 16-bit `x` also float32, which
-            is not rounded, and whose gradient is float32; under autocast any supported dtype. None
-            for ones.
+        weight: `[hidden]` on the device of `x`, in its dtype; with 16-bit `x` it may be float32:
+            then it is not rounded and its gradient is float32; under autocast any supported dtype.
+            None for ones.
         bias: `[hidden]`, likewise; None for zeros. RMSNorm has none.
         eps: added to the variance of each row, or to the mean of its squares; finite and not
             negative. With `norm_type="rms"` it may be None, as in `torch.nn.RMSNorm`: the machine
@@ -238,7 +241,7 @@ def fused_fourier_mix(
         TypeError: an argument has the wrong type or an unsupported dtype, or dtypes differ.
         ValueError: `x` has fewer than two axes, the shape of `weight` or `bias` is not `[hidden]`,
             `eps` is negative, `eps` or `scale` is not finite, `norm` is none of the three,
-            `norm_type` none of the two or with a bias `"rms"`, lengths are wrong as in
+            `norm_type` is neither of the two, or is `"rms"` with a bias, lengths are wrong as in
             `fourier_mix` or given with `norm_first` or `"rms"`, devices differ, or this build has
             no kernels for the device.
 

@@ -77,7 +77,7 @@ class FusedFourierMix(nn.Module):
         TypeError: `hidden_size` is not an integer, `eps` or `scale` not a number, `norm_first` not
             a bool, or `dtype` not supported.
         ValueError: `hidden_size` is less than 1, `eps` negative, `eps` or `scale` not finite,
-            `norm` none of the three, or `norm_type` none of the two.
+            `norm` is none of the three, or `norm_type` is neither of the two.
 
     Shape: input and output are `[..., seq, hidden_size]` and have the same dtype, except under
     autocast. `lengths` and `round_to` of a call are as in `fnet_kernels.fused_fourier_mix`.

@@ -21,11 +21,15 @@ from fnet_kernels._ops.checks import check_affine, check_dense, check_eps, check
 from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._ops.sequences import (
     Integers,
+    check_lengths_tensor,
     check_round_to,
     lengths_of_offsets,
     lengths_of_rows,
+    prefix,
 )
+from fnet_kernels._ops.unreadable import why_unreadable
 from fnet_kernels._sizes import LAYER_NORM_EPS
+from fnet_kernels._traced_mix import traced_fourier_mix
 
 _OPTIONAL = (Tensor, type(None))
 
@@ -42,23 +46,24 @@ def fourier_mix_varlen(
 
     The rows of `x` are those of all sequences, one after the other, as in the variable length
     functions of flash-attention and `torch.nn.attention.varlen`. Rows `cu_seqlens[i]` to
-    `cu_seqlens[i + 1] - 1` of the result are, to the bit on a CPU, `fourier_mix` of these rows of
-    `x` alone. Like the transform of one sequence, that of all is its own adjoint.
+    `cu_seqlens[i + 1] - 1` of the result equal `fourier_mix` of these rows of `x` alone, bitwise on
+    a CPU. Like the transform of one sequence, that of all is its own adjoint.
 
     Args:
-        x: `[total, hidden]`, any strides, of the dtypes of `fourier_mix`. On CUDA neighbours of one
-            length take one call of the kernels, so sort sequences by length. A DTensor is gathered:
-            to split a batch, call this on each rank with its own sequences.
+        x: `[total, hidden]`, any strides, of the dtypes of `fourier_mix`. On CUDA sequences of
+            equal length share one call of the kernels, wherever they lie; at lengths without
+            kernels only neighbours share a call, so sort sequences by length. A DTensor is
+            gathered: to split a batch, call this on each rank with its own sequences.
         cu_seqlens: `[batch + 1]` offsets: 0, then the end of each sequence; the last is `total`.
             A list of ints or an int32 or int64 tensor on the CPU, because the lengths choose the
-            plans of the transforms. A tensor on CUDA costs a wait for the device, and is refused
+            plans of the transforms. A tensor on CUDA synchronises with the device, and is refused
             while a CUDA graph is captured. A sequence may be empty. With `dynamic=True` one graph
             of `torch.compile` serves all lengths of as many sequences.
         scale: as in `fourier_mix`.
         norm: as in `fourier_mix`; `seq` is the length of each sequence, rounded up to `round_to`.
         round_to: None, or the multiple to which each length is rounded up. The sequence continues
-            with rows of zeros to that length, and the result is cut off after its own rows. Few
-            different lengths with small factors take less time. The result of a sequence still
+            with rows of zeros to that length, and the result is cut off after its own rows. A few
+            distinct lengths with small prime factors run faster. The result of a sequence still
             does not depend on the others.
 
     Returns:
@@ -69,8 +74,9 @@ def fourier_mix_varlen(
         TypeError: `x` is not a dense tensor of one of these dtypes, `cu_seqlens` neither a list of
             ints nor an int32 or int64 tensor, or `scale` or `round_to` not a number.
         ValueError: `x` does not have two axes, `cu_seqlens` does not start at 0, decreases or does
-            not end at `total`, `scale` is not finite, `norm` is none of the three, `round_to` is
-            less than 1, or this build has no kernels for the device of `x`.
+            not end at `total`, or is a tensor without values or under `torch.jit.trace`, `make_fx`
+            or `torch.vmap`, `scale` is not finite, `norm` is none of the three, `round_to` is less
+            than 1, or this build has no kernels for the device of `x`.
 
     >>> import torch
     >>> from fnet_kernels import fourier_mix_varlen
@@ -103,8 +109,8 @@ def fused_fourier_mix_varlen(
 ) -> Tensor:
     """`fused_fourier_mix` of packed sequences, each over its own length.
 
-    Rows `cu_seqlens[i]` to `cu_seqlens[i + 1] - 1` of the result are, to the bit on a CPU,
-    `fused_fourier_mix` of these rows of `x` alone.
+    Rows `cu_seqlens[i]` to `cu_seqlens[i + 1] - 1` of the result equal `fused_fourier_mix` of these
+    rows of `x` alone, bitwise on a CPU.
 
     Args:
         x: as in `fourier_mix_varlen`.
@@ -160,7 +166,11 @@ def fourier_mix_lengths(
         y = fourier_mix_varlen(values, offsets, scale=scale, norm=norm, round_to=round_to)
         return nested_tensor_from_jagged(y, offsets)
     x = check_x(name, x)
-    numbers = lengths_of_rows(name, _given(name, lengths), x)
+    lengths = _given(name, lengths)
+    if isinstance(lengths, Tensor) and why_unreadable(lengths):
+        check_lengths_tensor(name, lengths, x)
+        return _transform_unread(name, x, lengths, scale, norm, round_to)
+    numbers = lengths_of_rows(name, lengths, x)
     rows = x.unsqueeze(0) if x.dim() == 2 else x
     return _transform(name, rows, numbers, scale, norm, round_to).view(x.shape)
 
@@ -186,7 +196,11 @@ def fused_fourier_mix_lengths(
         )
         return nested_tensor_from_jagged(y, offsets)
     x = check_x(name, x)
-    numbers = lengths_of_rows(name, _given(name, lengths), x)
+    lengths = _given(name, lengths)
+    if isinstance(lengths, Tensor) and why_unreadable(lengths):
+        check_lengths_tensor(name, lengths, x)
+        return _fused_unread(name, x, weight, bias, eps, lengths, scale, norm, round_to)
+    numbers = lengths_of_rows(name, lengths, x)
     rows = x.unsqueeze(0) if x.dim() == 2 else x
     return _fused(name, rows, weight, bias, eps, numbers, scale, norm, round_to).view(x.shape)
 
@@ -251,6 +265,20 @@ def _transform(
     return ops.fourier_mix(x, lengths, multiple, norm, scale, False)
 
 
+def _transform_unread(
+    name: str, x: Tensor, lengths: Tensor, scale: float, norm: Norm, round_to: int | None
+) -> Tensor:
+    """`_transform` of lengths, or a mask, that the operator reads."""
+    check_norm(name, norm)
+    scale, symbolic = total_scale(name, x, scale, "backward")
+    constants = norm or "backward", check_round_to(name, round_to)
+    if symbolic:
+        y: Tensor = scale * traced_fourier_mix(compute(x), lengths, 1, *constants)
+    else:
+        y = traced_fourier_mix(x, lengths, scale, *constants)
+    return y.to(x.dtype)
+
+
 def _wide(t: Tensor | None) -> Tensor | None:
     return None if t is None else compute(t)
 
@@ -278,3 +306,25 @@ def _fused(
         y = layer_norm(u + mixed, x.shape[-1:], _wide(weight), _wide(bias), eps)
         return ops.keep(y, (lengths,)).to(x.dtype)
     return ops.fused_fourier_mix(x, weight, bias, lengths, multiple, norm, eps, scale)
+
+
+def _fused_unread(
+    name: str,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    lengths: Tensor,
+    scale: float,
+    norm: Norm,
+    round_to: int | None,
+) -> Tensor:
+    """`_fused` of lengths, or a mask, that the operator reads."""
+    weight, bias = check_affine(name, x, weight, bias)
+    is_mask = lengths.dtype is torch.bool
+    kept = lengths if is_mask else prefix(lengths, x.shape[-2], x.device)
+    dropped = ~kept.to(x.device)[..., None]
+    u = compute(x).masked_fill(dropped, 0)
+    mixed = _transform_unread(name, u, lengths, scale, norm, round_to)
+    y = layer_norm(u + mixed, x.shape[-1:], _wide(weight), _wide(bias), eps)
+    return y.masked_fill(dropped, 0).to(x.dtype)

@@ -14,6 +14,7 @@ from torch._C import _get_tracing_state as tracing_state
 from torch.overrides import handle_torch_function, has_torch_function
 
 from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, REBUILD_CUDA
+from fnet_kernels._ops.unreadable import why_without_values
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
@@ -68,10 +69,10 @@ def overridden(
     keyword_only: int = 0,
     **options: Any,
 ) -> Any:
-    """Answer a call in which an argument that must be a tensor is none, the named ones of `given`.
+    """Handle a call in which one of the `given` arguments is not a tensor but must be one.
 
-    The last `keyword_only` of them are passed by name. An object with `__torch_function__` answers
-    itself: this is how `torch.fx` records the call.
+    Those whose name is None may be anything. The last `keyword_only` are passed by name. An object
+    with `__torch_function__` handles the call: this is how `torch.fx` records it.
     """
     if has_torch_function(given):
         positional = len(given) - keyword_only
@@ -110,7 +111,7 @@ def check_affine(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return `weight` and `bias` as the operators take them: in the dtype of x, or both in float32.
 
-    The operators take float32 beside 16-bit x only with a weight, which here are ones if need be.
+    The operators take float32 beside 16-bit x only with a weight, so a missing weight becomes ones.
     """
     dtype, hidden = x.dtype, x.shape[-1]
     if weight is not None:
@@ -164,7 +165,7 @@ def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
     """Check that `mask` has an element for each token, and is not one to add to scores."""
     check_per_token(op, name, mask, shape)
     assert isinstance(mask, Tensor)
-    if not mask.is_floating_point() or mask.is_meta:
+    if not mask.is_floating_point() or why_without_values(mask):
         return
     message = (
         f"{op}: {name} must be 1 or true for tokens, 0 or false for padding; got negative numbers,"
@@ -177,7 +178,7 @@ def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
 
 
 def check_mixed(mixer: object, x: Tensor, y: object) -> None:
-    """Check that `y`, what `mixer` made of `x`, has its shape. What stands for a tensor passes."""
+    """Check that `y`, the output of `mixer` for `x`, has the shape of `x`. Tensor proxies pass."""
     if tracing_state() is not None:
         return
     if isinstance(x, Tensor) and isinstance(y, Tensor):

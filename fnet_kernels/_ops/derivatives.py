@@ -138,7 +138,8 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> Kernel:
 def is_eager() -> bool:
     """Whether no compiler, trace, mode or transform is known to be active.
 
-    A graph of `torch.compile(backend="eager")` enters a forward-mode level without Python knowing.
+    A graph of `torch.compile(backend="eager")` enters a forward-mode level that Python cannot
+    detect.
     """
     return not (
         is_compiling()
@@ -151,7 +152,7 @@ def is_eager() -> bool:
 
 
 def is_plain(args: tuple[Any, ...]) -> bool:
-    """Whether a call is eager, of plain tensors, and only reverse mode may have to know of it."""
+    """Whether a call is eager, of plain tensors, and needs at most reverse-mode differentiation."""
     return is_eager() and _PLAIN.issuperset(map(type, args))
 
 

@@ -4,8 +4,8 @@ Mixing couples all of [seq, hidden] and nothing else. Leading axes may be sharde
 another's data, forward or backward. A sharded seq or hidden is first gathered, or exchanged for a
 sharded leading axis. So are sequences of different lengths, because a call has the lengths of all:
 to split them, call the function on each rank with its own. The transform is linear, and so is the
-backward pass in the gradient: both commute with the sum that a `Partial` has yet to take. LayerNorm
-does not: there it is taken first.
+backward pass in the gradient: both commute with the pending sum of a `Partial`. LayerNorm does not,
+so there the sum is computed first.
 """
 
 from __future__ import annotations

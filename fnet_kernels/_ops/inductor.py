@@ -1,7 +1,7 @@
 """Tells Inductor to call the operators as they are.
 
-It does so without being told. Where the environment variable CI is set, it refuses to call an
-operator that has a decomposition, and ours have some for exporters.
+It does so by default, but if the environment variable CI is set, it refuses to call an operator
+that has a decomposition, and ours have some for exporters.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs code after another module has been imported, whoever imports it.
 
-Registering with the slow parts of torch (`torch.onnx`, `torch.distributed.tensor`) needs them
-imported. Nobody who does not use them waits for that.
+Registering with the slow parts of torch (`torch.onnx`, `torch.distributed.tensor`) requires
+importing them. Programs that do not use them do not pay for the import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Out of memory on CUDA, in torch's class.
+"""Out of memory on CUDA, raised as torch's exception class.
 
 The stable ABI turns every exception of a kernel into a RuntimeError with the allocator's words.
 

@@ -1,6 +1,6 @@
 """Lengths of the sequences of a call, on the host: another length is another plan of the FFT.
 
-defines: check_round_to, lengths_of_offsets, lengths_of_rows
+defines: Integers, check_lengths_tensor, check_round_to, lengths_of_offsets, lengths_of_rows, prefix
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.compiler import is_compiling
 
 from fnet_kernels._ops.checks import check_size, kind
+from fnet_kernels._ops.unreadable import plain, why_unreadable
 
 #: Numbers on the host or in a tensor.
 Integers: TypeAlias = Sequence[int] | Tensor
@@ -48,7 +49,8 @@ def lengths_of_offsets(op: str, cu_seqlens: Integers, total: int) -> list[int]:
 
     Raises:
         TypeError: `cu_seqlens` is neither a list of ints nor an int32 or int64 tensor.
-        ValueError: it is no vector, does not start at 0, decreases or does not end at `total`.
+        ValueError: it is no vector, Python cannot read it now, or it does not start at 0, decreases
+            or does not end at `total`.
     """
     name = "cu_seqlens"
     if isinstance(cu_seqlens, Tensor) and cu_seqlens.dim() != 1:
@@ -79,13 +81,15 @@ def lengths_of_rows(op: str, lengths: Integers, x: Tensor) -> list[int]:
     Raises:
         TypeError: `lengths` is no list of ints, int32 or int64 tensor, or boolean mask.
         ValueError: there is not one length for each sequence, one is negative or longer than seq,
-            or a row of the mask is not a run of True followed by False alone.
+            a row of the mask is not a run of True followed by False alone, or Python cannot read
+            them now.
     """
     leading, seq = x.shape[:-2], x.shape[-2]
     if isinstance(lengths, Tensor):
         check_lengths_tensor(op, lengths, x)
+        _check_readable(op, "lengths", lengths)
         if lengths.dtype is torch.bool:
-            lengths = _lengths_of_mask(op, lengths)
+            lengths = _lengths_of_mask(op, plain(lengths))
         lengths = lengths.reshape(-1)
     values = _on_the_host(op, "lengths", lengths)
     count = math.prod(leading)
@@ -116,6 +120,16 @@ def check_lengths_tensor(op: str, lengths: Tensor, x: Tensor) -> None:
         )
     if not is_mask:
         _check_integers(op, "lengths", lengths)
+    check_beside(op, "lengths", lengths, x)
+
+
+def check_beside(op: str, name: str, given: Tensor, x: Tensor) -> None:
+    """Check that `given` has values if `x` does."""
+    if given.is_meta and not x.is_meta:
+        raise ValueError(
+            f"{op}: {name} must be on the CPU or on the device of x, {x.device}; got a tensor on"
+            " meta, which has no values"
+        )
 
 
 def _check_integers(op: str, name: str, given: Tensor) -> None:
@@ -124,11 +138,19 @@ def _check_integers(op: str, name: str, given: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be torch.int32 or torch.int64{mask}; got {given.dtype}")
 
 
+def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> Tensor:
+    """A mask `[..., seq]` that is true for the first `lengths` of each row."""
+    # Not torch.as_tensor, whose result torch.jit.trace takes for a constant.
+    tensor = lengths if isinstance(lengths, Tensor) else torch.tensor(lengths, dtype=torch.int64)
+    ends = tensor.to(device=device, dtype=torch.int64)
+    return torch.arange(seq, device=device) < ends[..., None]
+
+
 def _lengths_of_mask(op: str, mask: Tensor) -> Tensor:
     lengths = mask.sum(-1)
-    prefix = torch.arange(mask.shape[-1], device=mask.device) < lengths.unsqueeze(-1)
-    if not torch.equal(mask, prefix):
-        row = int((mask != prefix).any(-1).reshape(-1).nonzero()[0])
+    expected = prefix(lengths, mask.shape[-1], mask.device)
+    if not torch.equal(mask, expected):
+        row = int((mask != expected).any(-1).reshape(-1).nonzero()[0])
         raise ValueError(
             f"{op}: lengths as a mask must be True for the first tokens of each sequence and False"
             f" for all others (padding on the right); got a True after a False in sequence {row}"
@@ -139,18 +161,27 @@ def _lengths_of_mask(op: str, mask: Tensor) -> Tensor:
 def _on_the_host(op: str, name: str, given: Integers) -> list[int]:
     if isinstance(given, Tensor):
         _check_integers(op, name, given)
+        _check_readable(op, name, given)
         if given.is_cuda and torch.cuda.is_current_stream_capturing():
             raise ValueError(
                 f"{op}: {name} must be on the host while a CUDA graph is captured, got a tensor on"
                 f" {given.device}"
             )
-        values: list[int] = given.tolist()
+        values: list[int] = plain(given).tolist()
         return values
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise TypeError(
             f"{op}: {name} must be a list of ints or an integer tensor, got {kind(given)}"
         )
     return [_integer(op, name, value) for value in given]
+
+
+def _check_readable(op: str, name: str, given: Tensor) -> None:
+    if reason := why_unreadable(given):
+        raise ValueError(
+            f"{op}: {name} must be a list of ints, or a tensor whose values Python can read; got"
+            f" {reason}"
+        )
 
 
 def _integer(op: str, name: str, value: Any) -> int:

@@ -105,8 +105,10 @@ def _tokenize(checkpoint: str, text: str) -> list[int]:
 
 
 def _check_reachable(checkpoint: str) -> None:
-    """Say at once that a name is neither a folder, nor cached, nor to be had; the hub's client
-    would retry for half a minute first."""
+    """Say at once that a name is neither a folder, nor cached, nor available on the hub.
+
+    The hub's client would retry for half a minute first.
+    """
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -94,7 +94,7 @@ def _licences() -> Iterable[str]:
 
 
 def _documentation() -> Iterable[str]:
-    """Language reference as `help()` shows it; docstrings where a Python was stripped of it."""
+    """Language reference as `help()` shows it; docstrings if this Python lacks the reference."""
     try:
         from pydoc_data.topics import topics
     except ImportError:

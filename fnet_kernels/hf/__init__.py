@@ -76,12 +76,13 @@ def patch_fnet(
     eight; they differ by rounding.
 
     transformers drops the `attention_mask` of an FNet: padding is mixed as tokens. With `padding`
-    "zero" or "exact" the mask counts; padding is on its right, and the last hidden state has zeros
-    there. With "exact" each sequence gives what it gives alone, and the layers compute no padding.
-    Sequences may then come packed in one row, as from `DataCollatorWithFlattening`: `cu_seq_lens_q`
-    says where they start, or else `position_ids` that start again; heads of whole sequences return
-    one row for each. Without a mask, rows have no padding. FNet's tokenizer returns a mask if asked
-    for one: `tokenizer(texts, padding=True, return_attention_mask=True)`.
+    "zero" or "exact" the layers use the mask, which must have its padding on the right, and the
+    last hidden state has zeros there. With "exact" the result of each sequence is the same as
+    alone, and the layers compute no padding. Sequences may then come packed in one row, as from
+    `DataCollatorWithFlattening`: `cu_seq_lens_q` says where they start, or else `position_ids` that
+    start again; heads of whole sequences return one row for each. Without a mask, rows have no
+    padding. FNet's tokenizer returns a mask if asked for one:
+    `tokenizer(texts, padding=True, return_attention_mask=True)`.
 
     Each call of a patched layer looks at the layer's LayerNorm. If that is an ordinary
     `nn.LayerNorm` on the device of the input, the layer runs `fused_fourier_mix`. If it is another
@@ -95,8 +96,8 @@ def patch_fnet(
 
     Args:
         model: any module that contains FNet layers.
-        padding: what padding is to mixing: further "tokens", as published models were trained,
-            "zero" rows, or nothing with "exact", which mixes each sequence over its own length.
+        padding: how mixing treats padding: as "tokens", as published models were trained; as "zero"
+            rows; or, with "exact", not at all: each sequence is mixed over its own length.
         round_to: with "exact", over the next multiple of it, filled with zeros.
 
     Returns:
@@ -104,10 +105,10 @@ def patch_fnet(
 
     Raises:
         TypeError: `model` is not a module, or `round_to` not an integer.
-        ValueError: `model` has no FNet layers; `padding` is another word; `round_to` is less than 1
-            or given without "exact"; or, with "zero" or "exact", a layer would be skipped, is in no
-            `FNetModel`, or a module above it has another class or `forward` and may not hand the
-            mask down.
+        ValueError: `model` has no FNet layers; `padding` is none of the three; `round_to` is less
+            than 1 or given without "exact"; or, with "zero" or "exact", a layer would be skipped,
+            is in no `FNetModel`, or a module above it has another class or `forward` and may not
+            hand the mask down.
         ImportError: `transformers` is not installed.
 
     >>> from transformers import FNetConfig, FNetModel
@@ -172,7 +173,7 @@ def unpatch_fnet(model: nn.Module) -> PatchReport:
 
 
 def register() -> None:
-    """Make the Auto classes of `transformers` know the models that `fnet_kernels` saves.
+    """Register the models of `fnet_kernels` with the Auto classes of `transformers`.
 
     Checkpoints of `model_type: "fnet_kernels"` differ from the paper's FNet in mixer, gain, padding
     or pooling, or have attention layers. They then load with `AutoModel.from_pretrained`, as

@@ -23,6 +23,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.fnet import modeling_fnet as stock
 
 from fnet_kernels._ops.checks import check_mask
+from fnet_kernels._ops.unreadable import why_unreadable, why_without_values
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Packed, Sequences
 
@@ -102,7 +103,7 @@ def forward_of_model(padding_of: Callable[[Any], Padding], *, masked: bool) -> C
                 token_type_ids = (
                     torch.zeros_like(positions) if token_type_ids is None else token_type_ids
                 )
-            elif input_ids is not None and sequences is not None:
+            elif sequences is not None and _has_values(input_ids):
                 self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
 
         def pooler(states: Tensor) -> Any:
@@ -150,10 +151,19 @@ def forward_of_encoder(
     return result if return_dict else result.to_tuple()
 
 
+def _has_values(input_ids: Tensor | None) -> bool:
+    return input_ids is not None and why_without_values(input_ids) is None
+
+
 def _offsets(owner: str, position_ids: Tensor | None) -> list[int] | None:
     """Where sequences start among tokens whose positions start again, and last their number."""
-    if position_ids is None:
+    if position_ids is None or position_ids.is_meta:
         return None
+    if reason := why_unreadable(position_ids):
+        raise ValueError(
+            f"{owner}: position_ids must be None without attention_mask, or a tensor whose values"
+            f" Python can read, because they say where packed sequences start; got {reason}"
+        )
     starts = torch.nn.functional.pad(position_ids.diff(dim=-1) <= 0, (1, 0), value=True)
     if not starts[..., 1:].any():
         return None

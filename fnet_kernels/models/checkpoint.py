@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels._ops.checks import check_dtype
+from fnet_kernels.models._saved import class_name, saved_tensors
 from fnet_kernels.models._source import CONFIG, SAFETENSORS, Source, optional_module
 from fnet_kernels.models.config import FNetConfig
 from fnet_kernels.models.model import FNetPreTrained, same_values
@@ -43,7 +44,7 @@ def load(
     local_files_only: bool = False,
     **overrides: Any,
 ) -> _Model:
-    """Make a model of a checkpoint of this library or of transformers, in evaluation mode.
+    """Load a model from a checkpoint of this library or of transformers, in evaluation mode.
 
     Reads `model.safetensors` or `pytorch_model.bin` (with `weights_only`), whole or in shards with
     an index. A model without a head loads from one with a head, and the reverse: weights that the
@@ -88,7 +89,12 @@ def load(
     return model.eval()
 
 
-def save(model: FNetPreTrained, directory: str | os.PathLike[str]) -> None:
+def save(
+    model: FNetPreTrained,
+    directory: str | os.PathLike[str],
+    *,
+    state_dict: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write `config.json` and `model.safetensors`, which replace older ones when complete.
 
     A model whose every layer is the paper's Fourier mixing, with padding as tokens, is saved as
@@ -99,41 +105,30 @@ def save(model: FNetPreTrained, directory: str | os.PathLike[str]) -> None:
     Args:
         model: an object of a class of `fnet_kernels.models`.
         directory: made if it does not exist.
+        state_dict: saved in place of `model.state_dict()`, for example what
+            `torch.distributed.checkpoint.state_dict.get_model_state_dict` gathers of a sharded
+            model. A tied weight may have one of its names or both.
 
     Raises:
         ImportError: `safetensors` is not installed.
-        TypeError: the configuration holds a value that JSON has no form for.
-        ValueError: weights that the configuration ties are not tied.
+        TypeError: the configuration holds a value that JSON cannot represent, `state_dict` is not a
+            mapping, or a value of it is not a tensor, or is a DTensor.
+        ValueError: weights that the configuration ties are not tied, a tensor of the model is
+            pruned or parametrized, a name of `state_dict` is missing or unknown, or a tensor has
+            another shape than in the model or is on meta.
 
     See `load` for an example.
     """
-    safetensors = optional_module(f"{type(model).__name__}.save_pretrained", "safetensors.torch")
-    state = _state(model)
-    if model.config.tie_word_embeddings:
-        _check_tied(model, state)
-    # A tied weight has its first name, as in the files of transformers.
-    names = {id(tensor): name for name, tensor in reversed(state.items())}
-    tensors = {
-        name: tensor.detach().contiguous()
-        for name, tensor in state.items()
-        if names[id(tensor)] == name
-    }
+    owner = f"{class_name(model)}.save_pretrained"
+    safetensors = optional_module(owner, "safetensors.torch")
+    tensors = saved_tensors(owner, model, state_dict)
     # Before anything is replaced: values of the user may have no JSON.
-    text = json.dumps(_saved_config(model), indent=2, sort_keys=True) + "\n"
+    text = json.dumps(_saved_config(model, tensors), indent=2, sort_keys=True) + "\n"
     os.makedirs(directory, exist_ok=True)
     with _replacing(Path(directory, SAFETENSORS)) as path:
         safetensors.save_file(tensors, path, metadata={"format": "pt"})
     with _replacing(Path(directory, CONFIG)) as path:
         path.write_text(text, encoding="utf-8")
-
-
-def _check_tied(model: FNetPreTrained, state: Mapping[str, Tensor]) -> None:
-    for name, source in model.tied_weights.items():
-        if name in state and source in state and state[name] is not state[source]:
-            raise ValueError(
-                f"{type(model).__name__}.save_pretrained: {name} must be {source}, to which the"
-                " configuration ties it; call tie_weights() after a change of the encoder alone"
-            )
 
 
 def _is_plain(config: FNetConfig) -> bool:
@@ -165,25 +160,21 @@ def _config(files: Source, overrides: Mapping[str, Any]) -> FNetConfig:
     return FNetConfig.from_dict(saved, **overrides)
 
 
-def _saved_config(model: FNetPreTrained) -> dict[str, Any]:
+def _saved_config(model: FNetPreTrained, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     config = model.config.to_dict()
     plain = _is_plain(model.config)
-    name = type(model).__name__
+    name = class_name(model)
     return {
         **config,
         "model_type": "fnet" if plain else "fnet_kernels",
         "architectures": [name if plain else name.replace("FNet", "FNetMixer", 1)],
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "dtype": str(next(iter(tensors.values())).dtype).removeprefix("torch."),
     }
-
-
-def _state(model: FNetPreTrained) -> dict[str, Tensor]:
-    return model.state_dict(keep_vars=True)
 
 
 def _fill(files: Source, model: FNetPreTrained, tensors: Mapping[str, Tensor]) -> None:
     """Copy `tensors` into `model`."""
-    state = _state(model)
+    state = model.state_dict(keep_vars=True)
     tensors = _renamed(tensors, has_head=any(name.startswith(_BASE) for name in state))
     tied: dict[int, list[str]] = {}
     for name, target in state.items():

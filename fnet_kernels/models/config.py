@@ -72,7 +72,7 @@ class FNetConfig:
         attention_layout: which ones, as in the authors' `f_net/models.py`: the "bottom" (first),
             "middle" or "top" (last) layers, or every `num_hidden_layers //
             num_attention_layers`-th from the first on ("mixed": more than asked for if that
-            division leaves a rest, 6 for 5 of 12).
+            division leaves a remainder, 6 for 5 of 12).
         num_attention_heads: heads of attention; None for one per 64 channels, at least one, or
             fewer if that does not divide `hidden_size`.
         attention_probs_dropout_prob: dropout of the attention weights.
@@ -81,7 +81,7 @@ class FNetConfig:
             the padded length, not on what pads. "exact": not at all; each sequence is mixed over
             its own length, and a result does not depend on the batch.
         round_to: with "exact", sequences are mixed over the next multiple of it, filled with zeros,
-            which the FFT may do in less time; None for their own length.
+            for which the FFT may be faster; None for their own length.
         pooling: what the pooler reads: the "first" token, or the "mean" of all tokens, without
             those that `attention_mask` excludes.
         extra: further keys of a configuration file, which `to_dict` writes back.
@@ -230,7 +230,7 @@ class FNetConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> FNetConfig:
-        """Make a configuration of what `to_dict`, or that of transformers' `FNetConfig`, returned.
+        """Make a configuration from the `to_dict` of this class or of transformers' `FNetConfig`.
 
         Unknown keys go to `extra`; unknown overrides are a TypeError.
         """

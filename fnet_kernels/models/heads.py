@@ -150,7 +150,7 @@ class FNetForTokenClassification(_WithLabels):
         config: sizes and choices.
         num_labels: replaces `config.num_labels`.
 
-    Shape: as in `FNetModel`, and `labels` are `[..., seq]`, -100 where they do not count. `logits`
+    Shape: as in `FNetModel`, and `labels` are `[..., seq]`, -100 where they are ignored. `logits`
     are `[..., seq, num_labels]`.
 
     >>> import torch
@@ -191,8 +191,8 @@ class FNetForMultipleChoice(_WithLabels):
 class FNetForQuestionAnswering(FNetPreTrained):
     """FNet with the head of extractive question answering: where an answer starts and ends.
 
-    The loss is the mean of both, if `start_positions` and `end_positions` are given. A position
-    from the length of the sequence on does not count.
+    The loss is the mean of both, if `start_positions` and `end_positions` are given. Positions at
+    or beyond the sequence length are ignored.
 
     Shape: as in `FNetModel`, and `start_positions` and `end_positions` are `[...]`.
 

@@ -24,13 +24,13 @@ def check_labels(owner: str, name: str, labels: object, shape: torch.Size) -> No
 
 
 def token_loss(owner: str, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the last axis; labels of -100 do not count."""
+    """Cross-entropy of the last axis; labels of -100 are ignored."""
     check_labels(owner, name, labels, logits.shape[:-1])
     return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
 
 
 def position_loss(logits: Tensor, positions: Tensor) -> Tensor:
-    """Cross-entropy of the last axis, which is the sequence; positions past it do not count."""
+    """Cross-entropy of the last axis, which is the sequence; positions past it are ignored."""
     outside = logits.size(-1)
     clamped = positions.flatten().long().clamp(0, outside)
     return cross_entropy(logits.reshape(-1, outside), clamped, ignore_index=outside)

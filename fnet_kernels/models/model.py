@@ -49,16 +49,19 @@ class FNetPreTrained(nn.Module):
         return checkpoint.load(cls, source, **options)
 
     def save_pretrained(self, directory: str | os.PathLike[str], **options: Any) -> None:
-        """Write `config.json` and `model.safetensors` into `directory`."""
+        """Write `config.json` and `model.safetensors` into `directory`.
+
+        `state_dict` replaces the tensors of the model; see `fnet_kernels.models.checkpoint`.
+        """
         from fnet_kernels.models import checkpoint
 
         checkpoint.save(self, directory, **options)
 
     def tie_weights(self) -> None:
-        """Make the parameters of `tied_weights` one each, if the configuration says so.
+        """Tie the parameters listed in `tied_weights`, if the configuration says so.
 
         Construction and `load_state_dict` do this themselves. Moves such as `to` and `to_empty`
-        keep what is one.
+        keep tied parameters tied.
         """
         if self.config.tie_word_embeddings:
             self._tie(self.tied_weights)
@@ -70,7 +73,7 @@ class FNetPreTrained(nn.Module):
                 copies[name] = shared[source]
 
     def _tied(self) -> dict[str, str]:
-        """What of `tied_weights` is one parameter now."""
+        """The entries of `tied_weights` that are tied now."""
 
         def parameter(name: str) -> nn.Parameter | None:
             owner, last = self._slot(name)
@@ -192,7 +195,7 @@ class FNetModel(FNetPreTrained):
         TypeError: `config` is not an `FNetConfig`, or a keyword of a call is unknown.
         ValueError: a call has neither or both of `input_ids` and `inputs_embeds`, a mask, types or
             positions of another shape, more tokens than `max_position_embeddings`, `lengths` or
-            `cu_seqlens` that `config.padding` has no use for, or padding that is not on the right.
+            `cu_seqlens` that do not apply to `config.padding`, or padding that is not on the right.
 
     >>> import torch
     >>> from fnet_kernels.models import FNetConfig, FNetModel

@@ -1,4 +1,4 @@
-"""What the models return: tuples with names, of which `Trainer`, pytrees and export know.
+"""What the models return: named tuples, which `Trainer`, pytrees and export support.
 
 A loss comes first, and is None without labels. `hidden_states` are the output of the embeddings and
 of each layer with `output_hidden_states`, otherwise empty: `Trainer` cannot gather None.
@@ -8,9 +8,10 @@ defines: FNetModelOutput, FNetOutput, FNetPreTrainingOutput, FNetQuestionAnsweri
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor
+from torch.utils import _pytree
 
 HiddenStates: TypeAlias = tuple[Tensor, ...]
 
@@ -45,3 +46,17 @@ class FNetQuestionAnsweringOutput(NamedTuple):
     #: `[..., seq]`.
     end_logits: Tensor
     hidden_states: HiddenStates = ()
+
+
+def _register(cls: type[Any]) -> None:
+    """Name `cls` for the files of `torch.export.save` and of AOTInductor.
+
+    torch has no public function for this. One without the private function still exports.
+    """
+    register = getattr(_pytree, "_register_namedtuple", None)
+    if register is not None:
+        register(cls, serialized_type_name=f"fnet_kernels.models.{cls.__name__}")
+
+
+for _cls in (FNetModelOutput, FNetOutput, FNetPreTrainingOutput, FNetQuestionAnsweringOutput):
+    _register(_cls)

@@ -86,11 +86,11 @@ class FNetForMaskedLM(_WithVocabulary):
     With `tie_word_embeddings`, `cls.predictions.decoder.weight` is the embedding of words and
     `cls.predictions.decoder.bias` is `cls.predictions.bias`.
 
-    Shape: as in `FNetModel`, and `labels` are `[..., seq]`, -100 where they do not count. `logits`
+    Shape: as in `FNetModel`, and `labels` are `[..., seq]`, -100 where they are ignored. `logits`
     are `[..., seq, vocab_size]`. With `masked_positions`, `[..., k]`, `logits` are those of these
     positions alone, `[..., k, vocab_size]`, and `labels` are `[..., k]`: as the authors' code does,
-    which spares most of the largest product. Fill unused positions with 0 and their labels with
-    -100.
+    which avoids most of the largest matrix product. Fill unused positions with 0 and their labels
+    with -100.
 
     >>> import torch
     >>> from fnet_kernels.models import FNetConfig, FNetForMaskedLM

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 # Each module adds its cases when it is imported.
-from python_tests.distributed import argument_cases, module_cases, placement_cases  # noqa: F401
+from python_tests.distributed import (  # noqa: F401
+    argument_cases,
+    model_cases,
+    module_cases,
+    placement_cases,
+)
 from python_tests.distributed.shards import CASES
 
 __all__ = ["CASES"]

@@ -1,4 +1,4 @@
-"""Sequences of different lengths: to the bit what each gives alone, however they are given."""
+"""Sequences of different lengths: bitwise what each gives alone, however they are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors name the argument, what was expected and what came."""
+"""Errors name the argument, the expected value and the actual value."""
 
 from __future__ import annotations
 
