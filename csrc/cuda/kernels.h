@@ -44,7 +44,8 @@ struct SeqFftArgs {
   int seq, hidden, pitch;
   bool x_is_new;  // the previous kernel of the stream writes x or its statistics, and may still run
 
-  // x stands for (x - mean) rstd weight + bias. At most one of these two is not null.
+  // With statistics the kernel reads (x - mean) rstd weight + bias in place of x. At most one of
+  // these two is not null.
   const RowStatistics* statistics = nullptr;   // [batch, seq], by statistics_index
   const SequenceRows* sequences = nullptr;     // [batch]
   const T *weight = nullptr, *bias = nullptr;  // optional [hidden], with statistics
@@ -72,7 +73,7 @@ struct RowFftArgs {
   NormType norm;
   float scale, eps;                  // scale: a quarter of the user's; fold and unpacking double
   const T *weight, *bias;            // [hidden], or null
-  const float* row_scale = nullptr;  // [batch, seq], or null: x stands for row_scale * x; float16
+  const float* row_scale = nullptr;  // [batch, seq], or null: row_scale * x in place of x; float16
   T* y;                              // [batch, seq, hidden]; may be x
   T* normalized;                     // or null
   float* rstd;                       // [batch, seq], or null

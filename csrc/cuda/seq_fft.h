@@ -26,8 +26,9 @@ struct LineColumns {
   }
 };
 
-// Adapted: x stands for scaled or normalised rows, or lies where a table says; see SeqFftArgs. Then
-// every row has statistics, 0 and 1 by default, because branches around them would take registers.
+// Adapted: reads scaled or normalised rows in place of x, or x where a table says; see SeqFftArgs.
+// Then every row has statistics, 0 and 1 by default, because branches around them would take
+// registers.
 template <class T, int Shape, bool Adapted>
 FNET_KERNEL_BOUNDS((SeqBlock<T, Shape>::kThreads), (SeqBlock<T, Shape>::compiled_blocks(Adapted)))
 void seq_fft_kernel(SeqFftArgs<T> args) {

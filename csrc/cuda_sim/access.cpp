@@ -44,14 +44,20 @@ bool Launch::access(bool shared, const void* p, int bytes, Touch touch, const Pl
   const int site = audit_.site(place, index, write, bytes);
   audit_.record(thread_, site, uint64_t(offset));
   if (!buffer->writable) return true;
-  const Shadow::Finding found =
-      buffer->shadow.touch(size_t(offset), bytes, write, touch == Touch::kConstantRead,
-                           {session_.clock_, launch_began_, block_began_, block_synced_,
-                            warp_synced_[thread_ / 32], uint16_t(thread_), uint16_t(site)});
+  const bool constant = touch == Touch::kConstantRead;
+  // The compiler may move a constant read to before the wait.
+  const bool awaited = threads_[thread_].awaited && !constant;
+  const Shadow::Finding found = buffer->shadow.touch(
+      size_t(offset), bytes, write, constant,
+      {session_.clock_, awaited ? report_.began : session_.overlaps_since_, report_.began,
+       block_began_, block_synced_, warp_synced_[thread_ / 32], uint16_t(thread_), uint16_t(site)});
   if (found.fault == Shadow::Fault::kUninitialised) report("uninitialised", "");
   if (found.fault == Shadow::Fault::kNotConstant)
     report("not constant", write ? ", which the launch reads as constant"
                                  : ", read as constant, which the launch writes");
+  if (found.fault == Shadow::Fault::kNotAwaited)
+    report("not awaited", ", which " + session_.kernel_at(found.other_time) +
+                              (write ? " may still use" : " may still write"));
   if (found.fault == Shadow::Fault::kRace) {
     const Audit::Site& other = audit_.sites()[found.other_site];
     report("race", std::string(", not ordered after the ") + (other.write ? "write" : "read") +

@@ -23,9 +23,11 @@ inline void sync_warp(Site where = Site::current()) {
   cuda_sim::Launch::current().sync_warp(where);
 }
 
-// Kernels run one after another.
+// A launch may overlap the one before whether or not its blocks call this.
 inline void launch_dependents() {}
-inline void await_previous_kernel() {}
+inline void await_previous_kernel(Site where = Site::current()) {
+  cuda_sim::Launch::current().await_previous_kernel(where);
+}
 
 inline int thread_index() { return int(threadIdx.x); }
 inline int block_index() { return int(blockIdx.x); }

@@ -60,7 +60,7 @@ bool Launch::run(const LaunchConfig& config, Fiber::Body kernel, void* arguments
 
 Launch::Launch(Session& session, const LaunchConfig& config, Fiber::Body kernel, void* arguments)
     : session_(session),
-      report_{config.name, config.grid, config.block, config.shared_bytes, 0, 0, {}, {}},
+      report_{config.name, config.grid, config.block, config.shared_bytes, 0, 0, 0, {}, {}},
       kernel_(kernel),
       arguments_(arguments),
       threads_count_(int(config.block.x * config.block.y * config.block.z)),
@@ -68,8 +68,10 @@ Launch::Launch(Session& session, const LaunchConfig& config, Fiber::Body kernel,
       arena_(shared_arena(config.shared_bytes), free),
       shared_{"shared", arena_.get(), config.shared_bytes, true, {config.shared_bytes, true}},
       threads_(threads_count_),
-      warp_synced_(threads_count_ / 32),
-      launch_began_(++session.clock_) {}
+      warp_synced_(threads_count_ / 32) {
+  report_.began = ++session.clock_;
+  if (!config.overlaps) session.overlaps_since_ = report_.began;
+}
 
 bool Launch::acceptable() {
   const dim3 grid = report_.grid;
@@ -78,6 +80,7 @@ bool Launch::acceptable() {
   if (grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535) reason = "the grid is too large";
   if (threads_count_ == 0 || threads_count_ > 1024) reason = "a block has 1 to 1024 threads";
   if (threads_count_ % 32) reason = "a block has whole warps";
+  if (overlaps() && session_.launches_.empty()) reason = "no kernel of the call to overlap";
   if (reason) error("configuration", "", reason);
   if (report_.shared_bytes > session_.shared_limit_)
     error("configuration", "",
@@ -98,7 +101,7 @@ void Launch::run_block(unsigned block) {
         [](void* self) {
           auto& launch = *static_cast<Launch*>(self);
           launch.kernel_(launch.arguments_);
-          launch.threads_[launch.thread_].wait = Wait::kEnded;
+          launch.end_thread();
         },
         this);
   }
@@ -110,6 +113,18 @@ void Launch::run_block(unsigned block) {
       fiber(t).resume();
     }
   } while (release());
+}
+
+void Launch::await_previous_kernel(const Place& place) {
+  const std::string& skipped = Session::skipped_await;
+  if (skipped.empty() || !cuda_sim::text_of(place).starts_with(skipped + ":"))
+    threads_[thread_].awaited = true;
+}
+
+void Launch::end_thread() {
+  threads_[thread_].wait = Wait::kEnded;
+  if (overlaps() && !threads_[thread_].awaited)
+    error("not awaited", "", "ends without awaiting the previous kernel");
 }
 
 void Launch::wait(Wait wait, const Place& place) {

@@ -1,4 +1,7 @@
-// Runs the blocks of a kernel one after another in random order, each thread as a fiber.
+// Runs the blocks of a kernel one after another in random order, each thread as a fiber. Kernels
+// run one after another too, but a thread of a kernel launched with `overlaps` may not access what
+// earlier kernels use until it has awaited them. It must await them before it ends, so that the end
+// of a kernel implies the end of all before it.
 #pragma once
 
 #include <map>
@@ -31,6 +34,7 @@ class Launch {
   void add_constants(const char* name, const void* p, size_t bytes);
   void sync_threads(const Place& place) { wait(Wait::kBlock, place); }
   void sync_warp(const Place& place) { wait(Wait::kWarp, place); }
+  void await_previous_kernel(const Place& place);
   uint64_t shuffle(uint64_t value, int source_lane, const Place& place);
   int warp_lane() const { return thread_ % 32; }
   unsigned char* shared_base() { return reinterpret_cast<unsigned char*>(shared_.data); }
@@ -44,12 +48,15 @@ class Launch {
     // read its last value.
     uint64_t offered[2] = {};
     unsigned shuffles = 0;
+    bool awaited = false;  // the previous kernel
   };
 
   Launch(Session& session, const LaunchConfig& config, Fiber::Body kernel, void* arguments);
 
+  bool overlaps() const { return session_.overlaps_since_ < report_.began; }
   bool acceptable();
   void run_block(unsigned block);
+  void end_thread();
   void wait(Wait wait, const Place& place);
   bool release();
   bool meet(int first, int count) const;
@@ -72,7 +79,7 @@ class Launch {
   std::vector<Thread> threads_;
   std::vector<unsigned> ready_;
   std::vector<uint32_t> warp_synced_;
-  uint32_t launch_began_, block_began_ = 0, block_synced_ = 0;
+  uint32_t block_began_ = 0, block_synced_ = 0;
   int thread_ = 0;
   bool stuck_ = false;
   std::map<std::pair<std::string, std::string>, size_t> error_index_;

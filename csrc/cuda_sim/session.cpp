@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <stdexcept>
 
@@ -50,6 +52,13 @@ char* Session::allocate(const std::string& name, size_t bytes, const void* data,
     memset(begin, 0xff, bytes);
   buffers_.push_back({name, begin, bytes, writable, Shadow(writable ? bytes : 0, false)});
   return begin;
+}
+
+const std::string& Session::kernel_at(uint32_t time) const {
+  const auto next =
+      std::upper_bound(launches_.begin(), launches_.end(), time,
+                       [](uint32_t t, const LaunchReport& launch) { return t < launch.began; });
+  return std::prev(next)->kernel;
 }
 
 }  // namespace fnet::cuda_sim

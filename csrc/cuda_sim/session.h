@@ -36,8 +36,8 @@ struct Access {
 };
 
 // kind: "out of range", "misaligned", "read-only", "uninitialised", "race", "not constant",
-// "divergence", "configuration". The text describes the first of `count` occurrences at
-// one place.
+// "not awaited", "divergence", "configuration". The text describes the first of `count` occurrences
+// at one place.
 struct Error {
   std::string kind, where, text;
   uint64_t count = 0;
@@ -49,6 +49,7 @@ struct LaunchReport {
   size_t shared_bytes = 0;
   uint64_t barriers = 0;       // sync_threads, summed over blocks
   uint64_t warp_barriers = 0;  // sync_warp and shuffles, summed over warps
+  uint32_t began = 0;          // on the session's clock
   std::vector<Access> accesses;
   std::vector<Error> errors;
 };
@@ -80,16 +81,21 @@ class Session {
 
   const std::vector<LaunchReport>& launches() const { return launches_; }
 
+  // For tests of the checks: await_previous_kernel() at this file:line does nothing.
+  static inline std::string skipped_await;
+
  private:
   friend class Launch;
 
   char* allocate(const std::string& name, size_t bytes, const void* data, bool writable);
+  const std::string& kernel_at(uint32_t time) const;
 
   static Session* open_;
 
   uint64_t random_state_;
   size_t shared_limit_;
-  uint32_t clock_ = 1;  // of the shadows
+  uint32_t clock_ = 1;           // of the shadows
+  uint32_t overlaps_since_ = 1;  // the beginning of the last launch that overlapped no other
   std::vector<Buffer> buffers_;
   std::vector<LaunchReport> launches_;
 };

@@ -4,7 +4,7 @@
 // Time is a number of phases: it advances whenever a barrier releases threads. An access at time t
 // happened before an access of thread u if u passed a barrier that was released after t: a barrier
 // of its block, or one of its warp if the earlier access was by that warp. Nothing orders the
-// blocks of a launch.
+// blocks of a launch. Launches are ordered, but for those that a thread has not awaited.
 #pragma once
 
 #include <cstddef>
@@ -14,21 +14,23 @@
 
 namespace fnet::cuda_sim {
 
-// The time and the thread of an access.
+// The time and the thread of an access. Launches from `overlaps_since` on may still run beside it.
 struct Moment {
-  uint32_t now, launch_began, block_began, block_synced, warp_synced;
+  uint32_t now, overlaps_since, launch_began, block_began, block_synced, warp_synced;
   uint16_t thread;
   uint16_t site;  // for messages
 };
 
 class Shadow {
  public:
+  // kNotAwaited: an earlier launch, which may still run, uses the data.
   // kNotConstant: one launch reads the data as constant and also writes it, in any order.
-  enum class Fault { kNone, kRace, kUninitialised, kNotConstant };
+  enum class Fault { kNone, kRace, kNotAwaited, kUninitialised, kNotConstant };
+  // The other access of a race, or of an earlier launch.
   struct Finding {
     Fault fault = Fault::kNone;
-    uint16_t other_site = 0;  // of a race
-    uint16_t other_thread = 0;
+    uint32_t other_time = 0;
+    uint16_t other_thread = 0, other_site = 0;
   };
 
   // Each block has new shared memory (per_block); all blocks of a launch share global memory.
@@ -63,7 +65,8 @@ class Shadow {
   };
   struct Granule {
     Mark write, read;
-    uint32_t constant;  // the time of the last constant read
+    uint32_t read_before;  // the time of the last read by a launch before that of `read`
+    uint32_t constant;     // the time of the last constant read
   };
   struct Free {
     void operator()(void* p) const { free(p); }
@@ -79,6 +82,10 @@ class Shadow {
     return one_thread(mark.thread) ? mark.thread / 32 == warp : mark.thread == kWarpOfMany + warp;
   }
 
+  static bool may_still_run(uint32_t time, const Moment& m) {
+    return m.overlaps_since <= time && time < m.launch_began;
+  }
+
   bool ordered(const Mark& mark, const Moment& m) const {
     if (expired(mark, m)) return true;
     if (of_other_block(mark, m)) return false;
@@ -86,10 +93,16 @@ class Shadow {
            (mark.time < m.warp_synced && of_warp(mark, m.thread / 32));
   }
 
+  static Finding race(const Mark& mark) {
+    return {Fault::kRace, mark.time, mark.thread, mark.site};
+  }
+
   Finding read(Granule& g, const Moment& m) const {
     Finding found;
     if (per_block_ && expired(g.write, m)) found.fault = Fault::kUninitialised;
-    if (!ordered(g.write, m)) found = {Fault::kRace, g.write.site, g.write.thread};
+    if (!ordered(g.write, m)) found = race(g.write);
+    if (may_still_run(g.write.time, m)) found = {Fault::kNotAwaited, g.write.time};
+    if (g.read.time < m.launch_began) g.read_before = g.read.time;
     Mark mark = {m.now, m.thread, m.site};
     if (!expired(g.read, m) && of_other_block(g.read, m))
       mark.thread = kManyBlocks;
@@ -102,8 +115,10 @@ class Shadow {
   Finding written(Granule& g, const Moment& m) const {
     Finding found;
     for (const Mark& mark : {g.write, g.read})
-      if (!ordered(mark, m)) found = {Fault::kRace, mark.site, mark.thread};
-    g = {{m.now, m.thread, m.site}, {}, 0};
+      if (!ordered(mark, m)) found = race(mark);
+    for (const uint32_t time : {g.write.time, g.read.time, g.read_before})
+      if (may_still_run(time, m)) found = {Fault::kNotAwaited, time};
+    g = {{m.now, m.thread, m.site}, {}, 0, 0};
     return found;
   }
 

@@ -227,7 +227,7 @@ def test_backward_of_a_prenorm_forward() -> None:
 def test_norm_gradient_of_rows_that_are_not_normalised(
     rows: int, hidden: int, rms: bool, dtype: str
 ) -> None:
-    """In place, from x and its statistics, plus the gradient that passes the norm by."""
+    """In place, from x and its statistics, plus the gradient that bypasses the norm."""
     grad, x, residual = (store(0.5 + numbers(rows, hidden, seed=s), dtype) for s in range(3))
     weight = store(1 + 0.1 * numbers(hidden), dtype)
     wide = load(x, dtype)

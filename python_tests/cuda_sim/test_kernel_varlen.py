@@ -1,4 +1,4 @@
-"""Sequences of different lengths in the CUDA kernels: each, to the bit, as if it were alone."""
+"""Sequences of different lengths in the CUDA kernels: each bitwise as if it were alone."""
 
 from __future__ import annotations
 

@@ -162,6 +162,92 @@ FNET_KERNEL void constant_reads_kernel(float* y, int how) {
   }
 }
 
+// A shuffle orders the accesses before it and after it in the simulator's time, but not in memory.
+FNET_KERNEL void race_kernel(float* y, Race kind) {
+  const int t = thread_index();
+  const auto wide = [&] { store_global(y, Vec<float, 4>{}); };
+  const auto narrow = [&] { store_global(reinterpret_cast<uint16_t*>(y) + 7, 0); };
+  switch (kind) {
+    case Race::kReadsThenWrite:
+      if (t < kWarp) load_global(y);
+      shuffle(0, 0);
+      if (t == kWarp) store_global(y, 1.0f);
+      break;
+    case Race::kLaneAmongReaders:
+      if (t < kWarp) load_global(y);
+      shuffle(0, 0);
+      if (t == 0) store_global(y, 1.0f);
+      break;
+    case Race::kSyncedWarp:
+      if (t < kWarp) load_global(y);
+      sync_warp();
+      if (t == 0) store_global(y, 1.0f);
+      break;
+    case Race::kReadersOfTwoWarps:
+      if (t == 0) load_global(y);
+      shuffle(0, 0);
+      if (t == kWarp) load_global(y);
+      sync_warp();
+      if (t == kWarp) store_global(y, 1.0f);
+      break;
+    case Race::kTwoWrites:
+      if (t == 0) store_global(y, 1.0f);
+      shuffle(0, 0);
+      if (t == kWarp) store_global(y, 1.0f);
+      break;
+    case Race::kWideThenNarrow:
+      if (t == 0) wide();
+      shuffle(0, 0);
+      if (t == kWarp) narrow();
+      break;
+    case Race::kNarrowThenWide:
+      if (t == 0) narrow();
+      shuffle(0, 0);
+      if (t == kWarp) wide();
+      break;
+  }
+}
+
+FNET_KERNEL void blocks_read_kernel(float* y) {
+  if (thread_index() == 0) load_global(y);
+  sync_threads();
+  if (block_index() == 0 && thread_index() == 0) store_global(y, 1.0f);
+}
+
+FNET_KERNEL void blocks_write_kernel(float* y) {
+  if (thread_index() == 0) store_global(y, float(block_index()));
+}
+
+// Reads the second half of y and writes the first.
+FNET_KERNEL void early_producer_kernel(float* y) {
+  store_global(y + thread_index(), load_global(y + kWarp + thread_index()));
+}
+
+FNET_KERNEL void early_awaiting_kernel() { await_previous_kernel(); }
+
+FNET_KERNEL void early_consumer_kernel(float* y, Early what) {
+  float* written = y + thread_index();
+  float* read = y + kWarp + thread_index();
+  switch (what) {
+    case Early::kReadOfRead: load_global(read); break;
+    case Early::kReadOfWritten: load_global(written); break;
+    case Early::kWriteOfWritten: store_global(written, 1.0f); break;
+    case Early::kWriteOfRead: store_global(read, 1.0f); break;
+    case Early::kChangeOfRead: store_global(read, load_global(read) + 1.0f); break;
+    case Early::kLaneWithoutAwait:
+      if (thread_index() == 7) return;
+      break;
+    default: break;
+  }
+  await_previous_kernel();
+  if (what == Early::kConstantRead) {
+    load_global<Cache::kReadOnly>(written);
+    return;
+  }
+  store_global(written, load_global(read));
+  store_global(read, 1.0f);
+}
+
 }  // namespace
 
 int copy(const float* x, float* y, int n, int stride, int width) {
@@ -253,10 +339,39 @@ int constant_reads(float* y, int how) {
   return launch<constant_reads_kernel>({.name = "constant_reads", .block = 32}, y, how);
 }
 
-int wrong_launch(int threads, int64_t shared_bytes) {
-  return launch<uninitialised_kernel>(
-      {.name = "wrong_launch", .block = dim3(threads), .shared_bytes = size_t(shared_bytes)},
-      static_cast<float*>(nullptr));
+int race(float* y, Race kind) {
+  return launch<race_kernel>({.name = "race", .block = 64}, y, kind);
+}
+
+int blocks_read(float* y) {
+  return launch<blocks_read_kernel>({.name = "blocks_read", .grid = 3, .block = 64}, y);
+}
+
+int blocks_write(float* y, int blocks) {
+  return launch<blocks_write_kernel>(
+      {.name = "blocks_write", .grid = dim3(unsigned(blocks)), .block = 32}, y);
+}
+
+int early_access(float* y, Early what, bool second_overlaps) {
+  const int first = launch<early_producer_kernel>({.name = "producer", .block = 32}, y);
+  const int second =
+      launch<early_awaiting_kernel>({.name = "awaiting", .block = 32, .overlaps = second_overlaps});
+  const int third =
+      launch<early_consumer_kernel>({.name = "consumer", .block = 32, .overlaps = true}, y, what);
+  return first + second + third;
+}
+
+int overlap_nothing(float* y) {
+  return launch<early_consumer_kernel>({.name = "alone", .block = 32, .overlaps = true}, y,
+                                       Early::kNone);
+}
+
+int wrong_launch(dim3 grid, int threads, int64_t shared_bytes) {
+  return launch<uninitialised_kernel>({.name = "wrong_launch",
+                                       .grid = grid,
+                                       .block = dim3(threads),
+                                       .shared_bytes = size_t(shared_bytes)},
+                                      static_cast<float*>(nullptr));
 }
 
 }  // namespace fnet::selftest

@@ -1,4 +1,8 @@
 // cuda_sim_selftest: each function returns the output of a kernel and the report of its launch.
+#include <pybind11/stl.h>
+
+#include <array>
+
 #include "testing/cuda_sim_selftest/kernels.h"
 #include "testing/numpy_session.h"
 
@@ -10,14 +14,15 @@ namespace py = pybind11;
 using cuda_sim::Session;
 using py::array_t;
 
-// Runs a kernel that reads x and writes `count` elements of y.
+// Runs kernels that read x and write `count` elements of y. Returns the report of the last launch.
 template <class Run>
 py::tuple float_kernel(uint64_t seed, const py::array& x, int64_t count, const Run& run) {
   Session session(seed);
   const auto* in = cuda_sim::input<float>(session, "x", x);
   auto* out = static_cast<float*>(session.output("y", size_t(count) * sizeof(float)));
   const int status = run(in, out);
-  return py::make_tuple(cuda_sim::fetch(out, {count}), cuda_sim::report(session)[0], status);
+  const py::list reports = cuda_sim::report(session);
+  return py::make_tuple(cuda_sim::fetch(out, {count}), reports[reports.size() - 1], status);
 }
 
 PYBIND11_MODULE(cuda_sim_selftest, m) {
@@ -88,12 +93,51 @@ PYBIND11_MODULE(cuda_sim_selftest, m) {
     return float_kernel(0, array_t<float>(1), 64,
                         [&](auto*, auto* out) { return constant_reads(out, how); });
   });
-  m.def("wrong_launch", [](int threads, int64_t shared_bytes) {
-    return float_kernel(0, array_t<float>(1), 1,
-                        [&](auto*, auto*) { return wrong_launch(threads, shared_bytes); });
+  py::enum_<Race>(m, "Race")
+      .value("READS_THEN_WRITE", Race::kReadsThenWrite)
+      .value("LANE_AMONG_READERS", Race::kLaneAmongReaders)
+      .value("SYNCED_WARP", Race::kSyncedWarp)
+      .value("READERS_OF_TWO_WARPS", Race::kReadersOfTwoWarps)
+      .value("TWO_WRITES", Race::kTwoWrites)
+      .value("WIDE_THEN_NARROW", Race::kWideThenNarrow)
+      .value("NARROW_THEN_WIDE", Race::kNarrowThenWide);
+  m.def("race", [](Race kind, uint64_t seed) {
+    return float_kernel(seed, array_t<float>(1), 4,
+                        [&](auto*, auto* out) { return race(out, kind); });
+  });
+  m.def("blocks_read", [](uint64_t seed) {
+    return float_kernel(seed, array_t<float>(1), 1,
+                        [&](auto*, auto* out) { return blocks_read(out); });
+  });
+  m.def("blocks_write", [](int blocks, uint64_t seed) {
+    return float_kernel(seed, array_t<float>(1), 1,
+                        [&](auto*, auto* out) { return blocks_write(out, blocks); });
+  });
+  py::enum_<Early>(m, "Early")
+      .value("NONE", Early::kNone)
+      .value("READ_OF_READ", Early::kReadOfRead)
+      .value("READ_OF_WRITTEN", Early::kReadOfWritten)
+      .value("WRITE_OF_WRITTEN", Early::kWriteOfWritten)
+      .value("WRITE_OF_READ", Early::kWriteOfRead)
+      .value("CHANGE_OF_READ", Early::kChangeOfRead)
+      .value("CONSTANT_READ", Early::kConstantRead)
+      .value("LANE_WITHOUT_AWAIT", Early::kLaneWithoutAwait);
+  m.def("early_access", [](Early what, bool second_overlaps) {
+    return float_kernel(0, array_t<float>(1), 64,
+                        [&](auto*, auto* out) { return early_access(out, what, second_overlaps); });
+  });
+  m.def("overlap_nothing", [] {
+    return float_kernel(0, array_t<float>(1), 64,
+                        [&](auto*, auto* out) { return overlap_nothing(out); });
+  });
+  using Grid = std::array<unsigned, 3>;
+  m.def("wrong_launch", [](const Grid& grid, int threads, int64_t shared_bytes) {
+    return float_kernel(0, array_t<float>(1), 1, [&](auto*, auto*) {
+      return wrong_launch({grid[0], grid[1], grid[2]}, threads, shared_bytes);
+    });
   });
   // No session is open, so the launch fails.
-  m.def("no_session", [] { return wrong_launch(32, 0); });
+  m.def("no_session", [] { return wrong_launch(1, 32, 0); });
 }
 
 }  // namespace
