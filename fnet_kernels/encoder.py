@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fnet_kernels._norm_type import NormType, check_norm_type
-from fnet_kernels._ops.checks import check_size
+from fnet_kernels._ops.checks import check_size, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences, refuse_proxy
@@ -24,7 +24,7 @@ from fnet_kernels.encoder_layer import (
     check_layer,
 )
 from fnet_kernels.mixers.gain import Gain
-from fnet_kernels.mixers.registry import arguments_among, gain_among
+from fnet_kernels.mixers.registry import arguments_among, checked_arguments, gain_among
 
 
 class FNetEncoder(nn.Module):
@@ -91,6 +91,7 @@ class FNetEncoder(nn.Module):
         check_norm_type("FNetEncoder", norm_first, norm_type)
         count = check_size("FNetEncoder", "num_layers", num_layers, least=0)
         mixers = _each(mixer, count)
+        checked_arguments("FNetEncoder", mixer_args)
         for of_a_layer in mixers or ["fourier"]:
             check_layer(
                 "FNetEncoder",
@@ -185,7 +186,12 @@ def _each(mixer: Mixer | Sequence[Mixer], count: int) -> list[Mixer]:
     """The mixer of each layer."""
     if isinstance(mixer, nn.ModuleList):
         mixer = list(mixer)
-    if isinstance(mixer, (str, nn.Module)) or not isinstance(mixer, Sequence):
+    if not isinstance(mixer, (str, nn.Module, Sequence)):
+        raise TypeError(
+            "FNetEncoder: mixer must be a name, a torch.nn.Module or a sequence of these, got"
+            f" {kind(mixer)}"
+        )
+    if isinstance(mixer, (str, nn.Module)):
         return [copy.deepcopy(mixer) for _ in range(count)]
     if len(mixer) != count:
         raise ValueError(

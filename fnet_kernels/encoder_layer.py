@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm_type import NormType, check_norm_type
-from fnet_kernels._ops.checks import check_dtype, check_eps, check_number, check_size, kind
+from fnet_kernels._ops.checks import (
+    check_dtype,
+    check_eps,
+    check_number,
+    check_size,
+    check_std,
+    kind,
+)
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences, refuse_proxy
@@ -23,7 +30,7 @@ from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, Norm
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.mixers.gain import Gain
-from fnet_kernels.mixers.registry import create_mixer, mixer_factory
+from fnet_kernels.mixers.registry import checked_arguments, create_mixer, mixer_factory
 from fnet_kernels.modules import FusedFourierMix
 
 Activation = str | Callable[[Tensor], Tensor]
@@ -51,21 +58,27 @@ def check_layer(
         mixer_factory(owner, "mixer", mixer)
     elif not isinstance(mixer, nn.Module):
         raise TypeError(f"{owner}: mixer must be a name or a torch.nn.Module, got {kind(mixer)}")
-    elif isinstance(mixer, FusedFourierMix):
-        raise TypeError(
-            f"{owner}: mixer must be a module that mixes alone, like FourierMix; got a"
-            " FusedFourierMix, which adds the residual and the norm that a layer adds"
-        )
-    elif isinstance(mixer, SelfAttention) and not only_runs_forward(mixer, SelfAttention):
-        raise TypeError(
-            f"{owner}: mixer must be a SelfAttention itself, without hooks, because a layer calls"
-            f" its parts; got {kind(mixer)}"
-        )
+    else:
+        _check_module(owner, mixer)
     check_number(owner, "dropout", dropout)
     if not 0.0 <= dropout <= 1.0:
         raise ValueError(f"{owner}: dropout must be from 0 to 1, got {dropout}")
     check_eps(owner, eps, optional=norm_type == "rms")
     check_dtype(owner, dtype)
+
+
+def _check_module(owner: str, mixer: nn.Module) -> None:
+    """Check that a layer may call `mixer`, or its parts."""
+    if isinstance(mixer, FusedFourierMix):
+        raise TypeError(
+            f"{owner}: mixer must be a module that mixes alone, like FourierMix; got a"
+            " FusedFourierMix, which adds the residual and the norm that a layer adds"
+        )
+    if isinstance(mixer, SelfAttention) and not only_runs_forward(mixer, SelfAttention):
+        raise TypeError(
+            f"{owner}: mixer must be a SelfAttention itself, without hooks, because a layer calls"
+            f" its parts; got {kind(mixer)}"
+        )
 
 
 class _FeedForward(nn.Module):
@@ -199,15 +212,16 @@ class FNetEncoderLayer(nn.Module):
         check_layer(name, hidden_size, intermediate_size, mixer, dropout, eps, dtype, norm_type)
         self.norm_first = norm_first
         new_norm: Any = nn.RMSNorm if norm_type == "rms" else nn.LayerNorm
-        check_number(name, "initializer_range", initializer_range)
+        check_std(name, initializer_range)
         self.hidden_size = hidden_size
         self.padding = Padding(padding, round_to).checked(name)
         function = _function(activation)
         with nullcontext() if device is None else torch.device(device):
             if isinstance(mixer, str):
                 own = {"dropout": dropout} if mixer == "attention" else {}
-                own.update(mixer_args or {})
+                own.update(checked_arguments(name, mixer_args))
                 mixer = create_mixer(mixer, hidden_size, seq_len, gain=gain, **own)
+                _check_module(name, mixer)
             else:
                 check_for_modules(name, gain, mixer_args)
             norm = new_norm(hidden_size, eps)

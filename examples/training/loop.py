@@ -195,7 +195,7 @@ def run(
 
 
 def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
-    """AdamW, without weight decay of biases and of LayerNorm."""
+    """AdamW, without weight decay of vectors: biases, LayerNorm, circulant and Toeplitz kernels."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},

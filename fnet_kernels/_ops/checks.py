@@ -240,6 +240,13 @@ def check_eps(op: str, eps: float | None, optional: bool = False) -> None:
         raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
 
 
+def check_std(op: str, value: float) -> None:
+    """Check the standard deviation of initial weights."""
+    check_number(op, "initializer_range", value)
+    if not 0.0 <= value < float("inf"):
+        raise ValueError(f"{op}: initializer_range must be finite and not negative, got {value}")
+
+
 def check_size(op: str, name: str, value: int, least: int = 1) -> int:
     """Return `value`, any integer, as an int."""
     if isinstance(value, (bool, Tensor)) or not hasattr(value, "__index__"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.functional import scaled_dot_product_attention
 
-from fnet_kernels._ops.checks import check_mask, check_number, check_size
+from fnet_kernels._ops.checks import check_mask, check_number, check_size, check_std, kind
+from fnet_kernels.mixers.checks import check_dtype_of_parameters
 from fnet_kernels.mixers.registry import register_mixer
 
 _HEAD_SIZE = 64  # of BERT
@@ -32,10 +34,11 @@ class SelfAttention(nn.Module):
     for the tokens that are attended to; if all are masked, the attention is zero.
 
     Raises:
-        TypeError: a size is not an integer, `dropout` or `initializer_range` not a number, or
-            `key_mask` not a tensor.
+        TypeError: a size is not an integer, `dropout` or `initializer_range` not a number, x not a
+            tensor in the dtype of the parameters, or `key_mask` not a tensor.
         ValueError: a size is less than 1, the heads do not divide `hidden_size`, `dropout` is
-            outside 0 to 1, or x or `key_mask` has another shape.
+            outside 0 to 1, `initializer_range` negative or not finite, or x or `key_mask` has
+            another shape.
 
     >>> import torch
     >>> from fnet_kernels.mixers import SelfAttention
@@ -67,7 +70,7 @@ class SelfAttention(nn.Module):
             raise ValueError(f"attention: dropout must be from 0 to 1, got {dropout}")
         self.self = _Heads(hidden_size, heads, dropout)
         self.output = nn.ModuleDict({"dense": nn.Linear(hidden_size, hidden_size)})
-        check_number("attention", "initializer_range", initializer_range)
+        check_std("attention", initializer_range)
         self.initializer_range = initializer_range
         self.reset_parameters()
 
@@ -93,11 +96,7 @@ class _Heads(nn.Module):
         self.value = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
-        if x.dim() < 2 or x.size(-1) != self.query.in_features:
-            raise ValueError(
-                f"attention: x must have shape [..., seq, {self.query.in_features}]; got shape"
-                f" {tuple(x.shape)}"
-            )
+        _check(x, self.query)
         if key_mask is not None:
             check_mask("attention", "key_mask", key_mask, x.shape[:-1])
         q, k, v = (
@@ -116,3 +115,18 @@ class _Heads(nn.Module):
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, dropout={self.dropout}"
+
+
+def _check(x: Tensor, projection: nn.Linear) -> None:
+    if not isinstance(x, (Tensor, Proxy)):
+        raise TypeError(f"attention: x must be a torch.Tensor, got {kind(x)}")
+    if isinstance(x, Proxy):  # of which torch.fx records the calls
+        return
+    if x.dim() < 2 or x.size(-1) != projection.in_features:
+        raise ValueError(
+            f"attention: x must have shape [..., seq, {projection.in_features}]; got shape"
+            f" {tuple(x.shape)}"
+        )
+    weight = projection.weight
+    if isinstance(weight, Tensor) and weight.is_floating_point():  # not quantised
+        check_dtype_of_parameters("attention", x, weight.dtype)

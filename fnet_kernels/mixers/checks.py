@@ -1,13 +1,14 @@
-"""The check that mixers have in common.
+"""The checks that mixers have in common.
 
-defines: checked
+defines: check_dtype_of_parameters, checked
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from fnet_kernels._ops.checks import check_x, kind
+from fnet_kernels._ops.checks import autocasting, check_x, kind
 
 
 def checked(mixer: str, x: Tensor, hidden_size: int) -> Tensor:
@@ -20,3 +21,10 @@ def checked(mixer: str, x: Tensor, hidden_size: int) -> Tensor:
             f"{mixer}: x must have shape [..., seq, {hidden_size}]; got shape {tuple(x.shape)}"
         )
     return x
+
+
+def check_dtype_of_parameters(mixer: str, x: Tensor, dtype: torch.dtype) -> None:
+    """Check that `x` has the dtype of the parameters, or that autocast makes them one."""
+    cast = autocasting(x) and torch.float64 not in (x.dtype, dtype)
+    if x.dtype is not dtype and not cast:
+        raise TypeError(f"{mixer}: x must have the dtype of the parameters, {dtype}; got {x.dtype}")

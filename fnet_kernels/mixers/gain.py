@@ -1,10 +1,11 @@
 """The magnitude of a mixer's output.
 
-defines: Gain, check_gain, transform_gain
+defines: Gain, checked_gain, transform_gain
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Literal, TypeAlias
 
 from torch import Tensor
@@ -15,17 +16,19 @@ from fnet_kernels._ops.checks import check_number, kind
 Gain: TypeAlias = float | Literal["paper"]
 
 
-def check_gain(owner: str, gain: Gain) -> None:
+def checked_gain(owner: str, gain: Gain) -> Gain:
+    """Return `gain`, a number as a float, after checking it."""
     if isinstance(gain, str):
         if gain != "paper":
             raise ValueError(f"{owner}: gain must be 'paper' or a number, got {gain!r}")
-        return
+        return gain
     try:
         check_number(owner, "gain", gain)
     except TypeError:
         raise TypeError(f"{owner}: gain must be 'paper' or a number, got {kind(gain)}") from None
-    if not -float("inf") < gain < float("inf"):
+    if not abs(gain) <= sys.float_info.max:  # rejects NaN, and integers that no float holds
         raise ValueError(f"{owner}: gain must be finite, got {gain}")
+    return float(gain)
 
 
 def transform_gain(gain: Gain, x: Tensor) -> float:

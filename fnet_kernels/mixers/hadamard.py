@@ -23,7 +23,7 @@ def hadamard(u: Tensor, dim: int) -> Tensor:
     The matrix of order n = a b is the Kronecker product of those of orders a and b, both about
     sqrt(n), so that two matrix products with a + b terms replace one with n.
     """
-    shape, n = u.shape, u.size(dim)
+    shape, n = u.shape, int(u.size(dim))  # a graph is of one length
     b = _PALEY[_odd_part(n)]
     while b * b < n:
         b *= 2
@@ -47,8 +47,8 @@ def hadamard_matrix(n: int, like: Tensor) -> Tensor:
 
 def _sylvester(n: int, like: Tensor) -> Tensor:
     """Element (i, j) is -1 to the number of binary digits that are 1 in both i and j."""
-    digits = torch.arange(n.bit_length() - 1, device=like.device)
-    ones = ((torch.arange(n, device=like.device)[:, None] >> digits) & 1).to(like.dtype)
+    places = 2 ** torch.arange(n.bit_length() - 1, device=like.device)
+    ones = (torch.arange(n, device=like.device)[:, None] // places % 2).to(like.dtype)
     return 1 - 2 * ((ones @ ones.T) % 2)
 
 
@@ -93,7 +93,7 @@ class Hadamard(FixedMixer):
             _check_order("seq_len", seq_len)
 
     def transform(self, u: Tensor, gain: float) -> Tensor:
-        _check_order("the sequence length of x", u.size(-2))
+        _check_order("the sequence length of x", int(u.size(-2)))
         return hadamard(hadamard(u, -2), -1) * gain
 
 

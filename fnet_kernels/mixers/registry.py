@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 from torch import nn
 
 from fnet_kernels._ops.checks import check_size, kind
-from fnet_kernels.mixers.gain import Gain, check_gain
+from fnet_kernels.mixers.gain import Gain, checked_gain
 
 Factory = Callable[..., nn.Module]
+_SIZES = ("hidden_size", "seq_len")
 _AnyFactory = TypeVar("_AnyFactory", bound=Factory)
 
 _factories: dict[str, Factory] = {}
+#: What `create_mixer` takes beside the arguments of a mixer.
+_OF_CALL = ("name", *_SIZES, "gain")
 
 
 def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
@@ -113,8 +116,8 @@ def create_mixer(
     hidden_size = check_size("create_mixer", "hidden_size", hidden_size)
     if seq_len is not None:
         seq_len = check_size("create_mixer", "seq_len", seq_len)
-    check_gain("create_mixer", gain)
-    _check_arguments(name, factory, mixer_args)
+    gain = checked_gain("create_mixer", gain)
+    check_arguments(name, mixer_args)
     if _has_gain(name):
         mixer_args["gain"] = gain
     elif gain != "paper":
@@ -171,11 +174,28 @@ def _own_arguments(factory: Factory) -> list[str] | None:
     parameters = inspect.signature(factory).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return [p.name for p in parameters if p.name not in ("hidden_size", "seq_len", "gain")]
+    return [p.name for p in parameters if p.name not in (*_SIZES, "gain")]
 
 
-def _check_arguments(name: str, factory: Factory, given: dict[str, Any]) -> None:
-    own = _own_arguments(factory)
+def checked_arguments(owner: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `given`, the `mixer_args` of `owner`, after checking its names."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{owner}: mixer_args must be a dict, got {kind(given)}")
+    for name in given:
+        if not isinstance(name, str):
+            raise TypeError(f"{owner}: mixer_args must have names as keys, got {kind(name)}")
+        if name in _OF_CALL:
+            raise ValueError(
+                f"{owner}: mixer_args must not have {name!r}, which is an argument of its own"
+            )
+    return dict(given)
+
+
+def check_arguments(name: str, given: Mapping[str, Any]) -> None:
+    """Check that the mixer `name` has the arguments `given`."""
+    own = _own_arguments(_factories[name])
     if own is None:
         return
     for argument in given:

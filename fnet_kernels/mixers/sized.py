@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import autocasting, check_size
-from fnet_kernels.mixers.checks import checked
+from fnet_kernels._ops.checks import check_size
+from fnet_kernels.mixers.checks import check_dtype_of_parameters, checked
 from fnet_kernels.mixers.gain import Gain
 
 PAPER_STD = 0.02  # of the learned kernels in the code of FNet, Sparse Mixers and GFNet
@@ -24,8 +24,9 @@ class SizedMixer(nn.Module):
     Args:
         hidden_size: length of the last axis.
         seq_len: longest sequence, or the only length if `takes_shorter` is false.
-        gain: `"paper"` for the published initialisation. With a number, white noise leaves the
-            initialised mixer with `abs(gain)` times its root mean square, in expectation.
+        gain: `"paper"` for the published initialisation. With a number, white noise of `seq_len`
+            tokens leaves the initialised mixer with `abs(gain)` times its root mean square, in
+            expectation; of n tokens, where a mixer takes fewer, with sqrt(n / seq_len) times that.
 
     Shape: input and output are `[..., seq, hidden_size]` and have the same dtype, except under
     autocast.
@@ -68,11 +69,7 @@ class SizedMixer(nn.Module):
             raise ValueError(
                 f"{self.name}: x must have {count} seq_len={self.seq_len} tokens; got {length}"
             )
-        dtype = self.seq_kernel.dtype
-        if x.dtype is not dtype and not autocasting(x):
-            raise TypeError(
-                f"{self.name}: x must have the dtype of the parameters, {dtype}; got {x.dtype}"
-            )
+        check_dtype_of_parameters(self.name, x, self.seq_kernel.dtype)
 
     def extra_repr(self) -> str:
         return f"hidden_size={self.hidden_size}, seq_len={self.seq_len}, gain={self.gain}"

@@ -8,8 +8,11 @@ The matrices are learned ("linear"), random and fixed ("random"), or learned and
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, fft, nn
+from torch.compiler import is_compiling
 
 from fnet_kernels._lecun_normal import lecun_normal_
 from fnet_kernels._ops.autograd import compute
@@ -22,20 +25,24 @@ from fnet_kernels.mixers.sized import PAPER_STD, SizedMixer
 #: length, on two cores, in inference and in training. The FFTs of a circulant matrix are half as
 #: long, and faster than the product from 512 on; they serve all lengths.
 _LONGEST_MATMUL = 1024
+#: The products of powers of 3 and 5, up to 3^19 5^13.
+_POWERS = [math.prod((3,) * i + (5,) * j) for i in range(20) for j in range(14)]
 
 
 class _DenseMix(SizedMixer):
-    """`seq_kernel @ x @ hidden_kernel`, without bias.
+    """`scale * seq_kernel @ x @ hidden_kernel`, without bias.
 
     A sequence of n < seq_len tokens uses the leading n x n block of `seq_kernel`.
     """
 
     takes_shorter = True
     hidden_kernel: Tensor
+    scale = 1.0
 
     def mix(self, x: Tensor) -> Tensor:
         n = x.size(-2)
-        return self.seq_kernel[:n, :n] @ (x @ self.hidden_kernel)
+        block = self.seq_kernel[:n, :n]
+        return (block if self.scale == 1.0 else self.scale * block) @ (x @ self.hidden_kernel)
 
 
 @register_mixer("linear")
@@ -73,9 +80,9 @@ class RandomMix(_DenseMix):
     """`seq_kernel @ x @ hidden_kernel`: two fixed random matrices, the Random model of FNet.
 
     Each matrix is drawn by LeCun's rule: a normal distribution, truncated at two standard
-    deviations, with variance 1 / length. White noise keeps its root mean square, so that the gain
-    "paper" is 1. A number multiplies `seq_kernel`. A sequence of n < seq_len tokens uses the
-    leading n x n block of `seq_kernel`.
+    deviations, with variance 1 / length. White noise of `seq_len` tokens keeps its root mean
+    square, so that the gain "paper" is 1. A number multiplies the output. A sequence of n < seq_len
+    tokens uses the leading n x n block of `seq_kernel`.
 
     The matrices are buffers and part of the state dict, because a seed may give other
     numbers in another release of torch.
@@ -105,6 +112,7 @@ class RandomMix(_DenseMix):
         seed: int | None = None,
     ) -> None:
         super().__init__(hidden_size, seq_len, gain)
+        self.scale = 1.0 if isinstance(gain, str) else gain
         self.seed = None if seed is None else _check_seed(self.name, seed)
         self.register_buffer("seq_kernel", torch.empty(self.seq_len, self.seq_len))
         self.register_buffer("hidden_kernel", torch.empty(self.hidden_size, self.hidden_size))
@@ -115,9 +123,8 @@ class RandomMix(_DenseMix):
         chance = None
         if self.seed is not None:
             chance = torch.Generator("cpu").manual_seed(self.seed)
-        gain = 1.0 if isinstance(self.gain, str) else self.gain
         with torch.no_grad():
-            self.seq_kernel.copy_(_lecun_normal(self.seq_len, chance).mul_(gain))
+            self.seq_kernel.copy_(_lecun_normal(self.seq_len, chance))
             self.hidden_kernel.copy_(_lecun_normal(self.hidden_size, chance))
 
     def extra_repr(self) -> str:
@@ -154,8 +161,9 @@ class CirculantMix(SizedMixer):
         _draw(self)
 
     def mix(self, x: Tensor) -> Tensor:
-        seq, hidden = fft.fft(compute(self.seq_kernel)), fft.rfft(compute(self.hidden_kernel))
-        spectrum = fft.rfft2(compute(x)) * seq[:, None] * hidden
+        seq, hidden = compute(self.seq_kernel)[:, None], compute(self.hidden_kernel)
+        kernel = fft.fft(seq, dim=0) * fft.rfft(hidden)
+        spectrum = fft.rfft2(compute(x)) * kernel
         y: Tensor = fft.irfft2(spectrum, s=x.shape[-2:])
         return y.to(x.dtype)
 
@@ -225,11 +233,17 @@ def _toeplitz_product(t: Tensor, x: Tensor) -> Tensor:
     if n <= _LONGEST_MATMUL:
         return t.unfold(0, n, 1).flip(0) @ x  # row r is t[n - 1 - r : 2 n - 1 - r]
     # Elements n - 1 to 2 n - 2 of the convolution with the reversed t. In a circular convolution
-    # of length 2 n, wrapping reaches only the elements up to n - 3.
-    size = 2 * n
+    # of at least 2 n - 1 elements, wrapping reaches only those up to n - 2. A graph, whose n may be
+    # a symbol, is not searched for.
+    size = 2 * n if is_compiling() else _fast_length(2 * n - 1)
     spectrum = fft.rfft(compute(x), size, dim=-2) * fft.rfft(compute(t.flip(0)), size)[:, None]
     y: Tensor = fft.irfft(spectrum, size, dim=-2)
     return y.narrow(-2, n - 1, n).to(_product_dtype(x))
+
+
+def _fast_length(least: int) -> int:
+    """The smallest product of 2, 3 and 5 that is at least `least`, for which FFTs are fast."""
+    return min(k << (-(-least // k) - 1).bit_length() for k in _POWERS)
 
 
 def _product_dtype(x: Tensor) -> torch.dtype:

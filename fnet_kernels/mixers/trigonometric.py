@@ -47,7 +47,9 @@ def dct(u: Tensor, dim: int) -> Tensor:
     spectrum = torch.fft.rfft(torch.cat((u[..., ::2], u[..., 1::2].flip(-1)), -1))
     k = torch.arange(n // 2 + 1, dtype=torch.float64, device=u.device)
     norm = ((k.clamp(max=1) + 1) / n).sqrt()
-    turned = spectrum * torch.polar(norm, k * (-math.pi / (2 * n))).to(spectrum.dtype)
+    angle = k * (-math.pi / (2 * n))
+    turn = torch.complex((norm * angle.cos()).to(u.dtype), (norm * angle.sin()).to(u.dtype))
+    turned = spectrum * turn
     rest = turned.imag[..., 1 : (n + 1) // 2].flip(-1).neg()
     return torch.cat((turned.real, rest), -1).movedim(-1, dim)
 

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from fnet_kernels._ops.unreadable import is_traced
 from fnet_kernels.mixers.fixed import FixedMixer
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import register_mixer
@@ -55,6 +56,8 @@ def wavelet(u: Tensor, dim: int, low_pass: tuple[float, ...]) -> Tensor:
     """
     # Quadrature mirror filter: the taps backwards, the sign of every second one changed.
     high_pass = tuple(-tap if i % 2 else tap for i, tap in enumerate(reversed(low_pass)))
+    if is_traced():  # a trace is of one length, and refuses another one by this
+        u = torch.unflatten(u, dim, (int(u.size(dim)),))
     average, details = u, []
     while average.size(dim) % 2 == 0:
         samples = _samples(average, dim, len(low_pass))
@@ -74,10 +77,10 @@ def _samples(u: Tensor, dim: int, taps: int) -> list[Tensor]:
 
 
 def _filtered(samples: list[Tensor], taps: tuple[float, ...]) -> Tensor:
-    y = samples[0]
-    for sample, tap in zip(samples[1:], taps[1:], strict=True):
-        y = torch.add(y, sample, alpha=tap / taps[0])
-    return y * taps[0]  # last, because y is contiguous and samples[0] is not
+    y = torch.add(samples[0], samples[1], alpha=taps[1] / taps[0])
+    for sample, tap in zip(samples[2:], taps[2:], strict=True):
+        y.add_(sample, alpha=tap / taps[0])
+    return y.mul_(taps[0])  # last, because y is contiguous and samples[0] is not
 
 
 class Wavelet(FixedMixer):

@@ -8,11 +8,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from fnet_kernels._ops.checks import check_eps, check_number, check_size, kind
+from fnet_kernels._ops.checks import check_eps, check_number, check_size, check_std, kind
 from fnet_kernels._padding import MEANINGS, Padding
 from fnet_kernels._sizes import LAYER_NORM_EPS, SIZES
-from fnet_kernels.mixers.gain import Gain, check_gain
-from fnet_kernels.mixers.registry import mixer_factory
+from fnet_kernels.mixers.gain import Gain, checked_gain
+from fnet_kernels.mixers.registry import checked_arguments, mixer_factory
 
 #: transformers' names of activations, and those of `FNetEncoderLayer`.
 ACTIVATIONS = {
@@ -136,12 +136,7 @@ class FNetConfig:
             check_number(owner, name, value := getattr(self, name))
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"{owner}: {name} must be from 0 to 1, got {value}")
-        check_number(owner, "initializer_range", self.initializer_range)
-        if not 0.0 <= self.initializer_range < float("inf"):
-            raise ValueError(
-                f"{owner}: initializer_range must be finite and not negative, got"
-                f" {self.initializer_range}"
-            )
+        check_std(owner, self.initializer_range)
         check_eps(owner, self.layer_norm_eps)
         for name, choices in _CHOICES.items():
             if (choice := getattr(self, name)) not in choices:
@@ -149,10 +144,10 @@ class FNetConfig:
                 raise ValueError(f"{owner}: {name} must be one of {known}; got {choice!r}")
         self.round_to = Padding(self.padding, self.round_to).checked(owner).round_to
         mixer_factory(owner, "mixer", self.mixer)
-        check_gain(owner, self.gain)
-        for name in ("mixer_args", "extra"):
-            if not isinstance(value := getattr(self, name), Mapping):
-                raise TypeError(f"{owner}: {name} must be a dict, got {kind(value)}")
+        checked_gain(owner, self.gain)
+        self.mixer_args = checked_arguments(owner, self.mixer_args)
+        if not isinstance(self.extra, Mapping):
+            raise TypeError(f"{owner}: extra must be a dict, got {kind(self.extra)}")
         for name in ("gain", "initializer_range", "layer_norm_eps", *_PROBABILITIES):
             value = getattr(self, name)
             if not isinstance(value, (str, int, float)):  # NumPy's numbers have no form in JSON

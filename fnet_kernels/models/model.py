@@ -13,7 +13,7 @@ from fnet_kernels._ops.checks import check_mask, check_per_token, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
-from fnet_kernels.mixers.registry import create_mixer, gain_among
+from fnet_kernels.mixers.registry import check_arguments, create_mixer, gain_among
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
 from fnet_kernels.models.embeddings import FNetEmbeddings
 from fnet_kernels.models.linear import dense
@@ -213,13 +213,17 @@ class FNetModel(FNetPreTrained):
         self.embeddings = FNetEmbeddings(config)
         mixers = [_mixer(config, name) for name in config.layer_mixers()]
         named = any(isinstance(mixer, str) for mixer in mixers)  # attention has its arguments
+        gain = config.gain
+        if not named:  # those of the mixer that no layer has
+            gain = gain_among({config.mixer}, "attention", gain)
+            check_arguments(config.mixer, config.mixer_args)
         self.encoder = FNetEncoder(
             config.num_hidden_layers,
             config.hidden_size,
             config.intermediate_size,
             mixer=mixers,
             seq_len=config.max_position_embeddings,
-            gain=config.gain,
+            gain=gain,
             mixer_args=config.mixer_args if named else None,
             dropout=config.hidden_dropout_prob,
             activation=ACTIVATIONS[config.hidden_act],

@@ -199,3 +199,7 @@ def test_bad_input(x: Tensor, mask: Tensor) -> None:
         ours(x, mask[0])
     with pytest.raises(TypeError, match=r"key_mask must be a torch.Tensor, got list"):
         ours(x, mask.tolist())
+    with pytest.raises(TypeError, match=r"attention: x must be a torch.Tensor, got list"):
+        ours([1.0])
+    with pytest.raises(TypeError, match=r"x must have the dtype of the parameters, .*; got torch"):
+        ours(x.to(torch.bfloat16))

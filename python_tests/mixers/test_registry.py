@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,23 @@ import torch
 from torch import nn
 
 import fnet_kernels as fk
-from fnet_kernels.mixers import create_mixer, list_mixers, register_mixer, registry
+from fnet_kernels.mixers import (
+    SelfAttention,
+    create_mixer,
+    list_mixers,
+    register_mixer,
+    registry,
+)
+from fnet_kernels.models import FNetConfig, FNetModel
 from python_tests.helpers.close import assert_close
 
 
 @pytest.fixture(autouse=True)
 def registry_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+
+
+SEEDS = {"random": {"seed": 0}}
 
 
 class Scaled(nn.Module):
@@ -113,6 +124,7 @@ def test_bad_registrations() -> None:
         ({"gain": "ortho"}, ValueError, "gain must be 'paper' or a number, got 'ortho'"),
         ({"gain": None}, TypeError, "gain must be 'paper' or a number, got None"),
         ({"gain": float("nan")}, ValueError, "gain must be finite, got nan"),
+        ({"gain": 10**400}, ValueError, "gain must be finite, got 1000"),
         ({"scale": 2.0}, TypeError, "'fourier' has no argument 'scale'; it takes none"),
         ({"name": "filter", "bases": 1}, TypeError, "no argument 'bases'; it takes basis"),
         (
@@ -126,6 +138,81 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
     owner = "random" if arguments.get("name") == "random" else "create_mixer"
     with pytest.raises(error, match=f"{owner}: .*{message}"):
         create_mixer(**{"name": "fourier", "hidden_size": 6, **arguments})
+
+
+def test_any_number_is_a_gain() -> None:
+    x = torch.randn(4, 6)
+    for name in ("dct", "random", "none"):
+        half, whole = (
+            create_mixer(name, 6, 4, gain=gain, **SEEDS.get(name, {}))
+            for gain in (Fraction(1, 2), 1.0)
+        )
+        assert_close(half(x), 0.5 * whole(x))
+
+
+class Hooked(SelfAttention):
+    def forward(self, *args: Any) -> Any:
+        raise AssertionError
+
+
+def hooked(hidden_size: int, seq_len: int | None) -> nn.Module:
+    mixer = SelfAttention(hidden_size)
+    mixer.register_forward_hook(lambda *_: None)
+    return mixer
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (Hooked, "mixer must be a SelfAttention itself, without hooks, .*; got Hooked"),
+        (hooked, "mixer must be a SelfAttention itself, without hooks"),
+        (
+            lambda hidden_size, seq_len: fk.FusedFourierMix(hidden_size),
+            "mixer must be a module that mixes alone",
+        ),
+    ],
+)
+def test_what_a_name_makes_is_checked_as_a_module(factory: Any, message: str) -> None:
+    """A layer calls the parts of attention, so it would leave out hooks and an own forward."""
+    register_mixer("own")(factory)
+    with pytest.raises(TypeError, match=f"FNetEncoderLayer: {message}"):
+        fk.FNetEncoderLayer(64, 64, mixer="own")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"gain": 1.0}, ValueError, "mixer_args must not have 'gain', which is an argument of its"),
+        ({"seq_len": 4}, ValueError, "mixer_args must not have 'seq_len'"),
+        ({"hidden_size": 4}, ValueError, "mixer_args must not have 'hidden_size'"),
+        ({"name": "dct"}, ValueError, "mixer_args must not have 'name'"),
+        ([1], TypeError, "mixer_args must be a dict, got list"),
+        ({1: 2}, TypeError, "mixer_args must have names as keys, got int"),
+    ],
+)
+def test_bad_mixer_args(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"FNetEncoderLayer: {message}"):
+        fk.FNetEncoderLayer(6, 8, mixer="dct", mixer_args=given)
+    with pytest.raises(error, match=f"FNetEncoder: {message}"):
+        fk.FNetEncoder(2, 6, 8, mixer="dct", mixer_args=given)
+    with pytest.raises(error, match=f"FNetConfig: {message}"):
+        FNetConfig.mini(mixer="dct", mixer_args=given)
+
+
+def test_other_arguments_of_layers() -> None:
+    with pytest.raises(TypeError, match=r"mixer must be a name, a torch\.nn\.Module or a seq"):
+        fk.FNetEncoder(2, 6, 8, mixer=(nn.Identity() for _ in range(2)))
+    for value in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="initializer_range must be finite and not negative"):
+            fk.FNetEncoderLayer(6, 8, initializer_range=value)
+        with pytest.raises(ValueError, match="initializer_range must be finite and not negative"):
+            SelfAttention(6, initializer_range=value)
+
+
+def test_attention_alone_ignores_the_gain_of_the_mixer_that_no_layer_has() -> None:
+    FNetModel(FNetConfig.mini(num_attention_layers=2, gain=1.0))
+    with pytest.raises(TypeError, match="'filter' has no argument 'bogus'"):
+        FNetModel(FNetConfig.mini(mixer="filter", num_attention_layers=2, mixer_args={"bogus": 1}))
 
 
 def test_a_mixer_must_be_a_module() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.fft
 import scipy.linalg
 import torch
 from torch import Tensor, nn
@@ -166,6 +167,32 @@ def test_random_matrices_follow_the_seed() -> None:
     torch.manual_seed(1)
     create_mixer("random", 6, 9, seed=3)
     assert torch.equal(torch.rand(1), before), "a seed leaves torch's generator alone"
+
+
+def test_the_gain_of_random_matrices_is_not_saved() -> None:
+    """As that of transforms: a state serves every gain."""
+    loud, quiet = (create_mixer("random", 6, 8, gain=gain) for gain in (2.0, 0.5))
+    quiet.load_state_dict(loud.state_dict())
+    x = torch.randn(8, 6)
+    assert_close(loud(x), 4.0 * quiet(x))
+
+
+def test_lengths_of_ffts_are_those_of_scipy() -> None:
+    for least in (*range(1, 700), 2049, 8197, 131071):
+        assert structured._fast_length(least) == scipy.fft.next_fast_len(least, real=True)
+
+
+def test_float64_is_refused_under_autocast_too() -> None:
+    """Autocast casts no float64, so a product with float32 parameters fails inside torch."""
+    x = torch.randn(8, 6, dtype=torch.float64)
+    for name in (*NAMES, "attention"):
+        mixer = create_mixer(name, 6, 8)
+        for enabled in (False, True):
+            with (
+                torch.autocast("cpu", enabled=enabled),
+                pytest.raises(TypeError, match=f"{name}: x must have the dtype of the parameters"),
+            ):
+                mixer(x)
 
 
 def test_random_matrices_are_saved() -> None:

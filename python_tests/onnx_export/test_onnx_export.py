@@ -16,6 +16,7 @@ from torch.export import Dim
 import fnet_kernels
 from fnet_kernels import FNetEncoder, FNetEncoderLayer, FourierMix, FusedFourierMix, fourier_mix, hf
 from fnet_kernels._ops import composed
+from fnet_kernels.mixers import create_mixer, list_mixers
 from fnet_kernels.onnx import decompositions
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.forks import Forks
@@ -146,6 +147,15 @@ def test_lengths_may_be_free(options: dict[str, Any]) -> None:
         result, truth = exported(x, mask)[0], model(x, mask)
         assert relative_error(result, truth) <= 1e-5
         assert relative_error(model(x), truth) > 1e-2
+
+
+def test_every_mixer() -> None:
+    mixers = {name: create_mixer(name, HIDDEN, 12) for name in list_mixers()}
+    together = Together(*mixers.values()).eval()
+    x = torch.randn(2, 12, HIDDEN)
+    results = Exported(together, ([x] * len(mixers),))(*[x] * len(mixers))
+    for (name, mixer), result in zip(mixers.items(), results, strict=True):
+        assert relative_error(result, mixer(x)) <= 1e-5, name
 
 
 def test_fixed_shapes() -> None:

@@ -1,0 +1,54 @@
+"""Graphs of mixers: which lengths an exported or traced one serves, and that it is right there."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from fnet_kernels.mixers import create_mixer, list_mixers
+from python_tests.helpers.close import assert_close
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+HIDDEN, SEQ = 8, 16
+#: docs/models.md names them.
+ANY = {"attention", "fourier", "hartley", "none"}
+FROM_5 = {"dct", "fourier_seq"}
+
+
+@pytest.mark.parametrize("name", list_mixers())
+def test_an_exported_mixer_serves_the_documented_lengths(name: str) -> None:
+    mixer = create_mixer(name, HIDDEN, SEQ).eval()
+    free = ({1: torch.export.Dim.AUTO},)
+    program = torch.export.export(mixer, (torch.randn(2, SEQ, HIDDEN),), dynamic_shapes=free)
+    exported = program.module()
+    served = []
+    for n in range(1, SEQ + 1):
+        x = torch.randn(2, n, HIDDEN)
+        try:
+            y = exported(x)
+        except Exception:
+            continue
+        assert_close(y, mixer(x))
+        served.append(n)
+    least = 1 if name in ANY else 5 if name in FROM_5 else SEQ
+    assert served == list(range(least, SEQ + 1))
+
+
+@pytest.mark.parametrize("name", sorted(set(list_mixers()) - {"filter"}))
+def test_a_traced_mixer_is_right_or_an_error(name: str) -> None:
+    mixer = create_mixer(name, HIDDEN, SEQ).eval()
+    example = torch.randn(2, SEQ, HIDDEN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(mixer, (example,), check_trace=False)
+    assert_close(traced(example), mixer(example))
+    for n in (4, 8, 12):
+        x = torch.randn(2, n, HIDDEN)
+        try:
+            y = traced(x)
+        except Exception:
+            continue
+        assert_close(y, mixer(x))
