@@ -93,8 +93,6 @@ def _begin(folder: Path, options: ClassifyOptions, ready: Prepared) -> None:
         state.check_options(path, known["options"], options)
         state.check_origin(path, known["origin"], origin)
     else:
-        with writing(path):
-            folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.write(json.dumps({"options": asdict(options), "origin": origin}).encode())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from examples.studies.runs import Run, State
 from examples.studies.study import Study
-from examples.training.failures import replacing, writing
+from examples.training.failures import replacing
 
 #: What a result says of the data. Runs of one seed are compared with each other, so their data
 #: must be equal.
@@ -96,7 +96,5 @@ def _figures(run: Run) -> dict[str, Any]:
 
 def write(result: dict[str, Any], path: Path) -> None:
     """Write `result` as JSON; a reader sees the old file or the new one. Ends if it cannot."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write(f"{json.dumps(result, indent=1)}\n".encode())

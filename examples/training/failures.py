@@ -34,10 +34,11 @@ def writing(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` when it is complete; a crash leaves the old one.
 
-    An error ends the program as in `writing`.
+    The folder is made if it does not exist. An error ends the program as in `writing`.
     """
     part = path.with_name(f"{path.name}.part")
     with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
                 yield file

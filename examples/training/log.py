@@ -37,8 +37,6 @@ class Log:
         self._board: Any = None
         if folder is None or self._path is None:
             return
-        with writing(self._path):
-            folder.mkdir(parents=True, exist_ok=True)
         kept = records(folder) if resume else []
         # A record that a crash cut off would join the next one.
         with replacing(self._path) as file:

@@ -13,7 +13,6 @@ from typing import Any
 
 from examples.training import distributed, encode
 from examples.training.encode import Encoder, Text
-from examples.training.failures import writing
 from examples.training.options import TextOptions
 
 _ABOUT = "learned_from"
@@ -37,8 +36,6 @@ def encoder_of(options: TextOptions, data: str, texts: Iterable[Text]) -> Encode
         found = _kept(folder, about) if options.resume else None
         if found is None:
             found = _learned(options, texts)
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
             encode.save(found, folder, **{_ABOUT: about})
         content = encode.content(found)
     return encode.of_content(distributed.of_first(content))
