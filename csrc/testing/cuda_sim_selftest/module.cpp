@@ -25,6 +25,12 @@ py::tuple float_kernel(uint64_t seed, const py::array& x, int64_t count, const R
   return py::make_tuple(cuda_sim::fetch(out, {count}), reports[reports.size() - 1], status);
 }
 
+// Runs kernels that need no x.
+template <class Run>
+py::tuple writing_kernel(uint64_t seed, int64_t count, const Run& run) {
+  return float_kernel(seed, array_t<float>(1), count, [&](auto*, auto* out) { return run(out); });
+}
+
 PYBIND11_MODULE(cuda_sim_selftest, m) {
   m.def("copy", [](array_t<float> x, int64_t n, int stride, int width) {
     return float_kernel(0, x, n,
@@ -50,12 +56,10 @@ PYBIND11_MODULE(cuda_sim_selftest, m) {
     });
   });
   m.def("warp_barrier_for_block", [](uint64_t seed) {
-    return float_kernel(seed, array_t<float>(1), 64,
-                        [&](auto*, auto* out) { return warp_barrier_for_block(out); });
+    return writing_kernel(seed, 64, [&](auto* out) { return warp_barrier_for_block(out); });
   });
   m.def("wide_reads", [](int width, int step) {
-    return float_kernel(0, array_t<float>(1), 32,
-                        [&](auto*, auto* out) { return wide_reads(out, width, step); });
+    return writing_kernel(0, 32, [&](auto* out) { return wide_reads(out, width, step); });
   });
   m.def("shuffles", [](array_t<int32_t> x) {
     Session session(0);
@@ -71,27 +75,22 @@ PYBIND11_MODULE(cuda_sim_selftest, m) {
     });
   });
   m.def("divergent_barrier", [](int how, uint64_t seed) {
-    return float_kernel(seed, array_t<float>(1), 128,
-                        [&](auto*, auto* out) { return divergent_barrier(out, how); });
+    return writing_kernel(seed, 128, [&](auto* out) { return divergent_barrier(out, how); });
   });
   m.def("out_of_range", [](array_t<float> x, int what) {
     return float_kernel(
         0, x, 32, [&](auto* in, auto* out) { return out_of_range(in, out, int(x.size()), what); });
   });
-  m.def("uninitialised", [] {
-    return float_kernel(0, array_t<float>(1), 32,
-                        [&](auto*, auto* out) { return uninitialised(out); });
-  });
+  m.def("uninitialised",
+        [] { return writing_kernel(0, 32, [&](auto* out) { return uninitialised(out); }); });
   m.def("overlapping_blocks", [](bool read_only, uint64_t seed) {
-    return float_kernel(seed, array_t<float>(1), 128,
-                        [&](auto*, auto* out) { return overlapping_blocks(out, read_only); });
+    return writing_kernel(seed, 128, [&](auto* out) { return overlapping_blocks(out, read_only); });
   });
   m.def("misaligned", [](array_t<float> x) {
     return float_kernel(0, x, 128, [&](auto* in, auto* out) { return misaligned(in, out); });
   });
   m.def("constant_reads", [](int how) {
-    return float_kernel(0, array_t<float>(1), 64,
-                        [&](auto*, auto* out) { return constant_reads(out, how); });
+    return writing_kernel(0, 64, [&](auto* out) { return constant_reads(out, how); });
   });
   py::enum_<Race>(m, "Race")
       .value("READS_THEN_WRITE", Race::kReadsThenWrite)
@@ -102,16 +101,13 @@ PYBIND11_MODULE(cuda_sim_selftest, m) {
       .value("WIDE_THEN_NARROW", Race::kWideThenNarrow)
       .value("NARROW_THEN_WIDE", Race::kNarrowThenWide);
   m.def("race", [](Race kind, uint64_t seed) {
-    return float_kernel(seed, array_t<float>(1), 4,
-                        [&](auto*, auto* out) { return race(out, kind); });
+    return writing_kernel(seed, 4, [&](auto* out) { return race(out, kind); });
   });
   m.def("blocks_read", [](uint64_t seed) {
-    return float_kernel(seed, array_t<float>(1), 1,
-                        [&](auto*, auto* out) { return blocks_read(out); });
+    return writing_kernel(seed, 1, [&](auto* out) { return blocks_read(out); });
   });
   m.def("blocks_write", [](int blocks, uint64_t seed) {
-    return float_kernel(seed, array_t<float>(1), 1,
-                        [&](auto*, auto* out) { return blocks_write(out, blocks); });
+    return writing_kernel(seed, 1, [&](auto* out) { return blocks_write(out, blocks); });
   });
   py::enum_<Early>(m, "Early")
       .value("NONE", Early::kNone)
@@ -123,16 +119,14 @@ PYBIND11_MODULE(cuda_sim_selftest, m) {
       .value("CONSTANT_READ", Early::kConstantRead)
       .value("LANE_WITHOUT_AWAIT", Early::kLaneWithoutAwait);
   m.def("early_access", [](Early what, bool second_overlaps) {
-    return float_kernel(0, array_t<float>(1), 64,
-                        [&](auto*, auto* out) { return early_access(out, what, second_overlaps); });
+    return writing_kernel(0, 64,
+                          [&](auto* out) { return early_access(out, what, second_overlaps); });
   });
-  m.def("overlap_nothing", [] {
-    return float_kernel(0, array_t<float>(1), 64,
-                        [&](auto*, auto* out) { return overlap_nothing(out); });
-  });
+  m.def("overlap_nothing",
+        [] { return writing_kernel(0, 64, [&](auto* out) { return overlap_nothing(out); }); });
   using Grid = std::array<unsigned, 3>;
   m.def("wrong_launch", [](const Grid& grid, int threads, int64_t shared_bytes) {
-    return float_kernel(0, array_t<float>(1), 1, [&](auto*, auto*) {
+    return writing_kernel(0, 1, [&](auto*) {
       return wrong_launch({grid[0], grid[1], grid[2]}, threads, shared_bytes);
     });
   });
