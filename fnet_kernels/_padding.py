@@ -110,7 +110,7 @@ class Padding:
         if lengths is None and names:
             kept = _kept(owner, names[0], mask[names[0]], x, self.meaning)
             return self._of_mask(owner, kept, x, kept)
-        if isinstance(lengths, Tensor) and _is_traced(lengths):
+        if isinstance(lengths, Tensor) and _is_unknown(lengths):
             kept = _kept_of_traced(owner, lengths, x, self.meaning)
             return self._of_mask(owner, kept, x, lengths)
         if lengths is not None:
@@ -126,7 +126,7 @@ class Padding:
         """The sequences of a mask that is made of `given`, itself or lengths."""
         if self.meaning == "zero":
             return Sequences(kept)
-        if not _is_traced(kept):
+        if not _is_unknown(kept):
             return self._padded(x, lengths_of_rows(owner, kept.sum(-1), x))
         unchecked = why_unreadable(given) is not None
         return Traced(kept, self.round_to, given if unchecked else None)
@@ -156,7 +156,7 @@ class Padding:
         return Packed(lengths, shape, padded=False, round_to=self.round_to, device=x.device)
 
 
-def _is_traced(value: Tensor) -> bool:
+def _is_unknown(value: Tensor) -> bool:
     """Whether the elements of `value` are unknown now, or would be constants of a graph."""
     return torch.compiler.is_compiling() or why_unreadable(value) is not None
 

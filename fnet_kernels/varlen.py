@@ -169,7 +169,7 @@ def fourier_mix_lengths(
     lengths = _given(name, lengths)
     if isinstance(lengths, Tensor) and why_unreadable(lengths):
         check_lengths_tensor(name, lengths, x)
-        return _transform_unread(name, x, lengths, scale, norm, round_to)
+        return _transform(name, x, lengths, scale, norm, round_to)
     numbers = lengths_of_rows(name, lengths, x)
     rows = x.unsqueeze(0) if x.dim() == 2 else x
     return _transform(name, rows, numbers, scale, norm, round_to).view(x.shape)
@@ -199,7 +199,7 @@ def fused_fourier_mix_lengths(
     lengths = _given(name, lengths)
     if isinstance(lengths, Tensor) and why_unreadable(lengths):
         check_lengths_tensor(name, lengths, x)
-        return _fused_unread(name, x, weight, bias, eps, lengths, scale, norm, round_to)
+        return _fused(name, x, weight, bias, eps, lengths, scale, norm, round_to)
     numbers = lengths_of_rows(name, lengths, x)
     rows = x.unsqueeze(0) if x.dim() == 2 else x
     return _fused(name, rows, weight, bias, eps, numbers, scale, norm, round_to).view(x.shape)
@@ -251,36 +251,37 @@ def _jagged(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, Ten
 def _transform(
     name: str,
     x: Tensor,
-    lengths: list[int],
+    lengths: list[int] | Tensor,
     scale: float,
     norm: Norm,
     round_to: int | None,
 ) -> Tensor:
+    """The transform of checked rows; the operator reads lengths, or a mask, in a tensor."""
     check_norm(name, norm)
     norm = norm or "backward"
     scale, symbolic = total_scale(name, x, scale, "backward")
     multiple = check_round_to(name, round_to)
-    if symbolic:
-        return (scale * ops.fourier_mix(compute(x), lengths, multiple, norm, 1, False)).to(x.dtype)
-    return ops.fourier_mix(x, lengths, multiple, norm, scale, False)
 
+    def mix(u: Tensor, factor: float) -> Tensor:
+        if isinstance(lengths, Tensor):
+            y: Tensor = traced_fourier_mix(u, lengths, factor, norm, multiple)
+            return y
+        return ops.fourier_mix(u, lengths, multiple, norm, factor, False)
 
-def _transform_unread(
-    name: str, x: Tensor, lengths: Tensor, scale: float, norm: Norm, round_to: int | None
-) -> Tensor:
-    """`_transform` of lengths, or a mask, that the operator reads."""
-    check_norm(name, norm)
-    scale, symbolic = total_scale(name, x, scale, "backward")
-    constants = norm or "backward", check_round_to(name, round_to)
-    if symbolic:
-        y: Tensor = scale * traced_fourier_mix(compute(x), lengths, 1, *constants)
-    else:
-        y = traced_fourier_mix(x, lengths, scale, *constants)
-    return y.to(x.dtype)
+    return (scale * mix(compute(x), 1)).to(x.dtype) if symbolic else mix(x, scale)
 
 
 def _wide(t: Tensor | None) -> Tensor | None:
     return None if t is None else compute(t)
+
+
+def _keep(t: Tensor, lengths: list[int] | Tensor) -> Tensor:
+    """`t` with zeros in the rows past the lengths."""
+    if not isinstance(lengths, Tensor):
+        return ops.keep(t, (lengths,))
+    is_mask = lengths.dtype is torch.bool
+    kept = lengths.to(t.device) if is_mask else prefix(lengths, t.shape[-2], t.device)
+    return t.masked_fill(~kept[..., None], 0)
 
 
 def _fused(
@@ -289,42 +290,21 @@ def _fused(
     weight: Tensor | None,
     bias: Tensor | None,
     eps: float,
-    lengths: list[int],
+    lengths: list[int] | Tensor,
     scale: float,
     norm: Norm,
     round_to: int | None,
 ) -> Tensor:
     check_norm(name, norm)
-    norm = norm or "backward"
-    scale, symbolic = total_scale(name, x, scale, "backward")
+    factor, symbolic = total_scale(name, x, scale, "backward")
     check_eps(name, eps)
     multiple = check_round_to(name, round_to)
     weight, bias = check_affine(name, x, weight, bias)
-    if symbolic:
-        u = ops.keep(compute(x), (lengths,))
-        mixed = scale * ops.fourier_mix(u, lengths, multiple, norm, 1, False)
+    if symbolic or isinstance(lengths, Tensor):
+        u = _keep(compute(x), lengths)
+        mixed = _transform(name, u, lengths, scale, norm, round_to)
         y = layer_norm(u + mixed, x.shape[-1:], _wide(weight), _wide(bias), eps)
-        return ops.keep(y, (lengths,)).to(x.dtype)
-    return ops.fused_fourier_mix(x, weight, bias, lengths, multiple, norm, eps, scale)
-
-
-def _fused_unread(
-    name: str,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    lengths: Tensor,
-    scale: float,
-    norm: Norm,
-    round_to: int | None,
-) -> Tensor:
-    """`_fused` of lengths, or a mask, that the operator reads."""
-    weight, bias = check_affine(name, x, weight, bias)
-    is_mask = lengths.dtype is torch.bool
-    kept = lengths if is_mask else prefix(lengths, x.shape[-2], x.device)
-    dropped = ~kept.to(x.device)[..., None]
-    u = compute(x).masked_fill(dropped, 0)
-    mixed = _transform_unread(name, u, lengths, scale, norm, round_to)
-    y = layer_norm(u + mixed, x.shape[-1:], _wide(weight), _wide(bias), eps)
-    return y.masked_fill(dropped, 0).to(x.dtype)
+        return _keep(y, lengths).to(x.dtype)
+    return ops.fused_fourier_mix(
+        x, weight, bias, lengths, multiple, norm or "backward", eps, factor
+    )
