@@ -28,7 +28,6 @@ from examples.training.loop import start
 from examples.training.metrics import measure
 from examples.training.model import padded_length
 from examples.training.options import parse
-from examples.training.vocabulary import identity
 from fnet_kernels import hf
 
 PROGRAM = "finetune_trainer"
@@ -80,12 +79,7 @@ def _begin(folder: Path, options: ClassifyOptions, ready: Prepared) -> None:
     if not distributed.is_first():
         return
     path = folder / FILE
-    origin = {
-        "program": PROGRAM,
-        "data": ready.dataset.sha256,
-        "vocabulary": identity(ready.encoder),
-        "processes": distributed.processes(),
-    }
+    origin = state.origin_of(PROGRAM, ready.dataset.sha256, ready.encoder)
     if path.exists() and not options.resume:
         raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
     if path.exists():

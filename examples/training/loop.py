@@ -27,7 +27,6 @@ from examples.training.interrupt import Interrupt
 from examples.training.log import FILE, Log, environment, finished, records
 from examples.training.options import Options, command
 from examples.training.schedule import Budget, rate
-from examples.training.vocabulary import identity
 from fnet_kernels.models.model import FNetPreTrained
 
 CLIP = 1.0
@@ -98,13 +97,8 @@ def run(
     folder, first = Path(options.out), distributed.is_first()
     device = next(model.parameters()).device
     optimizer = _optimizer(model, options)
-    origin = {
-        "program": program,
-        "data": about["data"]["sha256"],
-        "vocabulary": identity(encoder),
-        "processes": distributed.processes(),
-        "clock": clock(device).name if options.minutes is not None else None,
-    }
+    origin = state.origin_of(program, about["data"]["sha256"], encoder)
+    origin["clock"] = clock(device).name if options.minutes is not None else None
     progress = state.restore(folder, model, optimizer, options, origin) if options.resume else None
     log = Log(folder if first else None, resume=progress is not None)
     if progress is not None:

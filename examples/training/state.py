@@ -1,6 +1,6 @@
 """The saved state of a run: with it, a run that was killed goes on as if it had not been.
 
-defines: Progress, check_options, check_origin, restore, save
+defines: Progress, check_options, check_origin, origin_of, restore, save
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from examples.training import distributed
+from examples.training.encode import Encoder
 from examples.training.failures import replacing
 from examples.training.options import Options, name_of
+from examples.training.vocabulary import identity
 
 FILE = "state.pt"
 #: Flags that a resumed run may change.
@@ -64,6 +67,16 @@ def save(
     torch.save(content, buffer)
     with replacing(folder / FILE) as file:
         file.write(buffer.getbuffer())
+
+
+def origin_of(program: str, data: str, encoder: Encoder | None) -> dict[str, Any]:
+    """What `check_origin` compares: the program, the hash of the data, and what else there is."""
+    return {
+        "program": program,
+        "data": data,
+        "vocabulary": identity(encoder),
+        "processes": distributed.processes(),
+    }
 
 
 def check_origin(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
