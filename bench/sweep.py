@@ -37,6 +37,7 @@ from fnet_kernels._terminal import Progress, table
 FEWEST = 64  # elements of a sequence; below, a call is all overhead
 COPIES = 4  # of x in rotation
 WORST = 10
+HEADS = ["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"]
 _SHARES = {"smallest": 0.0, "a tenth below": 0.1, "median": 0.5}
 
 
@@ -89,6 +90,12 @@ def measure(shape: Shape, dtype: torch.dtype, direction: str, seconds: float) ->
     return Found(shape, explanation.lanes or explanation.path, ours, best, first[best])
 
 
+def cells(found: Found) -> list[str]:
+    """The row of a table with `HEADS`."""
+    times = f"{1e3 * found.ours:.3f}", f"{found.ratio:.2f}x"
+    return [label(found.shape), *times, found.best, found.lanes]
+
+
 def worst_first(found: Sequence[Found]) -> tuple[list[Found], dict[str, float]]:
     """The shapes by ratio, the smallest first, and quantiles of the ratios by name."""
     ordered = sorted(found, key=lambda each: each.ratio)
@@ -101,13 +108,9 @@ def report(found: list[Found]) -> str:
     if not found:
         return "0 shapes"
     ordered, at = worst_first(found)
-    rows = [
-        [label(each.shape), f"{1e3 * each.ours:.3f}", f"{each.ratio:.2f}x", each.best, each.lanes]
-        for each in ordered[:WORST]
-    ]
+    rows = [cells(each) for each in ordered[:WORST]]
     quantiles = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in at.items())
-    heads = ["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"]
-    return f"{table(heads, rows)}\n\n{len(found)} shapes: {quantiles}"
+    return f"{table(HEADS, rows)}\n\n{len(found)} shapes: {quantiles}"
 
 
 def _save(

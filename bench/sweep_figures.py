@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.figures import rows_of, wrapped
 from bench.recorded import cpu_name
-from bench.sweep import WORST, Found, worst_first
+from bench.sweep import HEADS, WORST, Found, cells, worst_first
 
 
 def sweep_section(content: dict[str, Any]) -> str:
@@ -19,16 +19,7 @@ def sweep_section(content: dict[str, Any]) -> str:
     facts, settings = content["machine"], content["settings"]
     ordered, at = worst_first([Found(**row) for row in content["rows"]])
     lost = sum(each.ratio < 1 for each in ordered)
-    least = [
-        [
-            " x ".join(map(str, each.shape)),
-            f"{1e3 * each.ours:.3f}",
-            f"{each.ratio:.2f}x",
-            each.best,
-            each.lanes,
-        ]
-        for each in ordered[:WORST]
-    ]
+    rows = ((shape.replace("x", " x "), *rest) for shape, *rest in map(cells, ordered[:WORST]))
     task = {"forward": "forward", "both": "forward + backward"}[settings["pass"]]
     said = (
         f"{len(ordered)} random shapes of at most {settings['limit']:,} elements, seed"
@@ -38,5 +29,4 @@ def sweep_section(content: dict[str, Any]) -> str:
         f" shapes lie below {at['a tenth below']:.2f}x, and {lost or 'none'} below 1. The smallest"
         " ratios, of first quartiles:"
     )
-    heads = ["batch x seq x hidden", "ours, ms", "best other", "which", "lanes"]
-    return f"{wrapped(said)}\n\n{rows_of(heads, least)}"
+    return f"{wrapped(said)}\n\n{rows_of(HEADS, rows)}"
