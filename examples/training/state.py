@@ -70,7 +70,7 @@ def save(
 
 
 def origin_of(program: str, data: str, encoder: Encoder | None) -> dict[str, Any]:
-    """What `check_origin` compares: the program, the hash of the data, and what else there is."""
+    """What a run began as, which `check_origin` compares; `data` is the hash of the data set."""
     return {
         "program": program,
         "data": data,
