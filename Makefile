@@ -61,11 +61,13 @@ core-test: core ## test the torch-free core alone
 
 SANITIZED ?= python_tests/core python_tests/cuda_sim
 SANITIZED_TARGETS ?= all
+# The conftest.py of python_tests imports torch, which is not what is checked here; that of
+# python_tests/cuda_sim does not.
 sanitize: core-sanitize ## the same, and the CUDA kernels, under AddressSanitizer and UndefinedBehaviorSanitizer
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-	PYTHONPATH=build/cmake/sanitize $(PY) -m pytest --noconftest -k "not caught and not nvcc" \
-	  $(SANITIZED) $(ARGS)
+	PYTHONPATH=build/cmake/sanitize $(PY) -m pytest --confcutdir=python_tests/cuda_sim \
+	  -k "not caught and not nvcc" $(SANITIZED) $(ARGS)
 
 lint: $(PACKAGES) ## ruff, clang-format and mypy, changing nothing
 	$(ENV)/bin/ruff check .
