@@ -27,7 +27,7 @@ RIVALS = {
     ),
     "attention": (
         *("self-attention", "self-attention, flash", "self-attention, cuDNN"),
-        "self-attention, memory-efficient",
+        *("self-attention, memory-efficient", "self-attention compiled"),
     ),
     "`layer_norm(x + x)`": ("layer_norm(x + x)",),
     "copy": ("copy", "copy by a kernel"),
@@ -107,12 +107,13 @@ def gpu_section(run: dict[str, Any]) -> str:
         ],
     )
     machine = run["machine"]
+    compiled = any("self-attention compiled" in of for of in run["times"].values())
     about = wrapped(
         f"{machine['name']}, torch {machine['torch']}, {machine['date'][:10]}. Medians over CUDA"
         " graphs replayed in turn, on inputs of four times the L2 cache. A ratio is an"
-        " alternative's time divided by ours. In fp32 TF32 is off. Attention is timed eager; in"
-        " fp32 SDPA has no flash or cuDNN kernel. Best torch is shown where all its forms were"
-        " timed, compiled ones too."
+        " alternative's time divided by ours. In fp32 TF32 is off. Attention is timed eager"
+        f"{' and compiled' if compiled else ''}; in fp32 SDPA has no flash or cuDNN kernel. Best"
+        " torch is shown where all its forms were timed, compiled ones too."
     )
     parts = (about, times, _layers(run), _models(run), targets)
     return "\n\n".join(filter(None, parts))

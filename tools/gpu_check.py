@@ -2,8 +2,8 @@
 
 Runs offline, without root, with the torch of this Python. Each part of a step is a process with its
 own time limit, so a hang, a crash or a lost device costs only that process. The steps run by
-importance: smoke (does it run, is it correct), tests, times, whole models, profile, variants,
-sanitizers. docs/gpu-run.md explains the results.
+importance: smoke (does it run, is it correct), tests, times, whole models, profile, variants, other
+shapes, sanitizers. docs/gpu-run.md explains the results.
 
     python -m tools.gpu_check                         all steps, in less than --seconds
     python -m tools.gpu_check --only smoke bench      some steps
@@ -53,12 +53,6 @@ def show_failures(check: Check, characters: int = 1500) -> None:
             print(log.read_bytes()[-characters:].decode(errors="replace"), flush=True)
 
 
-def keep(check: Check) -> None:
-    """Write summary.json and the logs so far."""
-    (check.out / "summary.json").write_text(json.dumps(check.content(), indent=1) + "\n")
-    check.archive()
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -102,7 +96,6 @@ def main() -> int:
     for step in [s for s in STEPS if s.name in {"build", *args.only} - set(args.skip)]:
         only = args.part if step.name != "build" else None
         results = check.run_step(step, end - time.monotonic(), only)
-        keep(check)
         if step.name == "build" and any(r.verdict != PASS for r in results):
             break
     if args.part and not set(args.part) <= (known := {result.part for result in check.results}):

@@ -1,10 +1,11 @@
 """Independent commands: each runs in its own process, with limits on time and output.
 
-defines: Part, Result, Step, Check, PASS, FAIL, ABSENT, SKIPPED, WRONG
+defines: Part, Result, Step, Check, SECONDS, PASS, FAIL, ABSENT, SKIPPED, WRONG, replace_file
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -21,6 +22,9 @@ from typing import IO
 
 PASS, FAIL, ABSENT, SKIPPED = "pass", "FAIL", "absent", "skipped"
 HEAD = TAIL = 256 << 10  # bytes kept in a log from the start and the end of the output
+#: A word of a command that stands for its seconds of work: the time limit without `AROUND`.
+SECONDS = "{seconds}"
+AROUND = 15.0  # seconds for imports, and for what begins last
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Part:
         name: the name in the summary and of the log.
         command: the command, or None if it cannot run; `remark` then gives the reason.
         limit: time limit in seconds.
+        least: with fewer seconds left it does not start, because it would achieve nothing.
         variables: environment variables.
         backward: whether it runs the backward kernels. It is skipped after they crashed or hung.
         status: the exit status that means success.
@@ -45,6 +50,7 @@ class Part:
     variables: Mapping[str, str] = field(default_factory=dict)
     backward: bool = False
     status: int = 0
+    least: float = 1.0
     remark: str = ""
     cwd: Path | None = None
     creates: Path | None = None
@@ -129,6 +135,7 @@ class Check:
             results.append(result)
             same = (step.name, part.name)
             self.results = [r for r in self.results if (r.step, r.part) != same] + [result]
+            self.keep()
             print(line(result), flush=True)
         return results
 
@@ -141,11 +148,15 @@ class Check:
             return Result(
                 step, part.name, SKIPPED, remark="the backward pass failed its smoke test"
             )
-        if left < 1:
-            return Result(step, part.name, SKIPPED, remark="no time left for the step")
+        if left < part.least:
+            remark = f"no time left: {left:.0f} s, it needs {part.least:.0f} s"
+            return Result(step, part.name, SKIPPED, remark=remark)
         failure = self.injected.get(f"{step}/{part.name}") if self.rehearse else None
-        command = [sys.executable, "-c", INJECTED[failure]] if failure else part.command
         limit = min(part.limit, left)
+        seconds = f"{max(limit - AROUND, 1.0):.0f}"
+        command = [seconds if word == SECONDS else word for word in part.command]
+        if failure:
+            command = [sys.executable, "-c", INJECTED[failure]]
         if failure == "hang" and self.hang_limit is not None:
             limit = min(limit, self.hang_limit)
         started = time.monotonic()
@@ -153,15 +164,15 @@ class Check:
             status = self._run(command, self.log(step, part.name), limit, part)
         except OSError as error:
             return Result(step, part.name, FAIL, remark=f"{type(error).__name__}: {error}")
-        seconds = round(time.monotonic() - started, 1)
+        took = round(time.monotonic() - started, 1)
         if status is None:
             remark = f"stopped after {limit:.0f} s"
-            return Result(step, part.name, FAIL, seconds, remark)
+            return Result(step, part.name, FAIL, took, remark)
         verdict = PASS if status == part.status else FAIL
         remark = "" if verdict == PASS else f"exit status {status}"
         if verdict == PASS and part.creates is not None and not part.creates.exists():
             verdict, remark = FAIL, f"{part.creates.name} was not written"
-        return Result(step, part.name, verdict, seconds, remark, status)
+        return Result(step, part.name, verdict, took, remark, status)
 
     def _run(self, command: Sequence[str], log: Path, limit: float, part: Part) -> int | None:
         """The exit status, or None if the process exceeded its limit and was killed."""
@@ -189,12 +200,16 @@ class Check:
         reader.join(5)  # a grandchild may keep the pipe open forever
         return status
 
-    def archive(self) -> None:
-        """Write the logs of all results into one archive in `out`."""
+    def keep(self) -> None:
+        """Write summary.json and the logs so far. If it is killed, the earlier files remain."""
+        text = json.dumps(self.content(), indent=1) + "\n"
+        replace_file(self.out / "summary.json", text.encode())
         paths = sorted(self.log(r.step, r.part) for r in self.results)
-        with tarfile.open(self.out / "logs.tar.gz", "w:gz") as tar:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
             for path in (path for path in paths if path.exists()):
                 tar.add(path, path.name)
+        replace_file(self.out / "logs.tar.gz", archive.getvalue())
 
     def content(self) -> dict[str, object]:
         """The content of summary.json."""
@@ -207,6 +222,13 @@ INJECTED = {
     "hang": "import time; print('about to hang', flush=True); time.sleep(1e6)",
     "flood": "for i in range(200_000): print('a line of a flood', i)",
 }
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that is complete whenever the process is killed."""
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
 
 
 def line(result: Result) -> str:

@@ -13,10 +13,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.gpu_bundle import fingerprint
-from tools.gpu_step import Check, Part, Step
+from tools.gpu_step import SECONDS, Check, Part, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "build" / "gpu-check" / "tree"
@@ -91,20 +92,32 @@ def prepare(check: Check) -> str:
 def build(check: Check) -> list[Part]:
     """The extensions: prebuilt, or built for the device of this machine."""
     package = TREE / "fnet_kernels" / "lib"
+    refused = refusal(check.prebuilt, check.machine) if check.prebuilt else ""
     if check.rehearse:  # use the built modules; setup.py must start without pyproject.toml
         copy_modules(ROOT / "fnet_kernels" / "lib", package)
-        return [python("setup.py starts", "setup.py", "build_ext", "--help", limit=120)]
-    if check.prebuilt:
-        bundle = json.loads((check.prebuilt / "bundle.json").read_text())
-        if bundle["sources"] != fingerprint(ROOT):
-            return [Part("bundle", None, 0, remark="the bundle has other sources: build it again")]
-        capability = check.machine.get("capability", bundle["arch"])
-        if capability != bundle["arch"]:
-            remark = f"the bundle is for {bundle['arch']}, the device has {capability}"
-            return [Part("bundle", None, 0, remark=remark)]
+        wrong = [Part("bundle", None, 0, remark=refused)] if refused else []
+        return [*wrong, python("setup.py starts", "setup.py", "build_ext", "--help", limit=120)]
+    if check.prebuilt and not refused:
         copy_modules(check.prebuilt, package)
         return [python("prebuilt modules load", "-c", LOADS, limit=60)]
+    if refused:
+        print(f"   {refused}: building here, without variants", flush=True)
+        check.prebuilt = None
     return [python("setup.py", "setup.py", "build_ext", "--inplace", limit=300)]
+
+
+def refusal(folder: Path, machine: Mapping[str, str]) -> str:
+    """Why the bundle in `folder` is not that of these sources and this machine, or ""."""
+    try:
+        bundle = json.loads((folder / "bundle.json").read_text())
+    except (OSError, ValueError) as error:
+        return f"the bundle cannot be read ({error})"
+    if bundle["sources"] != fingerprint(ROOT):
+        return "the bundle has other sources"
+    capability = machine.get("capability", bundle["arch"])
+    if capability != bundle["arch"]:
+        return f"the bundle is for {bundle['arch']}, the device has {capability}"
+    return ""
 
 
 def copy_modules(source: Path, package: Path) -> None:
@@ -131,61 +144,64 @@ TEST_FILES = ("accuracy", "inputs", "torch", "streams", "varlen")
 
 
 def tests(check: Check) -> list[Part]:
-    """Run python_tests/gpu; skipping them is an error. A rehearsal does so in one process."""
+    """Run python_tests/gpu; skipping them is an error. A rehearsal does so in one process.
+
+    If the backward pass made its smoke test crash, only what runs forward alone is tested.
+    """
     options = ["-rfE", "--tb=short", "--durations=5", "-p", "no:cacheprovider", "-q"]
     # A test that waits for the device cannot be interrupted. faulthandler prints its traceback, and
     # pytest 9 ends the process. An older pytest runs until the limit of the part.
     options += ["-o", f"faulthandler_timeout={TEST_LIMIT}"]
     options += ["-o", "faulthandler_exit_on_timeout=true"]
     command = ["-m", "pytest", *options]
-    # First without the backward pass, which may make the device unusable.
-    forward = {"FNET_GPU_FORWARD": "1"}
     files = {name: f"python_tests/gpu/test_gpu_{name}.py" for name in TEST_FILES}
     only = (files["accuracy"], "-k", "not gradient")
-    first = python("forward", *command, *only, limit=120, variables=forward)
+    forward = python("forward", *command, *only, limit=120, variables={"FNET_GPU_FORWARD": "1"})
     if check.rehearse:
-        return [first, python("all files", *command, *files.values(), limit=350)]
-    parts = files.items()
-    return [first, *(python(n, *command, f, limit=180, backward=True) for n, f in parts)]
+        return [forward, python("all files", *command, *files.values(), limit=350)]
+    parts = [python(n, *command, f, limit=180, backward=True) for n, f in files.items()]
+    return [forward, *parts] if check.backward_is_off else parts
 
 
 #: The parts of bench.gpu in order, with their time limits in seconds.
 BENCH_PARTS = {
     "forward bf16": 150,
     "forward bf16 long": 90,
-    "layer bf16": 60,
-    "forward fp32": 60,
-    "step bf16": 90,
-    "step bf16 long": 90,
-    "memory": 40,
+    "step bf16": 120,
+    "step bf16 long": 120,
     "kernels": 40,
-    "step fp32": 60,
-    "general path": 40,
-    "forward, other shapes": 120,
-    "step, other shapes": 150,
+    "step fp32": 150,
+    "forward fp32": 90,
+    "layer bf16": 60,
+    "memory": 40,
 }
+#: Those of lengths beside the targets'.
+SHAPE_PARTS = {"general path": 40, "forward, other shapes": 150, "step, other shapes": 200}
 
 
 def bench_part(check: Check, name: str, limit: float, backward: bool = False) -> Part:
     """One part of bench.gpu, which adds its figures to the JSON file."""
     words = ["-m", "bench.gpu", "--part", name, "--out", str(check.out), *rehearsed(check)]
-    words += ["--seconds", f"{limit - 15:.0f}"]
-    return python(name, *words, limit=limit, backward=backward)
+    return python(name, *words, "--seconds", SECONDS, limit=limit, least=25, backward=backward)
 
 
-def bench(check: Check) -> list[Part]:
+def bench(check: Check, limits: Mapping[str, float] = BENCH_PARTS) -> list[Part]:
     """Time ours and all alternatives, and check the targets; a rehearsal does so in one process."""
     if check.rehearse:
-        words = ["--part", *BENCH_PARTS, "--out", str(check.out), "--rehearse"]
+        words = ["--part", *limits, "--out", str(check.out), "--rehearse"]
         return [python("all parts", "-m", "bench.gpu", *words, limit=240)]
     backward = ("step", "kernels", "memory")
     return [
-        bench_part(check, name, limit, name.startswith(backward))
-        for name, limit in BENCH_PARTS.items()
+        bench_part(check, name, limit, name.startswith(backward)) for name, limit in limits.items()
     ]
 
 
-MODEL_PARTS = ("inference eager", "inference compiled", "training eager", "training compiled")
+def shapes(check: Check) -> list[Part]:
+    """The same for other shapes, and for a length without kernels."""
+    return bench(check, SHAPE_PARTS)
+
+
+MODEL_PARTS = ("inference eager", "training eager", "inference compiled", "training compiled")
 
 
 def models(check: Check) -> list[Part]:
@@ -197,9 +213,10 @@ def models(check: Check) -> list[Part]:
         return [python("all parts", *command, "--rehearse", *MODEL_PARTS, limit=390)]
     parts = []
     for name in MODEL_PARTS:
-        limit = 180 if "compiled" in name else 80
-        words = [*command, name, "--seconds", f"{limit - 20}"]
-        parts.append(python(name, *words, limit=limit, backward=name.startswith("training")))
+        limit, least = (180, 60) if "compiled" in name else (80, 30)
+        words = [*command, name, "--seconds", SECONDS]
+        backward = name.startswith("training")
+        parts.append(python(name, *words, limit=limit, least=least, backward=backward))
     return parts
 
 
@@ -231,7 +248,7 @@ def profile(check: Check) -> list[Part]:
             command += [str(file.with_suffix("")), "--kernel-name-base", "demangled"]
             command += ["--kernel-name", "regex:fnet", "--launch-count", "40", *workload]
         written = None if check.rehearse else file
-        parts.append(Part(shape, command, 120, backward=True, creates=written))
+        parts.append(Part(shape, command, 120, backward=True, creates=written, least=40))
         if ncu is not None and not check.rehearse:  # also as text, in the logs
             raw = [ncu, "--import", str(file), "--page", "raw", "--csv"]
             parts.append(Part(f"{shape} as text", raw, 30, backward=True))
@@ -306,8 +323,9 @@ STEPS = [
     Step("smoke", 180, smoke),
     Step("test", 360, tests),
     Step("bench", 600, bench),
-    Step("models", 400, models),
+    Step("models", 480, models),
     Step("profile", 240, profile),
     Step("variants", 360, variants),
+    Step("shapes", 400, shapes),
     Step("sanitize", 480, sanitize),
 ]

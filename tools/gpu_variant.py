@@ -23,6 +23,7 @@ from bench.gpu.device import Cuda, Device, Host
 from bench.gpu.report import COPIES, Report, fastest
 from fnet_kernels._ops.library import CUDA_KERNELS, KERNELS
 from fnet_kernels._ops.load import DEVICES, LIBRARIES
+from tools.gpu_step import replace_file
 
 
 def times(device: Device, folder: Path) -> dict[str, dict[str, float]]:
@@ -65,7 +66,7 @@ def main() -> int:
     found = times(device, args.out)
     runs.setdefault("variants", {}).setdefault(args.name, []).append(found)
     runs.setdefault("modules", {})[args.name] = loaded_module()
-    path.write_text(json.dumps(runs, indent=1) + "\n")
+    replace_file(path, (json.dumps(runs, indent=1) + "\n").encode())
     for what, row in found.items():
         print(f"{args.name}: {what}: {row['us']:.1f} us, {row['over_copy']:.2f} x copy")
     return 0

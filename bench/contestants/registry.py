@@ -19,7 +19,12 @@ from torch.nn.attention import SDPBackend
 
 import fnet_kernels
 from bench.contestants.setting import EPS, Absent, Setting, Sublayer
-from bench.contestants.sublayers import attention_form, layer_form, linear_attention_form
+from bench.contestants.sublayers import (
+    attention_form,
+    compiled_attention_form,
+    layer_form,
+    linear_attention_form,
+)
 from bench.contestants.transforms import (
     Copy,
     KernelCopy,
@@ -190,6 +195,7 @@ CONTESTANTS: list[Contestant] = [
     _attention("flash", SDPBackend.FLASH_ATTENTION),
     _attention("cuDNN", SDPBackend.CUDNN_ATTENTION),
     _attention("memory-efficient", SDPBackend.EFFICIENT_ATTENTION),
+    _form("self-attention compiled", "attention", compiled_attention_form, "cuda"),
     _form("linear attention", "linear attention", linear_attention_form),
 ]
 

@@ -1,6 +1,6 @@
 """Alternatives to the mixing sublayer from other models, and the encoder layer around it.
 
-defines: attention_form, linear_attention_form, Layer
+defines: attention_form, compiled_attention_form, linear_attention_form, Layer
 
 They are modules with their own parameters and take the same arguments as all contestants:
 (x, weight, bias).
@@ -89,6 +89,11 @@ def placed(module: nn.Module, setting: Setting) -> nn.Module:
 def attention_form(setting: Setting, backend: SDPBackend | None = None) -> Sublayer:
     """BERT's sublayer: QKV in one product, SDPA, output projection, residual, LayerNorm."""
     return placed(_Attention(setting.shape[2], backend), setting)
+
+
+def compiled_attention_form(setting: Setting) -> Sublayer:
+    """The same, compiled by torch."""
+    return torch.compile(attention_form(setting), fullgraph=True, dynamic=False)
 
 
 def linear_attention_form(setting: Setting) -> Sublayer:

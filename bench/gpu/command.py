@@ -144,8 +144,8 @@ def race(
 
 
 def exact(contestant: Contestant, function: nn.Module) -> nn.Module:
-    """The reference of a module: a copy in float64, for which torch chooses the SDPA kernel."""
-    twin: Any = copy.deepcopy(function).double()
+    """The reference of a module, compiled or not: a copy in float64, by any SDPA kernel."""
+    twin: Any = copy.deepcopy(getattr(function, "_orig_mod", function)).double()
     for part in twin.modules():
         if hasattr(part, "backend"):
             part.backend = None
@@ -211,10 +211,9 @@ def forward(report: Report, what: str, setting: Setting, device: Device) -> None
 
 
 def step(report: Report, what: str, setting: Setting, device: Device) -> None:
-    """Compare forward and backward. To save time only the formula is compiled."""
+    """Compare forward and backward with all alternatives."""
     ours = best_of_ours(device.type)
-    rivals = [n for n in RIVALS if not n.endswith("compiled") or n == "fftn compiled"]
-    times = compare(report, what, chosen(ours, *rivals), setting, device)
+    times = compare(report, what, chosen(ours, *RIVALS), setting, device)
     report.times(what, times, ours)
 
 
@@ -289,8 +288,7 @@ def cases_of(
 
 
 _BF16, _FP32 = DTYPES
-#: The choices of --part by importance: first what has targets (forward, backward, memory), then the
-#: rest.
+#: The choices of --part by importance: the usual shapes, then the rest.
 PARTS: dict[str, list[Case]] = {
     "first times": [
         Case(first_times, "first times", BASE, _BF16),
@@ -298,13 +296,13 @@ PARTS: dict[str, list[Case]] = {
     ],
     "forward bf16": cases_of(forward, "forward", [BASE], _BF16),
     "forward bf16 long": cases_of(forward, "forward", [LONG], _BF16),
-    "layer bf16": cases_of(layer, "encoder layer", [BASE], _BF16),
-    "forward fp32": cases_of(forward, "forward", [BASE, LONG], _FP32),
     "step bf16": cases_of(step, "forward + backward", [BASE], _BF16),
     "step bf16 long": cases_of(step, "forward + backward", [LONG], _BF16),
-    "memory": cases_of(memory, "memory", SHAPES, _BF16, _FP32),
     "kernels": cases_of(kernels, "kernels", [BASE], _BF16, _FP32),
     "step fp32": cases_of(step, "forward + backward", [BASE, LONG], _FP32),
+    "forward fp32": cases_of(forward, "forward", [BASE, LONG], _FP32),
+    "layer bf16": cases_of(layer, "encoder layer", [BASE], _BF16),
+    "memory": cases_of(memory, "memory", SHAPES, _BF16, _FP32),
     "general path": cases_of(general_path, "general path", [UNLISTED], _BF16),
     "forward, other shapes": cases_of(forward, "forward", SHAPES[2:], _BF16, _FP32),
     "step, other shapes": cases_of(step, "forward + backward", SHAPES[2:], _BF16, _FP32),

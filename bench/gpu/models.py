@@ -32,7 +32,7 @@ from fnet_kernels._terminal import table
 from fnet_kernels._timing import interleave, wall_seconds
 
 BATCH, SEQ = 32, 512
-PARTS = ("inference eager", "inference compiled", "training eager", "training compiled")
+PARTS = ("inference eager", "training eager", "inference compiled", "training compiled")
 TINY = {"num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 128}
 
 

@@ -36,7 +36,7 @@ def row(contestant: str, role: str, seq: int, ms: float, over_ours: float) -> Ro
 def test_self_attention_with_a_single_kernel() -> None:
     """On CPUs torch has a flash kernel and rejects the others."""
     everywhere = [dataclasses.replace(c, devices=("cpu",)) for c in CONTESTANTS]
-    kernels = [c for c in everywhere if c.role == "attention"]
+    kernels = [c for c in everywhere if c.role == "attention" and "compiled" not in c.name]
     problem = timing.Problem.random((2, 16, 128))
     entries, absent = timing.ready(kernels, problem)
     assert len(entries) == 4

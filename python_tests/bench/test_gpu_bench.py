@@ -64,7 +64,7 @@ def test_the_gpu_targets() -> None:
 
 
 def test_every_name_is_a_contestant() -> None:
-    assert len(gpu.chosen(*gpu.RIVALS)) == len(gpu.RIVALS) == 15
+    assert len(gpu.chosen(*gpu.RIVALS)) == len(gpu.RIVALS) == 16
     known = {c.name for c in (*contestants.CONTESTANTS, *LAYERS)}
     assert set(gpu.NEEDED) - known <= {MINE, "ours cuda"}
     assert set(gpu.SPARE) < set(gpu.RIVALS)
@@ -127,12 +127,16 @@ def test_gradients_and_layers_are_checked(report: Report, device: Host) -> None:
         gpu.compare(report, "layer", [wrong, unmixed], SETTING, device)
 
 
-def test_the_reference_of_attention_uses_any_kernel(report: Report, device: Host) -> None:
-    flash = next(c for c in contestants.CONTESTANTS if c.name == "self-attention, flash")
-    function = replace(flash, devices=("cpu",)).build(SETTING)
-    twin = gpu.exact(flash, function)
+@pytest.mark.parametrize("name", ["self-attention, flash", "self-attention compiled"])
+def test_the_reference_of_attention_uses_any_kernel(
+    name: str, report: Report, device: Host
+) -> None:
+    attention = next(c for c in contestants.CONTESTANTS if c.name == name)
+    function = replace(attention, devices=("cpu",)).build(SETTING)
+    twin = gpu.exact(attention, function)
     assert twin.backend is None
-    assert function.backend is not None  # type: ignore[attr-defined]
+    assert not hasattr(twin, "_orig_mod"), "it is not compiled"
+    assert (function.backend is None) == ("compiled" in name)  # type: ignore[attr-defined]
     kinds = {p.dtype for p in twin.parameters()}, {p.dtype for p in function.parameters()}  # type: ignore[attr-defined]
     assert kinds == ({torch.float64}, {torch.float32})
 

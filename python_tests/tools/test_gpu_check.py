@@ -15,7 +15,7 @@ from bench.gpu import command as gpu
 from bench.gpu import models
 from python_tests.helpers.paths import ROOT
 from tools import gpu_bundle, gpu_check, gpu_smoke, gpu_steps
-from tools.gpu_step import ABSENT, FAIL, PASS, SKIPPED, Check, Part, Step
+from tools.gpu_step import ABSENT, FAIL, PASS, SECONDS, SKIPPED, Check, Part, Step
 
 
 @pytest.fixture
@@ -26,17 +26,15 @@ def check(tmp_path: Path) -> Check:
 
 
 def test_the_parts_are_those_of_the_benchmark(check: Check) -> None:
-    assert ["first times", *gpu_steps.BENCH_PARTS] == list(gpu.PARTS), "in the same order"
-    names = list(gpu_steps.BENCH_PARTS)
-    for name, part in zip(names, gpu_steps.bench(check), strict=True):
+    names = [*gpu_steps.BENCH_PARTS, *gpu_steps.SHAPE_PARTS]
+    assert ["first times", *names] == list(gpu.PARTS), "in the same order"
+    parts = [*gpu_steps.bench(check), *gpu_steps.shapes(check)]
+    for name, part in zip(names, parts, strict=True):
         words = list(part.command or ())
         assert words[words.index("--part") + 1] == part.name == name
-        assert 0 < float(words[-1]) < part.limit, "seconds of work, within the limit"
-    backward = [i for i, name in enumerate(names) if name.startswith("step")]
-    assert names[0].startswith("forward")
-    assert min(backward) > names.index("forward bf16 long")
-    assert min(backward) > max(map(names.index, ("layer bf16", "forward fp32")))
-    assert names.index("memory") > max(map(names.index, ("step bf16", "step bf16 long")))
+        assert words[-2:] == ["--seconds", SECONDS]
+        assert part.backward == name.startswith(("step", "kernels", "memory"))
+    assert names[0] == "forward bf16", "it has most targets"
     assert gpu_steps.MODEL_PARTS == models.PARTS
 
 
@@ -80,7 +78,37 @@ def test_parts_after_the_limit_are_skipped(check: Check) -> None:
     parts = [python("long", "import time; time.sleep(60)", 50), python("late", "")]
     results = check.run_step(Step("step", 2, lambda check: parts), 60)
     assert [r.verdict for r in results] == [FAIL, SKIPPED]
-    assert results[1].remark == "no time left for the step"
+    assert results[1].remark.startswith("no time left")
+
+
+def test_a_part_knows_the_time_that_is_left(check: Check) -> None:
+    """The time that it may take ends with that of the step; with too little it does not start."""
+    say = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "--seconds", SECONDS]
+    part = Part("part", say, 100, least=20)
+    assert check.run_part("step", part, 900).verdict == PASS
+    assert check.log("step", "part").read_text().endswith("['--seconds', '85']\n")
+    check.run_part("step", part, 40)
+    assert check.log("step", "part").read_text().endswith("['--seconds', '25']\n")
+    result = check.run_part("step", part, 19.6)
+    assert (result.verdict, result.remark) == (SKIPPED, "no time left: 20 s, it needs 20 s")
+
+
+def test_what_is_kept_is_complete_whenever_the_check_is_killed(check: Check) -> None:
+    parts = [python("one", "print('said')"), python("two", "raise KeyboardInterrupt")]
+
+    def run_part(step: str, part: Part, left: float) -> Any:
+        if part.name == "two":
+            raise KeyboardInterrupt
+        return Check.run_part(check, step, part, left)
+
+    check.run_part = run_part  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        check.run_step(Step("step", 60, lambda check: parts), 60)
+    found = json.loads((check.out / "summary.json").read_text())["results"]
+    assert [r["part"] for r in found] == ["one"]
+    with tarfile.open(check.out / "logs.tar.gz") as tar:
+        assert tar.getnames() == ["step-one.log"]
+    assert {path.name for path in check.out.iterdir()} == {"summary.json", "logs.tar.gz"}
 
 
 @pytest.mark.parametrize(
@@ -102,16 +130,16 @@ def test_a_crashed_backward_pass_is_not_run_again(code: str, off: bool, check: C
     parts = [python("forward", ""), python("step", "", backward=True)]
     results = check.run_step(Step("bench", 60, lambda check: parts), 60)
     assert [r.verdict for r in results] == [PASS, SKIPPED if off else PASS]
+    tests = {part.name for part in gpu_steps.tests(check)}
+    assert tests == {*gpu_steps.TEST_FILES, *(("forward",) if off else ())}
 
 
 def test_a_later_call_keeps_earlier_results(check: Check) -> None:
     step = Step("smoke", 9, lambda check: [python("forward", "print('said')")])
     check.run_step(step, 9)
-    gpu_check.keep(check)
     later = Check(check.tree, check.out)
-    later.run_step(Step("bench", 9, lambda check: [python("forward", "")]), 9)
-    later.run_step(Step("bench", 9, lambda check: [python("forward", "")]), 9)
-    gpu_check.keep(later)
+    for _ in range(2):
+        later.run_step(Step("bench", 9, lambda check: [python("forward", "")]), 9)
     found = json.loads((check.out / "summary.json").read_text())["results"]
     assert [(r["step"], r["part"]) for r in found] == [("smoke", "forward"), ("bench", "forward")]
     both = [python("forward", "raise SystemExit(1)"), python("step", "")]
@@ -119,7 +147,8 @@ def test_a_later_call_keeps_earlier_results(check: Check) -> None:
     verdicts = [(r.step, r.part, r.verdict) for r in later.results]
     assert verdicts[1:] == [("bench", "forward", PASS), ("bench", "step", PASS)]
     with tarfile.open(check.out / "logs.tar.gz") as tar:
-        assert set(tar.getnames()) == {"smoke-forward.log", "bench-forward.log"}
+        names = {"smoke-forward.log", "bench-forward.log", "bench-step.log"}
+        assert set(tar.getnames()) == names
 
 
 def test_only_the_chosen_parts_run(
@@ -259,7 +288,9 @@ def test_missing_tools_are_absent(
     assert [r.part for r in results if r.verdict == FAIL] == ["initcheck control"]
 
 
-def test_a_bundle_replaces_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_replaces_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tree, bundle = tmp_path / "gpu" / "tree", tmp_path / "bundle"
     (tree / "fnet_kernels").mkdir(parents=True)
     (tree / "fnet_kernels" / "__init__.py").write_text("")
@@ -269,11 +300,23 @@ def test_a_bundle_replaces_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(gpu_steps, "TREE", tree)
     check = Check(tree, tmp_path / "out", prebuilt=bundle)
     facts = {"sources": gpu_bundle.fingerprint(ROOT), "arch": "9.0"}
-    for wrong, remark in (({"sources": "other"}, "other sources"), ({"arch": "8.0"}, "for 8.0")):
-        (bundle / "bundle.json").write_text(json.dumps(facts | wrong))
-        check.machine = {"capability": "9.0"}
-        (part,) = gpu_steps.build(check)
-        assert check.run_part("build", part, 9).verdict == FAIL
+    check.machine = {"capability": "9.0"}
+    for wrong, remark in (
+        ("", "cannot be read"),
+        (json.dumps(facts | {"sources": "other"}), "other sources"),
+        (json.dumps(facts | {"arch": "8.0"}), "for 8.0"),
+    ):
+        (bundle / "bundle.json").write_text(wrong)
+        other = Check(tree, tmp_path / "out", prebuilt=bundle)
+        other.machine = check.machine
+        (part,) = gpu_steps.build(other)
+        assert part.name == "setup.py", "it is built there"
+        assert remark in capsys.readouterr().out
+        assert gpu_steps.variants(other)[0].command is None
+        other = Check(tree, tmp_path / "out", prebuilt=bundle, rehearse=True)
+        other.machine = check.machine
+        part, _ = gpu_steps.build(other)
+        assert other.run_part("build", part, 9).verdict == FAIL, "a rehearsal finds it"
         assert remark in part.remark
     (bundle / "bundle.json").write_text(json.dumps(facts))
     (part,) = gpu_steps.build(check)
