@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
-from torch.nn.functional import layer_norm, pad
+from torch.nn.functional import pad
 
 from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm import Norm
@@ -26,7 +26,7 @@ from fnet_kernels._ops.sequences import prefix
 from fnet_kernels._traced_mix import traced_fourier_mix
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 from fnet_kernels.modules import FourierMix
-from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen
+from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen, fused_rows
 
 
 class Sequences:
@@ -224,11 +224,9 @@ class Traced(Sequences):
         scale: float = 1,
         norm: Norm = "backward",
     ) -> Tensor:
-        x = check_x("fused_fourier_mix", x)
-        u = x.to(torch.promote_types(x.dtype, torch.float32))
-        weight, bias = (None if t is None else t.to(u.dtype) for t in (weight, bias))
-        mixed = self.fourier_mix(u, scale=scale, norm=norm)
-        return layer_norm(u + mixed, x.shape[-1:], weight, bias, eps).to(x.dtype)
+        name = "fused_fourier_mix"
+        x = check_x(name, x)
+        return fused_rows(name, x, weight, bias, eps, self.lengths, scale, norm, self.round_to)
 
     def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
         options = scale, norm or "backward", self.round_to

@@ -18,7 +18,6 @@ from fnet_kernels._ops.composed import DECOMPOSITIONS
 from fnet_kernels._ops.derivatives import (
     LIBRARY,
     Reverse,
-    apply_of,
     make_dual,
     register,
     unpack_dual,
@@ -85,7 +84,7 @@ def _mapped(
 
 LIBRARY.impl(_NAME, _mix, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 torch.library.register_fake(_NAME, _fake)
-register(traced_fourier_mix, _dual, apply_of(_SelfAdjoint))
+register(traced_fourier_mix, _dual, _SelfAdjoint.apply)
 torch.library.register_vmap(_NAME, _mapped)
 
 
@@ -99,11 +98,11 @@ def _composed(x: Tensor, lengths: Tensor, scale: float, norm: str, round_to: int
     step = round_to or 1
     sizes = ((lengths + (step - 1)) // step * step).clamp(min=1)[..., None, None]
     row, column = (torch.arange(n, device=u.device) for n in (seq, hidden))
-    kept = row < lengths[..., None]
-    pairs = kept[..., None, :] & kept[..., None]
-    cos, sin = (t.masked_fill(~pairs, 0) for t in _waves(row, sizes, u))
+    past = (row >= lengths[..., None])[..., None]
+    u = u.masked_fill(past, 0)  # a product with zeros would let NaN through
+    cos, sin = _waves(row, sizes, u)
     cos_hidden, sin_hidden = _waves(column, torch.full((), hidden, device=u.device), u)
-    y = cos @ (u @ cos_hidden) - sin @ (u @ sin_hidden)
+    y = (cos @ (u @ cos_hidden) - sin @ (u @ sin_hidden)).masked_fill(past, 0)
     count = sizes.to(u.dtype) * hidden
     if norm != "backward":
         y = y * (count.rsqrt() if norm == "ortho" else 1 / count)

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.nested import nested_tensor_from_jagged
 from torch.nn.functional import layer_norm
 
 from fnet_kernels._norm import Norm, check_norm
 from fnet_kernels._ops import varlen as ops
-from fnet_kernels._ops.autograd import compute
+from fnet_kernels._ops.autograd import affine, compute
 from fnet_kernels._ops.checks import check_affine, check_dense, check_eps, check_x, overridden
 from fnet_kernels._ops.scale import total_scale
 from fnet_kernels._ops.sequences import (
@@ -153,7 +154,7 @@ def fused_fourier_mix_varlen(
         )
     x = _check_packed(name, x)
     lengths = lengths_of_offsets(name, cu_seqlens, x.shape[0])
-    return _fused(name, x, weight, bias, eps, lengths, scale, norm, round_to)
+    return fused_rows(name, x, weight, bias, eps, lengths, scale, norm, round_to)
 
 
 def fourier_mix_lengths(
@@ -165,14 +166,8 @@ def fourier_mix_lengths(
         values, offsets = _jagged(name, x, lengths)
         y = fourier_mix_varlen(values, offsets, scale=scale, norm=norm, round_to=round_to)
         return nested_tensor_from_jagged(y, offsets)
-    x = check_x(name, x)
-    lengths = _given(name, lengths)
-    if isinstance(lengths, Tensor) and why_unreadable(lengths):
-        check_lengths_tensor(name, lengths, x)
-        return _transform(name, x, lengths, scale, norm, round_to)
-    numbers = lengths_of_rows(name, lengths, x)
-    rows = x.unsqueeze(0) if x.dim() == 2 else x
-    return _transform(name, rows, numbers, scale, norm, round_to).view(x.shape)
+    rows, known = _padded(name, x, lengths)
+    return _transform(name, rows, known, scale, norm, round_to).view(x.shape)
 
 
 def fused_fourier_mix_lengths(
@@ -195,14 +190,8 @@ def fused_fourier_mix_lengths(
             values, offsets, weight, bias, eps, scale=scale, norm=norm, round_to=round_to
         )
         return nested_tensor_from_jagged(y, offsets)
-    x = check_x(name, x)
-    lengths = _given(name, lengths)
-    if isinstance(lengths, Tensor) and why_unreadable(lengths):
-        check_lengths_tensor(name, lengths, x)
-        return _fused(name, x, weight, bias, eps, lengths, scale, norm, round_to)
-    numbers = lengths_of_rows(name, lengths, x)
-    rows = x.unsqueeze(0) if x.dim() == 2 else x
-    return _fused(name, rows, weight, bias, eps, numbers, scale, norm, round_to).view(x.shape)
+    rows, known = _padded(name, x, lengths)
+    return fused_rows(name, rows, weight, bias, eps, known, scale, norm, round_to).view(x.shape)
 
 
 def lengths_given(lengths: Integers | None, round_to: int | None) -> dict[str, Any]:
@@ -228,10 +217,18 @@ def _check_packed(name: str, x: Tensor) -> Tensor:
     return x
 
 
-def _given(name: str, lengths: Integers | None) -> Integers:
+def _padded(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, list[int] | Tensor]:
+    """Padded rows and their lengths, checked; a tensor if only the operator can read it."""
+    x = check_x(name, x)
     if lengths is None:
         raise ValueError(f"{name}: round_to must be None without lengths")
-    return lengths
+    if isinstance(lengths, Tensor) and (
+        why_unreadable(lengths) or (is_compiling() and lengths.dtype is torch.bool)
+    ):  # compilers represent integers by symbols, but cannot branch on whether a mask is one
+        check_lengths_tensor(name, lengths, x)
+        return x, lengths
+    numbers = lengths_of_rows(name, lengths, x)
+    return x.unsqueeze(0) if x.dim() == 2 else x, numbers
 
 
 def _jagged(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, Tensor]:
@@ -271,10 +268,6 @@ def _transform(
     return (scale * mix(compute(x), 1)).to(x.dtype) if symbolic else mix(x, scale)
 
 
-def _wide(t: Tensor | None) -> Tensor | None:
-    return None if t is None else compute(t)
-
-
 def _keep(t: Tensor, lengths: list[int] | Tensor) -> Tensor:
     """`t` with zeros in the rows past the lengths."""
     if not isinstance(lengths, Tensor):
@@ -284,7 +277,7 @@ def _keep(t: Tensor, lengths: list[int] | Tensor) -> Tensor:
     return t.masked_fill(~kept[..., None], 0)
 
 
-def _fused(
+def fused_rows(
     name: str,
     x: Tensor,
     weight: Tensor | None,
@@ -295,6 +288,7 @@ def _fused(
     norm: Norm,
     round_to: int | None,
 ) -> Tensor:
+    """`fused_fourier_mix` of checked rows; as `_transform`."""
     check_norm(name, norm)
     factor, symbolic = total_scale(name, x, scale, "backward")
     check_eps(name, eps)
@@ -303,8 +297,8 @@ def _fused(
     if symbolic or isinstance(lengths, Tensor):
         u = _keep(compute(x), lengths)
         mixed = _transform(name, u, lengths, scale, norm, round_to)
-        y = layer_norm(u + mixed, x.shape[-1:], _wide(weight), _wide(bias), eps)
-        return _keep(y, lengths).to(x.dtype)
+        normalised = _keep(layer_norm(u + mixed, x.shape[-1:], eps=eps), lengths)
+        return _keep(affine(normalised, weight, bias), lengths).to(x.dtype)
     return ops.fused_fourier_mix(
         x, weight, bias, lengths, multiple, norm or "backward", eps, factor
     )

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.derivatives import Reverse, apply_of, register, shortest
+from fnet_kernels._ops.derivatives import Reverse, register, shortest
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import mix
 
@@ -139,8 +139,9 @@ def _composed_train(
     *given, eps, scale = rest
     where = tuple(given)
     rows, _, rstd = normalised(family.mix(compute(x), where, scale), eps, family.rms)
-    y = family.keep(affine(rows, weight, bias), where)
+    # First the rows: those that are not mixed are NaN with eps = 0, and so would be dweight.
     rows, rstd = family.keep(rows, where), family.keep(rstd, where)
+    y = family.keep(affine(rows, weight, bias), where)
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
 
 
@@ -246,7 +247,7 @@ def _first(function: Callable[..., Triple]) -> Callable[..., Tensor]:
     return lambda *args: function(*args)[0]
 
 
-_apply_train = apply_of(_Train)
+_apply_train = _Train.apply
 
 
 def _of_one_length(name: str, rms: bool) -> Family:

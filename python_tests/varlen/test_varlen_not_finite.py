@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor
 
 import fnet_kernels as fk
+from python_tests.helpers.close import assert_close
 
 LENGTHS = [3, 8]
 PAST = torch.arange(8) >= torch.tensor(LENGTHS)[:, None]
@@ -47,17 +51,31 @@ def test_in_the_second_derivative() -> None:
         assert clean.abs().sum() > 0
 
 
-def test_without_variance_in_forward_over_reverse() -> None:
+def without_variance(x: Tensor, weight: Tensor, lengths: Any = LENGTHS) -> Tensor:
     """Rows past the lengths are zeros, whose norm is not finite if eps is 0."""
+    return fk.fused_fourier_mix(x, weight, eps=0.0, lengths=lengths).sin().sum()
+
+
+def test_without_variance_in_both_modes() -> None:
     x, weight = numbers(2, 8, 6).detach(), numbers(6).detach()
+    gradient = torch.func.grad(without_variance, 1)
+    both = torch.func.jvp(lambda x: gradient(x, weight), (x,), (torch.ones_like(x),))
 
-    def gradient(x: Tensor) -> Tensor:
-        def loss(weight: Tensor) -> Tensor:
-            return fk.fused_fourier_mix(x, weight, eps=0.0, lengths=LENGTHS).sin().sum()
+    def tangent(weight: Tensor) -> Tensor:
+        _, dy = torch.func.jvp(lambda x: without_variance(x, weight), (x,), (torch.ones_like(x),))
+        return dy
 
-        result: Tensor = torch.func.grad(loss)(weight)
-        return result
-
-    for t in torch.func.jvp(gradient, (x,), (torch.ones_like(x),)):
+    reverse = torch.func.grad(tangent)(weight)
+    for t in (*both, reverse):
         assert t.isfinite().all()
         assert t.abs().sum() > 0
+    assert_close(reverse, both[1], 10)  # the order of the derivatives does not matter
+
+
+@pytest.mark.parametrize("as_mask", [False, True])
+def test_without_variance_and_with_unread_lengths(as_mask: bool) -> None:
+    x, weight = numbers(2, 8, 6).detach(), numbers(6).detach()
+    lengths = ~PAST if as_mask else torch.tensor(LENGTHS)
+    gradient = torch.func.grad(without_variance, 1)
+    found = torch.vmap(gradient, (0, None, 0))(x, weight, lengths)
+    assert_close(found.sum(0), gradient(x, weight), 10)

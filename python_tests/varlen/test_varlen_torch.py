@@ -131,6 +131,10 @@ def test_inductor() -> None:
             assert_close(dx, right.double(), 10)
 
 
+def mask_of(seq: int) -> Callable[[list[int]], Tensor]:
+    return lambda lengths: torch.arange(seq) < torch.tensor(lengths)[:, None]
+
+
 def test_padded_rows_compile() -> None:
     def call(x: Tensor, lengths: Any) -> Tensor:
         return fk.fused_fourier_mix(x, lengths=lengths, scale=x.shape[1] ** -0.5)
@@ -138,11 +142,20 @@ def test_padded_rows_compile() -> None:
     compiled = torch.compile(call, fullgraph=True, dynamic=True, backend="aot_eager")
     for seq, lengths in ((6, [3, 5]), (7, [2, 6]), (9, [1, 1])):
         x = torch.randn(2, seq, 4, requires_grad=True)
-        for kind in (list, torch.tensor):
+        for kind in (list, torch.tensor, mask_of(seq)):
             assert_close(compiled(x, kind(lengths)), call(x, lengths).double(), 4)
-    mask = torch.arange(6) < torch.tensor([[3], [5]])  # its check breaks the graph
-    x = torch.randn(2, 6, 4)
-    assert_close(torch.compile(call, backend="eager")(x, mask), call(x, mask).double(), 4)
+    with pytest.raises(ValueError, match="a True after a False in sequence 0"):
+        compiled(x, mask_of(9)([1, 1]).flip(-1))
+
+
+@pytest.mark.parametrize("module", [fk.FourierMix(), fk.FusedFourierMix(4)], ids=["mix", "fused"])
+@pytest.mark.parametrize("kind", [torch.tensor, mask_of(6)], ids=["integers", "mask"])
+def test_an_exported_module_serves_other_lengths(
+    module: nn.Module, kind: Callable[[list[int]], Tensor]
+) -> None:
+    x, lengths = torch.randn(2, 6, 4), kind([6, 2])
+    exported = torch.export.export(module, (x, kind([3, 5]))).module()
+    assert_close(exported(x, lengths), module(x, lengths).double(), 4)
 
 
 class Packed(nn.Module):
