@@ -124,10 +124,11 @@ class Padding:
 
     def _of_mask(self, owner: str, kept: Tensor, x: Tensor, given: Tensor) -> Sequences:
         """The sequences of a mask that is made of `given`, itself or lengths."""
+        if self.meaning == "exact" and not _is_unknown(kept):
+            return self._padded(x, lengths_of_rows(owner, kept.sum(-1), x))
+        kept = kept.to(x.device)
         if self.meaning == "zero":
             return Sequences(kept)
-        if not _is_unknown(kept):
-            return self._padded(x, lengths_of_rows(owner, kept.sum(-1), x))
         unchecked = why_unreadable(given) is not None
         return Traced(kept, self.round_to, given if unchecked else None)
 
@@ -178,14 +179,15 @@ def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:
     check_mask(owner, name, mask, x.shape[:-1])
     check_beside(owner, name, mask, x)
     kept: Tensor = mask.bool()
-    right = kept == prefix(kept.sum(-1), kept.size(-1), kept.device)
+    # Not kept == ...: numbers other than 0 and 1 may say which of several sequences has a token.
+    right = mask == prefix(kept.sum(-1), kept.size(-1), kept.device)
     message = (
         f"{owner}: {name} must keep the first tokens of each row and no others (padding on the"
-        f" right) with padding={meaning!r}"
+        f" right), by 1 and 0, with padding={meaning!r}"
     )
     if torch.compiler.is_compiling():  # a graph cannot branch on a value
         torch._assert_async(right.all(), message)
     elif why_without_values(kept) is None and not right.all():
         rows = right.flatten(0, -2).all(-1) if right.dim() > 1 else right.all()
-        raise ValueError(f"{message}; got other tokens in row {int(rows.int().argmin())}")
+        raise ValueError(f"{message}; got another mask in row {int(rows.int().argmin())}")
     return kept

@@ -168,12 +168,12 @@ def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
     if not mask.is_floating_point() or why_without_values(mask):
         return
     message = (
-        f"{op}: {name} must be 1 or true for tokens, 0 or false for padding; got negative numbers,"
-        " as in masks that are added to attention's scores"
+        f"{op}: {name} must be 1 or true for tokens, 0 or false for padding; got negative numbers"
+        " or NaN, as in masks that are added to attention's scores"
     )
     if torch.compiler.is_compiling():
         torch._assert_async((mask >= 0).all(), message)
-    elif (mask < 0).any():
+    elif not (mask >= 0).all():
         raise ValueError(message)
 
 

@@ -100,6 +100,14 @@ def test_values_in_padding_do_not_matter() -> None:
         assert y[MASK].any(-1).all()
 
 
+@pytest.mark.parametrize("padding", ["zero", "exact"])
+@pytest.mark.parametrize("mixer", ["fourier", "attention"])
+def test_a_mask_may_be_on_the_host(padding: str, mixer: str) -> None:
+    """For an input on a device, of which meta has the rules."""
+    encoder = FNetEncoder(1, 24, 48, mixer=mixer, padding=padding).to("meta")
+    assert encoder(torch.randn(4, SEQ, 24, device="meta"), key_mask=MASK).is_meta
+
+
 def test_modules_take_lengths() -> None:
     x = torch.randn(4, SEQ, 24, dtype=torch.float64)
     mix, fused = FourierMix(0.5, norm="ortho"), FusedFourierMix(24, dtype=torch.float64)

@@ -45,7 +45,22 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "holes": (
         {"padding": "zero"},
         {"attention_mask": torch.ones(4, SEQ).index_fill(1, torch.tensor(3), 0)},
-        "attention_mask must keep the first tokens .*'zero'; got other tokens in row 0",
+        "attention_mask must keep the first tokens .*'zero'; got another mask in row 0",
+    ),
+    "numbers of sequences": (
+        {},
+        {"attention_mask": MASK.long() + (torch.arange(SEQ) < 3)},
+        "attention_mask must keep the first tokens of each row .* by 1 and 0, .*in row 0",
+    ),
+    "a fraction": (
+        {"padding": "zero"},
+        {"attention_mask": MASK.float() * torch.tensor([1, 0.5, 1, 1])[:, None]},
+        "by 1 and 0, .*in row 1",
+    ),
+    "NaN": (
+        {},
+        {"attention_mask": MASK.float().masked_fill(~MASK, float("nan"))},
+        "attention_mask must be 1 or true for tokens, .* got negative numbers or NaN",
     ),
     "too long": ({}, {"lengths": [17, 1, 1, 1]}, "between 0 and 16, .*got 17 at index 0"),
     "negative": ({}, {"lengths": torch.tensor([1, -1, 1, 1])}, "got -1 at index 1"),
