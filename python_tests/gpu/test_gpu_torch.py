@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
+from typing import Any
+
 import pytest
 import torch
 from on_device import ALL_DTYPES, REHEARSAL, device, inputs, randn, step
@@ -12,7 +16,9 @@ from torch.library import opcheck
 import fnet_kernels as fk
 from bench.contestants.registry import CONTESTANTS, best_of_ours, pin
 from bench.measure.timing import Problem, prepared, ready, time_all
-from fnet_kernels import reference
+from fnet_kernels import hf, reference
+from fnet_kernels.mixers import create_mixer, list_mixers
+from python_tests.helpers.fnet_models import agree, batch, build, results
 
 OPS = torch.ops.fnet_kernels
 SHAPES = [(2, 16, 64), (2, 6, 10)]  # our kernels; the general path
@@ -94,6 +100,59 @@ def test_compile(dynamic: bool) -> None:
         expected = torch.autograd.grad(reference.fused_fourier_mix(*args).sin().sum(), args)
         for a, b in zip(mine, expected, strict=True):
             assert relative_error(a, b) < 1e-5
+
+
+def test_graphs_of_the_compiler() -> None:
+    """torch.compile captures the operators, too, and their workspace is in its memory pool."""
+    torch.compiler.reset()
+    how: dict[str, Any] = {"mode": "reduce-overhead"}
+    layer = fk.FNetEncoderLayer(64, 128, dropout=0.0).to(device.type)
+    compiled = torch.compile(layer, **({"backend": device.backend} if REHEARSAL else how))
+    parameters = list(layer.parameters())
+    for _ in range(4):  # warm-up, recording, replays
+        x = randn(2, 16, 64)
+        torch.compiler.cudagraph_mark_step_begin()
+        mine = torch.autograd.grad(compiled(x).sin().sum(), parameters)
+        expected = torch.autograd.grad(layer(x).sin().sum(), parameters)
+        for a, b in zip(mine, expected, strict=True):
+            assert relative_error(a, b) < 1e-4
+
+
+@pytest.mark.parametrize("name", list_mixers())
+def test_mixers(name: str) -> None:
+    """The device and the CPU agree, forward and backward."""
+    mixer = create_mixer(name, 64, 16).double().eval()
+    x = torch.randn(2, 16, 64, dtype=torch.float64, requires_grad=True)
+
+    def run(mixer: torch.nn.Module, x: Tensor) -> list[Tensor]:
+        y = mixer(x)
+        return [y.detach(), *torch.autograd.grad(y.sin().sum(), [x, *mixer.parameters()])]
+
+    expected = run(mixer, x)
+    there = copy.deepcopy(mixer).to(device.type)
+    found = run(there, x.detach().to(device.type).requires_grad_())
+    narrow = run(there.float(), x.detach().float().to(device.type).requires_grad_())
+    largest = max(float(t.abs().max()) for t in expected)  # some gradients are 0
+    for ours, limit in ((found, 1e-12), (narrow, 1e-4)):
+        for mine, truth in zip(ours, expected, strict=True):
+            assert mine.device.type == device.type
+            assert (mine.cpu().double() - truth).abs().max() < limit * largest
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="needs transformers")
+def test_patched_transformers() -> None:
+    stock = build(hidden_size=64).to(device.type)
+    tokens = batch()["input_ids"].to(device.type)
+    patched = copy.deepcopy(stock)
+    assert len(hf.patch_fnet(patched).changed) == 2
+    expected = results(stock, input_ids=tokens)
+    agree(results(patched, input_ids=tokens), expected, 1e-4)
+    for model in (stock, patched):
+        model(tokens).last_hidden_state.sin().sum().backward()
+    for mine, truth in zip(patched.parameters(), stock.parameters(), strict=True):
+        if truth.grad is not None:  # not the pooler's
+            assert relative_error(mine.grad, truth.grad) < 1e-3
+    agree(results(patched.bfloat16(), input_ids=tokens), expected, 0.1)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
