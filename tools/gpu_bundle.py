@@ -15,6 +15,7 @@ no switches.
 from __future__ import annotations
 
 import argparse
+import filecmp
 import hashlib
 import json
 import lzma
@@ -88,6 +89,30 @@ def fingerprint(root: Path) -> str:
     return found.hexdigest()
 
 
+def mirror(source: Path, target: Path, wanted: set[Path], present: set[Path]) -> None:
+    """Give `target`, which has the files `present`, the files `wanted` of `source`.
+
+    Unchanged files keep their times, so that a build skips them. Others get the time of now, which
+    is later than that of any object: also a file that a variant has changed in `target`.
+    """
+    for path in present - wanted:
+        (target / path).unlink()
+    for path in wanted:
+        copy = target / path
+        if not (copy.exists() and filecmp.cmp(source / path, copy, shallow=False)):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / path, copy)
+
+
+def files_below(root: Path) -> set[Path]:
+    """The files that a build reads, relative to `root`."""
+    found = {Path("setup.py")} & {path.relative_to(root) for path in root.glob("*.py")}
+    for name in ("csrc", "build_backend", "fnet_kernels"):
+        paths = (path for path in (root / name).rglob("*") if path.is_file())
+        found |= {p.relative_to(root) for p in paths if p.suffix not in (".so", ".pyc")}
+    return found
+
+
 def build(arch: str) -> None:
     """Run setup.py in TREE for one architecture."""
     environment = {**os.environ, "FNET_CUDA": "1", "TORCH_CUDA_ARCH_LIST": arch}
@@ -128,11 +153,7 @@ def main() -> int:
         )
         return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
-    for name in ("csrc", "build_backend", "fnet_kernels"):
-        shutil.rmtree(TREE / name, ignore_errors=True)  # so that moved files are not built twice
-        ignored = shutil.ignore_patterns("*.so", "__pycache__")
-        shutil.copytree(ROOT / name, TREE / name, ignore=ignored)
-    shutil.copy2(ROOT / "setup.py", TREE)
+    mirror(ROOT, TREE, files_below(ROOT), files_below(TREE))
     build(args.arch)
     for module in ("libfnet_kernels.so", CUDA):
         pack(module, FOLDER)

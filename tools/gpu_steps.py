@@ -5,7 +5,6 @@ defines: STEPS, TREE, prepare
 
 from __future__ import annotations
 
-import filecmp
 import importlib.util
 import json
 import lzma
@@ -16,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.gpu_bundle import fingerprint
+from tools.gpu_bundle import fingerprint, mirror
 from tools.gpu_step import SECONDS, Check, Part, Step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +46,7 @@ def rehearsed(check: Check) -> list[str]:
 
 
 def update_tree() -> None:
-    """Make TREE a copy of the sources. Unchanged files keep their times, so ninja skips them."""
+    """Make TREE a copy of the sources."""
 
     def sources(root: Path) -> set[Path]:
         found = set()
@@ -60,15 +59,9 @@ def update_tree() -> None:
     TREE.mkdir(parents=True, exist_ok=True)
     # Older setuptools cannot read our pyproject.toml, and setup.py does not need it.
     wanted = sources(ROOT) - {Path("pyproject.toml")}
-    for path in sources(TREE) - wanted - {Path("pytest.ini")}:
-        (TREE / path).unlink()
+    mirror(ROOT, TREE, wanted, sources(TREE) - {Path("pytest.ini")})
     # Without this file pytest would use ROOT's pyproject.toml, and import ROOT's modules.
     (TREE / "pytest.ini").write_text("[pytest]\n")
-    for path in wanted:
-        target = TREE / path
-        if not (target.exists() and filecmp.cmp(ROOT / path, target, shallow=False)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / path, target)
 
 
 def prepare(check: Check) -> str:

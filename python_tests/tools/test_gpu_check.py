@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 import sys
 import tarfile
 from pathlib import Path
@@ -336,6 +337,37 @@ def test_a_bundle_replaces_the_build(
     assert check.run_part("variants", Part("which", which, 20, cwd=folder), 20).verdict == PASS
     said = check.log("variants", "which").read_text()
     assert said.endswith(f"{folder / 'fnet_kernels' / '__init__.py'}\n")
+
+
+def test_a_bundle_is_built_anew_after_a_variant(tmp_path: Path) -> None:
+    """A file that a variant changed, or has just restored, is later than the object made of it."""
+    root, tree = tmp_path / "root", tmp_path / "tree"
+    names = {"setup.py", "csrc/cuda/plan.cpp", "csrc/cuda/mix.cpp", "fnet_kernels/__init__.py"}
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+        os.utime(root / name, (1e9, 1e9))
+    for ignored in ("pyproject.toml", "fnet_kernels/lib.so", "csrc/module.pyc", "docs/page.md"):
+        (root / ignored).parent.mkdir(parents=True, exist_ok=True)
+        (root / ignored).write_text("")
+
+    def renew() -> None:
+        files = gpu_bundle.files_below
+        gpu_bundle.mirror(root, tree, files(root), files(tree))
+
+    renew()
+    assert {str(path) for path in gpu_bundle.files_below(tree)} == names
+    plan, other = tree / "csrc/cuda/plan.cpp", tree / "csrc/cuda/mix.cpp"
+    before = other.stat().st_mtime_ns
+    for text in ("a variant", "csrc/cuda/plan.cpp"):  # killed while it is built; restored after it
+        plan.write_text(text)
+        object_time = plan.stat().st_mtime_ns
+        (tree / "csrc" / "moved.cpp").write_text("of an earlier bundle")
+        renew()
+        assert plan.read_text() == "csrc/cuda/plan.cpp"
+        assert plan.stat().st_mtime_ns >= object_time
+        assert other.stat().st_mtime_ns == before
+        assert not (tree / "csrc" / "moved.cpp").exists()
 
 
 @pytest.mark.parametrize("name", gpu_bundle.VARIANTS)
