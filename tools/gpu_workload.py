@@ -1,15 +1,17 @@
 """Forward and backward passes for tools that observe our kernels: compute-sanitizer and ncu.
 
-Without --shape it runs a small shape for each way our kernels are built, in three dtypes. Inputs
-are created on the host and copied, so the tools count every byte as written, whichever kernels they
-observe.
+Without --shape it runs a small shape for each way our kernels are built, and each block, in three
+dtypes. Inputs are created on the host and copied, so the tools count every byte as written,
+whichever kernels they observe.
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import torch
+from torch import Tensor
 
 import fnet_kernels
 
@@ -26,17 +28,44 @@ SHAPES = [
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
+def inputs(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> list[Tensor]:
+    """x, weight, bias and the gradient of the result."""
+    sizes = (shape, shape[-1:], shape[-1:], shape)
+    return [torch.randn(size).to(dtype).to(device) for size in sizes]
+
+
+def check(results: list[Tensor], what: str) -> None:
+    for result in results:
+        assert result.detach().cpu().isfinite().all(), f"{what}: not finite"
+
+
 def run(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
     """Run inference, training forward and backward, and check that all results are finite."""
-    sizes = (shape, shape[-1:], shape[-1:], shape)
-    x, weight, bias, grad = (torch.randn(size).to(dtype).to(device) for size in sizes)
+    x, weight, bias, grad = inputs(shape, dtype, device)
     results = [fnet_kernels.fused_fourier_mix(x, weight, bias)]
     results.append(fnet_kernels.fourier_mix(x, scale=0.01))
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
     y = fnet_kernels.fused_fourier_mix(x, weight, bias)
     results += torch.autograd.grad(y, leaves, grad)
-    for result in results:
-        assert result.detach().cpu().isfinite().all(), f"{shape} {dtype}: not finite"
+    check(results, f"{shape} {dtype}")
+
+
+def run_other_blocks(dtype: torch.dtype, device: str, backward: bool) -> None:
+    """Pre-norm, RMSNorm, a residual of its own, and sequences of different lengths."""
+    x, weight, bias, grad = inputs((2, 16, 64), dtype, device)
+    leaves = [t.requires_grad_(backward) for t in (x, weight, bias)]
+    options: list[dict[str, Any]] = [
+        {"bias": bias, "norm": "ortho", "norm_first": True},
+        {"norm_type": "rms"},
+        {"bias": bias, "lengths": [16, 5], "round_to": 16},
+    ]
+    results = [fnet_kernels.fused_fourier_mix(x, weight, **each) for each in options]
+    if backward:
+        for y in list(results):
+            found = torch.autograd.grad(y, leaves, grad, allow_unused=True)
+            results += [t for t in found if t is not None]
+    results.append(fnet_kernels.fourier_mix(x, norm="ortho", residual=grad))
+    check(results, f"other blocks {dtype}")
 
 
 def main() -> None:
@@ -66,6 +95,10 @@ def main() -> None:
         for dtype in [getattr(torch, args.dtype)] if args.dtype else DTYPES:
             run(shape, dtype, device)
         print(f"{'x'.join(map(str, shape))}: done", flush=True)
+    if not args.shape:
+        for dtype in DTYPES:  # float16 widens gradients by torch's kernels
+            run_other_blocks(dtype, device, backward=not args.own)
+        print("other blocks: done", flush=True)
 
 
 if __name__ == "__main__":
