@@ -3,7 +3,7 @@
 A model makes `Sequences` once a call and hands them to its layers. `docs/padding.md` compares the
 meanings of padding.
 
-defines: Packed, Sequences, Traced, mixed_by, refuse_proxy
+defines: Packed, Sequences, Traced, mixed_by, refuse_proxy, without_padding
 """
 
 from __future__ import annotations
@@ -245,6 +245,13 @@ def mixed_by(mixer: nn.Module, x: Tensor) -> Tensor:
     y: Tensor = mixer(x)
     check_mixed(mixer, x, y)
     return y
+
+
+def without_padding(logits: Tensor, kept: Tensor | None) -> Tensor:
+    """`logits` `[..., seq, n]` for a softmax over seq: padding has the least number, weight 0."""
+    if kept is None:
+        return logits
+    return logits.masked_fill(~kept[..., None], torch.finfo(logits.dtype).min)
 
 
 def _spread(rows: Tensor, places: Tensor, count: int) -> Tensor:

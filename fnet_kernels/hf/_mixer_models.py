@@ -139,7 +139,7 @@ def _with_head(base: type[nn.Module]) -> type[nn.Module]:
         "__init__": __init__,
         "__module__": __name__,
         "__doc__": f"`{base.__name__}` with the mixers of its config.",
-        "forward": forward_of_head(base),
+        "forward": forward_of_head(base, _padding),
     }
     return type(name, (FNetMixerPreTrainedModel, base), members)
 

@@ -66,7 +66,7 @@ PADDED: dict[type[nn.Module], Any] = {
     stock.FNetEncoder: PaddedFNetEncoder,
     stock.FNetModel: _patched(stock.FNetModel, forward_of_model(padding_of, masked=False)),
 } | {
-    base: _patched(base, forward_of_head(base))
+    base: _patched(base, forward_of_head(base, padding_of))
     for base in (
         stock.FNetForPreTraining,
         stock.FNetForMaskedLM,

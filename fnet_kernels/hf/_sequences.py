@@ -25,7 +25,7 @@ from transformers.models.fnet import modeling_fnet as stock
 from fnet_kernels._ops.checks import check_mask
 from fnet_kernels._ops.unreadable import why_unreadable, why_without_values
 from fnet_kernels._padding import Padding
-from fnet_kernels._sequences import Packed, Sequences
+from fnet_kernels._sequences import Packed, Sequences, without_padding
 
 
 class Having:
@@ -42,10 +42,13 @@ class Having:
         return getattr(self._module, name)
 
 
-def forward_of_head(base: type[nn.Module]) -> Callable[..., Any]:
+def forward_of_head(
+    base: type[nn.Module], padding_of: Callable[[Any], Padding]
+) -> Callable[..., Any]:
     """`base.forward` of a class with a head, which hands `attention_mask` and `cu_seq_lens_q` on.
 
-    The latter is what `DataCollatorWithFlattening` calls `cu_seqlens`.
+    The latter is what `DataCollatorWithFlattening` calls `cu_seqlens`. `padding_of` is as in
+    `forward_of_model`.
     """
 
     @wraps(base.forward)
@@ -59,7 +62,11 @@ def forward_of_head(base: type[nn.Module]) -> Callable[..., Any]:
         if base is stock.FNetForMultipleChoice and attention_mask is not None:
             attention_mask = attention_mask.flatten(0, -2)  # [batch, choices, seq]
         fnet = partial(self.fnet, attention_mask=attention_mask, cu_seq_lens_q=cu_seq_lens_q)
-        return base.forward(Having(self, fnet=fnet), *args, **kwargs)
+        parts: dict[str, Any] = {"fnet": fnet}
+        answers = base is stock.FNetForQuestionAnswering
+        if answers and attention_mask is not None and padding_of(self.fnet).meaning != "tokens":
+            parts["qa_outputs"] = partial(_logits_of_answers, self.qa_outputs, attention_mask)
+        return base.forward(Having(self, **parts), *args, **kwargs)
 
     return _with_mask(forward, base)
 
@@ -149,6 +156,10 @@ def forward_of_encoder(
             hidden_states=None if states is None else tuple(map(sequences.leave, states)),
         )
     return result if return_dict else result.to_tuple()
+
+
+def _logits_of_answers(qa_outputs: nn.Module, mask: Tensor, states: Tensor) -> Tensor:
+    return without_padding(qa_outputs(states), mask.to(states.device).bool())
 
 
 def _has_values(input_ids: Tensor | None) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from fnet_kernels._ops.sequences import Integers
+from fnet_kernels._sequences import without_padding
 from fnet_kernels.models.config import FNetConfig
 from fnet_kernels.models.linear import logits_layer
 from fnet_kernels.models.losses import check_labels, position_loss, token_loss
@@ -192,9 +193,11 @@ class FNetForQuestionAnswering(FNetPreTrained):
     """FNet with the head of extractive question answering: where an answer starts and ends.
 
     The loss is the mean of both, if `start_positions` and `end_positions` are given. Positions at
-    or beyond the sequence length are ignored.
+    or beyond the length of a sequence are ignored. With `config.padding` "zero" and "exact", the
+    logits of padding are the least number of their dtype: no softmax and no argmax sees them.
 
-    Shape: as in `FNetModel`, and `start_positions` and `end_positions` are `[...]`.
+    Shape: as in `FNetModel`, and `start_positions` and `end_positions` are `[...]`; for packed
+    tokens `[sequences]`, each counted from the start of its sequence.
 
     >>> import torch
     >>> from fnet_kernels.models import FNetConfig, FNetForQuestionAnswering
@@ -232,11 +235,23 @@ class FNetForQuestionAnswering(FNetPreTrained):
             cu_seqlens=cu_seqlens,
             output_hidden_states=output_hidden_states,
         )
-        start, end = self.qa_outputs(out.last_hidden_state).unbind(-1)
+        logits = self.qa_outputs(out.last_hidden_state)
+        sequences = self.fnet.encoder.padding.sequences(
+            type(self).__name__,
+            logits,
+            attention_mask=attention_mask,
+            lengths=lengths,
+            cu_seqlens=cu_seqlens,
+        )
+        each, kept = (logits, None) if sequences is None else sequences.by_sequence(logits)
+        each = without_padding(each, kept)
         loss = None
         if start_positions is not None and end_positions is not None:
             for name, positions in (("start", start_positions), ("end", end_positions)):
-                shape = start.shape[:-1]
+                shape = each.shape[:-2]
                 check_labels(type(self).__name__, f"{name}_positions", positions, shape)
-            loss = (position_loss(start, start_positions) + position_loss(end, end_positions)) / 2
+            start, end = each.unbind(-1)
+            loss = position_loss(start, start_positions, kept)
+            loss = (loss + position_loss(end, end_positions, kept)) / 2
+        start, end = (each if cu_seqlens is None else logits).unbind(-1)
         return FNetQuestionAnsweringOutput(loss, start, end, out.hidden_states)

@@ -29,8 +29,13 @@ def token_loss(owner: str, name: str, logits: Tensor, labels: Tensor) -> Tensor:
     return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
 
 
-def position_loss(logits: Tensor, positions: Tensor) -> Tensor:
-    """Cross-entropy of the last axis, which is the sequence; positions past it are ignored."""
+def position_loss(logits: Tensor, positions: Tensor, kept: Tensor | None) -> Tensor:
+    """Cross-entropy of the last axis, a sequence whose tokens are `kept`, or all of them.
+
+    Positions past a sequence are ignored.
+    """
     outside = logits.size(-1)
-    clamped = positions.flatten().long().clamp(0, outside)
-    return cross_entropy(logits.reshape(-1, outside), clamped, ignore_index=outside)
+    length = outside if kept is None else kept.sum(-1).flatten()
+    places = positions.flatten().long().clamp(min=0)
+    places = places.masked_fill(places >= length, outside)
+    return cross_entropy(logits.reshape(-1, outside), places, ignore_index=outside)

@@ -75,6 +75,25 @@ def test_the_property_fails_where_padding_is_mixed() -> None:
             assert_independent(bad, expected)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["patched", "registered"])
+def test_the_loss_of_an_answer_does_not_see_padding(own: bool, registered: None) -> None:
+    model = patched("FNetForQuestionAnswering")
+    if own:
+        config = {**model.config.to_dict(), "model_type": "fnet_kernels", "padding": "exact"}
+        config = transformers.AutoConfig.for_model(**config)
+        model = transformers.AutoModelForQuestionAnswering.from_config(config).eval()
+    with torch.no_grad():
+        model.qa_outputs.bias.add_(9)  # the logit of rows of zeros
+    start, end = torch.tensor([3, 4, 0, 5]), torch.tensor([15, 2, 0, 8])
+    batch = model(IDS, attention_mask=MASK, start_positions=start, end_positions=end)
+    losses = [
+        model(ids[None, :n], start_positions=start[i : i + 1], end_positions=end[i : i + 1]).loss
+        for i, (ids, n) in enumerate(zip(IDS, LENGTHS, strict=True))
+    ]
+    assert relative_error(batch.loss, torch.stack(losses).mean()) < 1e-5
+    assert (batch.start_logits.argmax(-1) < torch.tensor(LENGTHS)).all()
+
+
 def test_zero_depends_on_the_padded_length_alone() -> None:
     model = patched("FNetForMaskedLM", "zero")
     first, second = (

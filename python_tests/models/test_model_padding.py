@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
 
 from fnet_kernels import FNetEncoder
 from fnet_kernels.mixers import list_mixers
-from python_tests.helpers.close import relative_error
+from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.fnet_models import MODELS
 from python_tests.helpers.padded import (
     CU_SEQLENS,
@@ -110,6 +111,30 @@ def test_every_class(name: str) -> None:
     expected = alone(caller(model), IDS)
     assert_independent(tensors(model(IDS, attention_mask=MASK)), expected)
     assert_independent(tensors(model(packed(IDS), cu_seqlens=CU_SEQLENS)), expected)
+
+
+@pytest.mark.parametrize("padding", ["exact", "zero"])
+def test_the_loss_of_an_answer_does_not_see_padding(padding: str) -> None:
+    model = make("FNetForQuestionAnswering", padding=padding)
+    with torch.no_grad():
+        model.qa_outputs.bias.add_(9)  # the logit of rows of zeros
+    start, end = torch.tensor([3, 4, 7, 5]), torch.tensor([15, 9, 0, 8])  # two past their texts
+    labels = {"start_positions": start, "end_positions": end}
+
+    batch = model(IDS, attention_mask=MASK, **labels)
+    expected = torch.zeros(())
+    for logits, places in ((batch.start_logits, start), (batch.end_logits, end)):
+        assert (logits.argmax(-1) < torch.tensor(LENGTHS)).all()
+        rows = zip(logits, places, LENGTHS, strict=True)
+        known = [cross_entropy(row[:n], place) for row, place, n in rows if place < n]
+        assert len(known) == 3
+        expected = expected + sum(known) / 6
+    assert_close(batch.loss, expected, 10)
+    assert_close(model(IDS, lengths=LENGTHS, **labels).loss, expected, 10)
+    if padding == "exact":
+        flat = model(packed(IDS), cu_seqlens=CU_SEQLENS, **labels)
+        assert_close(flat.loss, expected, 10)
+        assert_close(flat.start_logits, packed(batch.start_logits), 10)
 
 
 @pytest.mark.parametrize("mixer", list_mixers())
