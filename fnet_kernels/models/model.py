@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from fnet_kernels._ops.checks import check_mask, check_per_token, kind
 from fnet_kernels._ops.sequences import Integers
+from fnet_kernels._ops.unreadable import why_unreadable
 from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
 from fnet_kernels.mixers.registry import check_arguments, create_mixer, gain_among
@@ -266,6 +268,8 @@ class FNetModel(FNetPreTrained):
             lengths=lengths,
             cu_seqlens=cu_seqlens,
         )
+        if sequences is not None and attention_mask is lengths is cu_seqlens is None:
+            _warn_of_padding(self.config, input_ids)
         if position_ids is None and isinstance(sequences, Packed) and cu_seqlens is not None:
             self.embeddings.check_length(sequences.longest)
             position_ids = sequences.positions(given.device).view(shape)
@@ -276,6 +280,24 @@ class FNetModel(FNetPreTrained):
         x = self.encoder(x, attention_mask, states, sequences)
         by_sequence = (x, attention_mask) if sequences is None else sequences.by_sequence(x)
         return FNetModelOutput(x, self.pooler(*by_sequence), tuple(states or ()))
+
+
+def _warn_of_padding(config: FNetConfig, input_ids: Tensor | None) -> None:
+    """Warn if `input_ids`, given without a mask, look padded."""
+    pad = config.pad_token_id
+    if input_ids is None or pad is None:
+        return
+    if torch.compiler.is_compiling() or why_unreadable(input_ids):
+        return
+    if input_ids.is_cuda and torch.cuda.is_current_stream_capturing():
+        return
+    if (input_ids[..., -1:] == pad).any():
+        warnings.warn(
+            f"FNetModel: input_ids end with pad_token_id={pad}; without attention_mask or lengths,"
+            f" padding={config.padding!r} mixes it as a token (FNet's tokenizer returns a mask with"
+            " return_attention_mask=True)",
+            stacklevel=2,
+        )
 
 
 class _Pooler(nn.Module):

@@ -104,6 +104,24 @@ def test_more_errors() -> None:
             build(padding="exact", round_to=1.5)
 
 
+def test_padding_without_a_mask_warns(recwarn: pytest.WarningsRecorder) -> None:
+    ids = IDS.masked_fill(~MASK, 3)
+    for padding, given_as in (
+        ("tokens", {}),
+        ("exact", {"attention_mask": MASK}),
+        ("exact", {"lengths": LENGTHS}),
+        ("zero", {"attention_mask": MASK}),
+    ):
+        make(padding=padding)(ids, **given_as)
+    make()(packed(ids).index_fill(0, torch.tensor(30), 3), cu_seqlens=CU_SEQLENS)
+    make()(IDS)
+    make(pad_token_id=None)(ids)
+    assert not recwarn
+    for padding in ("zero", "exact"):
+        with pytest.warns(UserWarning, match=f"input_ids end with pad_token_id=3; .*'{padding}'"):
+            make(padding=padding)(ids)
+
+
 def test_nested_tensors_have_lengths_of_their_own() -> None:
     parts = [torch.randn(n, 24) for n in LENGTHS]
     nested = torch.nested.nested_tensor(parts, layout=torch.jagged)
