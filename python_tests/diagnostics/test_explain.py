@@ -21,6 +21,10 @@ def test_kernels() -> None:
     assert spectrum < explanation.workspace_bytes < threads * spectrum * 1.6
 
 
+def test_it_counts_one_thread(one_thread: None) -> None:
+    assert explain((8, 512, 768)).runs_on == f"{operators.cpu_isa()}, 1 thread"
+
+
 @pytest.mark.parametrize(
     ("shape", "named"),
     [

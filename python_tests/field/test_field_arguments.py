@@ -39,6 +39,7 @@ BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.FusedFourierMix(768.0), TypeError, ["hidden_size", "int", "got float"]),
     (lambda: fk.FusedFourierMix(True), TypeError, ["hidden_size", "int", "got bool"]),
     (lambda: fk.FusedFourierMix(None), TypeError, ["hidden_size", "got None"]),
+    (lambda: fk.FusedFourierMix(torch.tensor(768)), TypeError, ["hidden_size", "got Tensor"]),
     (lambda: fk.FusedFourierMix(0), ValueError, ["hidden_size", "at least 1", "got 0"]),
     (lambda: fk.FusedFourierMix(-1), ValueError, ["hidden_size", "at least 1", "got -1"]),
     (lambda: fk.FusedFourierMix(4, dtype=torch.int32), TypeError, ["dtype", "got torch.int32"]),
@@ -51,6 +52,7 @@ BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.FNetEncoderLayer(4, 8, eps=-1.0), ValueError, ["FNetEncoderLayer: eps", "-1.0"]),
     (lambda: fk.FNetEncoder("2", 4, 8), TypeError, ["FNetEncoder: num_layers", "got str"]),
     (lambda: fk.FNetEncoder(-1, 4, 8), ValueError, ["num_layers", "at least 0", "got -1"]),
+    (lambda: fk.FNetEncoder(1, 4, 8, mixer_args=[1]), TypeError, ["FNetEncoder: mixer_args"]),
     (lambda: fk.FNetEncoder(0, 4, -8), ValueError, ["FNetEncoder: intermediate_size", "got -8"]),
 ]
 

@@ -124,9 +124,9 @@ def test_the_operators_themselves_run_in_float32(low: torch.dtype) -> None:
     assert exact.abs().max() > torch.finfo(torch.float16).max
     ops = torch.ops.fnet_kernels
     with torch.autocast("cpu", low):
-        y = ops.fourier_mix(x)
-        assert y.dtype == torch.float32
-        assert_close(y, exact)
+        mixed = ops.fourier_mix(x)
+        assert mixed.dtype == torch.float32
+        assert_close(mixed, exact)
         assert ops.fourier_mix(x.double()).dtype == torch.float64
         assert_close(
             ops.fused_fourier_mix(x, weight, None, 1e-5, 1.0),
@@ -135,10 +135,19 @@ def test_the_operators_themselves_run_in_float32(low: torch.dtype) -> None:
         trained = x.clone().requires_grad_()
         rows = ops.fused_fourier_mix_train(trained, weight, None, 1e-5, 1.0)
         assert {t.dtype for t in rows} == {torch.float32}
+        args, varlen = (x, weight, None), ([8, 5], 1, "backward")
+        for y in (
+            ops.fused_rms_fourier_mix(*args, 1e-5, 1.0),
+            ops.fourier_mix_varlen(x, *varlen),
+            ops.fused_fourier_mix_varlen(*args, *varlen, 1e-5, 1.0),
+            ops.residual_fourier_mix(x, x),
+            ops.prenorm_fourier_mix(*args, 1e-5, 1.0, False)[0],
+        ):
+            assert y.dtype == torch.float32
         rows[0].sum().backward()
         torch.compiler.reset()
         compiled = torch.compile(ops.fourier_mix, fullgraph=True, backend="aot_eager")
-        assert torch.equal(compiled(x), y)
+        assert torch.equal(compiled(x), mixed)
     assert trained.grad is not None
     assert trained.grad.dtype == low
     assert ops.fourier_mix(x).dtype == low

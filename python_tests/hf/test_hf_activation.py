@@ -57,8 +57,11 @@ def test_the_function_is_that_of_transformers(dtype: torch.dtype) -> None:
 
 def test_other_activations_stay() -> None:
     model = build(hidden_act="gelu")
-    hf.patch_fnet(model)
-    assert "FusedNewGELU" not in classes(model)
+    stock = classes(model)
+    for change in (hf.patch_fnet, hf.unpatch_fnet):
+        change(model)
+        assert classes(model) == stock
+    assert "NewGELUActivation" not in stock
 
     class Mine(type(activations(build())[0])):  # type: ignore[misc]
         pass

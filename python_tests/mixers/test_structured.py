@@ -169,6 +169,18 @@ def test_random_matrices_follow_the_seed() -> None:
     assert torch.equal(torch.rand(1), before), "a seed leaves torch's generator alone"
 
 
+def test_a_seed_gives_the_same_matrices_in_every_default_dtype() -> None:
+    single = create_mixer("random", 6, 9, seed=3)
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = create_mixer("random", 6, 9, seed=3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert double.seq_kernel.dtype is torch.float64
+    for name, matrix in single.named_buffers():
+        assert torch.equal(double.get_buffer(name), matrix.double())
+
+
 def test_the_gain_of_random_matrices_is_not_saved() -> None:
     """As that of transforms: a state serves every gain."""
     loud, quiet = (create_mixer("random", 6, 8, gain=gain) for gain in (2.0, 0.5))

@@ -84,6 +84,11 @@ def test_the_dtype_of_a_state_dict_is_saved(tmp_path: Path) -> None:
             f"{DECODER} must be {WORDS}, to which the configuration ties it",
         ),
         (
+            lambda state: {**state, DECODER: state[WORDS].double()},
+            ValueError,
+            f"{DECODER} must be {WORDS}, to which the configuration ties it",
+        ),
+        (
             lambda state: {**state, WORDS: state[WORDS].to("meta")},
             ValueError,
             f"{WORDS} must have values, got a tensor on meta",

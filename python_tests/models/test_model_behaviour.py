@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from fnet_kernels import models
 from fnet_kernels.models import FNetConfig, FNetModel
@@ -156,6 +157,19 @@ def test_bad_inputs_are_errors() -> None:
 def test_labels_of_other_shapes_are_errors(name: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(name, num_labels=3)(ids(), **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("FNetForPreTraining", {"labels": torch.zeros(2, 16).long()}),
+        ("FNetForPreTraining", {"next_sentence_label": torch.zeros(2).long()}),
+        ("FNetForQuestionAnswering", {"start_positions": torch.zeros(2).long()}),
+        ("FNetForQuestionAnswering", {"end_positions": torch.zeros(2).long()}),
+    ],
+)
+def test_a_loss_of_two_labels_needs_both(name: str, given: dict[str, Tensor]) -> None:
+    assert make(name)(ids(), **given).loss is None
 
 
 def test_labels_are_tensors_and_may_have_a_last_axis_of_one() -> None:

@@ -66,6 +66,14 @@ def test_autocast_trains_in_bfloat16() -> None:
     assert model.get_input_embeddings().weight.grad.dtype == torch.float32
 
 
+def test_dropout_acts_on_the_projected_embeddings() -> None:
+    model = make(hidden_dropout_prob=1.0)
+    torch.nn.init.ones_(model.embeddings.projection.bias)
+    x = ids()
+    assert not model.train().embeddings(x, None, None, None).any()
+    assert model.eval().embeddings(x, None, None, None).any()
+
+
 def test_the_row_of_padding_gets_no_gradient_from_the_input() -> None:
     model = make()
     model(torch.full((1, SEQ), 3)).last_hidden_state.square().sum().backward()

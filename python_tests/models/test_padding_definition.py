@@ -30,12 +30,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def definition(
     layer: FNetEncoderLayer, x: Tensor, lengths: Sequence[int], sizes: Sequence[int]
 ) -> Tensor:
-    """Each sequence, filled with zeros to its size, through the formula of the layer."""
+    """Each sequence, filled with zeros to its size, through the formula of a layer at gain 0.5."""
     rows = []
     norm = layer.fourier.output.LayerNorm
     for row, length, size in zip(x, lengths, sizes, strict=True):
         filled = pad(row[:length], (0, 0, 0, size - length))
-        h = reference.fused_fourier_mix(filled, norm.weight, norm.bias, norm.eps)[:length]
+        args = norm.weight, norm.bias, norm.eps
+        h = reference.fused_fourier_mix(filled, *args, scale=0.5, norm="ortho")[:length]
         rows.append(pad(layer.output(layer.intermediate(h), h), (0, 0, 0, x.size(1) - length)))
     return torch.stack(rows)
 
@@ -51,7 +52,7 @@ def definition(
 def test_a_layer_matches_its_definition(
     padding: str, round_to: int | None, sizes: list[int]
 ) -> None:
-    options: Any = {"padding": padding, "round_to": round_to, "dtype": torch.float64}
+    options: Any = {"padding": padding, "round_to": round_to, "gain": 0.5, "dtype": torch.float64}
     layer = FNetEncoderLayer(24, 48, **options).eval()
     x = torch.randn(4, SEQ, 24, dtype=torch.float64, requires_grad=True)
     expected = definition(layer, x, LENGTHS, sizes)
@@ -134,7 +135,8 @@ def test_attention_takes_a_padding_mask(batch_first: bool) -> None:
         ({"padding": "exact", "round_to": 4}, [16, 8, 4, 12]),
         ({"padding": "zero"}, [SEQ] * 4),
     ):
-        attention = FourierAttention(24, batch_first=batch_first, **options)
+        options |= {"batch_first": batch_first, "scale": 0.5, "norm": "ortho"}
+        attention = FourierAttention(24, **options)
         assert str(options["padding"]) in repr(attention)
         query = x if batch_first else x.transpose(0, 1)
         floats = torch.zeros(4, SEQ).masked_fill(~MASK, -torch.inf)
@@ -143,9 +145,11 @@ def test_attention_takes_a_padding_mask(batch_first: bool) -> None:
             y = y if batch_first else y.transpose(0, 1)
             for i, (length, size) in enumerate(zip(LENGTHS, sizes, strict=True)):
                 filled = pad(x[i, :length], (0, 0, 0, size - length))
-                assert_close(y[i, :length], reference.fourier_mix(filled)[:length], factor=10)
+                expected = reference.fourier_mix(filled, scale=0.5, norm="ortho")[:length]
+                assert_close(y[i, :length], expected, factor=10)
                 assert not y[i, length:].any()
-        assert_close(attention(query)[0], FourierAttention(24, batch_first=batch_first)(query)[0])
+        unpadded = FourierAttention(24, **{**options, "padding": "tokens", "round_to": None})
+        assert_close(attention(query)[0], unpadded(query)[0])
         one = attention(x[1], key_padding_mask=~MASK[1])[0]
         assert_close(one, y[1])
         with pytest.raises(ValueError, match="key_padding_mask must keep the first tokens"):

@@ -237,6 +237,21 @@ def test_jvp_and_hessian_under_torch_func(affine: bool) -> None:
         assert_close(ours, expected, 100)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_forward_mode_keeps_the_dtypes_of_results(dtype: torch.dtype) -> None:
+    x, weight, bias = inputs(3, 4, dtype=dtype, requires_grad=False)
+    calls = (
+        lambda t: OPS.fused_fourier_mix_train(t, weight, bias, 1e-5, 1.0),
+        lambda t: OPS.fused_rms_fourier_mix_train(t, weight, None, 1e-5, 1.0),
+        lambda t: OPS.prenorm_fourier_mix(t, weight, bias, 1e-5, 1.0, False),
+    )
+    for call in calls:
+        with forward_ad.dual_level():
+            duals = call(forward_ad.make_dual(x, x))
+        expected = call(x)
+        assert [(t.dtype, t.shape) for t in duals] == [(t.dtype, t.shape) for t in expected]
+
+
 def test_forward_over_reverse() -> None:
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     tangent = torch.randn(3, 4, dtype=torch.float64)

@@ -67,6 +67,7 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
         ["round_to", f"got {2**56}"],
     ),
     (lambda: fk.fourier_mix(BATCH, round_to=8), ValueError, ["fourier_mix: round_to", "lengths"]),
+    (lambda: fk.fused_fourier_mix(BATCH, round_to=8), ValueError, ["fused_fourier_mix: round_to"]),
     (lambda: fk.fourier_mix(BATCH, lengths=[3]), ValueError, ["lengths", "2 sequences", "got 1"]),
     (
         lambda: fk.fused_fourier_mix(BATCH, lengths=[3, 4]),
