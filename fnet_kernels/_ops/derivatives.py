@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, is_grad_enabled
@@ -22,6 +22,7 @@ from torch._C import _len_torch_dispatch_stack as dispatch_modes
 from torch._C import _len_torch_function_stack as function_modes
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import Function, forward_ad
+from torch.autograd.function import _SingleLevelFunction
 from torch.compiler import is_compiling
 from torch.nn import Parameter
 
@@ -55,12 +56,15 @@ class TangentsError(Exception):
     """An `autograd.Function` met an input with a tangent."""
 
 
-class Reverse(Function):
-    """Reverse mode of an operator.
+class Reverse(_SingleLevelFunction):
+    """Reverse mode of an operator, for one level of `torch.func`: each interpreter calls a kernel.
 
     `forward(ctx, *args, below)` takes the operator's arguments and `below`, which calls an operator
-    below autograd: `below(op, *args)`.
+    below autograd: `below(op, *args)`. An `autograd.Function` would refuse `torch.func`.
     """
+
+    apply: ClassVar[Kernel]
+    _compiled_autograd_key = Function._compiled_autograd_key
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> NoReturn:
@@ -74,16 +78,6 @@ class _Constant(Reverse):
     def forward(ctx: Any, op: Kernel, *args: Any) -> Any:
         *rest, below = args
         return below(op, *rest)
-
-
-def apply_of(function: type[Reverse]) -> Kernel:
-    """Return `function.apply` for use in a kernel."""
-    # Function.apply prepares for torch.func, whose interpreter has already called the kernel.
-    apply: Kernel = super(Function, function).apply  # type: ignore[misc]
-    return apply
-
-
-_apply_constant = apply_of(_Constant)
 
 
 def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> Kernel:
@@ -108,7 +102,7 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> Kernel:
         differentiates = torch.is_grad_enabled() and torch._C._any_requires_grad(*args)
         if differentiates and apply is None:
             return composed(*args)
-        reverse = apply if differentiates and apply is not None else partial(_apply_constant, op)
+        reverse = apply if differentiates and apply is not None else partial(_Constant.apply, op)
         try:
             if not nested:
                 below = partial(_below, keyset)

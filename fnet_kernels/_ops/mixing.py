@@ -14,7 +14,6 @@ from torch import Tensor
 
 from fnet_kernels._ops.derivatives import (
     Reverse,
-    apply_of,
     make_dual,
     register,
     shortest,
@@ -52,7 +51,7 @@ class _SelfAdjoint(Reverse):
 
 
 _calls: dict[Any, Transform] = {
-    op: shortest(op, register(op, partial(_composed, op), partial(apply_of(_SelfAdjoint), op)))
+    op: shortest(op, register(op, partial(_composed, op), partial(_SelfAdjoint.apply, op)))
     for op in (*TRANSFORMS, mix_varlen)
 }
 fourier_mix, hartley_mix, fourier_mix_varlen = _calls.values()

@@ -25,7 +25,7 @@ from fnet_kernels._ops.autograd import (
     normalised,
     project,
 )
-from fnet_kernels._ops.derivatives import Reverse, apply_of, register, shortest
+from fnet_kernels._ops.derivatives import Reverse, register, shortest
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import mix
 from fnet_kernels._ops.residual import op as residual_mix
@@ -98,7 +98,7 @@ def composed_backward(
 
 
 prenorm_fourier_mix: Callable[..., Triple] = shortest(
-    forward, register(forward, composed, apply_of(_Prenorm))
+    forward, register(forward, composed, _Prenorm.apply)
 )
 _shortest_backward: Callable[..., Triple] = shortest(
     backward, register(backward, composed_backward)

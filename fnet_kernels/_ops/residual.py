@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fnet_kernels._ops.derivatives import (
     Reverse,
-    apply_of,
     make_dual,
     register,
     shortest,
@@ -46,6 +45,4 @@ def _composed(x: Tensor, residual: Tensor, scale: float = 1.0) -> Tensor:
     return make_dual(op(x, residual, scale), tangent)
 
 
-residual_fourier_mix: Callable[..., Tensor] = shortest(
-    op, register(op, _composed, apply_of(_Residual))
-)
+residual_fourier_mix: Callable[..., Tensor] = shortest(op, register(op, _composed, _Residual.apply))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from functorch.compile import make_boxed_func
 from torch import Tensor
+from torch._dynamo import compiled_autograd
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
@@ -18,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 import fnet_kernels as fk
 from fnet_kernels import reference
+from fnet_kernels._ops.derivatives import Reverse
 from python_tests.helpers.close import assert_close, relative_error
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -252,6 +254,12 @@ def test_forward_mode_keeps_the_dtypes_of_results(dtype: torch.dtype) -> None:
         assert [(t.dtype, t.shape) for t in duals] == [(t.dtype, t.shape) for t in expected]
 
 
+def test_the_statistics_of_pre_norm_are_not_differentiable() -> None:
+    x, weight, bias = inputs(3, 4)
+    y, mean, rstd = OPS.prenorm_fourier_mix(x, weight, bias, 1e-5, 1.0, False)
+    assert [t.requires_grad for t in (y, mean, rstd)] == [True, False, False]
+
+
 def test_forward_over_reverse() -> None:
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     tangent = torch.randn(3, 4, dtype=torch.float64)
@@ -263,6 +271,25 @@ def test_forward_over_reverse() -> None:
             return forward_ad.unpack_dual(grad).tangent
 
     assert_close(second(fk.fused_fourier_mix), second(reference.fused_fourier_mix), 100)
+
+
+def test_derivatives_are_not_those_of_autograd_functions() -> None:
+    """From torch 2.14 on, `autograd.Function.apply` refuses `torch.func` in a kernel."""
+    assert Reverse.__subclasses__()
+    assert not issubclass(Reverse, torch.autograd.Function)
+
+
+def test_compiled_autograd() -> None:
+    def gradients() -> tuple[Tensor, ...]:
+        args = [arg.clone().requires_grad_() for arg in plain]
+        loss(fk.fused_fourier_mix)(*args).backward()
+        return tuple(torch.zeros(0) if arg.grad is None else arg.grad for arg in args)
+
+    plain = inputs(2, 5, 6, requires_grad=False)
+    expected = gradients()
+    torch.compiler.reset()
+    with compiled_autograd._enable(torch.compile(backend="eager")):
+        torch.testing.assert_close(gradients(), expected)
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
