@@ -178,20 +178,27 @@ def bench_part(check: Check, name: str, limit: float, backward: bool = False) ->
     return python(name, *words, "--seconds", SECONDS, limit=limit, least=25, backward=backward)
 
 
-def bench(check: Check, limits: Mapping[str, float] = BENCH_PARTS) -> list[Part]:
-    """Time ours and all alternatives, and check the targets; a rehearsal does so in one process."""
-    if check.rehearse:
-        words = ["--part", *limits, "--out", str(check.out), "--rehearse"]
-        return [python("all parts", "-m", "bench.gpu", *words, limit=240)]
+def timed(check: Check, limits: Mapping[str, float]) -> list[Part]:
     backward = ("step", "kernels", "memory")
     return [
         bench_part(check, name, limit, name.startswith(backward)) for name, limit in limits.items()
     ]
 
 
+def bench(check: Check) -> list[Part]:
+    """Time ours and all alternatives, and check the targets.
+
+    A rehearsal does so in one process, and includes `shapes`.
+    """
+    if check.rehearse:
+        words = ["--part", *BENCH_PARTS, *SHAPE_PARTS, "--out", str(check.out), "--rehearse"]
+        return [python("all parts", "-m", "bench.gpu", *words, limit=240)]
+    return timed(check, BENCH_PARTS)
+
+
 def shapes(check: Check) -> list[Part]:
     """The same for other shapes, and for a length without kernels."""
-    return bench(check, SHAPE_PARTS)
+    return [] if check.rehearse else timed(check, SHAPE_PARTS)
 
 
 MODEL_PARTS = ("inference eager", "training eager", "inference compiled", "training compiled")

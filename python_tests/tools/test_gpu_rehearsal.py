@@ -27,7 +27,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A full rehearsal with the three failures. The hang is stopped after three seconds."""
     out = tmp_path_factory.mktemp("rehearsal")
     injected = [f"{place}={failure}" for place, failure in INJECTED.items()]
-    options = ["--rehearse", "--hang-limit", "3"]
+    options = ["--rehearse", "--hang-limit", "3", "--seconds", "1200"]
     done = subprocess.run(
         [sys.executable, "-m", "tools.gpu_check", *options, "--inject", *injected],
         cwd=ROOT,
@@ -48,7 +48,8 @@ def test_failures_do_not_affect_other_parts(rehearsed: Any) -> None:
     assert results["smoke/general"]["remark"] == "exit status -6"
     assert results["test/forward"]["remark"] == "stopped after 3 s"
     assert results["test/forward"]["status"] is None
-    assert {r["step"] for r in found["results"]} == {step.name for step in gpu_steps.STEPS}
+    steps = {step.name for step in gpu_steps.STEPS}
+    assert {r["step"] for r in found["results"]} == steps - {"shapes"}, "bench rehearses it"
     assert "about to crash" in done.stdout, "the end of a failure's log is shown"
     with tarfile.open(out / "logs.tar.gz") as tar:
         sizes = {member.name: member.size for member in tar.getmembers()}
