@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from fnet_kernels._norm import Norm, check_norm
-from fnet_kernels._ops.checks import kind
+from fnet_kernels._ops.checks import check_size, kind
 from fnet_kernels._ops.scale import check_scale, constant_scale
 from fnet_kernels._ops.unreadable import why_without_values
 from fnet_kernels._padding import Padding
@@ -52,8 +52,9 @@ class FourierAttention(nn.Module):
         round_to: with "exact", over the next multiple of it, filled with zeros.
 
     Raises:
-        TypeError: `embed_dim`, `num_heads` or `round_to` is not an int, or `scale` is not a number.
-        ValueError: `embed_dim` or `num_heads` is not positive, `num_heads` does not divide
+        TypeError: `embed_dim`, `num_heads` or `round_to` is not an integer, or `scale` not a
+            number.
+        ValueError: `embed_dim` or `num_heads` is less than 1, `num_heads` does not divide
             `embed_dim`, `scale` is not finite, `norm` or `padding` is none of the three, `round_to`
             is less than 1 or given without "exact", or another argument requires a feature that a
             transform does not have.
@@ -88,11 +89,8 @@ class FourierAttention(nn.Module):
         round_to: int | None = None,
     ) -> None:
         super().__init__()
-        for name, size in (("embed_dim", embed_dim), ("num_heads", num_heads)):
-            if not isinstance(size, int) or isinstance(size, bool):
-                raise TypeError(f"{_NAME}: {name} must be an int, got {type(size).__name__}")
-            if size <= 0:
-                raise ValueError(f"{_NAME}: {name} must be positive, got {size}")
+        embed_dim = check_size(_NAME, "embed_dim", embed_dim)
+        num_heads = check_size(_NAME, "num_heads", num_heads)
         if embed_dim % num_heads:
             raise ValueError(
                 f"{_NAME}: num_heads must divide embed_dim, {embed_dim}; got {num_heads}"
@@ -195,7 +193,8 @@ class FourierAttention(nn.Module):
         return self._mix(x.transpose(0, -2), key_padding_mask).transpose(0, -2), None
 
     def _mix(self, x: Tensor, key_padding_mask: Tensor | None) -> Tensor:
-        kept = None if key_padding_mask is None else key_padding_mask == 0
+        name = "key_padding_mask"
+        kept = None if key_padding_mask is None else _tensor(name, key_padding_mask) == 0
         sequences = self.padding.sequences(_NAME, x, key_padding_mask=kept)
         if sequences is None:
             return fourier_mix(x, scale=self.scale, norm=self.norm)

@@ -139,7 +139,8 @@ class FusedFourierMix(nn.Module):
         self, x: Tensor, lengths: Integers | None = None, round_to: int | None = None
     ) -> Tensor:
         # Without weight and bias, fused_fourier_mix cannot check the hidden size.
-        if isinstance(x, Tensor) and not x.is_nested and x.dim() and x.size(-1) != self.hidden_size:
+        sized = isinstance(x, Tensor) and x.dim() and (not x.is_nested or x.layout is torch.jagged)
+        if sized and x.size(-1) != self.hidden_size:
             raise ValueError(
                 f"FusedFourierMix: x must have hidden size {self.hidden_size} as its last axis;"
                 f" got shape {tuple(x.shape)}"

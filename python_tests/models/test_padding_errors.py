@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from fnet_kernels import FNetEncoder, FNetEncoderLayer, FourierAttention
+from fnet_kernels import FNetEncoder, FNetEncoderLayer, FourierAttention, FusedFourierMix
 from fnet_kernels.models import FNetConfig
 from python_tests.helpers.close import relative_error
 from python_tests.helpers.padded import CU_SEQLENS, LENGTHS, MASK, SEQ, packed
@@ -90,6 +90,8 @@ def test_more_errors() -> None:
         make()(IDS, lengths=[1.0, 2, 3, 4])
     with pytest.raises(TypeError, match=r"key_mask must be a torch\.Tensor, got list"):
         FNetEncoder(1, 8, 8, padding="exact")(torch.randn(1, 2, 8), key_mask=[[1, 0]])
+    with pytest.raises(TypeError, match=r"key_padding_mask must be a torch\.Tensor .*, got list"):
+        FourierAttention(8, padding="exact")(torch.randn(2, 1, 8), key_padding_mask=[[0, 1]])
     for owner, build in (
         ("FNetEncoder", lambda **o: FNetEncoder(1, 8, 8, **o)),
         ("FNetEncoderLayer", lambda **o: FNetEncoderLayer(8, 8, **o)),
@@ -131,6 +133,8 @@ def test_nested_tensors_have_lengths_of_their_own() -> None:
             assert relative_error(got, encoder(part[None])[0]) <= 1e-5
     with pytest.raises(ValueError, match="FNetEncoder: lengths must be None for a nested tensor"):
         encoder(nested, lengths=LENGTHS)
+    with pytest.raises(ValueError, match="x must have hidden size 16 as its last axis"):
+        FusedFourierMix(16, elementwise_affine=False)(nested)
     with pytest.raises(ValueError, match="round_to must be None for a nested tensor"):
         FNetEncoder(1, 24, 48, padding="exact", round_to=8)(nested)
 
