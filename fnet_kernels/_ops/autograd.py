@@ -113,15 +113,12 @@ class _Train(Reverse):
         dweight: Tensor | None = None
         dbias: Tensor | None = None
         if need_x and grad is not None and grad_rows is None and grad_rstd is None:
-            # The operator sums in the dtype of weight or grad, which must hold the bias gradient.
-            fuses_bias = need_bias and bias_dtype in (weight_dtype, grad.dtype)
+            # The sums have the dtype of weight, or without it of grad: that of bias in either case.
             dx, sums, bias_sums = family.backward(
-                grad, rows, rstd, weight, *where, scale, need_weight, fuses_bias
+                grad, rows, rstd, weight, *where, scale, need_weight, need_bias
             )
             dweight = sums if need_weight else None
-            dbias = bias_sums if fuses_bias else None
-            if dbias is not None and dbias.dtype is not bias_dtype:
-                dbias = dbias.to(bias_dtype)
+            dbias = bias_sums if need_bias else None
         elif need_x:
             grads = grad, grad_rows, grad_rstd
             dx = _input_gradient(family, where, *grads, rows, rstd, weight, scale)

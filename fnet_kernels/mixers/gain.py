@@ -26,9 +26,10 @@ def checked_gain(owner: str, gain: Gain) -> Gain:
         check_number(owner, "gain", gain)
     except TypeError:
         raise TypeError(f"{owner}: gain must be 'paper' or a number, got {kind(gain)}") from None
-    if not abs(gain) <= sys.float_info.max:  # rejects NaN, and integers that no float holds
+    number = gain if isinstance(gain, (float, int)) else float(gain)
+    if not abs(number) <= sys.float_info.max:  # rejects NaN, and integers that no float holds
         raise ValueError(f"{owner}: gain must be finite, got {gain}")
-    return float(gain)
+    return float(number)
 
 
 def transform_gain(gain: Gain, x: Tensor) -> float:

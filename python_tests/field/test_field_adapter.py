@@ -288,8 +288,9 @@ def test_nested_tensors_are_refused() -> None:
     ("error", "match", "args", "kwargs"),
     [
         (TypeError, "embed_dim must be an int, got str", ("24",), {}),
-        (ValueError, "embed_dim must be positive, got 0", (0,), {}),
-        (ValueError, "num_heads must be positive, got -1", (24, -1), {}),
+        (TypeError, "num_heads must be an int, got bool", (24, True), {}),
+        (ValueError, "embed_dim must be at least 1, got 0", (0,), {}),
+        (ValueError, "num_heads must be at least 1, got -1", (24, -1), {}),
         (ValueError, "num_heads must divide embed_dim, 24; got 5", (24, 5), {}),
         (ValueError, "add_bias_kv must be False", (24,), {"add_bias_kv": True}),
         (ValueError, "add_zero_attn must be False", (24,), {"add_zero_attn": True}),

@@ -13,6 +13,7 @@ from fnet_kernels import reference
 from python_tests.helpers.refused import assert_refused
 
 X = torch.ones(2, 3, 4)
+META = X.to("meta")
 BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.fourier_mix(X, norm="orthogonal"), ValueError, ["fourier_mix: norm", "'ortho'"]),
     (lambda: fk.fourier_mix(X, norm=2), ValueError, ["norm", "'backward'", "got 2"]),
@@ -34,6 +35,7 @@ BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.FourierMix(float("nan")), ValueError, ["FourierMix: scale", "got nan"]),
     (lambda: fk.FusedFourierMix(4, scale=float("inf")), ValueError, ["scale", "got inf"]),
     (lambda: fk.fourier_mix(X, scale=10**400), ValueError, ["scale", "finite"]),
+    (lambda: fk.fused_fourier_mix(META, META[0, 0, :3]), ValueError, ["weight", "got shape (3,)"]),
     (lambda: fk.FusedFourierMix("768"), TypeError, ["FusedFourierMix: hidden_size", "got str"]),
     (lambda: fk.FusedFourierMix((768,)), TypeError, ["hidden_size", "int", "got tuple"]),
     (lambda: fk.FusedFourierMix(768.0), TypeError, ["hidden_size", "int", "got float"]),
@@ -70,7 +72,7 @@ def test_the_operators_refuse_a_scale_that_is_not_finite() -> None:
 
 def test_sizes_of_numpy_and_numbers_of_numpy() -> None:
     mix = fk.FusedFourierMix(np.int64(12), np.float64(1e-5), scale=np.float64(0.5))
-    assert type(mix.hidden_size) is int
+    assert type(mix.hidden_size) is type(fk.FourierAttention(np.int64(12)).embed_dim) is int
     x = torch.randn(2, 8, 12)
     assert torch.equal(mix(x), fk.fused_fourier_mix(x, mix.weight, mix.bias, 1e-5, scale=0.5))
     assert torch.equal(fk.fourier_mix(x, scale=np.float32(0.5)), fk.fourier_mix(x, scale=0.5))

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fnet_kernels import hf
+from python_tests.helpers.close import relative_error
 from python_tests.helpers.fnet_models import MODELS, build, results
 from python_tests.helpers.padded import MASK, SEQ
 from python_tests.helpers.padded_models import IDS
@@ -28,6 +29,13 @@ def test_unpatch_restores_exactly(name: str) -> None:
     for (path, ours), theirs in zip(model.named_modules(), stock.modules(), strict=True):
         assert type(ours) is type(theirs), path
         assert vars(ours).keys() == vars(theirs).keys(), path
+
+
+def test_the_feed_forward_network_may_take_tokens_in_chunks() -> None:
+    whole, chunked = (patched(chunk_size_feed_forward=size) for size in (0, 1))
+    chunked.load_state_dict(whole.state_dict())
+    expected, y = (model(IDS, attention_mask=MASK)[0] for model in (whole, chunked))
+    assert relative_error(y, expected) < 1e-5
 
 
 def test_the_last_padding_holds() -> None:

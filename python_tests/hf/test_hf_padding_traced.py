@@ -46,6 +46,12 @@ def test_vmap_over_masks(padding: str) -> None:
     assert relative_error(torch.vmap(call)(ids, masks), expected) < 1e-5
 
 
+def test_positions_on_meta_say_nothing_of_packed_rows() -> None:
+    positions = torch.arange(SEQ, device="meta")[None]
+    y = patched().to("meta")(IDS[:1].to("meta"), position_ids=positions).last_hidden_state
+    assert y.is_meta
+
+
 def test_positions_of_packed_rows_are_not_recorded() -> None:
     model = patched()
     positions = torch.arange(SEQ)[None]

@@ -104,6 +104,8 @@ def test_compiles_without_graph_breaks(x: Tensor, mask: Tensor) -> None:
     compiled = torch.compile(ours, fullgraph=True, backend="aot_eager")
     for key_mask in (None, mask):
         assert_close(compiled(x, key_mask), ours(x, key_mask))
+    with pytest.raises(RuntimeError, match=r"key_mask must be 1 or true .* negative numbers"):
+        compiled(x, mask.double().log())
 
 
 def test_dropout_acts_in_training_only(x: Tensor) -> None:

@@ -124,6 +124,7 @@ def test_bad_registrations() -> None:
         ({"gain": "ortho"}, ValueError, "gain must be 'paper' or a number, got 'ortho'"),
         ({"gain": None}, TypeError, "gain must be 'paper' or a number, got None"),
         ({"gain": float("nan")}, ValueError, "gain must be finite, got nan"),
+        ({"gain": np.float32("inf")}, ValueError, "gain must be finite, got inf"),
         ({"gain": 10**400}, ValueError, "gain must be finite, got 1000"),
         ({"scale": 2.0}, TypeError, "'fourier' has no argument 'scale'; it takes none"),
         ({"name": "filter", "bases": 1}, TypeError, "no argument 'bases'; it takes basis"),

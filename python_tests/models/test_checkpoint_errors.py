@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fnet_kernels.models import FNetConfig, FNetForMaskedLM, FNetModel
+from fnet_kernels.models.checkpoint import _some
 from python_tests.helpers.checkpoints import ours
 
 pytest.importorskip("transformers")
@@ -107,6 +108,12 @@ def test_what_is_broken_is_named(what: str, tmp_path: Path) -> None:
     error, message = broken(tmp_path, what)
     with pytest.raises(error, match=f"^FNetForMaskedLM.from_pretrained: .*{message}"):
         FNetForMaskedLM.from_pretrained(tmp_path)
+
+
+def test_ten_names_are_listed_whole() -> None:
+    names = [str(i) for i in range(11)]
+    assert _some(names[:10]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert _some(names) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, and 1 more"
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,14 @@ def test_the_loss_of_an_answer_does_not_see_padding(padding: str) -> None:
         assert_close(flat.start_logits, packed(batch.start_logits), 10)
 
 
+def test_a_mixer_of_one_length_is_not_called_for_no_tokens() -> None:
+    encoder = FNetEncoder(1, 8, 16, mixer="circulant", seq_len=4, padding="exact").eval()
+    x = torch.randn(2, 4, 8)
+    y = encoder(x, lengths=[4, 0])
+    assert relative_error(y[0], encoder(x[:1])[0]) < 1e-5
+    assert not y[1].any()
+
+
 @pytest.mark.parametrize("mixer", list_mixers())
 def test_every_mixer_takes_lengths_or_refuses_them(mixer: str) -> None:
     model = make(mixer=mixer, mixer_args={})

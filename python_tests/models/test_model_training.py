@@ -74,6 +74,15 @@ def test_dropout_acts_on_the_projected_embeddings() -> None:
     assert model.eval().embeddings(x, None, None, None).any()
 
 
+@pytest.mark.parametrize("kind", ["SequenceClassification", "TokenClassification"])
+def test_dropout_acts_before_the_classifier(kind: str) -> None:
+    model = make(f"FNetFor{kind}", hidden_dropout_prob=1.0, num_labels=3)
+    torch.nn.init.ones_(model.fnet.encoder[-1].output.LayerNorm.bias)  # else zeros are dropped
+    logits, bias = model.train()(ids()).logits, model.classifier.bias
+    assert torch.equal(logits, bias.expand_as(logits))
+    assert not torch.equal(model.eval()(ids()).logits, logits)
+
+
 def test_the_row_of_padding_gets_no_gradient_from_the_input() -> None:
     model = make()
     model(torch.full((1, SEQ), 3)).last_hidden_state.square().sum().backward()

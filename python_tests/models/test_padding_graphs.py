@@ -48,6 +48,8 @@ def test_the_operator_of_graphs(round_to: int | None) -> None:
     x = torch.randn(2, 5, 3, requires_grad=True, dtype=torch.float64)
     constants = torch.tensor([5, 2]), 0.5, "ortho", round_to
     torch.library.opcheck(traced_fourier_mix, (x, *constants))
+    strided = torch.empty(2, 3, 5, device="meta").mT
+    assert traced_fourier_mix(strided, *constants).is_contiguous()
     y = traced_fourier_mix(x, *constants)
     assert torch.equal(y, FourierMix(0.5, norm="ortho")(x, [5, 2], round_to))
     assert torch.autograd.gradgradcheck(lambda t: traced_fourier_mix(t, *constants), x)

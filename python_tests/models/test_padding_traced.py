@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels import FNetEncoder, FourierAttention
+from fnet_kernels._sequences import Sequences, Traced
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.padded import MASK, SEQ
 from python_tests.helpers.padded_models import IDS, make
@@ -109,6 +110,14 @@ def test_gradients_of_each_sample(padding: str, dtype: torch.dtype) -> None:
         for name, expected in gradient(parameters, IDS[i], mask[i]).items():
             if expected.any():
                 assert relative_error(found[name][i], expected) < 1e-3, name
+
+
+def test_sequences_of_a_graph_are_float32_under_autocast() -> None:
+    x = torch.randn(4, SEQ, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        for sequences in (Sequences(MASK), Traced(MASK, None)):
+            assert sequences.fourier_mix(x).dtype is torch.float32
+            assert sequences.fused_fourier_mix(x, None, None, 1e-5).dtype is torch.float32
 
 
 def test_a_learned_mixer_needs_integers_under_vmap() -> None:

@@ -134,6 +134,13 @@ def test_a_module_list_has_a_mixer_for_each_layer() -> None:
         fk.FNetEncoder(3, 64, 128, mixer=mixers)
 
 
+def test_layers_have_a_mixer_of_their_own() -> None:
+    given = create_mixer("linear", 8, 4)
+    mixers = [layer.fourier.self for layer in fk.FNetEncoder(2, 8, 16, mixer=given)]
+    assert len({id(kernel) for m in (given, *mixers) for kernel in m.parameters()}) == 3 * 2
+    assert all(torch.equal(mixer.seq_kernel, given.seq_kernel) for mixer in mixers)
+
+
 def test_attention_by_name_has_the_dropout_of_its_layer() -> None:
     x = torch.randn(2, 9, 64)
     for options, dropout in (

@@ -340,6 +340,11 @@ def test_the_decompositions_are_the_operators(shape: tuple[int, ...], dtype: tor
                 assert_close(result, truth, factor=4)
 
 
+def test_each_caller_gets_a_dict_of_its_own() -> None:
+    assert decompositions() == decompositions()
+    assert decompositions() is not decompositions()
+
+
 def test_other_exporters_may_ask_for_aten_alone() -> None:
     model = randomised(FNetEncoder(1, HIDDEN, 32))
     x = torch.randn(2, 6, HIDDEN)

@@ -199,6 +199,11 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
         ["fused_fourier_mix: norm_type must be 'layer' or 'rms'", "'batch'"],
     ),
     (
+        lambda: fused_fourier_mix(X, norm_first=0),  # type: ignore[arg-type]
+        TypeError,
+        ["fused_fourier_mix: norm_first must be True or False", "got 0"],
+    ),
+    (
         lambda: fused_fourier_mix(X, norm_first=1),  # type: ignore[arg-type]
         TypeError,
         ["fused_fourier_mix: norm_first must be True or False", "got 1"],
