@@ -32,6 +32,8 @@ BAD: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: fk.fourier_mix(X, scale=np.float32("inf")), ValueError, ["scale", "got inf"]),
     (lambda: fk.fused_fourier_mix(X, eps=np.float32("inf")), ValueError, ["eps", "got inf"]),
     (lambda: fk.fused_fourier_mix(X, eps=10**400), ValueError, ["eps", "finite"]),
+    (lambda: fk.fused_fourier_mix(X, eps=True), TypeError, ["eps", "Python number", "got bool"]),
+    (lambda: fk.fourier_mix(X, scale=True), TypeError, ["scale", "Python number", "got bool"]),
     (lambda: fk.FourierMix(float("nan")), ValueError, ["FourierMix: scale", "got nan"]),
     (lambda: fk.FusedFourierMix(4, scale=float("inf")), ValueError, ["scale", "got inf"]),
     (lambda: fk.fourier_mix(X, scale=10**400), ValueError, ["scale", "finite"]),

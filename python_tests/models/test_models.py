@@ -112,6 +112,7 @@ def test_gradients_are_those_of_transformers(name: str) -> None:
         (torch.randn(2, 3), {"num_labels": 3, "problem_type": "regression"}),
         (torch.tensor([2, -100]), {"num_labels": 3, "problem_type": "single_label_classification"}),
         (torch.eye(3)[:2], {"num_labels": 3, "problem_type": "multi_label_classification"}),
+        (torch.eye(2)[:, :1], {"num_labels": 1, "problem_type": "multi_label_classification"}),
     ],
 )
 def test_the_loss_of_each_problem_type(labels: Tensor, config: dict[str, Any]) -> None:

@@ -76,6 +76,19 @@ def test_a_layer_matches_its_definition(
     assert calls.count >= 1
 
 
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("norm_type", ["layer", "rms"])
+def test_every_norm_sees_each_sequence_alone(norm_first: bool, norm_type: Any) -> None:
+    options: Any = {"norm_first": norm_first, "norm_type": norm_type}
+    alone = FNetEncoder(2, 24, 48, **options).eval()
+    exact = FNetEncoder(2, 24, 48, padding="exact", **options).eval()
+    exact.load_state_dict(alone.state_dict())
+    x = torch.randn(4, SEQ, 24)
+    for row, y, length in zip(x, exact(x, lengths=LENGTHS), LENGTHS, strict=True):
+        assert relative_error(y[:length], alone(row[:length])) <= 1e-5
+        assert not y[length:].any()
+
+
 def test_zero_depends_on_the_padded_length_alone() -> None:
     model = make(padding="zero", pooling="mean", num_attention_layers=1)
     other = torch.where(MASK, IDS, 50)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fnet_kernels import FNetEncoder, FourierAttention
 from fnet_kernels._sequences import Sequences, Traced
@@ -112,9 +114,17 @@ def test_gradients_of_each_sample(padding: str, dtype: torch.dtype) -> None:
                 assert relative_error(found[name][i], expected) < 1e-3, name
 
 
-def test_sequences_of_a_graph_are_float32_under_autocast() -> None:
+def test_a_trace_refuses_lengths_that_would_broadcast() -> None:
+    encoder = FNetEncoder(1, 4, 8, padding="zero").eval()
+    with pytest.raises(ValueError, match="lengths must be a tensor of lengths of shape"):
+        torch.jit.trace(Call(encoder, "lengths"), (torch.randn(4, SEQ, 4), torch.tensor([3])))
+
+
+@pytest.mark.parametrize("fake", [False, True])
+def test_sequences_of_a_graph_are_float32_under_autocast(fake: bool) -> None:
     x = torch.randn(4, SEQ, 8).bfloat16()
-    with torch.autocast("cpu", torch.bfloat16):
+    mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else nullcontext()
+    with mode, torch.autocast("cpu", torch.bfloat16):
         for sequences in (Sequences(MASK), Traced(MASK, None)):
             assert sequences.fourier_mix(x).dtype is torch.float32
             assert sequences.fused_fourier_mix(x, None, None, 1e-5).dtype is torch.float32

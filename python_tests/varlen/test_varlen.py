@@ -237,6 +237,18 @@ def test_a_jagged_nested_tensor() -> None:
         assert dx.any()
 
 
+def test_a_jagged_nested_tensor_is_rounded_up() -> None:
+    rows, offsets = torch.randn(9, 12), torch.tensor([0, 3, 8, 9])
+    nested = torch.nested.nested_tensor_from_jagged(rows, offsets)
+    for mix, varlen in (
+        (fk.fourier_mix, fk.fourier_mix_varlen),
+        (fk.fused_fourier_mix, fk.fused_fourier_mix_varlen),
+    ):
+        y = mix(nested, round_to=4).values()
+        assert torch.equal(y, varlen(rows, offsets, round_to=4))
+        assert not torch.equal(y, varlen(rows, offsets))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_as_on_cuda(dtype: torch.dtype) -> None:
     """By runs of sequences of one length: the same but for the last bits."""

@@ -54,6 +54,17 @@ def test_opcheck(shape: tuple[int, ...], round_to: int) -> None:
     opcheck(OPS.fused_fourier_mix_varlen_backward.default, arguments)
 
 
+@pytest.mark.parametrize("of_x", [False, True])
+def test_gradients_of_weight_and_bias_are_of_mixed_rows(of_x: bool) -> None:
+    x, weight, bias = numbers(4, 6, 4).requires_grad_(of_x), numbers(4), numbers(4)
+    y = fk.fused_fourier_mix(x, weight, bias, lengths=LENGTHS)
+    mixed = torch.arange(6) < torch.tensor(LENGTHS)[:, None]
+    grad = torch.ones_like(y).masked_fill(~mixed[..., None], torch.nan)
+    dweight, dbias = torch.autograd.grad(y, (weight, bias), grad)
+    assert torch.equal(dbias, torch.full_like(dbias, sum(LENGTHS)))
+    assert_close(dweight, ((y - bias) / weight)[mixed].sum(0), factor=100)
+
+
 @each_layout
 @each_multiple
 def test_derivatives(shape: tuple[int, ...], round_to: int) -> None:
