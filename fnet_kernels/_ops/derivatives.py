@@ -20,6 +20,7 @@ from torch._C import _dispatch_tls_is_dispatch_key_excluded as is_excluded
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _len_torch_dispatch_stack as dispatch_modes
 from torch._C import _len_torch_function_stack as function_modes
+from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import Function, forward_ad
 from torch.autograd.function import _SingleLevelFunction
@@ -34,6 +35,10 @@ _PLAIN = frozenset({Tensor, Parameter, type(None), float, int, bool, str, list})
 
 #: Excluded in inference mode, whatever the grad mode, and below autograd, as in a dispatch mode.
 _AUTOGRAD = torch._C.DispatchKey.AutogradFunctionality
+
+#: torch.compile runs a caller with tangents eagerly and compiles what it calls. In torch 2.14 a
+#: compiled function returns no tangents, so that nothing below a kernel may be compiled.
+_UNCOMPILED = _FrameExecStrategy(_FrameAction.SKIP, _FrameAction.SKIP)
 
 #: What Python kernels of the operators are registered with. They live as long as it does.
 LIBRARY = torch.library.Library("fnet_kernels", "IMPL")  # type: ignore[no-untyped-call]
@@ -115,6 +120,7 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> Kernel:
             return composed(*args)
 
     LIBRARY.impl(op.name(), kernel, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
+    set_code_exec_strategy(kernel.__code__, _UNCOMPILED)
 
     def plain(*args: Any) -> Any:
         if not (is_grad_enabled() and any_requires_grad(*args)) or is_excluded(_AUTOGRAD):
