@@ -181,6 +181,15 @@ def test_labels_are_tensors_and_may_have_a_last_axis_of_one() -> None:
         model(ids(), labels=[2, 0])
 
 
+@pytest.mark.parametrize("dtype", [torch.int16, torch.bool])
+def test_other_integers_are_errors(dtype: torch.dtype) -> None:
+    wrong = f"must be int64 or int32, got {dtype}"
+    with pytest.raises(TypeError, match=f"input_ids {wrong}"):
+        make()(ids().to(dtype))
+    with pytest.raises(TypeError, match=f"masked_positions {wrong}"):
+        make("FNetForMaskedLM")(ids(), masked_positions=ids(2, 3).to(dtype))
+
+
 def test_longer_models() -> None:
     model = make(max_position_embeddings=4096).eval()
     assert model(ids(1, 4096)).last_hidden_state.shape == (1, 4096, 64)
