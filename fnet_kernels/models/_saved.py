@@ -37,7 +37,8 @@ def saved_tensors(
     A weight that the configuration ties has its source's name alone, as in transformers' files.
 
     Raises:
-        TypeError: `state_dict` is not a mapping of tensors, or a tensor is a DTensor.
+        TypeError: `state_dict` is not a mapping of tensors, a value in the model is no plain
+            tensor, or a tensor is a DTensor.
         ValueError: a tensor cannot be loaded again, or `state_dict` is not of this model.
     """
     _check_plain(owner, model)
@@ -107,12 +108,17 @@ def _checked(
     return state
 
 
-def _check_tensor(owner: str, name: str, tensor: Tensor) -> None:
+def _check_tensor(owner: str, name: str, tensor: Any) -> None:
     if hasattr(tensor, "full_tensor"):
         raise TypeError(
             f"{owner}: {name} must be a whole tensor, got a DTensor, of which each process holds a"
             f" shard: call {_GATHER} in all processes, and pass its result as state_dict in the"
             " process of rank 0"
+        )
+    if not isinstance(tensor, Tensor) or hasattr(tensor, "__tensor_flatten__"):
+        raise TypeError(
+            f"{owner}: {name} must be a plain tensor, got {kind(tensor)}, as in a quantized model:"
+            " save the model before you quantize it"
         )
     if tensor.is_meta:
         raise ValueError(f"{owner}: {name} must have values, got a tensor on meta")

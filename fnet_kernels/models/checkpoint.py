@@ -112,7 +112,8 @@ def save(
     Raises:
         ImportError: `safetensors` is not installed.
         TypeError: the configuration holds a value that JSON cannot represent, `state_dict` is not a
-            mapping, or a value of it is not a tensor, or is a DTensor.
+            mapping, or a value of it or of the model is not a plain tensor, as in a quantized
+            model, or is a DTensor.
         ValueError: weights that the configuration ties are not tied, a tensor of the model is
             pruned or parametrized, a name of `state_dict` is missing or unknown, or a tensor has
             another shape than in the model or is on meta.

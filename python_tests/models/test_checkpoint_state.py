@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
+from torch.testing._internal.two_tensor import TwoTensor
 
 from fnet_kernels.models import FNetForMaskedLM, FNetModel
 from python_tests.helpers.checkpoints import ours
@@ -109,6 +110,31 @@ def test_a_wrong_state_dict_is_refused(
 def test_a_model_on_meta_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{WORDS} must have values, got a tensor on meta"):
         ours().to("meta").save_pretrained(tmp_path)
+
+
+class _Packed(nn.Module):
+    """A layer whose state is not made of tensors alone, as that of a dynamically quantized one."""
+
+    def get_extra_state(self) -> torch.dtype:
+        return torch.qint8
+
+    def set_extra_state(self, state: torch.dtype) -> None:
+        """Nothing to restore."""
+
+
+@pytest.mark.parametrize("kind", ["dtype", "TwoTensor"])
+def test_a_quantized_model_is_refused(kind: str, tmp_path: Path) -> None:
+    model = ours()
+    dense = model.fnet.encoder.layer[1].output
+    if kind == "dtype":
+        dense.dense = _Packed()
+    else:
+        weight = dense.dense.weight.detach()
+        dense.dense.weight = nn.Parameter(TwoTensor(weight, weight))
+    message = rf"layer.1.output.dense.\w+ must be a plain tensor, got {kind}, as in a quantized"
+    with pytest.raises(TypeError, match=message):
+        model.save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 class _Double(nn.Module):
