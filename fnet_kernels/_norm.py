@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 Norm: TypeAlias = Literal["backward", "ortho", "forward"] | None
 
@@ -31,6 +32,8 @@ def norm_factor(op: str, x: Tensor, norm: Norm) -> float:
         return 1.0
     count: Any = x.size(-2) * x.size(-1)
     traced = isinstance(count, Tensor)  # under torch.jit.trace
-    count = count.double().clamp(min=1) if traced else torch.sym_max(1, count)  # type: ignore[no-untyped-call]
+    # The compiler of torch 2.11 accepts sym_max of sizes that are symbols only, and max of all.
+    larger = max if is_dynamo_compiling() else torch.sym_max
+    count = count.double().clamp(min=1) if traced else larger(1, count)  # type: ignore[no-untyped-call]
     inverse: float = 1.0 / count
     return inverse if norm == "forward" else inverse**0.5
