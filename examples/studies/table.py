@@ -129,7 +129,7 @@ STUDIES = {
             attention_minutes=20,
             reported="ListOps",
             floors=_LISTOPS_FLOORS,
-            remark=_LISTOPS,
+            remark=f"The other mixers do not have three seeds yet. {_HALTED} {_LISTOPS}",
         ),
         Study(
             name="mnist-196",
