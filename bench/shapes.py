@@ -1,7 +1,7 @@
 """The shapes of the benchmarks: (batch, seq, hidden).
 
-defines: TARGET_SHAPES, PRIME_SHAPES, BATCH_ONE, VARLEN, random_lengths, LENGTHS, TOKENS, AWKWARD,
-is_awkward, label, parse, equal_tokens
+defines: TARGET_SHAPES, PRIME_SHAPES, CACHED_SHAPES, BATCH_ONE, VARLEN, random_lengths, LENGTHS,
+TOKENS, AWKWARD, is_awkward, label, parse, equal_tokens
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ TARGET_SHAPES: list[Shape] = [
 #: Class tokens of vision transformers beside 196, 256 and 576 patches, and a long prime. The
 #: length before each is a product of radices.
 PRIME_SHAPES: list[Shape] = [(8, 197, 768), (8, 257, 1024), (4, 577, 768), (2, 1009, 768)]
+#: Small enough for the cores' caches, where no wait for memory hides conversions.
+CACHED_SHAPES: list[Shape] = [(1, 50, 768), (1, 512, 768), (1, 1024, 512)]
 BATCH_ONE: Shape = (1, 2048, 768)  # threads can only divide the one sequence
 
 

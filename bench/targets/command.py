@@ -30,12 +30,21 @@ from bench.folders import add_out, is_writable
 from bench.measure import machine, memory
 from bench.measure.pages import huge, pages
 from bench.measure.timing import MOST, Entries, Problem, ready, time_all
-from bench.shapes import BATCH_ONE, PRIME_SHAPES, TARGET_SHAPES, VARLEN, Shape, label
+from bench.shapes import (
+    BATCH_ONE,
+    CACHED_SHAPES,
+    PRIME_SHAPES,
+    TARGET_SHAPES,
+    VARLEN,
+    Shape,
+    label,
+)
 from bench.targets.report import TargetReport
 from bench.targets.target import Target
 from bench.targets.values import (
     BACKWARD,
     BF16,
+    BF16_CACHED,
     BLOCK,
     BLOCK_STEP,
     FLOOR,
@@ -155,11 +164,13 @@ def blocks(report: TargetReport, shape: Shape, budget: Budget) -> None:
         report.check_speedup(target, times, "formula", label(shape), against=block.name)
 
 
-def bfloat16(report: TargetReport, shape: Shape, budget: Budget) -> None:
+def bfloat16(
+    report: TargetReport, shape: Shape, budget: Budget, target: Target = BF16, cold: bool = True
+) -> None:
     """Compare our forward pass in bfloat16 with that in float32."""
     calls: dict[str, Any] = {}
     for dtype, name in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
-        problem = Problem.cold(Setting(shape, dtype))
+        problem = Problem.cold(Setting(shape, dtype)) if cold else Problem.random(shape, dtype)
         present, absent = ready(pinned(list(report.isas)), problem)
         report.absent |= absent
         for key, (contestant, function) in present.items():
@@ -169,7 +180,7 @@ def bfloat16(report: TargetReport, shape: Shape, budget: Budget) -> None:
     for isa in report.isas:
         bf16, fp32 = times.get(f"ours {isa} bf16"), times.get(f"ours {isa} fp32")
         if bf16 and fp32:
-            report.check(BF16, isa, label(shape), bf16.over(fp32))
+            report.check(target, isa, label(shape), bf16.over(fp32))
 
 
 def threads(report: TargetReport, budget: Budget) -> None:
@@ -273,6 +284,8 @@ def main() -> int:
         gradients(report, shape, budget, STEP, "both")
         bfloat16(report, shape, half)
         blocks(report, shape, half)
+    for shape in CACHED_SHAPES[: args.shapes]:
+        bfloat16(report, shape, half, BF16_CACHED, cold=False)
     for shape in PRIME_SHAPES[: args.shapes]:
         prime(report, shape, half)
         gradients(report, shape, half, PRIME_STEP, "both")

@@ -22,9 +22,9 @@ struct MixTask {
   const void* zeros = nullptr;  // a row of x; null if all rows of x are present
 };
 
-// How finely a pass is split. Whole tiles use full vectors and are folded in groups. Fine tiles are
+// How finely work is split. Whole tiles use full vectors and are folded in groups. Fine tiles are
 // folded alone and are half as wide where vectors have 64 bytes, so more slots get work and each
-// needs less scratch. Both give the same bits.
+// needs less scratch. Lanes of whole sequences are halved likewise. Both give the same bits.
 enum class Tiles { kWhole, kFine };
 
 // The tiles of one pass of a sequence, and the scratch of one slot: a multiple of 64 bytes, aligned
@@ -32,6 +32,14 @@ enum class Tiles { kWhole, kFine };
 struct PassTiles {
   int64_t count, full, scratch_bytes;
 };
+
+// The sequences that fill the lanes of a vector, and the scratch for them, likewise.
+struct LaneGroup {
+  int lanes;
+  int64_t scratch_bytes;
+};
+// The time of a group of half vectors over that of one of whole vectors.
+inline constexpr double kHalfGroupTime = 0.65;
 
 // The same for sequences with a long axis.
 struct LongTask {
@@ -51,16 +59,15 @@ struct Kernels {
   PassTiles (*row_pass)(DType, int64_t seq, int64_t hidden, Tiles);
   // Scratch of spectrum_rows, likewise.
   int64_t (*spectrum_rows_bytes)(DType, int64_t hidden);
-  // Scratch of one slot for `sequences`, likewise.
-  int64_t (*sequences_bytes)(DType dtype, int64_t seq, int64_t hidden);
+  LaneGroup (*lane_group)(DType, int64_t seq, int64_t hidden, Tiles);
 
   // Transform tiles [begin, end) of sequence b: 2 W columns of x to G, 2 W rows of G to y.
   void (*seq_tiles)(const MixTask&, int64_t b, void* G, Tiles, int64_t begin, int64_t end,
                     void* scratch);
   void (*row_tiles)(const MixTask&, int64_t b, const void* G, Tiles, int64_t begin, int64_t end,
                     void* scratch);
-  // Both passes of sequences [begin, end), W at a time, one per lane.
-  void (*sequences)(const MixTask&, int64_t begin, int64_t end, void* scratch);
+  // Both passes of sequences [begin, end), a group of lanes at a time.
+  void (*sequences)(const MixTask&, Tiles, int64_t begin, int64_t end, void* scratch);
   // Pieces [begin, end) of a phase of sequence b, and the scratch of one slot, likewise. Between
   // the phases `buffer` holds shape.numbers(): lines, then rows.
   void (*long_pieces)(const LongTask&, int64_t b, void* buffer, LongPhase phase, int64_t begin,

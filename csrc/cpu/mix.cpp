@@ -60,12 +60,13 @@ class Mix {
   // Both passes of sequences [begin, end), one per lane.
   void lane_sequences(int64_t begin, int64_t end, const Parallel& parallel) const {
     const int64_t lanes = plan_.group;
+    const Tiles tiles = lanes < plan_.kernels->width(args_.dtype) ? Tiles::kFine : Tiles::kWhole;
     parallel_ranges((end - begin + lanes - 1) / lanes, parallel.first(plan_.workers),
                     [&](Range range, int slot) {
                       const int64_t first = begin + range.begin * lanes;
                       const int64_t last = std::min(begin + range.end * lanes, end);
                       for (int64_t b = first; b < last; ++b) statistics_of(b);
-                      plan_.kernels->sequences(task_, first, last, scratch(slot));
+                      plan_.kernels->sequences(task_, tiles, first, last, scratch(slot));
                     });
   }
   // All phases of sequences [begin, end) with a long axis. All slots share each group.

@@ -141,13 +141,34 @@ void size_tiles(const MixArgs& args, CpuPlan& plan) {
   }
 }
 
+// How the slots share sequences in lanes, and the time of the slot with the most groups. The unit
+// is one group of whole vectors.
+struct LaneShare {
+  LaneGroup group;
+  int workers;
+  double time;
+};
+
+LaneShare share_lanes(const MixArgs& args, const CpuPlan& plan, Tiles tiles) {
+  const LaneGroup group = plan.kernels->lane_group(args.dtype, args.seq, args.hidden, tiles);
+  const int64_t groups = (args.batch + group.lanes - 1) / group.lanes;
+  // Two slots get scratch, whatever the limit, unless whole vectors would exceed it.
+  const int64_t least = tiles == Tiles::kFine ? std::min<int64_t>({groups, plan.slots, 2}) : 1;
+  const int workers =
+      std::max(int(least), workers_of(args, plan.slots, groups, group.scratch_bytes, 0));
+  const double most = double((groups + workers - 1) / workers);
+  const bool halved = group.lanes < plan.kernels->width(args.dtype);
+  return {group, workers, halved ? kHalfGroupTime * most : most};
+}
+
 void size_lanes(const MixArgs& args, CpuPlan& plan) {
-  const int64_t scratch = plan.kernels->sequences_bytes(args.dtype, args.seq, args.hidden);
-  plan.group = plan.kernels->width(args.dtype);
-  const int64_t groups = (args.batch + plan.group - 1) / plan.group;
-  plan.workers = workers_of(args, plan.slots, groups, scratch, 0);
+  const LaneShare whole = share_lanes(args, plan, Tiles::kWhole);
+  const LaneShare fine = share_lanes(args, plan, Tiles::kFine);
+  const LaneShare& share = fine.time < whole.time ? fine : whole;
+  plan.group = share.group.lanes;
+  plan.workers = share.workers;
   plan.sequences = plan.workers * plan.group;
-  plan.scratch_bytes = plan.workers * scratch;
+  plan.scratch_bytes = plan.workers * share.group.scratch_bytes;
 }
 
 void size_long(const MixArgs& args, CpuPlan& plan) {
@@ -184,7 +205,7 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels, const P
     plan.sequences = int(std::min<int64_t>(args.batch, slots));
     plan.scratch_bytes = slots * kernels.spectrum_rows_bytes(args.dtype, args.hidden);
   } else {
-    plan.scheme = scheme_of(args, kernels.width(args.dtype));
+    plan.scheme = scheme_of(args, kernels);
     if (choice.scheme && has_line(args.seq) && has_line(args.hidden)) plan.scheme = *choice.scheme;
     switch (plan.scheme) {
       case Scheme::kTiles: size_tiles(args, plan); break;

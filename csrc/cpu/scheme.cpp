@@ -39,14 +39,18 @@ double tiles_time(const MixArgs& args, int width) {
          (0.3 + more(args.hidden)) * paid(half_length(args.seq)) + 0.2;
 }
 
-// W sequences take as long as one, and longer if they do not fit in L2.
-double sequences_time(const MixArgs& args, int width) {
+// A group takes as long as one sequence, and longer if it does not fit in L2.
+double sequences_time(const MixArgs& args, const Kernels& kernels) {
+  const int width = kernels.width(args.dtype);
+  const int fine = kernels.lane_group(args.dtype, args.seq, args.hidden, Tiles::kFine).lanes;
   const double elements = double(args.seq) * double(args.hidden);
-  const double groups = ceil_div(args.batch, width);
+  const double fine_time = fine < width ? kHalfGroupTime : 1;
+  const double groups = ceil_div(args.batch, fine);
   const double convolutions = convolutions_time(args.seq) + convolutions_time(args.hidden);
   const bool far = is_far(args.seq * args.hidden, args, width);
   const double lane = 0.8 + elements / (1 << 17) + (far ? 2 : 1) * convolutions;
-  const double time = lane * groups * width / double(args.batch);
+  const double paid = std::min(ceil_div(args.batch, width), fine_time * groups);
+  const double time = lane * paid * width / double(args.batch);
   // Slots divide the groups. Few and large ones leave slots idle, which other schemes employ.
   const double wanted = std::min(64.0, double(args.batch) * elements / (1 << 16));
   return time * std::clamp(wanted / groups, 1.0, 4.0);
@@ -72,11 +76,12 @@ double split_time(int64_t rows, Split split, int width) {
 
 }  // namespace
 
-Scheme scheme_of(const MixArgs& args, int width) {
+Scheme scheme_of(const MixArgs& args, const Kernels& kernels) {
+  const int width = kernels.width(args.dtype);
   if (!has_line(args.seq)) return Scheme::kLongSeq;
   if (!has_line(args.hidden)) return Scheme::kLongHidden;
   const bool along_seq = args.seq > args.hidden;
-  const double tiles = tiles_time(args, width), sequences = sequences_time(args, width);
+  const double tiles = tiles_time(args, width), sequences = sequences_time(args, kernels);
   const double best = std::min(tiles, sequences);
   const int64_t length = std::max(args.seq, args.hidden), rows = std::min(args.seq, args.hidden);
   const auto is_long = [&] {

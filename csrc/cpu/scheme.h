@@ -1,11 +1,11 @@
 // The choice of what lanes hold: the scheme that is estimated to be the fastest.
 #pragma once
 
-#include "cpu/api.h"
+#include "cpu/kernels.h"
 
 namespace fnet {
 
-// The scheme for W lanes. It does not depend on the slots: schemes differ in the last bits.
-Scheme scheme_of(const MixArgs& args, int width);
+// It does not depend on the slots: schemes differ in the last bits.
+Scheme scheme_of(const MixArgs& args, const Kernels& kernels);
 
 }  // namespace fnet

@@ -12,10 +12,10 @@ constexpr int64_t align_workspace(int64_t bytes) {
 }
 
 // The extra memory that a call may take, from the bytes of x in the compute type: 0.6 times x. A
-// single x may take 1.4 times x, and a small one more, because the spectrum of a sequence alone is
-// half of it.
+// single x may take 1.4 times x, because the spectrum of a sequence alone is half of it. An x of
+// less than 1 MB may take 2 MB, so that all of its sequences can be in progress at once.
 constexpr int64_t memory_limit(int64_t x, bool single) {
-  if (x < (1 << 20)) return x + x / 2;
+  if (x < (1 << 20)) return 2 << 20;
   return x / 10 * (single ? 14 : 6);
 }
 

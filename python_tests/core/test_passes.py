@@ -83,25 +83,24 @@ def test_the_plan_has_path_and_reason(shape: tuple[int, int], reason: str) -> No
     ids=str,
 )
 def test_extra_memory(shape: tuple[int, int], dtype: str) -> None:
-    """At most 0.6 times x in the compute type, for x of 1 MB or more on any number of threads, and
-    1.4 times a single sequence."""
+    """At most 0.6 times x in the compute type on any number of threads, 1.4 times a single
+    sequence, and 2 MB for x below 1 MB."""
     row = 8 if dtype == "float64" else 4
     for batch in (1, 2, 3, 5, 8, 17, 32, 64, 200):
         x = row * batch * shape[0] * shape[1]
-        if x < 1 << 20:
-            continue
         for slots in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128):
             if slots == 2 and batch < 4:
                 continue  # each slot takes whole sequences
             *_, extra, _ = core.plan(batch, *shape, dtype, slots)
-            assert extra <= (1.4 if batch == 1 else 0.6) * x, (batch, slots)
+            limit = 2 << 20 if x < 1 << 20 else (1.4 if batch == 1 else 0.6) * x
+            assert extra <= limit, (batch, slots)
 
 
 @pytest.mark.parametrize(
     ("shape", "limit"),
     [
-        ((65537, 1), 4.8),
-        ((65537, 2), 2.4),
+        ((65537, 1), 5.3),
+        ((65537, 2), 2.7),
         ((65537, 64), 1.2),
         ((1 << 20, 1), 4.1),
         ((1 << 20, 4), 2.1),

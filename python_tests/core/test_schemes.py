@@ -190,12 +190,32 @@ def test_the_plan_fills_the_lanes() -> None:
         (1, 2, 100000): "parts of hidden",
         (1, 65537, 768): "parts of seq",
         (1, 64, 64): "columns, then rows",
-        (1, 10007, 64): "columns, then rows",
+        (1, 10007, 128): "columns, then rows",
     }
     if core.widths()[0] > 4:
         shapes[1, 1, 10007] = "parts of hidden"  # convolved as a whole
     for shape, lanes in shapes.items():
         assert core.scheme(*shape, "float32") == lanes
+
+
+def test_small_batches_take_half_vectors() -> None:
+    """Sequences in progress: half of a long vector's lanes for one slot, or for each of two."""
+    lanes = core.widths()[0]
+    half = min(lanes, 8)
+    for batch, slots, expected in ((half, 1, half), (2 * half, 2, 2 * half), (lanes, 1, lanes)):
+        assert core.scheme(batch, 512, 7, "float32") == "sequences"
+        assert core.plan(batch, 512, 7, "float32", slots)[-1] == expected
+
+
+def test_two_slots_share_a_small_batch_whatever_its_scratch() -> None:
+    """A group of at most eight each. More slots get scratch within 0.6 times x."""
+    x, lanes = 4 * 40 * 1000 * 7, min(core.widths()[0], 8)
+    assert core.scheme(40, 1000, 7, "float32") == "sequences"
+    *_, extra, sequences = core.plan(40, 1000, 7, "float32", 2)
+    assert sequences == 2 * lanes
+    assert extra == pytest.approx(0.08 * lanes * x, rel=0.05)
+    *_, extra, sequences = core.plan(40, 1000, 7, "float32", 16)
+    assert sequences == 2 * lanes or (sequences > 2 * lanes and extra <= 0.6 * x)
 
 
 def test_the_plan_of_a_batch_does_not_depend_on_slots() -> None:

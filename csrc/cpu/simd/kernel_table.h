@@ -224,38 +224,40 @@ inline void row_tiles(const MixTask& task, int64_t b, const void* G, Tiles tiles
 }
 
 // Lays out SequenceLanes at `base` and returns its size in bytes.
-template <class R>
-int64_t place_sequences(void* base, int64_t seq, int64_t hidden, SequenceLanes<kWidth<R>, R>& s) {
-  constexpr int W = kWidth<R>;
+template <int V, class R>
+int64_t place_sequences(void* base, int64_t seq, int64_t hidden, SequenceLanes<V, R>& s) {
   ScratchLayout<R> layout(base);
   s.seq = seq, s.hidden = hidden;
-  s.rows = layout.template take_lanes<W>(seq * hidden);
-  s.columns = layout.template take_points<W>((paired_lines(hidden) - 1) * padded_line(seq) +
+  s.rows = layout.template take_lanes<V>(seq * hidden);
+  s.columns = layout.template take_points<V>((paired_lines(hidden) - 1) * padded_line(seq) +
                                              line_extent(seq));
-  s.line = layout.template take_points<W>(line_extent(hidden));
+  s.line = layout.template take_points<V>(line_extent(hidden));
   return layout.bytes();
 }
 
-inline int64_t sequences_bytes(DType dtype, int64_t seq, int64_t hidden) {
+inline LaneGroup lane_group(DType dtype, int64_t seq, int64_t hidden, Tiles tiles) {
   return with_compute_type(dtype, [&]<class R>(R) {
-    SequenceLanes<kWidth<R>, R> s;
-    return place_sequences(nullptr, seq, hidden, s);
+    return with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
+      SequenceLanes<V, R> s;
+      return LaneGroup{V, place_sequences(nullptr, seq, hidden, s)};
+    });
   });
 }
 
-inline void sequences(const MixTask& task, int64_t begin, int64_t end, void* scratch) {
+inline void sequences(const MixTask& task, Tiles tiles, int64_t begin, int64_t end, void* scratch) {
   const MixArgs& args = *task.args;
   visit_dtype(args.dtype, [&]<class T>(T) {
     using R = Compute<T>;
-    constexpr int W = kWidth<R>;
-    SequenceLanes<W, R> s;
-    place_sequences(scratch, args.seq, args.hidden, s);
-    for (int64_t b = begin; b < end; b += W)
-      mix_sequences(s, *static_cast<const LinePlan<R>*>(task.seq_plan),
-                    *static_cast<const LinePlan<R>*>(task.hidden_plan), input_rows<T>(task, b),
-                    row_output<T>(task, b), args.x_batch_stride,
-                    args.residual ? args.residual_batch_stride : args.x_batch_stride,
-                    min_of<int64_t>(W, end - b), R(args.scale));
+    with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
+      SequenceLanes<V, R> s;
+      place_sequences(scratch, args.seq, args.hidden, s);
+      for (int64_t b = begin; b < end; b += V)
+        mix_sequences(s, *static_cast<const LinePlan<R>*>(task.seq_plan),
+                      *static_cast<const LinePlan<R>*>(task.hidden_plan), input_rows<T>(task, b),
+                      row_output<T>(task, b), args.x_batch_stride,
+                      args.residual ? args.residual_batch_stride : args.x_batch_stride,
+                      min_of<int64_t>(V, end - b), R(args.scale));
+    });
   });
   if (task.streams) end_streaming();
 }
@@ -368,7 +370,7 @@ inline constexpr Kernels make_table(const char* name) {
           .seq_pass = seq_pass_tiles,
           .row_pass = row_pass_tiles,
           .spectrum_rows_bytes = spectrum_rows_bytes,
-          .sequences_bytes = sequences_bytes,
+          .lane_group = lane_group,
           .seq_tiles = seq_tiles,
           .row_tiles = row_tiles,
           .sequences = sequences,
