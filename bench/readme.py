@@ -85,7 +85,7 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
         "gpus": "\n\n".join(map(gpu_section, gpus)),
         "figures": "\n\n".join(map(machine_section, machines.values())),
         "lengths": sections("lengths", length_section),
-        "sweep": sections("sweep", sweep_section),
+        "sweep": sweep_section(_read(results, "*-sweep-*.json")),
         "mixers": sections("mixers", mixer_section),
         "cuda": cuda_block(json.loads((results / "kernel_report.json").read_text())),
     }

@@ -2,7 +2,7 @@
 
 Batch, seq and hidden are log-uniform. Prints the ten shapes with the smallest ratio of the best
 composition's time to ours, and the quantiles of all. Random shapes are also saved, as
-<cpu>-sweep.json.
+<cpu>-sweep-<dtype>-<pass>.json.
 
     python -m bench sweep --count 200 --seed 1
     python -m bench sweep --shapes 1x1x65536,100000x2x8
@@ -122,7 +122,7 @@ def _save(
 ) -> Path:
     rows = [asdict(each) for each in found]
     content = {"machine": facts, "settings": settings, "absent": absent, "rows": rows}
-    path = out / f"{machine.slug()}-sweep.json"
+    path = out / f"{machine.slug()}-sweep-{settings['dtype']}-{settings['pass']}.json"
     path.write_text(json.dumps(content) + "\n")
     return path
 

@@ -1,4 +1,4 @@
-"""The sweep over random shapes as Markdown, made from what `python -m bench sweep` writes.
+"""The sweeps over random shapes as Markdown, made from what `python -m bench sweep` writes.
 
 defines: sweep_section
 
@@ -7,26 +7,58 @@ Reads JSON and returns Markdown. No figure is typed by hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bench.figures import rows_of, wrapped
 from bench.recorded import cpu_name
+from bench.shapes import label
 from bench.sweep import HEADS, WORST, Found, cells, worst_first
 
+_TASKS = {"forward": "forward", "both": "forward + backward"}
+_RUNS = ["processor", "pass", "dtype", "shapes", "median", "a tenth below", "below 1", "smallest"]
 
-def sweep_section(content: dict[str, Any]) -> str:
-    """The shapes at which ours gains least, and quantiles of all."""
-    facts, settings = content["machine"], content["settings"]
-    ordered, at = worst_first([Found(**row) for row in content["rows"]])
+
+def _found(content: dict[str, Any]) -> list[Found]:
+    return [Found(**row) for row in content["rows"]]
+
+
+def _machine(content: dict[str, Any]) -> str:
+    facts = content["machine"]
+    return f"{cpu_name(facts)}, {facts['isa']['auto']}"
+
+
+def _run(content: dict[str, Any]) -> list[str]:
+    """The row of a sweep with `_RUNS`."""
+    settings = content["settings"]
+    ordered, at = worst_first(_found(content))
     lost = sum(each.ratio < 1 for each in ordered)
+    smallest = f"{at['smallest']:.2f}x at {label(ordered[0].shape)}"
+    ratios = (f"{at[name]:.2f}x" for name in ("median", "a tenth below"))
+    task = _TASKS[settings["pass"]]
+    words = (_machine(content), task, settings["dtype"], str(len(ordered)))
+    return [*words, *ratios, str(lost or "none"), smallest]
+
+
+def _worst(content: dict[str, Any]) -> str:
+    """The shapes at which ours gains least."""
+    ordered, _ = worst_first(_found(content))
     rows = ((shape.replace("x", " x "), *rest) for shape, *rest in map(cells, ordered[:WORST]))
-    task = {"forward": "forward", "both": "forward + backward"}[settings["pass"]]
+    return rows_of(HEADS, rows)
+
+
+def sweep_section(contents: Sequence[dict[str, Any]]) -> str:
+    """Quantiles of every sweep, and the smallest ratios of those forward in float32."""
+    first = contents[0]
+    settings, facts = first["settings"], first["machine"]
     said = (
-        f"{len(ordered)} random shapes of at most {settings['limit']:,} elements, seed"
-        f" {settings['seed']}, {task}, {settings['dtype']}, on {cpu_name(facts)},"
-        f" {facts['threads']} threads, {facts['isa']['auto']}, {facts['date'][:10]}: the median"
-        f" ratio of the best composition's time to ours is {at['median']:.2f}x. A tenth of the"
-        f" shapes lie below {at['a tenth below']:.2f}x, and {lost or 'none'} below 1. The smallest"
-        " ratios, of first quartiles:"
+        "The best composition's time over ours, first quartiles. Random shapes of at most"
+        f" {settings['limit']:,} elements, seed {settings['seed']}, {facts['threads']} threads:"
     )
-    return f"{wrapped(said)}\n\n{rows_of(HEADS, rows)}"
+    parts = [wrapped(said), rows_of(_RUNS, map(_run, contents))]
+    for content in contents:
+        if (content["settings"]["dtype"], content["settings"]["pass"]) == ("fp32", "forward"):
+            date = content["machine"]["date"][:10]
+            where = f"The smallest, forward in float32, on {_machine(content)}, {date}:"
+            parts += [wrapped(where), _worst(content)]
+    return "\n\n".join(parts)

@@ -58,6 +58,7 @@ void set_stream_bytes(int64_t bytes);
 // Drops the tables of all lengths, safe from any thread; plans in use stay alive.
 void clear_line_plans();
 void clear_split_plans();
+void clear_real_line_plans();
 
 // The stages of a length, in order; none for lengths without kernels. Their product is the length.
 // `in_parts`: the lanes hold parts of lines of this length.

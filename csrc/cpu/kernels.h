@@ -14,8 +14,8 @@ bool streams_output(const MixArgs& args);
 // The arguments of a mix and the data that all sequences of the batch share.
 struct MixTask {
   const MixArgs* args;
-  const void* seq_plan;  // LinePlan<compute type>; null on the general path
-  const void* hidden_plan;
+  const void* seq_plan;         // LinePlan<compute type>; null on the general path
+  const void* hidden_plan;      // RealLinePlan for sequences in lanes that has_real_line()
   const void* weight;           // [hidden] in the compute type, ones if the user passes none
   const void* bias;             // likewise, zeros; with norm_first times scale / 4
   bool streams;                 // y uses non-temporal stores

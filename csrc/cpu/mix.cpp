@@ -5,6 +5,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/line_plan.h"
+#include "cpu/real_line.h"
 #include "cpu/share.h"
 #include "cpu/split_plan.h"
 #include "cpu/workspace.h"
@@ -142,6 +143,10 @@ class Mix {
   }
   template <class R>
   void find_lines() {
+    if (plan_.scheme == Scheme::kSequences && has_real_line(args_.seq, args_.hidden)) {
+      hidden_line_ = real_line_plan<R>(args_.hidden);
+      return;
+    }
     if (plan_.scheme == Scheme::kLongSeq)
       split_ = split_plan<R>(args_.seq);
     else
@@ -178,8 +183,8 @@ class Mix {
   const MixArgs& args_;
   const CpuPlan& plan_;
   void* base_;
-  std::shared_ptr<const void> seq_line_, hidden_line_;  // LinePlan<compute type>
-  std::shared_ptr<const void> split_;                   // SplitPlan<compute type>
+  std::shared_ptr<const void> seq_line_, hidden_line_;  // LinePlan or RealLinePlan, and
+  std::shared_ptr<const void> split_;                   // SplitPlan, of the compute type
   MixTask task_;
 };
 

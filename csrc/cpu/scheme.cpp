@@ -5,6 +5,7 @@
 #include "cpu/caches.h"
 #include "cpu/line_shape.h"
 #include "cpu/long_shape.h"
+#include "cpu/real_line.h"
 
 namespace fnet {
 namespace {
@@ -46,9 +47,11 @@ double sequences_time(const MixArgs& args, const Kernels& kernels) {
   const double elements = double(args.seq) * double(args.hidden);
   const double fine_time = fine < width ? kHalfGroupTime : 1;
   const double groups = ceil_div(args.batch, fine);
-  const double convolutions = convolutions_time(args.seq) + convolutions_time(args.hidden);
+  const bool real = has_real_line(args.seq, args.hidden);
+  const double convolutions = real ? convolutions_time(args.hidden / 2) / 2
+                                   : convolutions_time(args.seq) + convolutions_time(args.hidden);
   const bool far = is_far(args.seq * args.hidden, args, width);
-  const double lane = 0.8 + elements / (1 << 17) + (far ? 2 : 1) * convolutions;
+  const double lane = (real ? 0.6 : 0.8) + elements / (1 << 17) + (far ? 2 : 1) * convolutions;
   const double paid = std::min(ceil_div(args.batch, width), fine_time * groups);
   const double time = lane * paid * width / double(args.batch);
   // Slots divide the groups. Few and large ones leave slots idle, which other schemes employ.

@@ -226,6 +226,7 @@ void set_path(std::string path) { path_switch.set("set_cpu_path", path); }
 void clear_caches() {
   clear_line_plans();
   clear_split_plans();
+  clear_real_line_plans();
   Workspace::clear();
 }
 

@@ -56,18 +56,20 @@ def test_random_shapes_are_saved_for_the_documents(
     words = ["--count", "3", "--limit", "512", "--seed", "7", "--seconds", "0", "--pass", "both"]
     assert sweep.main([*words, "--out", str(tmp_path)]) == 0
     assert "seed 7" in capsys.readouterr().out
-    (written,) = tmp_path.glob("*-sweep.json")
+    (written,) = tmp_path.glob("*-sweep-fp32-both.json")
     content = json.loads(written.read_text())
     assert [tuple(row["shape"]) for row in content["rows"]] == list(random_shapes(3, 512, seed=7))
-    said = " ".join(sweep_section(content).split())
-    assert "3 random shapes of at most 512 elements, seed 7, forward + backward, fp32, on " in said
+    text = sweep_section([content])
+    assert "Random shapes of at most 512 elements, seed 7, " in " ".join(text.split())
+    assert "| forward + backward | fp32 | 3 |" in text
+    assert "The smallest, " not in text
 
     ours, other = (0.002, 0.003), (0.004, 0.001)
     for row, *times in zip(content["rows"], (*ours, 0.002), (*other, 0.002), strict=True):
         row["ours"], row["other"] = times
-    text = sweep_section(content)
-    said = " ".join(text.split())
-    assert "time to ours is 1.00x. A tenth of the shapes lie below 0.33x, and 1 below 1." in said
+    forward = {**content, "settings": content["settings"] | {"pass": "forward"}}
+    text = sweep_section([content, forward])
+    assert "| forward | fp32 | 3 | 1.00x | 0.33x | 1 | 0.33x at " in text
     first, _, third = (line.split(" | ") for line in text.splitlines()[-3:])
     assert first[1:3] == ["3.000", "0.33x"]
     assert third[1:3] == ["2.000", "2.00x"]

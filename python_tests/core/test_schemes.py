@@ -18,14 +18,17 @@ from python_tests.helpers.core_arrays import (
 core = pytest.importorskip("fnet_core_test", reason="not built: run `make core-test`")
 
 TILES, SEQUENCES, LONG_SEQ, LONG_HIDDEN = range(4)
-#: By scheme: batch, seq, hidden. Fewer and more sequences than lanes, a seq and a hidden of 1,
-#: convolutions; splits that do and do not fill vectors, and rows and columns that share no line;
-#: long axes that are convolved as a whole; more lines than pieces of the fold.
+#: By scheme: batch, seq, hidden. Fewer and more sequences than lanes, a hidden of 1, single rows of
+#: even and odd length, convolutions; splits that do and do not fill vectors, and rows and columns
+#: that share no line; long axes that are convolved as a whole; more lines than pieces of the fold.
 SHAPES = {
     SEQUENCES: [
         (1, 1, 1),
         (3, 1, 9),
         (37, 9, 1),
+        (5, 1, 2),
+        (17, 1, 64),
+        (9, 1, 92),
         (17, 2, 2),
         (5, 7, 64),
         (33, 33, 15),

@@ -6,6 +6,7 @@
 #include "cpu/simd/general_path.h"
 #include "cpu/simd/long_lines.h"
 #include "cpu/simd/norm_grad.h"
+#include "cpu/simd/real_rows.h"
 #include "cpu/simd/row_pass.h"
 #include "cpu/simd/seq_pass.h"
 #include "cpu/simd/sequence_lanes.h"
@@ -229,9 +230,14 @@ int64_t place_sequences(void* base, int64_t seq, int64_t hidden, SequenceLanes<V
   ScratchLayout<R> layout(base);
   s.seq = seq, s.hidden = hidden;
   s.rows = layout.template take_lanes<V>(seq * hidden);
-  s.columns = layout.template take_points<V>((paired_lines(hidden) - 1) * padded_line(seq) +
-                                             line_extent(seq));
-  s.line = layout.template take_points<V>(line_extent(hidden));
+  if (has_real_line(seq, hidden)) {
+    s.columns = nullptr;
+    s.line = layout.template take_points<V>(line_extent(hidden / 2));
+  } else {
+    s.columns = layout.template take_points<V>((paired_lines(hidden) - 1) * padded_line(seq) +
+                                               line_extent(seq));
+    s.line = layout.template take_points<V>(line_extent(hidden));
+  }
   return layout.bytes();
 }
 
@@ -251,12 +257,18 @@ inline void sequences(const MixTask& task, Tiles tiles, int64_t begin, int64_t e
     with_width<R>(tiles, [&]<int V>(std::integral_constant<int, V>) {
       SequenceLanes<V, R> s;
       place_sequences(scratch, args.seq, args.hidden, s);
-      for (int64_t b = begin; b < end; b += V)
-        mix_sequences(s, *static_cast<const LinePlan<R>*>(task.seq_plan),
-                      *static_cast<const LinePlan<R>*>(task.hidden_plan), input_rows<T>(task, b),
-                      row_output<T>(task, b), args.x_batch_stride,
-                      args.residual ? args.residual_batch_stride : args.x_batch_stride,
-                      min_of<int64_t>(V, end - b), R(args.scale));
+      for (int64_t b = begin; b < end; b += V) {
+        const auto mix = [&](auto run, const auto&... plan) {
+          run(s, plan..., input_rows<T>(task, b), row_output<T>(task, b), args.x_batch_stride,
+              args.residual ? args.residual_batch_stride : args.x_batch_stride,
+              min_of<int64_t>(V, end - b), R(args.scale));
+        };
+        if (has_real_line(args.seq, args.hidden))
+          mix(mix_real_rows<V, T>, *static_cast<const RealLinePlan<R>*>(task.hidden_plan));
+        else
+          mix(mix_sequences<V, T>, *static_cast<const LinePlan<R>*>(task.seq_plan),
+              *static_cast<const LinePlan<R>*>(task.hidden_plan));
+      }
     });
   });
   if (task.streams) end_streaming();

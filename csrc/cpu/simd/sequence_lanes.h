@@ -230,6 +230,16 @@ void read_sequences(const SequenceLanes<W, Compute<T>>& s, const InputRows<T>& i
   }
 }
 
+// Replaces the rows by the residual, unless they are it.
+template <int W, class T>
+void load_residual(const SequenceLanes<W, Compute<T>>& s, const InputRows<T>& in,
+                   const RowOutput<T>& out, int64_t residual_pitch, int64_t count) {
+  const bool differs = out.residual != in.x || out.residual_scale != in.factor;
+  if (out.epilogue != Epilogue::kMix && differs)
+    load_sequences<W>(s, out.residual, out.residual_stride, residual_pitch, count, in.rows,
+                      in.zeros);
+}
+
 // The mix of `count` sequences. `in` and `out` are of the first, and the following ones lie x_pitch
 // and residual_pitch apart.
 template <int W, class T>
@@ -244,10 +254,7 @@ void mix_sequences(const SequenceLanes<W, Compute<T>>& s, const LinePlan<Compute
   load_sequences<W>(s, in.x, in.stride, x_pitch, count, in.rows, in.zeros);
   read_sequences<W>(s, in, count, quarter);
   transform_columns(s, seq_plan, in.mean ? R(1) : quarter);
-  const bool differs = out.residual != in.x || out.residual_scale != in.factor;
-  if (out.epilogue != Epilogue::kMix && differs)
-    load_sequences<W>(s, out.residual, out.residual_stride, residual_pitch, count, in.rows,
-                      in.zeros);
+  load_residual(s, in, out, residual_pitch, count);
   for (int64_t a = 0; 2 * a <= N; a += 2) {
     const int64_t b = min_of(a + 1, N / 2);
     transform_row_pair(s, seq_plan, hidden_plan, a, b);
