@@ -60,12 +60,6 @@ void clear_line_plans();
 void clear_split_plans();
 void clear_real_line_plans();
 
-// The stages of a length, in order; none for lengths without kernels. Their product is the length.
-// `in_parts`: the lanes hold parts of lines of this length.
-std::vector<int> cpu_radices(int64_t length, bool in_parts);
-// The same as text, with the stages inside convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
-std::string cpu_stages(int64_t length, bool in_parts);
-
 // What the lanes of the kernels hold.
 enum class Scheme : int32_t {
   kTiles,      // neighbouring columns of a sequence, then neighbouring rows
@@ -110,6 +104,15 @@ struct PlanChoice {
 // Without y the plan is that of a y beside x.
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels(),
                  const PlanChoice& choice = {});
+
+// The stages of the lines of a plan, in order, whose product is the length; none for lengths
+// without kernels. The text includes the stages of convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
+struct LineStages {
+  std::vector<int> radices;
+  std::string text;
+};
+LineStages seq_stages(const MixArgs& args, const CpuPlan& plan);
+LineStages hidden_stages(const MixArgs& args, const CpuPlan& plan);
 
 // Runs both passes of sequences [begin, end) of the batch. Parts may run in any order.
 [[nodiscard]] Status mix_part_cpu(const MixArgs& args, const CpuPlan& plan, int64_t begin,

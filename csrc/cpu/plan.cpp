@@ -102,20 +102,6 @@ Team plan_team(const MixArgs& args, int slots, int64_t spectrum_bytes, const Ker
   return best;
 }
 
-std::string stages_text(const LineShape& shape) {
-  std::string text;
-  for (int s = 0; s < shape.count; ++s) {
-    const StageShape& stage = shape.stage[s];
-    text += (s > 0 ? " * " : "") + std::to_string(stage.points);
-    if (stage.algorithm == Algorithm::kDirect) text += " (direct)";
-    if (stage.algorithm == Algorithm::kRader)
-      text += " (Rader: " + stages_text(rader_shape(stage.convolution)) + ")";
-    if (stage.algorithm == Algorithm::kBluestein)
-      text += " (Bluestein: " + stages_text(line_shape(stage.convolution)) + ")";
-  }
-  return text;
-}
-
 // As many slots as have pieces of work, and scratch within the extra memory that the spectra leave.
 int workers_of(const MixArgs& args, int slots, int64_t pieces, int64_t scratch, int64_t spectra) {
   const int64_t memory = (extra_memory(args) - spectra) / scratch;
@@ -223,29 +209,6 @@ CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& kernels, const P
   plan.spectrum = layout.take(plan.sequences * plan.spectrum_bytes);
   plan.workspace_bytes = layout.bytes();
   return plan;
-}
-
-std::vector<int> cpu_radices(int64_t length, bool in_parts) {
-  const Split split = in_parts ? split_of(length) : Split{1, length};
-  if (split.points() == 0) return {int(length)};
-  std::vector<int> radices;
-  for (const int64_t factor : {split.a, split.b}) {
-    if (!has_line(factor)) return {};
-    const LineShape shape = line_shape(factor);
-    for (int s = 0; s < shape.count && factor > 1; ++s)
-      radices.push_back(int(shape.stage[s].points));
-  }
-  return radices;
-}
-
-std::string cpu_stages(int64_t length, bool in_parts) {
-  const auto product = [](Split split) {
-    return stages_text(line_shape(split.a)) + " * " + stages_text(line_shape(split.b));
-  };
-  if (!in_parts) return has_line(length) ? stages_text(line_shape(length)) : std::string();
-  const Split split = split_of(length);
-  if (split.points() > 0) return product(split);
-  return std::to_string(length) + " (Bluestein: " + product(convolved_split_of(length)) + ")";
 }
 
 }  // namespace fnet

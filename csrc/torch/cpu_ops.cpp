@@ -187,12 +187,9 @@ std::string cpu_plan(int64_t batch, int64_t seq, int64_t hidden, ScalarType type
   const Parallel parallel = mix_parallel(args);
   const CpuPlan plan = plan_of(args, parallel);
   PlanText text(plan.path, plan.reason);
-  const bool seq_parts = plan.scheme == Scheme::kLongSeq;
-  const bool hidden_parts = plan.scheme == Scheme::kLongHidden;
-  text.add("seq_radices", cpu_radices(seq, seq_parts));
-  text.add("hidden_radices", cpu_radices(hidden, hidden_parts));
-  text.add("seq_stages", cpu_stages(seq, seq_parts).c_str());
-  text.add("hidden_stages", cpu_stages(hidden, hidden_parts).c_str());
+  const LineStages along_seq = seq_stages(args, plan), along_hidden = hidden_stages(args, plan);
+  text.add("seq_radices", along_seq.radices).add("hidden_radices", along_hidden.radices);
+  text.add("seq_stages", along_seq.text.c_str()).add("hidden_stages", along_hidden.text.c_str());
   text.add("lanes", name_of(plan.scheme));
   text.add("isa", cpu_isa()).add("slots", plan.slots).add("sequences", plan.sequences);
   return text.add("workspace_bytes", bytes_of(args, plan, parallel)).str();

@@ -62,6 +62,16 @@ def test_it_names_the_stages_of_a_length(length: int, radices: tuple[int, ...], 
     assert f"  seq        {line}\n" in str(explanation)
 
 
+def test_one_row_is_a_line_of_half_its_length() -> None:
+    """Its even and odd numbers are a first stage of 2. An odd length has none."""
+    row = explain((64, 1, 768))
+    assert row.lanes == "sequences"
+    assert row.hidden_stages == "2 * " + explain((8, 512, 384)).hidden_stages
+    assert prod(row.hidden_radices) == 768
+    assert explain((64, 1, 2)).hidden_stages == "2"
+    assert explain((64, 1, 169)).hidden_stages == explain((8, 512, 169)).hidden_stages
+
+
 def test_a_forced_path_is_named(general_path: None) -> None:
     assert explain((8, 64)).why == "torch.fft, because set_cpu_path forces it"
 

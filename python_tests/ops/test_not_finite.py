@@ -21,7 +21,7 @@ SPECIAL = torch.tensor([float("nan"), float("inf"), float("-inf")])
 #: (seq, hidden) of numbers, rows, columns and matrices, for the kernels and the general path.
 GENERAL = [(1, 17), (1, 1009), (37, 1), (6, 17), (37, 41), (38, 9)]
 KERNELS = [(1, 1), (1, 5), (1, 64), (7, 1), (64, 1), (6, 10), (30, 44), (26, 77), (128, 96)]
-KERNELS += [*GENERAL, (1, 719), (47, 19), (289, 2)]
+KERNELS += [*GENERAL, (1, 2), (1, 12), (1, 719), (47, 19), (289, 2)]
 #: Known exceptions; each list has at least one per dtype. The entry at n = seq / 4 affects half
 #: of its column's spectrum in the imaginary part only, because butterflies multiply by -i without
 #: arithmetic. The real part stays finite in `torch.fft`, and in our kernels if no second column
