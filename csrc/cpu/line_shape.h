@@ -43,8 +43,11 @@ LineShape line_shape(int64_t length);
 LineShape rader_shape(int64_t length);
 
 // The sub-lines of the first stage are padded by one element: at power-of-two distances all its
-// butterflies would hit one cache set. The padding is never read.
-constexpr int64_t padded_line(int64_t length) { return length + kMaxRadix; }
+// butterflies would hit one cache set. The padding is never read. There are at most length / 2
+// sub-lines.
+constexpr int64_t padded_line(int64_t length) {
+  return length + min_of<int64_t>(length / 2, kMaxRadix);
+}
 
 // The elements of a line with its padding and buffer.
 constexpr int64_t line_extent(int64_t length, const LineShape& shape) {

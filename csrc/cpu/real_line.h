@@ -17,7 +17,7 @@ struct RealLinePlan {
   int64_t bytes;                            // of the twiddles
 };
 
-// Whether the rows of a sequence are such lines: two rows would share a line of their own length.
+// Whether sequences in lanes have such lines: two rows share a line of their own length instead.
 constexpr bool has_real_line(int64_t seq, int64_t hidden) { return seq == 1 && hidden % 2 == 0; }
 
 // The plan of an even length. Thread-safe; plans are kept for later calls.

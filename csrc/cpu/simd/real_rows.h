@@ -1,5 +1,5 @@
-// Sequences of one row, one per lane. As the only row of its sequence it would leave half of a
-// complex line empty; its even and odd numbers share a line of half the length (see real_line.h).
+// Sequences of one row, one per lane. A single row would leave half of a complex line empty, so its
+// even and odd numbers share a line of half the length (see real_line.h).
 #pragma once
 
 #include "cpu/real_line.h"
