@@ -129,7 +129,10 @@ STUDIES = {
             attention_minutes=20,
             reported="ListOps",
             floors=_LISTOPS_FLOORS,
-            remark=f"The other mixers do not have three seeds yet. {_HALTED} {_LISTOPS}",
+            remark=(
+                "The other mixers do not have three seeds yet. Attention ran on another, faster"
+                f" processor. {_HALTED} {_LISTOPS}"
+            ),
         ),
         Study(
             name="mnist-196",
