@@ -10,7 +10,7 @@
     python -m examples.latency_budget --quick            # a rehearsal: its figures say little
 
 Ctrl-C stops it and loses nothing. The result is written to build/studies/results, with --keep to
-examples/results, and `python -m examples.report` shows it.
+examples/results, beside the lengths that are there, and `python -m examples.report` shows it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from examples.latency_budget.latency import (
     promising,
     time_together,
 )
+from examples.latency_budget.result import command, conditions, with_kept
 from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
 from examples.latency_budget.training import Plan
 from examples.report.budget import REGIMES, columns, pareto, verdicts
@@ -226,40 +227,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     on_device(args.device)  # ends the program if there is none
     if not args.no_training:
         check_data(args.data)
-    facts = describe(args.device)
+    about = {"command": command(words), **conditions(args)}
     try:
         parts = measured(args)
         done = train(parts, args)
     except ValueError as error:
         raise SystemExit(f"examples.latency_budget: error: {error}") from None
-    result = {
-        "command": " ".join(["python -m examples.latency_budget", *_shown(words)]),
-        "machine": {"cpu": facts["cpu"]["name"], "cpus": facts["cpus"]},
-        "device": facts["gpu"]["name"] if "gpu" in facts else "cpu",
-        "threads": args.threads,
-        "versions": facts["versions"],
-        "date": facts["date"],
-        "jobs": args.jobs,
-        "minutes": args.minutes,
-        "seeds": args.seeds,
-        "lengths": parts,
-    }
     path = result_folder(args) / f"{NAME}.json"
+    lengths = [{**about, **part} for part in parts]
+    result = {"lengths": with_kept(path, lengths) if args.keep else lengths}
     write(result, path)
     plot_budget(result, path.with_suffix(".png"))
     print("\n\n".join(map(show, parts)))
     print(f"written: {path}")
     return 0 if done else 1
-
-
-def _shown(words: Sequence[str]) -> list[str]:
-    """The options without those that name folders of this machine."""
-    shown, skip = [], False
-    for word in words:
-        if not (skip or word == "--keep" or word.startswith("--out")):
-            shown.append(word)
-        skip = word == "--out"
-    return shown
 
 
 if __name__ == "__main__":

@@ -33,24 +33,25 @@ def budget_section(result: dict[str, Any] | None, plot: str) -> str:
             f"### {part['seq']:,} tokens",
             table(*columns(part)),
             wrapped(" ".join(verdicts(part))),
+            wrapped(_conditions(part)),
         ]
     if plot:
         parts.append(f"![Accuracy over latency, with the Pareto line]({plot})")
-    parts.append(wrapped(_conditions(result)))
     return "\n\n".join(parts)
 
 
-def _conditions(result: dict[str, Any]) -> str:
-    """Where, when and on what data the runs were made."""
-    machine, threads, jobs = result["machine"], result["threads"], result["jobs"]
-    read = next((part["data"] for part in result["lengths"] if part["data"]), None)
+def _conditions(part: dict[str, Any]) -> str:
+    """Where, when and on what data the runs of a length were made."""
+    machine, threads, jobs, read = (part[key] for key in ("machine", "threads", "jobs", "data"))
     data = f" data {read['name']}, SHA-256 `{read['sha256'][:12]}`;" if read else ""
+    steps = part.get("steps")
+    taken = f", {span(steps, 0)} steps of the Transformer" if steps else ""
     return (
-        f"`{result['command']}`;{data} {machine['cpu']}, {machine['cpus']} CPUs,"
-        f" {result['device']}; training for {result['minutes']:g} minutes,"
+        f"`{part['command']}`;{data} {machine['cpu']}, {machine['cpus']} CPUs,"
+        f" {part['device']}; training for {part['minutes']:g} minutes{taken},"
         f" {jobs} run{'s' * (jobs != 1)} at a time; latency with {threads}"
         f" thread{'s' * (threads != 1)}, medians of interleaved rounds, quartiles in brackets;"
-        f" torch {result['versions']['torch']}; {result['date'][:10]}."
+        f" torch {part['versions']['torch']}; {part['date'][:10]}."
     )
 
 

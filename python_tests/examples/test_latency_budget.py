@@ -16,6 +16,8 @@ from examples.corpora.dataset import Split
 from examples.corpora.load import load
 from examples.latency_budget import __main__ as command
 from examples.latency_budget.latency import Times, forward, largest, peak_mib, promising
+from examples.latency_budget.result import command as shown
+from examples.latency_budget.result import with_kept
 from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
 from examples.latency_budget.training import Plan
 from examples.studies.runs import Run
@@ -212,14 +214,28 @@ def test_the_study_runs_and_writes_what_it_found(
     assert "Pareto line at equal time: " in said
     assert "Too few seeds to compare." in said
     assert command.main([*words, "--no-training"]) == 0
-    again = json.loads(file.read_text())
-    assert again["lengths"] == result["lengths"], "what was measured is read again"
+    (again,) = json.loads(file.read_text())["lengths"]
+    assert again["models"] == part["models"], "what was measured is read again"
     other = r"latency-budget-16\.json was measured with other"
     with pytest.raises(SystemExit, match=other):
         command.main([*words, "--widths", "32"])
     monkeypatch.setattr(command, "device_name", lambda _: "another processor")
     with pytest.raises(SystemExit, match=other):
         command.main(words)
+
+
+def test_a_kept_result_keeps_the_lengths_of_other_calls(tmp_path: Path) -> None:
+    path = tmp_path / "latency-budget.json"
+    first = [{"seq": 512, "minutes": 10}, {"seq": 4096, "minutes": 10}]
+    assert with_kept(path, first) == first
+    path.write_text(json.dumps({"lengths": first}))
+    new = [{"seq": 4096, "minutes": 17}, {"seq": 2048, "minutes": 17}]
+    assert with_kept(path, new) == [first[0], new[1], new[0]]
+
+
+def test_the_shown_command_names_no_folder() -> None:
+    words = ["--lengths", "512", "--out", "/somewhere", "--keep", "--jobs", "2", "--out=/other"]
+    assert shown(words) == "python -m examples.latency_budget --lengths 512 --jobs 2"
 
 
 def test_quick_is_small() -> None:

@@ -169,7 +169,7 @@ def model(name: str, latency: float, *accuracies: float) -> dict[str, Any]:
 
 
 def budget(*models: dict[str, Any]) -> dict[str, Any]:
-    return {
+    part = {
         "command": "python -m examples.latency_budget",
         "machine": {"cpu": "a processor", "cpus": 2},
         "device": "cpu",
@@ -178,8 +178,12 @@ def budget(*models: dict[str, Any]) -> dict[str, Any]:
         "date": "2026-01-02T00:00:00+00:00",
         "jobs": 2,
         "minutes": 17.0,
-        "lengths": [{"seq": 4096, "data": {}, "models": list(models)}],
+        "seq": 4096,
+        "data": {},
+        "steps": [110, 90],
+        "models": list(models),
     }
+    return {"lengths": [part]}
 
 
 def test_the_budget_says_who_wins() -> None:
@@ -200,6 +204,8 @@ def test_the_budget_says_who_wins() -> None:
     assert verdicts(equal["lengths"][0]) == [
         "At equal time, the largest FNet and the Transformer do not separate."
     ]
+    told = "training for 17 minutes, 90 to 110 steps of the Transformer, 2 runs at a time; latency"
+    assert told in " ".join(text.split())
     single = budget(model("Transformer", 9.0, 0.7), model("largest FNet", 8.0, 0.9))
     assert verdicts(single["lengths"][0]) == ["Too few seeds to compare."]
 
