@@ -28,6 +28,12 @@ def _machine(content: dict[str, Any]) -> str:
     return f"{cpu_name(facts)}, {facts['isa']['auto']}"
 
 
+def _common(content: dict[str, Any]) -> tuple[int, int, int]:
+    """Limit, seed and threads."""
+    settings = content["settings"]
+    return settings["limit"], settings["seed"], content["machine"]["threads"]
+
+
 def _run(content: dict[str, Any]) -> list[str]:
     """The row of a sweep with `_RUNS`."""
     settings = content["settings"]
@@ -48,12 +54,19 @@ def _worst(content: dict[str, Any]) -> str:
 
 
 def sweep_section(contents: Sequence[dict[str, Any]]) -> str:
-    """Quantiles of every sweep, and the smallest ratios of those forward in float32."""
-    first = contents[0]
-    settings, facts = first["settings"], first["machine"]
+    """Quantiles of every sweep, and the smallest ratios of those forward in float32.
+
+    Raises:
+        ValueError: the sweeps differ in seed, limit or threads, which stand above the table.
+    """
+    if not contents:
+        return ""
+    if len(common := set(map(_common, contents))) > 1:
+        raise ValueError(f"expected sweeps of one limit, seed and threads; got {sorted(common)}")
+    limit, seed, threads = common.pop()
     said = (
         "The best composition's time over ours, first quartiles. Random shapes of at most"
-        f" {settings['limit']:,} elements, seed {settings['seed']}, {facts['threads']} threads:"
+        f" {limit:,} elements, seed {seed}, {threads} threads:"
     )
     parts = [wrapped(said), rows_of(_RUNS, map(_run, contents))]
     for content in contents:

@@ -14,8 +14,8 @@ bool streams_output(const MixArgs& args);
 // The arguments of a mix and the data that all sequences of the batch share.
 struct MixTask {
   const MixArgs* args;
-  const void* seq_plan;         // LinePlan<compute type>; null on the general path
-  const void* hidden_plan;      // RealLinePlan for sequences in lanes that has_real_line()
+  const void* seq_plan;         // LinePlan<compute type>; null for an axis without a line
+  const void* hidden_plan;      // LinePlan; RealLinePlan if lanes hold rows that has_real_line()
   const void* weight;           // [hidden] in the compute type, ones if the user passes none
   const void* bias;             // likewise, zeros; with norm_first times scale / 4
   bool streams;                 // y uses non-temporal stores
@@ -41,7 +41,7 @@ struct LaneGroup {
 // The time of a group of half vectors over that of one of whole vectors.
 inline constexpr double kHalfGroupTime = 0.65;
 
-// The same for sequences with a long axis.
+// What MixTask is, for sequences with a long axis.
 struct LongTask {
   const MixTask* mix;
   LongShape shape;

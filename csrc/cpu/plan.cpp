@@ -138,7 +138,7 @@ struct LaneShare {
 LaneShare share_lanes(const MixArgs& args, const CpuPlan& plan, Tiles tiles) {
   const LaneGroup group = plan.kernels->lane_group(args.dtype, args.seq, args.hidden, tiles);
   const int64_t groups = (args.batch + group.lanes - 1) / group.lanes;
-  // Two slots get scratch, whatever the limit, unless whole vectors would exceed it.
+  // Two slots get scratch for a fine group each, whatever the limit.
   const int64_t least = tiles == Tiles::kFine ? std::min<int64_t>({groups, plan.slots, 2}) : 1;
   const int workers =
       std::max(int(least), workers_of(args, plan.slots, groups, group.scratch_bytes, 0));

@@ -13,7 +13,7 @@ std::shared_ptr<const RealLinePlan<R>> make_plan(int64_t length) {
   plan->half = line_plan<R>(length / 2);
   plan->twiddles.reserve(length / 2);
   for (int64_t l = 0; l < length / 2; ++l) plan->twiddles.push_back(unit_root<R>(l, length));
-  plan->bytes = bytes_of(plan->twiddles);
+  plan->bytes = bytes_of(plan->twiddles) + plan->half->bytes;
   return plan;
 }
 

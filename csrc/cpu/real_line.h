@@ -14,10 +14,11 @@ template <class R>
 struct RealLinePlan {
   std::shared_ptr<const LinePlan<R>> half;  // of h points
   std::vector<Complex<R>> twiddles;         // w^l, l < h
-  int64_t bytes;                            // of the twiddles
+  int64_t bytes;                            // of the tables of both
 };
 
-// Whether sequences in lanes have such lines: two rows share a line of their own length instead.
+// Whether sequences in lanes are such rows. All others pair two rows of their spectrum in a line of
+// full length.
 constexpr bool has_real_line(int64_t seq, int64_t hidden) { return seq == 1 && hidden % 2 == 0; }
 
 // The plan of an even length. Thread-safe; plans are kept for later calls.

@@ -21,8 +21,8 @@ constexpr int kThreads = 8;
 struct Shape {
   int64_t batch, seq, hidden;
 };
-constexpr Shape kShapes[] = {{3, 24, 20},  {1, 60, 42},  {2, 96, 16},  {4, 14, 50},
-                             {3, 128, 22}, {1, 2, 1024}, {1, 65537, 1}};
+constexpr Shape kShapes[] = {{3, 24, 20},  {1, 60, 42},  {2, 96, 16},   {4, 14, 50},
+                             {3, 128, 22}, {1, 2, 1024}, {1, 65537, 1}, {20, 1, 46}};
 
 std::vector<float> numbers(int64_t count) {
   std::vector<float> x(static_cast<size_t>(count));
@@ -77,13 +77,13 @@ int main() {
       return 1;
     }
   }
-  clear_line_plans();
+  clear_line_plans(), clear_real_line_plans();
 
   std::atomic<int> wrong = 0;
   std::atomic<bool> done = false;
   std::thread clearing([&] {
     while (!done) {
-      clear_line_plans();
+      clear_line_plans(), clear_real_line_plans();
       std::this_thread::yield();
     }
   });

@@ -70,6 +70,10 @@ def test_random_shapes_are_saved_for_the_documents(
     forward = {**content, "settings": content["settings"] | {"pass": "forward"}}
     text = sweep_section([content, forward])
     assert "| forward | fp32 | 3 | 1.00x | 0.33x | 1 | 0.33x at " in text
+    other_seed = {**content, "settings": content["settings"] | {"seed": 8}}
+    with pytest.raises(ValueError, match="expected sweeps of one limit, seed and threads"):
+        sweep_section([content, other_seed])
+    assert sweep_section([]) == ""
     first, _, third = (line.split(" | ") for line in text.splitlines()[-3:])
     assert first[1:3] == ["3.000", "0.33x"]
     assert third[1:3] == ["2.000", "2.00x"]

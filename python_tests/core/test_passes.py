@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -112,6 +113,28 @@ def test_extra_memory_of_lines_in_parts(shape: tuple[int, int], limit: float) ->
     """The lines, weight and bias, and of each of two slots a line or a row of y."""
     *_, extra, _ = core.plan(1, *shape, "float32", 2)
     assert extra <= limit * 4 * shape[0] * shape[1]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 64])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (12, 1, 16307),
+        (16, 16487, 1),
+        (18, 15887, 1),
+        (12, 1, 21974),
+        (9, 1, 32768),
+        (16, 1, 65536),
+        (13, 1, 78626),
+        (40, 1000, 7),
+        (12, 2, 4597),
+    ],
+    ids=str,
+)
+def test_extra_memory_of_sequences_in_lanes(shape: tuple[int, ...], slots: int) -> None:
+    """At most 2.7 times x or 10 MB: two slots get scratch in any case."""
+    *_, extra, _ = core.plan(*shape, "float32", slots)
+    assert extra <= max(10 << 20, 2.7 * 4 * math.prod(shape))
 
 
 @pytest.mark.parametrize("seq", [128, 512, 2048])

@@ -155,7 +155,9 @@ def test_bits_depend_on_neither_slots_nor_the_batch(scheme: int, shape: tuple[in
     assert (core.mix(x[-1:], epilogue=2, scheme=scheme)[0] == first[-1:]).all()
 
 
-@pytest.mark.parametrize("shape", [(18, 3, 96), (3, 7, 288), (2, 288, 32)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(18, 3, 96), (8, 3, 96), (8, 1, 96), (3, 7, 288), (2, 288, 32)], ids=str
+)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_streamed_outputs(shape: tuple[int, ...], dtype: str) -> None:
     x = numbers(*shape).astype(np.float32)
@@ -202,10 +204,10 @@ def test_the_plan_fills_the_lanes() -> None:
 
 
 def test_small_batches_take_half_vectors() -> None:
-    """Sequences in progress: half of a long vector's lanes for one slot, or for each of two."""
+    """Sequences in progress: half of a long vector's lanes for one slot, or for each of three."""
     lanes = core.widths()[0]
     half = min(lanes, 8)
-    for batch, slots, expected in ((half, 1, half), (2 * half, 2, 2 * half), (lanes, 1, lanes)):
+    for batch, slots, expected in ((half, 1, half), (3 * half, 3, 3 * half), (lanes, 1, lanes)):
         assert core.scheme(batch, 512, 7, "float32") == "sequences"
         assert core.plan(batch, 512, 7, "float32", slots)[-1] == expected
 

@@ -63,7 +63,7 @@ def test_it_names_the_stages_of_a_length(length: int, radices: tuple[int, ...], 
 
 
 def test_one_row_is_a_line_of_half_its_length() -> None:
-    """Its even and odd numbers are a first stage of 2. An odd length has none."""
+    """Its even and odd numbers make a stage of 2. An odd length has none."""
     row = explain((64, 1, 768))
     assert row.lanes == "sequences"
     assert row.hidden_stages == "2 * " + explain((8, 512, 384)).hidden_stages

@@ -36,7 +36,7 @@ void mix_real_rows(const SequenceLanes<W, Compute<T>>& s, const RealLinePlan<Com
     const V turned = (odd(z, mirrored) * plan.twiddles[q]).re;
     return even(z, mirrored).re + (l < h ? turned : -turned);
   };
-  if (out.rows > 0) finish_lanes<W>(out, s.rows, out.rstd, 1, count, real_part);
+  finish_lanes<W>(out, s.rows, out.rstd, 1, count, real_part);
   store_finished<W>(out, s.rows, 0, s.hidden, count, out.rows * s.hidden);
 }
 

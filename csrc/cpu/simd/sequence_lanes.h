@@ -21,8 +21,8 @@ struct SequenceLanes {
   using V = Lanes<R, W>;
   int64_t seq, hidden;
   V* rows;              // [seq, hidden]: what is read, then the residual, x + r, y
-  Complex<V>* columns;  // pairs of columns of g, transformed along seq, and a buffer
-  Complex<V>* line;     // pair of rows of G, transformed along hidden
+  Complex<V>* columns;  // pairs of columns of g, transformed along seq, and a buffer; or null
+  Complex<V>* line;     // pair of rows of G, transformed along hidden; or half of a real row
 };
 
 // Sets to[i] to element i of W runs of `length` numbers.
