@@ -118,7 +118,9 @@ STUDIES = {
             remark=(
                 "In this time attention takes too few steps to rise above the majority class, even"
                 " in torch's flash kernel (no dropout of the weights). The study compares speed on"
-                " a CPU, not what attention finally learns."
+                " a CPU, not what attention finally learns. The length of a text tells much: half"
+                " of the permissive licences have less than 4,096 bytes, and a fifth of the others."
+                " Even a bag of tokens sees that, in its positions."
             ),
         ),
         Study(
