@@ -204,6 +204,7 @@ def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
             model["accuracy"] = plan.accuracies(size)
         part["steps"] = list(plan.steps().values())
         part["data"] = plan.data_read()
+        part["majority"] = plan.majority()
     return done
 
 

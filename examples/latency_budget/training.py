@@ -63,6 +63,12 @@ class Plan:
         data = (run.log().last("header").get("data", {}) for run in self.equal_time())
         return next(({key: found.get(key) for key in DATA} for found in data if found), {})
 
+    def majority(self) -> float | None:
+        """The accuracy of the most frequent class; None before the first run."""
+        headers = (run.log().last("header") for run in self.equal_time() if run.log().records)
+        found = (header.get("floors", {}).get("majority") for header in headers)
+        return next((floor for floor in found if floor is not None), None)
+
     def _runs(self, regime: str, budget: str, sizes: Sequence[Size]) -> list[Run]:
         study = Study(
             name=f"latency-budget-{self.seq}-{regime}",

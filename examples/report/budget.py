@@ -72,6 +72,9 @@ def columns(part: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         cells.append("" if model["peak_mib"] is None else f"{model['peak_mib']:.0f}")
         cells += [_accuracy(model["accuracy"].get(regime, [])) for regime in REGIMES]
         body.append(cells)
+    if (majority := part.get("majority")) is not None:
+        floor = [f"{100 * majority:.1f}"] * len(REGIMES)
+        body.append(["*majority class*", *[""] * (len(heads) - 1 - len(floor)), *floor])
     return heads, body
 
 

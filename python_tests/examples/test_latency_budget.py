@@ -118,7 +118,8 @@ def finish(runs: Sequence[Run], steps: Sequence[int], accuracies: Sequence[float
     for run, step, accuracy in zip(runs, steps, accuracies, strict=True):
         run.folder.mkdir(parents=True)
         run.facts_file.write_text(json.dumps({"arguments": run.cell.arguments()}))
-        records = [{"kind": "header"}, {"kind": "test", "step": step, "accuracy": accuracy}]
+        header = {"kind": "header", "floors": {"majority": 0.45}}
+        records = [header, {"kind": "test", "step": step, "accuracy": accuracy}]
         lines = "".join(json.dumps(record) + "\n" for record in records)
         (run.folder / "log.jsonl").write_text(lines)
 
@@ -129,7 +130,9 @@ def test_equal_steps_are_those_of_the_transformer(plan: Plan) -> None:
     ours = [run for run in time if "fourier" in run.cell.variant.name]
     assert (len(theirs), len(ours)) == (3, 3)
     assert all("--minutes 17" in " ".join(run.cell.arguments()) for run in time)
+    assert plan.majority() is None
     finish(ours, (900, 900, 900), (0.6, 0.7, 0.8))
+    assert plan.majority() == 0.45
     assert plan.equal_steps() == []
     finish(theirs[:2], (100, 140), (0.5, 0.55))
     first = plan.equal_steps()
@@ -207,6 +210,7 @@ def test_the_study_runs_and_writes_what_it_found(
             "time": 1,
             "steps": 1,
         }
+    assert 0 < part["majority"] < 1
     (steps,) = part["steps"]
     assert steps > 1
     assert len(part["data"]["sha256"]) == 64

@@ -181,6 +181,7 @@ def budget(*models: dict[str, Any]) -> dict[str, Any]:
         "seq": 4096,
         "data": {},
         "steps": [110, 90],
+        "majority": 0.612,
         "models": list(models),
     }
     return {"lengths": [part]}
@@ -200,6 +201,7 @@ def test_the_budget_says_who_wins() -> None:
     text = budget_section(made, "")
     assert "| largest FNet | 2 x 64 | 70,000 | 8.0 (7.0 to 9.0) |" in text
     assert "| 87.5 (85.0 to 90.0) | not yet |" in text
+    assert re.search(r"\| \*majority class\* \|[ |]*\| 61.2 \| 61.2 \|", text)
     equal = budget(model("Transformer", 9.0, 0.7, 0.8), model("largest FNet", 8.0, 0.75, 0.9))
     assert verdicts(equal["lengths"][0]) == [
         "At equal time, the largest FNet and the Transformer do not separate."
