@@ -105,8 +105,8 @@ struct PlanChoice {
 CpuPlan plan_cpu(const MixArgs& args, int slots, const Kernels& = active_kernels(),
                  const PlanChoice& choice = {});
 
-// The stages of the lines of a plan, whose product is the length; none for lengths
-// without kernels. The text includes the stages of convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
+// The stages of the lines of a plan, whose product is the length; none for lengths without kernels.
+// The text includes the stages of convolutions: "2 * 197 (Rader: 4 * 7 * 7)".
 struct LineStages {
   std::vector<int> radices;
   std::string text;

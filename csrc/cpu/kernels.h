@@ -41,7 +41,7 @@ struct LaneGroup {
 // The time of a group of half vectors over that of one of whole vectors.
 inline constexpr double kHalfGroupTime = 0.65;
 
-// What MixTask is, for sequences with a long axis.
+// A mix of sequences with a long axis, and its plans.
 struct LongTask {
   const MixTask* mix;
   LongShape shape;

@@ -60,14 +60,18 @@ class Plan:
 
     def data_read(self) -> dict[str, Any]:
         """Name, hash and counts of the data that the first finished run read; empty before it."""
-        data = (run.log().last("header").get("data", {}) for run in self.equal_time())
-        return next(({key: found.get(key) for key in DATA} for found in data if found), {})
+        read = self._header().get("data")
+        return {key: read.get(key) for key in DATA} if read else {}
 
     def majority(self) -> float | None:
         """The accuracy of the most frequent class; None before the first run."""
-        headers = (run.log().last("header") for run in self.equal_time() if run.log().records)
-        found = (header.get("floors", {}).get("majority") for header in headers)
-        return next((floor for floor in found if floor is not None), None)
+        floor: float | None = self._header().get("floors", {}).get("majority")
+        return floor
+
+    def _header(self) -> dict[str, Any]:
+        """The header of the first run that has one; all runs read the same data."""
+        headers = (run.log().last("header") for run in self.equal_time())
+        return next(filter(None, headers), {})
 
     def _runs(self, regime: str, budget: str, sizes: Sequence[Size]) -> list[Run]:
         study = Study(

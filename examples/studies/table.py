@@ -50,7 +50,7 @@ _PADDINGS = tuple(
 )
 
 _SMALL = "--layers 2 --hidden 64 --intermediate 128 --heads 2 --pooling mean --batch 32 --lr 1e-3"
-#: Where attention takes few steps in the time, batches are small, so that every model takes more.
+#: For long examples and equal time: with small batches, attention takes enough steps to learn.
 _SMALL_BATCH = _SMALL.replace("--batch 32", "--batch 8")
 _DEEP = _SMALL.replace("--layers 2", "--layers 4")
 _FOUR = "--layers 4 --hidden 128 --intermediate 256 --heads 2 --pooling mean --batch 32 --lr 1e-3"
@@ -119,8 +119,8 @@ STUDIES = {
                 "In this time attention takes too few steps to rise above the majority class, even"
                 " in torch's flash kernel (no dropout of the weights). The study compares speed on"
                 " a CPU, not what attention finally learns. The length of a text tells much: half"
-                " of the permissive licences have less than 4,096 bytes, and a fifth of the others."
-                " Even a bag of tokens sees that, in its positions."
+                " of the permissive licences are shorter than 4,096 bytes, and a fifth of the"
+                " others. Even a bag of tokens sees the length, in its positions."
             ),
         ),
         Study(
