@@ -23,10 +23,15 @@ from fnet_kernels._fusible import only_runs_forward
 from fnet_kernels._norm import Norm
 from fnet_kernels._ops.checks import check_mixed, check_x
 from fnet_kernels._ops.sequences import prefix
-from fnet_kernels._traced_mix import traced_fourier_mix
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 from fnet_kernels.modules import FourierMix
-from fnet_kernels.varlen import fourier_mix_varlen, fused_fourier_mix_varlen, fused_rows
+from fnet_kernels.varlen import (
+    fourier_mix_varlen,
+    fused_fourier_mix_varlen,
+    fused_rows,
+    mixed_rows,
+    with_batch,
+)
 
 
 class Sequences:
@@ -225,13 +230,14 @@ class Traced(Sequences):
         norm: Norm = "backward",
     ) -> Tensor:
         name = "fused_fourier_mix"
-        x = check_x(name, x)
-        return fused_rows(name, x, weight, bias, eps, self.lengths, scale, norm, self.round_to)
+        rows, lengths = with_batch(check_x(name, x), self.lengths)
+        y = fused_rows(name, rows, weight, bias, eps, lengths, scale, norm, self.round_to)
+        return y.view(x.shape)
 
     def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
-        options = scale, norm or "backward", self.round_to
-        y: Tensor = traced_fourier_mix(check_x("fourier_mix", x), self.lengths, *options)
-        return y
+        name = "fourier_mix"
+        rows, lengths = with_batch(check_x(name, x), self.lengths)
+        return mixed_rows(name, rows, lengths, scale, norm, self.round_to).view(x.shape)
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
         raise ValueError(

@@ -26,11 +26,9 @@ from fnet_kernels._ops.sequences import (
     check_round_to,
     lengths_of_offsets,
     lengths_of_rows,
-    prefix,
 )
 from fnet_kernels._ops.unreadable import why_unreadable
 from fnet_kernels._sizes import LAYER_NORM_EPS
-from fnet_kernels._traced_mix import traced_fourier_mix
 
 _OPTIONAL = (Tensor, type(None))
 
@@ -92,7 +90,7 @@ def fourier_mix_varlen(
         options = {"scale": scale, "norm": norm, "round_to": round_to}
         return overridden(fourier_mix_varlen, ("x",), (x,), cu_seqlens=cu_seqlens, **options)
     x = _check_packed(name, x)
-    return _transform(
+    return mixed_rows(
         name, x, lengths_of_offsets(name, cu_seqlens, x.shape[0]), scale, norm, round_to
     )
 
@@ -167,7 +165,7 @@ def fourier_mix_lengths(
         y = fourier_mix_varlen(values, offsets, scale=scale, norm=norm, round_to=round_to)
         return nested_tensor_from_jagged(y, offsets)
     rows, known = _padded(name, x, lengths)
-    return _transform(name, rows, known, scale, norm, round_to).view(x.shape)
+    return mixed_rows(name, rows, known, scale, norm, round_to).view(x.shape)
 
 
 def fused_fourier_mix_lengths(
@@ -218,15 +216,16 @@ def _check_packed(name: str, x: Tensor) -> Tensor:
 
 
 def _padded(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, list[int] | Tensor]:
-    """Padded rows and their lengths, checked; a tensor if only the operator can read it."""
+    """Padded rows and their lengths, checked; a tensor if the operator is to read them."""
     x = check_x(name, x)
     if lengths is None:
         raise ValueError(f"{name}: round_to must be None without lengths")
-    if isinstance(lengths, Tensor) and (
-        why_unreadable(lengths) or (is_compiling() and lengths.dtype is torch.bool)
-    ):  # compilers represent integers by symbols, but cannot branch on whether a mask is one
+    # A compiler would represent the integers by symbols, as many as this batch has. An operator
+    # takes no plain tensor beside a DTensor.
+    traced = is_compiling() and not hasattr(x, "placements")
+    if isinstance(lengths, Tensor) and (traced or why_unreadable(lengths)):
         check_lengths_tensor(name, lengths, x)
-        return x, lengths
+        return with_batch(x, lengths)
     numbers = lengths_of_rows(name, lengths, x)
     return x.unsqueeze(0) if x.dim() == 2 else x, numbers
 
@@ -245,7 +244,12 @@ def _jagged(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, Ten
     return x.values(), x.offsets()  # type: ignore[attr-defined]
 
 
-def _transform(
+def with_batch(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """`x` and its lengths or mask, with a leading axis where they have none."""
+    return (x, lengths) if x.dim() > 2 else (x.unsqueeze(0), lengths.unsqueeze(0))
+
+
+def mixed_rows(
     name: str,
     x: Tensor,
     lengths: list[int] | Tensor,
@@ -253,28 +257,16 @@ def _transform(
     norm: Norm,
     round_to: int | None,
 ) -> Tensor:
-    """The transform of checked rows; the operator reads lengths, or a mask, in a tensor."""
+    """`fourier_mix` of checked rows; the operator reads a tensor of lengths, or a mask."""
     check_norm(name, norm)
     norm = norm or "backward"
     scale, symbolic = total_scale(name, x, scale, "backward")
     multiple = check_round_to(name, round_to)
 
-    def mix(u: Tensor, factor: float) -> Tensor:
-        if isinstance(lengths, Tensor):
-            y: Tensor = traced_fourier_mix(u, lengths, factor, norm, multiple)
-            return y
-        return ops.fourier_mix(u, lengths, multiple, norm, factor, False)
-
-    return (scale * mix(compute(x), 1)).to(x.dtype) if symbolic else mix(x, scale)
-
-
-def _keep(t: Tensor, lengths: list[int] | Tensor) -> Tensor:
-    """`t` with zeros in the rows past the lengths."""
-    if not isinstance(lengths, Tensor):
-        return ops.keep(t, (lengths,))
-    is_mask = lengths.dtype is torch.bool
-    kept = lengths.to(t.device) if is_mask else prefix(lengths, t.shape[-2], t.device)
-    return t.masked_fill(~kept[..., None], 0)
+    mix = ops.traced_fourier_mix if isinstance(lengths, Tensor) else ops.fourier_mix
+    if symbolic:
+        return (scale * mix(compute(x), lengths, multiple, norm, 1, False)).to(x.dtype)
+    return mix(x, lengths, multiple, norm, scale, False)
 
 
 def fused_rows(
@@ -288,17 +280,17 @@ def fused_rows(
     norm: Norm,
     round_to: int | None,
 ) -> Tensor:
-    """`fused_fourier_mix` of checked rows; as `_transform`."""
+    """`fused_fourier_mix` of checked rows; as `mixed_rows`."""
     check_norm(name, norm)
     factor, symbolic = total_scale(name, x, scale, "backward")
     check_eps(name, eps)
     multiple = check_round_to(name, round_to)
     weight, bias = check_affine(name, x, weight, bias)
-    if symbolic or isinstance(lengths, Tensor):
-        u = _keep(compute(x), lengths)
-        mixed = _transform(name, u, lengths, scale, norm, round_to)
-        normalised = _keep(layer_norm(u + mixed, x.shape[-1:], eps=eps), lengths)
-        return _keep(affine(normalised, weight, bias), lengths).to(x.dtype)
-    return ops.fused_fourier_mix(
-        x, weight, bias, lengths, multiple, norm or "backward", eps, factor
-    )
+    where = lengths, multiple, norm or "backward"
+    if symbolic:
+        u = ops.keep(compute(x), where)
+        mixed = mixed_rows(name, u, lengths, scale, norm, round_to)
+        normalised = ops.keep(layer_norm(u + mixed, x.shape[-1:], eps=eps), where)
+        return ops.keep(affine(normalised, weight, bias), where).to(x.dtype)
+    family = ops.TRACED if isinstance(lengths, Tensor) else ops.VARLEN
+    return family.call(x, weight, bias, *where, eps, factor)

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fnet_kernels._ops import traced
 from fnet_kernels._ops.autograd import LAYER, RMS
 from fnet_kernels._ops.derivatives import LIBRARY
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
-from fnet_kernels._ops.varlen import VARLEN
+from fnet_kernels._ops.varlen import TRACED, VARLEN
 
 _16_BITS = (torch.bfloat16, torch.float16)
 
@@ -38,10 +39,10 @@ def _cast(arg: Any) -> Any:
 
 
 _FUSED = (
-    *(op for family in (LAYER, RMS, VARLEN) for op in (family.fused, family.train)),
+    *(op for family in (LAYER, RMS, VARLEN, TRACED) for op in (family.fused, family.train)),
     operators.residual_fourier_mix.default,
     operators.prenorm_fourier_mix.default,
 )
-for _op in (*TRANSFORMS, mix_varlen, *_FUSED):
+for _op in (*TRANSFORMS, mix_varlen, traced.mix, *_FUSED):
     for _key in ("AutocastCPU", "AutocastCUDA"):
         _register(_op, _key)

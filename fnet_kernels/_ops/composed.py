@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from ctypes import c_float
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch._ops import OperatorBase
 from torch.nn.functional import pad
 
 from fnet_kernels._norm import Norm, norm_factor
+from fnet_kernels._ops import traced
 from fnet_kernels._ops.autograd import affine, compute, normalised
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.varlen import keep
@@ -90,35 +92,69 @@ def fourier_mix_varlen(
     return _each(compute(x), lengths, round_to, mix).to(x.dtype)
 
 
-def fused_fourier_mix_varlen(
+def traced_fourier_mix(
+    x: Tensor,
+    lengths: Tensor,
+    round_to: int = 1,
+    norm: Norm = "backward",
+    scale: float = 1.0,
+    residual: bool = False,
+) -> Tensor:
+    """C x C' - S x S' with the DFT matrices C - iS of each sequence and C' - iS' of hidden."""
+    u = keep(compute(x), (lengths,))  # a product with zeros would let NaN through
+    sizes = lengths.sum(-1) if lengths.dtype is torch.bool else lengths
+    sizes = ((sizes + (round_to - 1)) // round_to * round_to).clamp(min=1)[..., None, None]
+    seq, hidden = u.shape[-2:]
+    row, column = (torch.arange(n, device=u.device) for n in (seq, hidden))
+    cos, sin = _waves(row, sizes.to(u.device), u)
+    cos_hidden, sin_hidden = _waves(column, torch.full((), hidden, device=u.device), u)
+    y = cos @ (u @ cos_hidden) - sin @ (u @ sin_hidden)
+    count = sizes.to(u) * hidden
+    if norm != "backward":
+        y = y * (count.rsqrt() if norm == "ortho" else 1 / count)
+    y = keep(y, (lengths,)) * _number(scale, u)
+    return (u + y if residual else y).to(x.dtype)
+
+
+def _waves(n: Tensor, periods: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin of 2 pi n m / period for all n and m."""
+    turns = torch.outer(n, n) % periods  # exact in int64
+    angle = turns.to(like.dtype) * (_number(2 * math.pi, like) / periods.to(like.dtype))
+    return angle.cos(), angle.sin()
+
+
+def _fused(
+    mix: Callable[..., Tensor],
     x: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    lengths: list[int],
+    lengths: list[int] | Tensor,
     round_to: int,
     norm: Norm,
     eps: float,
     scale: float,
 ) -> Tensor:
-    u = fourier_mix_varlen(compute(x), lengths, round_to, norm, scale, True)
+    """The fused operator of different lengths whose transform is `mix`."""
+    u = mix(compute(x), lengths, round_to, norm, scale, True)
     return keep(_norm(u, weight, bias, eps)[0], (lengths,)).to(x.dtype)
 
 
-def fused_fourier_mix_varlen_train(
+def _fused_train(
+    mix: Callable[..., Tensor],
     x: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    lengths: list[int],
+    lengths: list[int] | Tensor,
     round_to: int,
     norm: Norm,
     eps: float,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    where = (lengths,)
-    u = fourier_mix_varlen(compute(x), lengths, round_to, norm, scale, True)
+    """The training operator of different lengths whose transform is `mix`."""
+    u = mix(compute(x), lengths, round_to, norm, scale, True)
     y, _, rstd = _norm(u, weight, bias, eps)
     rows = _norm(u, None, None, eps)[0]
-    y, rstd = keep(y, where), keep(rstd, where)
+    y, rows, rstd = (keep(t, (lengths,)) for t in (y, rows, rstd))
     return y.to(x.dtype), rows.to(x.dtype), rstd.squeeze(-1)
 
 
@@ -197,8 +233,11 @@ DECOMPOSITIONS: dict[OperatorBase, Callable[..., Any]] = {
     operators.fused_fourier_mix.default: fused_fourier_mix,
     operators.fused_fourier_mix_train.default: fused_fourier_mix_train,
     operators.fourier_mix_varlen.default: fourier_mix_varlen,
-    operators.fused_fourier_mix_varlen.default: fused_fourier_mix_varlen,
-    operators.fused_fourier_mix_varlen_train.default: fused_fourier_mix_varlen_train,
+    operators.fused_fourier_mix_varlen.default: partial(_fused, fourier_mix_varlen),
+    operators.fused_fourier_mix_varlen_train.default: partial(_fused_train, fourier_mix_varlen),
+    traced.mix: traced_fourier_mix,
+    traced.fused: partial(_fused, traced_fourier_mix),
+    traced.train: partial(_fused_train, traced_fourier_mix),
     operators.fused_rms_fourier_mix.default: fused_rms_fourier_mix,
     operators.fused_rms_fourier_mix_train.default: fused_rms_fourier_mix_train,
     operators.residual_fourier_mix.default: residual_fourier_mix,

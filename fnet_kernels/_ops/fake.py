@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch._ops import OperatorBase
 
+from fnet_kernels._ops import traced
 from fnet_kernels._ops.autograd import LAYER, RMS
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
-from fnet_kernels._ops.varlen import VARLEN
+from fnet_kernels._ops.varlen import TRACED, VARLEN
 
 
 def _like(x: Tensor) -> Tensor:
@@ -55,11 +56,13 @@ def _prenorm_fourier_mix_backward(
 
 
 FAKES: dict[OperatorBase, Callable[..., Any]] = {
-    **dict.fromkeys((*TRANSFORMS, mix_varlen, operators.residual_fourier_mix.default), _transform),
+    **dict.fromkeys(
+        (*TRANSFORMS, mix_varlen, traced.mix, operators.residual_fourier_mix.default), _transform
+    ),
     operators.prenorm_fourier_mix.default: _prenorm_fourier_mix,
     operators.prenorm_fourier_mix_backward.default: _prenorm_fourier_mix_backward,
 }
-for _family in (LAYER, RMS, VARLEN):
+for _family in (LAYER, RMS, VARLEN, TRACED):
     FAKES[_family.fused] = _transform
     FAKES[_family.train] = _fused_fourier_mix_train
     FAKES[_family.backward_op] = _fused_fourier_mix_backward
@@ -81,4 +84,6 @@ def _on_one_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _op, _kernel in FAKES.items():
-    torch.library.register_fake(_op, _on_one_device(_kernel))  # type: ignore[arg-type]
+    # The lengths of a traced operator may be on the host.
+    kernel = _kernel if _op in traced.OPERATORS else _on_one_device(_kernel)
+    torch.library.register_fake(_op, kernel)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fnet_kernels._ops import traced
 from fnet_kernels._ops.derivatives import (
     Reverse,
     make_dual,
@@ -25,7 +26,7 @@ Transform = Callable[..., Tensor]
 
 mix: Transform = operators.fourier_mix.default
 #: The operators of x and constants that are linear and self-adjoint in x, for sequences of one
-#: length. The same holds of `mix_varlen`, whose other rules are in varlen.py.
+#: length. The same holds of `mix_varlen` and `traced.mix`, whose other rules are in varlen.py.
 TRANSFORMS: tuple[Any, ...] = (mix, operators.hartley_mix.default)
 mix_varlen: Any = operators.fourier_mix_varlen.default
 
@@ -52,6 +53,6 @@ class _SelfAdjoint(Reverse):
 
 _calls: dict[Any, Transform] = {
     op: shortest(op, register(op, partial(_composed, op), partial(_SelfAdjoint.apply, op)))
-    for op in (*TRANSFORMS, mix_varlen)
+    for op in (*TRANSFORMS, mix_varlen, traced.mix)
 }
-fourier_mix, hartley_mix, fourier_mix_varlen = _calls.values()
+fourier_mix, hartley_mix, fourier_mix_varlen, traced_fourier_mix = _calls.values()

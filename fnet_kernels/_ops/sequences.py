@@ -140,10 +140,15 @@ def _check_integers(op: str, name: str, given: Tensor) -> None:
 
 def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> Tensor:
     """A mask `[..., seq]` that is true for the first `lengths` of each row."""
-    # Not torch.as_tensor, whose result torch.jit.trace takes for a constant.
-    tensor = lengths if isinstance(lengths, Tensor) else torch.tensor(lengths, dtype=torch.int64)
-    ends = tensor.to(device=device, dtype=torch.int64)
+    ends = (lengths if isinstance(lengths, Tensor) else _tensor_of(lengths)).to(device, torch.int64)
     return torch.arange(seq, device=device) < ends[..., None]
+
+
+def _tensor_of(lengths: Sequence[int]) -> Tensor:
+    if any(isinstance(length, torch.SymInt) for length in lengths):  # those of a list in a graph
+        return torch.stack([torch.scalar_tensor(length, dtype=torch.int64) for length in lengths])
+    # Not torch.as_tensor, whose result torch.jit.trace takes for a constant.
+    return torch.tensor(lengths, dtype=torch.int64)
 
 
 def _lengths_of_mask(op: str, mask: Tensor) -> Tensor:

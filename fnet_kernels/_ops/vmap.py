@@ -12,17 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops import prenorm, residual
+from fnet_kernels._ops import prenorm, residual, traced
 from fnet_kernels._ops.autograd import LAYER, RMS
 from fnet_kernels._ops.load import operators
 from fnet_kernels._ops.mixing import TRANSFORMS, mix_varlen
-from fnet_kernels._ops.varlen import VARLEN
+from fnet_kernels._ops.varlen import TRACED, VARLEN
 
 Dims = tuple[int | None, ...]
 
 
 def _to_front(t: Tensor, dim: int) -> Tensor:
     return t.movedim(dim, 0)
+
+
+def _mapped(t: Tensor, dim: int | None, info: Any) -> Tensor:
+    """`t` with the mapped axis in front, also if it is not mapped."""
+    return t.expand(info.batch_size, *t.shape) if dim is None else _to_front(t, dim)
 
 
 def _loop(op: Any, size: int, in_dims: Dims, args: tuple[Any, ...]) -> tuple[Tensor, ...]:
@@ -64,10 +69,7 @@ def _of_rows(op: Any, info: Any, in_dims: Dims, *args: Any) -> tuple[Any, Any]:
 def _residual_fourier_mix(
     info: Any, in_dims: Dims, x: Tensor, residual: Tensor, *rest: Any, **named: Any
 ) -> tuple[Tensor, int]:
-    def mapped(t: Tensor, dim: int | None) -> Tensor:
-        return t.expand(info.batch_size, *t.shape) if dim is None else _to_front(t, dim)
-
-    args = mapped(x, in_dims[0]), mapped(residual, in_dims[1])
+    args = _mapped(x, in_dims[0], info), _mapped(residual, in_dims[1], info)
     return operators.residual_fourier_mix(*args, *rest, **named), 0
 
 
@@ -108,10 +110,25 @@ def _of_lengths(
     return (y.view(x.shape), rows.view(x.shape), rstd.view(x.shape[:-1])), (0, 0, 0)
 
 
+def _traced(
+    op: Any, lengths_at: int, info: Any, in_dims: Dims, *args: Any, **named: Any
+) -> tuple[Any, Any]:
+    """The rule of an operator of (x, ..., lengths, ...) where `lengths` is a tensor."""
+    if any(dim is not None for dim in in_dims[1:lengths_at]):
+        results: Any = _loop(op, info.batch_size, in_dims, args)
+        results = results[0] if len(results) == 1 else results
+    else:
+        mapped = list(args)
+        for i in (0, lengths_at):
+            mapped[i] = _mapped(args[i], in_dims[i], info)
+        results = op(*mapped, **named)
+    return results, 0 if isinstance(results, Tensor) else (0,) * len(results)
+
+
 def _fused_backward_of_lengths(
-    info: Any, in_dims: Dims, *args: Any
+    op: Any, info: Any, in_dims: Dims, *args: Any
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    return _loop(VARLEN.backward_op, info.batch_size, in_dims, args), (0, 0, 0)
+    return _loop(op, info.batch_size, in_dims, args), (0, 0, 0)
 
 
 for _op in TRANSFORMS:
@@ -124,7 +141,12 @@ for _op, _composed, _saved in (
     (prenorm.backward, prenorm.composed_backward, 4),
 ):
     torch.library.register_vmap(_op, partial(_backward, _composed, _saved))
-_varlen: list[tuple[Any, int]] = [(mix_varlen, 1), (VARLEN.fused, 3), (VARLEN.train, 3)]
-for _op, _lengths_at in _varlen:
-    torch.library.register_vmap(_op, partial(_of_lengths, _op, _lengths_at))
-torch.library.register_vmap(VARLEN.backward_op, _fused_backward_of_lengths)
+for _rule, _transform_op, _family in (
+    (_of_lengths, mix_varlen, VARLEN),
+    (_traced, traced.mix, TRACED),
+):
+    for _op, _lengths_at in ((_transform_op, 1), (_family.fused, 3), (_family.train, 3)):
+        torch.library.register_vmap(_op, partial(_rule, _op, _lengths_at))
+    torch.library.register_vmap(
+        _family.backward_op, partial(_fused_backward_of_lengths, _family.backward_op)
+    )

@@ -248,3 +248,8 @@ def sequences_of_different_lengths_are_gathered() -> None:
             assert_close(whole(one), other.double(), 10)
         mixed = fourier_mix(shards, lengths=lengths)
         assert torch.equal(whole(mixed), fourier_mix(x, lengths=lengths))
+    given = torch.tensor(lengths)
+    for tensor in (given, torch.arange(SEQ) < given[:, None]):
+        compiled = torch.compile(fourier_mix, backend="aot_eager")
+        mixed = compiled(placed(x, Shard(0)).detach(), lengths=tensor)
+        assert torch.equal(whole(mixed), fourier_mix(x, lengths=lengths))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fnet_kernels import FNetEncoder, FourierMix, onnx
-from fnet_kernels._traced_mix import traced_fourier_mix
+from fnet_kernels._ops import traced, varlen
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.padded import LENGTHS, MASK, SEQ, packed
 from python_tests.helpers.padded_models import GIVEN, IDS, make, tensors
@@ -46,19 +46,57 @@ def test_compiles_as_one_graph(padding: str, given_as: str, dynamic: bool | None
 @pytest.mark.parametrize("round_to", [None, 4])
 def test_the_operator_of_graphs(round_to: int | None) -> None:
     x = torch.randn(2, 5, 3, requires_grad=True, dtype=torch.float64)
-    constants = torch.tensor([5, 2]), 0.5, "ortho", round_to
-    torch.library.opcheck(traced_fourier_mix, (x, *constants))
+    constants = torch.tensor([5, 2]), round_to or 1, "ortho", 0.5, False
+    torch.library.opcheck(traced.mix, (x, *constants))
     strided = torch.empty(2, 3, 5, device="meta").mT
-    assert traced_fourier_mix(strided, *constants).is_contiguous()
-    y = traced_fourier_mix(x, *constants)
+    assert traced.mix(strided, *constants).is_contiguous()
+    y = traced.mix(x, *constants)
     assert torch.equal(y, FourierMix(0.5, norm="ortho")(x, [5, 2], round_to))
-    assert torch.autograd.gradgradcheck(lambda t: traced_fourier_mix(t, *constants), x)
+    assert torch.autograd.gradgradcheck(lambda t: traced.mix(t, *constants), x)
     (gradient,) = torch.autograd.grad(y, x, y.detach())
-    assert torch.equal(gradient, traced_fourier_mix(y.detach(), *constants))
-    composed = onnx.decompositions()[torch.ops.fnet_kernels.traced_fourier_mix.default]
+    assert torch.equal(gradient, traced.mix(y.detach(), *constants))
+    composed = onnx.decompositions()[traced.mix]
     for norm in ("backward", "ortho", "forward"):
-        arguments = torch.randn(3, 7, 5), torch.tensor([7, 0, 4]), 0.5, norm, round_to
-        assert_close(composed(*arguments), traced_fourier_mix(*arguments), factor=10)
+        for residual in (False, True):
+            arguments = torch.tensor([7, 0, 4]), round_to or 1, norm, 0.5, residual
+            x = torch.randn(3, 7, 5)
+            assert_close(composed(x, *arguments), traced.mix(x, *arguments), factor=10)
+
+
+@pytest.mark.parametrize("as_mask", [False, True])
+@pytest.mark.parametrize("round_to", [1, 4])
+def test_the_fused_operator_of_graphs(round_to: int, as_mask: bool) -> None:
+    """It is that of a list of lengths, to the bit, and so are its gradients."""
+    double = {"dtype": torch.float64, "requires_grad": True}
+    inputs = torch.randn(2, 5, 3, **double), torch.randn(3, **double), torch.randn(3, **double)
+    lengths = torch.tensor([5, 2])
+    lengths = torch.arange(5) < lengths[:, None] if as_mask else lengths
+    constants = round_to, "ortho", 1e-3, 0.5
+    for op in (traced.fused, traced.train):
+        torch.library.opcheck(op, (*inputs, lengths, *constants))
+
+    def ours(*inputs: torch.Tensor) -> torch.Tensor:
+        return varlen.TRACED.call(*inputs, lengths, *constants)
+
+    def right(*inputs: torch.Tensor) -> torch.Tensor:
+        return varlen.VARLEN.call(*inputs, [5, 2], *constants)
+
+    results = [
+        (y := f(*inputs), *torch.autograd.grad(y.pow(3).sum(), inputs)) for f in (ours, right)
+    ]
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+    assert torch.autograd.gradcheck(ours, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(ours, inputs)
+    decompositions = onnx.decompositions()
+    for op in (traced.fused, traced.train):
+        found, expected = (f(*inputs, lengths, *constants) for f in (decompositions[op], op))
+        for a, b in zip(_several(found), _several(expected), strict=True):
+            assert_close(a.detach(), b.detach(), factor=10)
+
+
+def _several(results: object) -> tuple[torch.Tensor, ...]:
+    return results if isinstance(results, tuple) else (results,)  # type: ignore[return-value]
 
 
 def test_one_graph_serves_all_masks() -> None:

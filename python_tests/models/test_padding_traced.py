@@ -55,7 +55,7 @@ def test_a_traced_model_serves_other_masks(padding: str, config: dict[str, Any])
     ):
         call = Call(model, name)
         traced = torch.jit.trace(call, (IDS, first))
-        in_python = "traced_fourier_mix" in str(traced.inlined_graph)
+        in_python = "traced_fused_fourier_mix" in str(traced.inlined_graph)
         assert in_python == (padding == "exact")  # docs/cpp.md
         assert relative_error(traced(IDS, second), call(IDS, second)) < 1e-5
         half = (SEQ // 2,) if name == "attention_mask" else ()

@@ -159,14 +159,49 @@ def test_padded_rows_compile() -> None:
         compiled(x, mask_of(9)([1, 1]).flip(-1))
 
 
+@pytest.mark.parametrize("kind", [torch.tensor, mask_of(6)], ids=["integers", "mask"])
+def test_one_graph_for_all_batch_sizes(kind: Callable[[list[int]], Tensor]) -> None:
+    module = fk.FusedFourierMix(4)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(module, dynamic=True, fullgraph=True, backend=counter)
+    compiled(torch.randn(3, 6, 4), kind([6, 3, 4]))
+    graphs = counter.frame_count
+    for lengths in ([6, 3], [5, 0, 2], [1, 1, 6, 2, 4]):
+        x = torch.randn(len(lengths), 6, 4)
+        assert torch.equal(compiled(x, kind(lengths)), module(x, lengths))
+    assert counter.frame_count == graphs > 0
+
+
+@pytest.mark.parametrize("given", [list, torch.tensor, Tensor.tolist], ids=lambda g: g.__name__)
+def test_only_the_parameters_of_a_graph_need_gradients(given: Callable[[Any], Any]) -> None:
+    module = fk.FusedFourierMix(4)
+
+    def call(x: Tensor, lengths: Any) -> Tensor:
+        numbers = lengths.tolist() if given is Tensor.tolist else given(lengths)
+        return module(x, lengths=numbers).square().sum()
+
+    x = torch.randn(2, 6, 4)
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    for lengths in (torch.tensor([5, 2]), torch.tensor([6, 0])):
+        numbers = lengths if given is Tensor.tolist else lengths.tolist()
+        found = torch.autograd.grad(compiled(x, numbers), [*module.parameters()])
+        expected = torch.autograd.grad(call(x, numbers), [*module.parameters()])
+        for a, b in zip(found, expected, strict=True):
+            assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("module", [fk.FourierMix(), fk.FusedFourierMix(4)], ids=["mix", "fused"])
 @pytest.mark.parametrize("kind", [torch.tensor, mask_of(6)], ids=["integers", "mask"])
 def test_an_exported_module_serves_other_lengths(
     module: nn.Module, kind: Callable[[list[int]], Tensor]
 ) -> None:
-    x, lengths = torch.randn(2, 6, 4), kind([6, 2])
-    exported = torch.export.export(module, (x, kind([3, 5]))).module()
-    assert_close(exported(x, lengths), module(x, lengths).double(), 4)
+    sizes = {0: torch.export.Dim("batch")}
+    example = torch.randn(3, 6, 4), kind([3, 5, 6])
+    shapes = {"x": sizes, "lengths": sizes}
+    exported = torch.export.export(module, example, dynamic_shapes=shapes).module()
+    for lengths in ([6, 2, 0], [4, 1]):
+        x = torch.randn(len(lengths), 6, 4)
+        assert_close(exported(x, kind(lengths)), module(x, lengths).double(), 4)
 
 
 class Packed(nn.Module):
