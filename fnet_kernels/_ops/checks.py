@@ -178,20 +178,20 @@ def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
 
 
 def check_mixed(mixer: object, x: Tensor, y: object) -> None:
-    """Check that `y`, the output of `mixer` for `x`, has the shape of `x`. Tensor proxies pass."""
+    """Check that `y`, what `mixer` makes of `x`, has its shape and dtype. Tensor proxies pass."""
     if tracing_state() is not None:
         return
     if isinstance(x, Tensor) and isinstance(y, Tensor):
-        if y.shape == x.shape:
+        if y.shape == x.shape and (y.dtype is x.dtype or (autocasting(x) and y.dtype in DTYPES)):
             return
-        got = f"shape {tuple(y.shape)}"
+        got = f"shape {tuple(y.shape)} of {y.dtype}"
     elif hasattr(y, "shape"):
         return
     else:
         got = kind(y)
     raise ValueError(
-        f"{type(mixer).__name__}: a mixer must return a tensor of the shape of its input,"
-        f" {tuple(x.shape)}; got {got}"
+        f"{type(mixer).__name__}: a mixer must return a tensor of the shape and dtype of its input,"
+        f" {tuple(x.shape)} of {x.dtype}; got {got}"
     )
 
 

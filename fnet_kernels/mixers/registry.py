@@ -30,6 +30,9 @@ def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
     Args:
         name: what `create_mixer` and `FNetEncoderLayer(mixer=...)` call it.
 
+    What is decorated again, under the same name in the same module, takes the place of the first,
+    so that the cell of a notebook can run twice.
+
     Raises:
         TypeError: `name` is not a string, or what is decorated is not callable with two arguments.
         ValueError: `name` is empty or taken.
@@ -51,8 +54,6 @@ def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
         raise TypeError(f"register_mixer: name must be a str, got {kind(name)}")
     if not name:
         raise ValueError("register_mixer: name must not be empty")
-    if name in _factories:
-        raise ValueError(f"register_mixer: name must be one that is not taken, got {name!r}")
 
     def register(factory: _AnyFactory) -> _AnyFactory:
         if not callable(factory):
@@ -65,10 +66,17 @@ def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
                 f"register_mixer: {name!r} must take hidden_size and seq_len as its first two"
                 f" arguments and require no other but gain: {error}"
             ) from None
+        if _place(_factories.get(name, factory)) != _place(factory):
+            raise ValueError(f"register_mixer: name must be one that is not taken, got {name!r}")
         _factories[name] = factory
         return factory
 
     return register
+
+
+def _place(factory: Factory) -> tuple[Any, Any]:
+    """Where a factory is defined."""
+    return getattr(factory, "__module__", None), getattr(factory, "__qualname__", factory)
 
 
 def list_mixers() -> list[str]:

@@ -60,6 +60,22 @@ def test_sizes_are_passed_as_ints() -> None:
     assert [type(size) for size in sizes] == [int, int, str]
 
 
+def test_what_is_defined_again_takes_the_place() -> None:
+    """As the cell of a notebook does that runs twice."""
+
+    def define(factor: float) -> None:
+        @register_mixer("again")
+        class Again(Scaled):
+            def __init__(self, hidden_size: int, seq_len: int | None = None) -> None:
+                super().__init__(hidden_size, seq_len, gain=None, by=factor)
+
+    for factor in (2.0, 3.0):
+        define(factor)
+        assert create_mixer("again", 6).by == factor
+    with pytest.raises(ValueError, match="name must be one that is not taken, got 'again'"):
+        register_mixer("again")(Scaled)
+
+
 def test_an_encoder_uses_it() -> None:
     register_mixer("scaled")(Scaled)
     layer = fk.FNetEncoderLayer(6, 8, mixer="scaled", seq_len=9, mixer_args={"by": 3.0})
@@ -103,7 +119,7 @@ def test_bad_registrations() -> None:
     with pytest.raises(ValueError, match="name must not be empty"):
         register_mixer("")
     with pytest.raises(ValueError, match="name must be one that is not taken, got 'fourier'"):
-        register_mixer("fourier")
+        register_mixer("fourier")(Scaled)
     with pytest.raises(TypeError, match="'thing' must be callable, got int"):
         register_mixer("thing")(3)
     for factory in (lambda hidden_size: None, lambda hidden_size, seq_len, other: None):

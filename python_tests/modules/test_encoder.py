@@ -214,6 +214,21 @@ class OfOtherShape(nn.Module):
         return x.mean(-2, keepdim=True)
 
 
+class OfOtherDtype(nn.Module):
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype)
+
+
+def test_under_autocast_a_mixer_may_return_another_dtype() -> None:
+    layer = fk.FNetEncoderLayer(8, 16, mixer=OfOtherDtype(torch.bfloat16))
+    with torch.autocast("cpu"):
+        assert layer(torch.randn(2, 4, 8)).isfinite().all()
+
+
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("padding", ["tokens", "zero", "exact"])
 def test_a_mixer_of_another_shape_is_named(padding: Any, norm_first: bool) -> None:
@@ -223,6 +238,9 @@ def test_a_mixer_of_another_shape_is_named(padding: Any, norm_first: bool) -> No
         (OfOtherShape(), r"shape \(\d, 1, 8\)"),
         (nn.Linear(8, 7), r"shape \(\d, \d, 7\)"),
         (fk.FourierAttention(8), "tuple"),
+        (OfOtherDtype(torch.float64), r"shape .* of torch.float64"),
+        (OfOtherDtype(torch.complex64), r"shape .* of torch.complex64"),
+        (OfOtherDtype(torch.bfloat16), r"shape .* of torch.bfloat16"),
     ):
         layer = fk.FNetEncoderLayer(8, 16, mixer=mixer, **options)
         name = type(mixer).__name__
