@@ -1,11 +1,14 @@
 """The user's own texts: a folder with a folder of text files for each class.
 
 reviews/good/1.txt, reviews/bad/7.txt        the splits are cut from all texts
-reviews/train/good/1.txt, reviews/test/...   a test split of its own
+reviews/train/good/1.txt, reviews/test/...   with splits of their own
+reviews/1.txt, reviews/2.txt                 without classes, to pre-train on
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from examples.corpora.dataset import Dataset
@@ -13,48 +16,96 @@ from examples.corpora.documents import Documents, class_names, distinct, text_da
 from examples.corpora.errors import DataError
 from examples.corpora.splits import cut
 
+#: What the folder of a split may be called.
+_SPLITS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
 
 def folder(root: Path) -> Dataset:
     """Texts of all files in each class's folder and below, one of each text.
 
-    A tenth of the training texts is the validation split, and another one the test split, unless
-    the folder has `train` and `test`.
+    If the folder has `train` and `test` or `validation` (or `valid`, `val`, `dev`), they are the
+    splits. A tenth of the training texts becomes each split that is missing. Names that begin with
+    a dot are passed over, and texts without a character are left out with a warning.
 
     Raises:
-        DataError: Fewer than two classes, a class without a text, a file that is not UTF-8, or
-            anything that cannot be read.
+        DataError: Fewer than two classes, a class without a text or in one split only, a folder
+            beside those of splits, fewer than ten texts, a file that is not UTF-8, or anything that
+            cannot be read.
     """
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        test = distinct(_documents(root / "test"))
-        kept = distinct(_documents(root / "train"), seen=test)
-        if other := set(class_names(test)) ^ set(class_names(kept)):
-            raise DataError(f"{root} has the class {min(other)!r} in one of train and test only")
-    else:
-        kept, test = cut(distinct(_documents(root)), 0.1)
-    train, validation = cut(kept, 0.1)
-    if not validation:
-        raise DataError(f"{root} has {len(train)} distinct texts; expected at least 10")
-    return text_dataset(root.name, train, validation, test, source=f"the folder {root}")
+    given = {name: _documents(path) for name, path in _splits(root).items()}
+    test = distinct(given["test"]) if "test" in given else None
+    validation = distinct(given["validation"], test or ()) if "validation" in given else None
+    kept = distinct(given["train"], [*(test or ()), *(validation or ())])
+    for name, split in (("validation", validation), ("test", test)):
+        if split is not None and (other := set(class_names(split)) ^ set(class_names(kept))):
+            raise DataError(f"{root} has the class {min(other)!r} in one of train and {name} only")
+    count = len(kept)
+    if test is None:
+        kept, test = cut(kept, 0.1)
+    if validation is None:
+        kept, validation = cut(kept, 0.1)
+    if not kept or not validation:
+        raise DataError(f"{root} has {count} distinct texts; expected at least 10")
+    return text_dataset(root.name, kept, validation, test, source=f"the folder {root}")
+
+
+def _splits(root: Path) -> dict[str, Path]:
+    """The folder of each split; the root is `train` if no other is given."""
+    folders = [path for path in _visible(root) if path.is_dir()]
+    found: dict[str, Path] = {}
+    for path in folders:
+        if path.name in _SPLITS:
+            found.setdefault(_SPLITS[path.name], path)
+    if "train" not in found or len(found) == 1:
+        return {"train": root}
+    if other := [path.name for path in folders if path not in found.values()]:
+        named = " and ".join(path.name for path in found.values())
+        raise DataError(f"{root} has the folder {other[0]!r} beside its splits {named}")
+    return found
 
 
 def _documents(root: Path) -> Documents:
-    classes = sorted(path for path in root.iterdir() if path.is_dir())
+    """The texts with their classes; those without a class's folder have the class ""."""
+    found = _visible(root)
+    classes = [path for path in found if path.is_dir()]
+    if not classes and found:
+        return list(_texts(root, ""))
     if len(classes) < 2:
         raise DataError(
             f"{root} has {len(classes)} folders; expected one for each class, or a train.tsv"
         )
-    found = []
-    for path in classes:
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        if not files:
-            raise DataError(f"the class folder {path} has no file")
-        found += [(_text(file), path.name) for file in files]
-    return found
+    return [document for path in classes for document in _texts(path, path.name)]
+
+
+def _texts(root: Path, name: str) -> Iterator[tuple[str, str]]:
+    files = [file for file in _below(root) if file.is_file()]
+    texts = [text for file in files if (text := _text(file)).strip()]
+    if not texts:
+        raise DataError(f"the class folder {root} has no file with a text")
+    if empty := len(files) - len(texts):
+        warnings.warn(f"{root}: {empty} files without a text are left out", stacklevel=2)
+    return ((text, name) for text in texts)
+
+
+def _below(root: Path) -> Iterator[Path]:
+    for path in _visible(root):
+        yield from _below(path) if path.is_dir() else (path,)
+
+
+def _visible(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if not path.name.startswith("."))
 
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:

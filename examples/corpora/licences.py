@@ -1,7 +1,8 @@
 """Licence texts: permissive, copyleft or proprietary? Most are longer than 512 tokens.
 
-Many are variants of one another, so no family, and no two texts that share half of their
-phrases, are in two splits.
+Many are variants of one another, so no family is in two splits, and no two texts of about one
+length that share half of their phrases. A short text may be a part of a longer one in another
+split.
 """
 
 from __future__ import annotations

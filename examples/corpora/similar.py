@@ -14,9 +14,9 @@ SKETCH = 128  # shingles that stand for a text
 def sketch(text: str) -> frozenset[int]:
     """The shingles with the smallest hashes: a fixed random sample of all shingles.
 
-    Equal shingles are chosen in both of two texts or in none, so the overlap of sketches
-    estimates the overlap of the texts (Broder, On the resemblance and containment of documents,
-    1997).
+    The overlap of sketches estimates the overlap of two texts (Broder, On the resemblance and
+    containment of documents, 1997), if they are about equally long. In a text that is part of one
+    three times as long, a third of the sketch is equal.
     """
     words = re.findall(r"\w+", text.lower())
     windows = range(max(1, len(words) - SHINGLE + 1))

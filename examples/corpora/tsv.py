@@ -55,24 +55,28 @@ Rows = list[tuple[str, ...]]  # the fields of a task's columns
 def tsv(folder: Path) -> Dataset:
     """The splits of one folder.
 
-    The validation split is `dev.tsv` (MNLI: `dev_matched.tsv`) or else a tenth of `train.tsv`. The
-    test split is `test.tsv` if that has labels (MNLI: `dev_mismatched.tsv`), or else empty.
+    The validation split is `dev.tsv` (MNLI: `dev_matched.tsv`), or else a tenth of `train.tsv`. The
+    test split is `test.tsv` if that has labels (MNLI: `dev_mismatched.tsv`). Without it the test
+    split is empty beside a `dev.tsv`, as in GLUE, or else a tenth of `train.tsv`.
 
     Raises:
         DataError: No task has the columns, a label is new or no number, or lines are broken.
     """
     task, kept = read(folder / "train.tsv")
+    regression = task.metrics == ("pearson_spearman",)
+    classes = () if regression else tuple(sorted({row[-1] for row in kept}))
+    test: Rows = []
+    if (file := _first(folder, "dev_mismatched.tsv", "test.tsv")) is not None:
+        test = _same_task(file, task) if _labelled(file, classes) else []
     if (dev := _first(folder, "dev.tsv", "dev_matched.tsv")) is not None:
         validation = _same_task(dev, task)
     else:
-        kept, validation = cut(list(dict.fromkeys(kept)), 0.1)
-    test: Rows = []
-    if (file := _first(folder, "dev_mismatched.tsv", "test.tsv")) is not None and _labelled(file):
-        test = _same_task(file, task)
-    if not kept or not validation:
-        raise DataError(f"{folder / 'train.tsv'} has too few examples to cut a validation split")
-    regression = task.metrics == ("pearson_spearman",)
-    classes = () if regression else tuple(sorted({row[-1] for row in kept}))
+        kept = list(dict.fromkeys(kept))
+        if not test:
+            kept, test = cut(kept, 0.1)
+        kept, validation = cut(kept, 0.1)
+        if not kept or not validation:
+            raise DataError(f"{folder / 'train.tsv'} has too few examples to cut splits from them")
     if len(classes) == 1:
         raise DataError(f"{folder / 'train.tsv'} has one label, {classes[0]!r}; expected several")
     a, b, c = (
@@ -88,43 +92,45 @@ def read(file: Path) -> tuple[Task, Rows]:
     lines = _lines(file)
     if not lines:
         raise DataError(f"{file} is empty")
-    task = _task_of(lines[0])
+    first = next(iter(lines.values()))
+    task = _task_of(first)
     if task is None:
         known = "; ".join(" ".join(task.columns) for task in TASKS)
         raise DataError(
-            f"{file} has the columns {' '.join(lines[0])!r}; expected those of a task: {known}"
+            f"{file} has the columns {' '.join(first)!r}; expected those of a task: {known}"
         )
-    header, body = (task.header, lines) if task.header else (lines[0], lines[1:])
-    at = [header.index(column) for column in task.columns]
-    rows = [
+    at = [(task.header or first).index(column) for column in task.columns]
+    body = list(lines.items())[0 if task.header else 1 :]
+    if not body:
+        raise DataError(f"{file} has no examples")
+    wrong = {number: why for number, line in body if (why := _fault(line, at))}
+    if len(wrong) > MOST_BROKEN * len(body):
+        number, why = next(iter(wrong.items()))
+        raise DataError(f"{file}, line {number}: {why}; {len(wrong)} lines are broken")
+    if wrong:
+        warnings.warn(f"{file}: {len(wrong)} lines with missing fields are left out", stacklevel=2)
+    return task, [
         (*(line[index] for index in at[:-1]), line[at[-1]].strip())
-        for line in body
-        if _is_whole(line, at)
+        for number, line in body
+        if number not in wrong
     ]
-    broken = len(body) - len(rows)
-    if broken > MOST_BROKEN * len(body):
-        first = next(i for i, line in enumerate(body) if not _is_whole(line, at))
-        raise DataError(
-            f"{file}, line {first + 1 + len(lines) - len(body)}: {len(body[first])} fields,"
-            f" expected at least {max(at) + 1}, and a label in field {at[-1] + 1}; {broken} lines"
-            " are like this"
-        )
-    if broken:
-        warnings.warn(f"{file}: {broken} lines with missing fields are left out", stacklevel=2)
-    return task, rows
 
 
-def _is_whole(line: Sequence[str], at: Sequence[int]) -> bool:
-    """Whether a line has the fields of a task, and a label in the last one."""
-    return len(line) > max(at) and bool(line[at[-1]].strip())
+def _fault(line: Sequence[str], at: Sequence[int]) -> str:
+    """What is wrong with a line, whose last field of `at` is the label; empty if nothing is."""
+    if len(line) <= max(at):
+        return f"expected at least {max(at) + 1} fields, got {len(line)}"
+    return "" if line[at[-1]].strip() else f"the label, field {at[-1] + 1}, is empty"
 
 
-def _lines(file: Path) -> list[list[str]]:
+def _lines(file: Path) -> dict[int, list[str]]:
+    """The fields of the lines that are not empty, by their numbers from 1."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {file} as UTF-8 text: {error}") from None
-    return [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
+    lines = text.replace("\r\n", "\n").split("\n")
+    return {number: line.split("\t") for number, line in enumerate(lines, 1) if line}
 
 
 def _task_of(first: Sequence[str]) -> Task | None:
@@ -138,9 +144,14 @@ def _first(folder: Path, *names: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _labelled(file: Path) -> bool:
-    lines = _lines(file)
-    return bool(lines) and _task_of(lines[0]) is not None
+def _labelled(file: Path, classes: Sequence[str]) -> bool:
+    """Whether a table has labels: "-1", where that is no class, and nothing are none."""
+    header, *lines = _lines(file).values() or ([],)
+    if (task := _task_of(header)) is None:
+        return False
+    at = (task.header or header).index(task.label)
+    labels = {line[at].strip() for line in lines if len(line) > at}
+    return not lines or not labels <= {"", "-1"} - set(classes)
 
 
 def _same_task(file: Path, task: Task) -> Rows:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 from examples import data
-from examples.corpora.dataset import Dataset
+from examples.corpora.dataset import Dataset, Split
 from examples.corpora.errors import DataError
 from examples.corpora.load import load
 
@@ -97,7 +98,7 @@ def test_quotes_are_characters(tmp_path: Path) -> None:
     rows = "".join(f'"a {i}\t{i % 2}\n' for i in range(20))
     dataset = load(write(tmp_path, train=f"sentence\tlabel\n{rows}"))
     assert all(str(text).startswith('"a ') for text in dataset.train.inputs)
-    assert len(dataset.train.inputs) == 18
+    assert [len(split.inputs) for split in splits(dataset)] == [16, 2, 2]
 
 
 def test_spaces_around_a_label_are_none_of_it(tmp_path: Path) -> None:
@@ -127,8 +128,16 @@ def test_a_few_broken_lines_are_left_out_and_said(tmp_path: Path) -> None:
     [
         ({"train": "text\tclass\na\tb\n"}, r"has the columns 'text class'; expected those of"),
         ({"train": ""}, "is empty"),
-        ({"train": "sentence\tlabel\na\t0\nb\nc\t1\n"}, r"line 3: 1 fields, expected at least 2"),
+        ({"train": "sentence\tlabel\n"}, r"train.tsv has no examples"),
+        (
+            {"train": "sentence\tlabel\n\n\na\t0\nb\nc\t1\n"},
+            "line 5: expected at least 2 fields, got 1; 1 lines are broken",
+        ),
         ({"train": "sentence\tlabel\na\t0\n"}, "too few examples to cut"),
+        (
+            {"train": "sentence\tlabel\na\t0\nb\t1\n", "dev": "sentence\tlabel\n"},
+            r"dev.tsv has no examples",
+        ),
         (
             {"train": "sentence\tlabel\na\t0\nb\t1\n", "dev": "sentence\tlabel\na\t2\n"},
             "the validation examples: the label '2'; expected one of the training examples, 0, 1",
@@ -139,7 +148,7 @@ def test_a_few_broken_lines_are_left_out_and_said(tmp_path: Path) -> None:
         ),
         (
             {"train": "sentence\tlabel\na\t0\nb\t \nc\t1\n"},
-            "line 3: .* a label in field 2; 1 lines",
+            "line 3: the label, field 2, is empty; 1 lines are broken",
         ),
         (
             {"train": table("STS-B", "t", 9), "dev": table("STS-B", "d", 1).replace("2.5", "x")},
@@ -176,8 +185,12 @@ def classes(root: Path, count: int = 30) -> None:
             file.write_text(f"{name} {root.name} {i}\n", encoding="utf-8")
 
 
+def splits(dataset: Dataset) -> list[Split]:
+    return list(data.splits(dataset).values())
+
+
 def inputs(dataset: Dataset) -> list[set[object]]:
-    return [set(split.inputs) for split in (dataset.train, dataset.validation, dataset.test)]
+    return [set(split.inputs) for split in splits(dataset)]
 
 
 def test_a_folder_for_each_class(tmp_path: Path) -> None:
@@ -186,9 +199,9 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a class")
     dataset = load(str(tmp_path))
     assert dataset.classes == ("bad", "good")
-    splits = inputs(dataset)
-    assert [len(split) for split in splits] == [49, 5, 6]
-    assert len(set().union(*splits)) == 60
+    found = inputs(dataset)
+    assert [len(split) for split in found] == [49, 5, 6]
+    assert len(set().union(*found)) == 60
     for text, label in zip(dataset.train.inputs, dataset.train.labels, strict=True):
         assert str(text).split()[0] == dataset.classes[int(label)]
 
@@ -197,9 +210,74 @@ def test_folders_for_train_and_test(tmp_path: Path) -> None:
     classes(tmp_path / "train")
     classes(tmp_path / "test", 4)
     (tmp_path / "train" / "good" / "known.txt").write_text("good test 0\n")
-    splits = inputs(load(str(tmp_path)))
-    assert splits[2] == {f"{name} test {i}\n" for name in ("good", "bad") for i in range(4)}
-    assert [len(split) for split in splits] == [54, 6, 8]
+    found = inputs(load(str(tmp_path)))
+    assert found[2] == {f"{name} test {i}\n" for name in ("good", "bad") for i in range(4)}
+    assert [len(split) for split in found] == [54, 6, 8]
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev"])
+def test_a_folder_for_validation(name: str, tmp_path: Path) -> None:
+    classes(tmp_path / "train")
+    classes(tmp_path / name, 4)
+    (tmp_path / "train" / "good" / "known.txt").write_text(f"good {name} 0\n")
+    dataset = load(str(tmp_path))
+    assert dataset.classes == ("bad", "good")
+    found = inputs(dataset)
+    assert found[1] == {f"{kind} {name} {i}\n" for kind in ("good", "bad") for i in range(4)}
+    assert [len(split) for split in found] == [54, 8, 6]
+    classes(tmp_path / "test", 2)
+    assert [len(split) for split in inputs(load(str(tmp_path)))] == [60, 8, 4]
+    (tmp_path / "unsup").mkdir()
+    with pytest.raises(DataError, match="has the folder 'unsup' beside its splits"):
+        load(str(tmp_path))
+
+
+def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
+    for name in ("train", "bus"):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            (tmp_path / name / f"{i}.txt").write_text(f"{name} {i}")
+    assert load(str(tmp_path)).classes == ("bus", "train")
+
+
+def test_what_is_hidden_or_empty_is_no_text(tmp_path: Path) -> None:
+    classes(tmp_path)
+    expected = load(str(tmp_path)).sha256
+    for hidden in (".git/HEAD", "good/.ipynb_checkpoints/0.txt", "good/.DS_Store"):
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_bytes(b"\xff hidden")
+    assert load(str(tmp_path)).sha256 == expected
+    (tmp_path / "good" / "empty.txt").write_text(" \n")
+    marked = tmp_path / "good" / "deep0" / "0.txt"
+    marked.write_text(marked.read_text(), encoding="utf-8-sig")
+    with pytest.warns(UserWarning, match="good: 1 files without a text are left out"):
+        assert load(str(tmp_path)).sha256 == expected
+
+
+def test_texts_without_classes(tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / f"{i}.txt").write_text(f"text {i}")
+    dataset = load(str(tmp_path))
+    assert dataset.classes == ("",)
+    assert [len(split) for split in inputs(dataset)] == [16, 2, 2]
+
+
+def test_a_table_alone_is_cut_into_all_splits(tmp_path: Path) -> None:
+    found = load(write(tmp_path, train=table("RTE", "train", 50)))
+    assert [len(split.inputs) for split in splits(found)] == [41, 4, 5]
+
+
+@pytest.mark.parametrize("label", ["-1", ""])
+def test_a_test_table_without_labels_is_no_test_split(label: str, tmp_path: Path) -> None:
+    unknown = "sentence\tlabel\n" + "".join(f"test {i}\t{label}\n" for i in range(5))
+    files = {"train": table("SST-2", "train", 50), "dev": table("SST-2", "dev", 4)}
+    found = load(write(tmp_path, **files, test=unknown))
+    assert [len(split.inputs) for split in splits(found)] == [50, 4, 0]
+    labelled = files["train"].replace("\t0\n", "\t-1\n").replace("\t0\r\n", "\t-1\r\n")
+    dev = files["dev"].replace("\t0", "\t-1")
+    if label:  # where -1 is a class, it is a label
+        found = load(write(tmp_path, train=labelled, dev=dev, test=unknown))
+        assert len(splits(found)[2].inputs) == 5
 
 
 def forbidden(path: Path, **_: str) -> str:
@@ -223,6 +301,8 @@ def test_bad_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", forbidden)
         refuses("cannot read .*1.txt: Permission denied")
+    for name in "ab":
+        rmtree(tmp_path / name)
     for split, name in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "c")):
         (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / split / name / "1.txt").write_text(split + name)
