@@ -19,13 +19,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from bench.arguments import duration, positive
 from bench.measure.machine import describe
-from examples.corpora.load import load
+from examples.corpora.load import SETS, load
 from examples.latency_budget.latency import (
     Times,
     first_look,
@@ -112,7 +113,8 @@ def find_sizes(seq: int, args: argparse.Namespace, progress: Progress) -> dict[s
     if found is not None and (found.layers, found.hidden) != (EQUAL.layers, EQUAL.hidden):
         chosen.append(found)
     progress.step(f"{seq} tokens: peak memory")
-    return {"seq": seq, "models": [_figures(size, seq, times, args) for size in chosen]}
+    models = [_figures(size, seq, times, args) for size in chosen]
+    return {"seq": seq, **conditions(args), "models": models}
 
 
 def _figures(size: Size, seq: int, times: Times, args: argparse.Namespace) -> dict[str, Any]:
@@ -205,6 +207,7 @@ def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
         part["steps"] = list(plan.steps().values())
         part["data"] = plan.data_read()
         part["majority"] = plan.majority()
+        part["clock"] = plan.clock()
     return done
 
 
@@ -228,7 +231,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     on_device(args.device)  # ends the program if there is none
     if not args.no_training:
         check_data(args.data)
-    about = {"command": command(words), **conditions(args)}
+        if args.data not in SETS:  # a run has another working folder
+            args.data = str(Path(args.data).resolve())
+    given = {name: getattr(args, name) for name in ("jobs", "minutes", "seeds")}
+    about = {"command": command(words), **given}
     try:
         parts = measured(args)
         done = train(parts, args)

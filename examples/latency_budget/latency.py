@@ -60,7 +60,7 @@ def time_together(
 def first_look(seq: int, batches: Sequence[int], device: str) -> Callable[[Size], float]:
     """A function that tells a size's time over the Transformer's, the worst of the batch sizes.
 
-    It calls each model once or twice: good enough to leave out what is far too slow.
+    It calls each model a few times: good enough to leave out what is far too slow.
     """
 
     def look(size: Size, batch: int) -> float:

@@ -1,6 +1,6 @@
 """What a result says beside its figures, and how two results become one.
 
-defines: command, conditions, with_kept
+defines: command, conditions, is_complete, with_kept
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def command(words: Sequence[str]) -> str:
 
 
 def conditions(args: argparse.Namespace) -> dict[str, Any]:
-    """Where and how the lengths of one call were measured."""
+    """Where, when and with what latencies are measured."""
     facts = describe(args.device)
     return {
         "machine": {"cpu": facts["cpu"]["name"], "cpus": facts["cpus"]},
@@ -33,17 +33,27 @@ def conditions(args: argparse.Namespace) -> dict[str, Any]:
         "threads": args.threads,
         "versions": facts["versions"],
         "date": facts["date"],
-        "jobs": args.jobs,
-        "minutes": args.minutes,
-        "seeds": args.seeds,
     }
 
 
-def with_kept(path: Path, new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lengths `new`, and those of the result in `path` that it does not have, the short first.
+def is_complete(part: dict[str, Any]) -> bool:
+    """Whether every model of a length has the accuracies of all seeds."""
+    return all(
+        len(values) == len(part["seeds"])
+        for model in part["models"]
+        for values in model["accuracy"].values()
+    )
 
-    So several machines can share the study, a length each.
+
+def with_kept(path: Path, new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lengths of the result in `path` and those of `new`, the short first.
+
+    So several machines can share the study, a length each. A new length takes the place of the old
+    one if it is complete.
     """
     old = json.loads(path.read_text())["lengths"] if path.exists() else []
-    by_length = {part["seq"]: part for part in (*old, *new)}
+    by_length = {part["seq"]: part for part in old}
+    for part in new:
+        if part["seq"] not in by_length or is_complete(part):
+            by_length[part["seq"]] = part
     return [by_length[seq] for seq in sorted(by_length)]

@@ -68,6 +68,11 @@ class Plan:
         floor: float | None = self._header().get("floors", {}).get("majority")
         return floor
 
+    def clock(self) -> str | None:
+        """What measured the time of training: "processor" or "wall"; None before the first run."""
+        clock: str | None = self._header().get("clock")
+        return clock
+
     def _header(self) -> dict[str, Any]:
         """The header of the first run that has one; all runs read the same data."""
         headers = (run.log().last("header") for run in self.equal_time())

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.figures import rows_of as table
 from bench.figures import span, wrapped
+from examples.report.rows import CLOCKS
 
 _HEAD = """\
 ## Latency budget
@@ -46,9 +47,10 @@ def _conditions(part: dict[str, Any]) -> str:
     data = f" data {read['name']}, SHA-256 `{read['sha256'][:12]}`;" if read else ""
     steps = part.get("steps")
     taken = f", {span(steps, 0)} steps of the Transformer" if steps else ""
+    clock = f" of {CLOCKS.get(part['clock'], part['clock'])} time" if part.get("clock") else ""
     return (
         f"`{part['command']}`;{data} {machine['cpu']}, {machine['cpus']} CPUs,"
-        f" {part['device']}; training for {part['minutes']:g} minutes{taken},"
+        f" {part['device']}; training for {part['minutes']:g} minutes{clock}{taken},"
         f" {jobs} run{'s' * (jobs != 1)} at a time; latency with {threads}"
         f" thread{'s' * (threads != 1)}, medians of interleaved rounds, quartiles in brackets;"
         f" torch {part['versions']['torch']}; {part['date'][:10]}."

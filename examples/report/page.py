@@ -12,7 +12,7 @@ from bench.figures import rows_of as table
 from bench.figures import span, wrapped
 from examples.report.budget import budget_section
 from examples.report.paper import HEADINGS, reported
-from examples.report.rows import Row, rows_of, separation
+from examples.report.rows import CLOCKS, Row, rows_of, separation
 from examples.studies.study import Study
 
 _INTRODUCTION = """\
@@ -43,8 +43,6 @@ Columns "as reported" are figures of the paper, on other data and with far large
 
 `python -m examples.studies NAME` repeats a study; `--list` shows all studies. It runs only what is
 missing and resumes interrupted runs. `python -m examples.report` makes this page."""
-#: What the page calls the clocks of the runs.
-_CLOCKS = {"processor": "CPU"}
 
 
 def page(
@@ -131,12 +129,14 @@ def _conditions(result: dict[str, Any]) -> str:
         f"{m['cpu']}, {m['cpus']} CPUs, {m['jobs']} run{'s' * (m['jobs'] != 1)} at a time"
         for m in result["machines"]
     )
-    counts = f"{data['train']:,} examples for training" if data.get("train") else "generated"
-    counts += f", {data['validation']:,} for validation, {data['test']:,} for the test"
+    counts = (
+        f"{data['train']:,} examples for training, {data['validation']:,} for validation,"
+        f" {data['test']:,} for the test"
+    )
     threads = " or ".join(map(str, result["threads"]))
     days = " to ".join(dict.fromkeys(date[:10] for date in result["dates"]))
     clocks = dict.fromkeys(run.get("clock", "wall") for run in result["runs"])
-    clock = " or ".join(_CLOCKS.get(name, name) for name in clocks)
+    clock = " or ".join(CLOCKS.get(name, name) for name in clocks)
     loads = [run["load"] for run in result["runs"] if run.get("load") is not None]
     if loads:
         machines += f", load average {span(loads, 1)}"

@@ -1,6 +1,6 @@
 """The rows of a study's table, and which of them their ranges separate.
 
-defines: Row, rows_of, groups, separation
+defines: CLOCKS, Row, rows_of, groups, separation
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+#: What the page calls the clocks of the runs.
+CLOCKS = {"processor": "CPU"}
 #: How tables call "none", which sees no order and no neighbours.
 _NAMES = {"none": "none (bag of tokens)"}
 

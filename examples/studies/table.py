@@ -120,7 +120,9 @@ STUDIES = {
                 " in torch's flash kernel (no dropout of the weights). The study compares speed on"
                 " a CPU, not what attention finally learns. The length of a text tells much: half"
                 " of the permissive licences are shorter than 4,096 bytes, and a fifth of the"
-                " others. Even a bag of tokens sees the length, in its positions."
+                " others. Even a bag of tokens sees the length, in its positions. Of the 303 test"
+                " texts, 55 share at least half of their phrases with a training text of another"
+                " family, which helps all models alike."
             ),
         ),
         Study(
@@ -169,6 +171,10 @@ STUDIES = {
             minutes=9,
             attention_minutes=9,
             reported="Text",
+            remark=(
+                "In this time, fourier and none pass about 20 times over the 769 mails for"
+                " training, attention and the hybrid about twice."
+            ),
         ),
         Study(
             name="r8-bytes",
@@ -214,7 +220,7 @@ STUDIES = {
             minutes=15,
             attention_minutes=25,
             metric="masked_accuracy",
-            floors={"masked_accuracy": "the most frequent word"},
+            floors={"masked_accuracy": "the word that is seen, or else the most frequent"},
         ),
     )
 }

@@ -118,7 +118,7 @@ def finish(runs: Sequence[Run], steps: Sequence[int], accuracies: Sequence[float
     for run, step, accuracy in zip(runs, steps, accuracies, strict=True):
         run.folder.mkdir(parents=True)
         run.facts_file.write_text(json.dumps({"arguments": run.cell.arguments()}))
-        header = {"kind": "header", "floors": {"majority": 0.45}}
+        header = {"kind": "header", "floors": {"majority": 0.45}, "clock": "processor"}
         records = [header, {"kind": "test", "step": step, "accuracy": accuracy}]
         lines = "".join(json.dumps(record) + "\n" for record in records)
         (run.folder / "log.jsonl").write_text(lines)
@@ -130,9 +130,10 @@ def test_equal_steps_are_those_of_the_transformer(plan: Plan) -> None:
     ours = [run for run in time if "fourier" in run.cell.variant.name]
     assert (len(theirs), len(ours)) == (3, 3)
     assert all("--minutes 17" in " ".join(run.cell.arguments()) for run in time)
-    assert plan.majority() is None
+    assert plan.majority() is plan.clock() is None
     finish(ours, (900, 900, 900), (0.6, 0.7, 0.8))
     assert plan.majority() == 0.45
+    assert plan.clock() == "processor"
     assert plan.equal_steps() == []
     finish(theirs[:2], (100, 140), (0.5, 0.55))
     first = plan.equal_steps()
@@ -232,11 +233,18 @@ def test_the_study_runs_and_writes_what_it_found(
 
 def test_a_kept_result_keeps_the_lengths_of_other_calls(tmp_path: Path) -> None:
     path = tmp_path / "latency-budget.json"
-    first = [{"seq": 512, "minutes": 10}, {"seq": 4096, "minutes": 10}]
+
+    def part(seq: int, *accuracies: float) -> dict[str, Any]:
+        models = [{"accuracy": {"time": list(accuracies), "steps": list(accuracies)}}]
+        return {"seq": seq, "seeds": [0, 1], "models": models}
+
+    first = [part(512, 0.5, 0.6), part(4096, 0.7, 0.8)]
     assert with_kept(path, first) == first
     path.write_text(json.dumps({"lengths": first}))
-    new = [{"seq": 4096, "minutes": 17}, {"seq": 2048, "minutes": 17}]
+    new = [part(4096, 0.6, 0.7), part(2048, 0.8)]
     assert with_kept(path, new) == [first[0], new[1], new[0]]
+    incomplete = [part(512), part(4096, 0.9)]
+    assert with_kept(path, incomplete) == first
 
 
 def test_the_shown_command_names_no_folder() -> None:
