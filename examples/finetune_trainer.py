@@ -65,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         with writing(folder):
             trainer.save_model(str(folder / "model"))
             if ready.encoder is not None:
-                encode.save(ready.encoder, folder / "model")
+                encode.save(ready.encoder, folder / "model", labels=list(ready.dataset.classes))
         judged = "test" if len(ready.splits["test"]) else "validation"
         evaluated = trainer.evaluate(_examples(ready, judged))
         names = ("eval_loss", *(f"eval_{name}" for name in ready.dataset.metrics))
@@ -130,7 +130,7 @@ def _arguments(options: ClassifyOptions, folder: Path) -> TrainingArguments:
         seed=options.seed,
         bf16=options.dtype == "bf16",
         torch_compile=options.compile,
-        use_cpu=options.device == "cpu",
+        use_cpu=options.device == "cpu" or not torch.cuda.is_available(),
         logging_steps=options.log_every,
         eval_strategy="steps" if options.evaluate_every else "epoch",
         eval_steps=options.evaluate_every,

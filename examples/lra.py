@@ -29,6 +29,7 @@ from examples.training.matching import FNetForMatching, Matching, encode_towers
 from examples.training.options import flag, number, parse, positive
 
 PROGRAM = "lra"
+LISTOPS = ("listops", "listops-short")
 DATA = "name of a data set (python -m examples.data lists them), or a folder"
 SEQ = "most tokens of an example, or of each text of a pair; the rest is cut off"
 
@@ -101,7 +102,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         dataset, model = ready.dataset, ready.model.to(device)
         trained = kind(model.config, options, ready.splits, dataset.metrics, device)
         about = describe(dataset)
-        if dataset.name.startswith("listops"):
+        if options.data in LISTOPS:
             about["floors"]["root_operator"] = root_operator_floor(dataset.train, dataset.test)
         return run(program, options, trained, model, about, ready.encoder)
 

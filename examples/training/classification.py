@@ -47,6 +47,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "sha256": dataset.sha256,
         "source": dataset.source,
         "classes": len(dataset.classes),
+        "labels": list(dataset.classes),
         **{name: len(split.labels) for name, split in splits.items()},
     }
     return {"data": data, "floors": floors(dataset)}

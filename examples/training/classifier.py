@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from examples.corpora.dataset import Dataset
 from examples.corpora.load import load
@@ -19,7 +20,7 @@ from examples.training.encoded import Encoded, encode_split
 from examples.training.model import POOLING, adopt, build, configuration, dropouts
 from examples.training.options import TextOptions, flag
 from examples.training.vocabulary import encoder_of
-from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
+from fnet_kernels.models import FNetConfig, FNetForSequenceClassification, FNetModel
 from fnet_kernels.models.model import FNetPreTrained
 
 CONFIG = "config.json"
@@ -27,7 +28,7 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyOptions(TextOptions):
-    from_: str | None = flag(None, "folder that examples.pretrain wrote, to start from")
+    from_: str | None = flag(None, "folder of a run, to start from all but its heads")
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,15 @@ def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
         config = FNetConfig.from_json((folder / CONFIG).read_text())
     except (TypeError, ValueError) as error:
         raise SystemExit(f"--from {options.from_}: {folder / CONFIG}: {error}") from None
-    units = encode.read(folder).units
-    if "units" in given and options.units != units:
-        raise SystemExit(
-            f"--units must be {units}, as in the pre-training, or left out; got {options.units}"
-        )
-    return replace(adopt(options, given, config), units=units)
+    encoder = encode.read(folder)
+    known: dict[str, Any] = {"units": encoder.units, "vocabulary": encoder.vocabulary}
+    for name in sorted(given & known.keys()):
+        if getattr(options, name) != known[name]:
+            raise SystemExit(
+                f"--{name} must be {known[name]}, as in the run of --from, or left out; got"
+                f" {getattr(options, name)}"
+            )
+    return replace(adopt(options, given, config), **known)
 
 
 def prepare(
@@ -70,6 +74,8 @@ def prepare(
         encoding: encodes a split, with the arguments of `encode_split`.
     """
     dataset = load(options.data, options.fold)
+    if len(dataset.classes) == 1:
+        raise SystemExit(f"--data must have texts of two classes or more; {options.data} has one")
     encoder = _encoder(dataset, options)
     splits = {
         name: encoding(getattr(dataset, name), encoder, options.seq, options.pooling)
@@ -103,23 +109,23 @@ def _encoder(dataset: Dataset, options: ClassifyOptions) -> Encoder | None:
 
 
 def _folder(name: str) -> Path:
-    """The folder of the model that a pre-training left."""
+    """The folder of the model that a run left."""
     for folder in (Path(name) / "model", Path(name)):
         if (folder / CONFIG).exists() and (folder / encode.FILE).exists():
             return folder
     raise SystemExit(
-        f"--from {name}: no {CONFIG} with an {encode.FILE}, which a finished examples.pretrain"
-        " writes"
+        f"--from {name}: no {CONFIG} with an {encode.FILE}, which a finished run writes"
     )
 
 
 def _load(
     kind: type[FNetPreTrained], folder: Path, options: ClassifyOptions, labels: int
 ) -> FNetPreTrained:
-    with warnings.catch_warnings():  # of the new classifier and the heads that are not used
+    """A model with the weights of a run, and with a new head: its task may have been another."""
+    with warnings.catch_warnings():  # of the heads that are not used
         warnings.simplefilter("ignore")
         try:
-            return kind.from_pretrained(
+            fnet = FNetModel.from_pretrained(
                 folder,
                 num_labels=labels,
                 pooling=POOLING[options.pooling],
@@ -127,3 +133,6 @@ def _load(
             )
         except (FileNotFoundError, ValueError) as error:
             raise SystemExit(f"--from {options.from_}: {error}") from None
+    model = build(kind, fnet.config)
+    model.fnet = fnet
+    return model

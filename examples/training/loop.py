@@ -177,7 +177,7 @@ def run(
         with writing(folder):
             model.save_pretrained(folder / "model")
             if encoder is not None:
-                encode.save(encoder, folder / "model")
+                encode.save(encoder, folder / "model", labels=about["data"].get("labels"))
         curves.draw(folder)
     costs = _costs(progress, device)
     log.write("test" if test else "finished", step=progress.step, **test, **costs)

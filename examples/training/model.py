@@ -21,6 +21,7 @@ POOLING = {"cls": "first", "mean": "mean"}
 #: Flags that a pre-trained model fixes, and their fields of FNetConfig.
 _FIXED = {
     "mixer": "mixer",
+    "mixer_args": "mixer_args",
     "attention_layers": "num_attention_layers",
     "layout": "attention_layout",
     "layers": "num_hidden_layers",
@@ -44,6 +45,7 @@ def configuration(options: Options, vocabulary: int, labels: int) -> FNetConfig:
             f"--mixer {options.mixer} takes sequences of --seq tokens: with --padding exact give"
             f" --round-to {options.seq}"
         )
+    fixed = {theirs: getattr(options, ours) for ours, theirs in _FIXED.items()}
     try:
         return FNetConfig(
             vocab_size=vocabulary,
@@ -55,7 +57,7 @@ def configuration(options: Options, vocabulary: int, labels: int) -> FNetConfig:
             **dropouts(options),
             pooling=POOLING[options.pooling],
             initializer_range=_initial_std(options.hidden),
-            **{theirs: getattr(options, ours) for ours, theirs in _FIXED.items()},
+            **(fixed | {"mixer_args": options.mixer_args or {}}),
         )
     except (TypeError, ValueError) as error:
         raise SystemExit(str(error)) from None

@@ -9,10 +9,12 @@ help. A program adds flags in a subclass, or gives a field another default.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar, get_args, get_type_hints
+from importlib import import_module
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fnet_kernels.mixers import list_mixers
 
@@ -68,6 +70,30 @@ def share(word: str) -> float:
     return value
 
 
+def _mixer(word: str) -> str:
+    """The name of a mixer; `module:name` first imports the module that registers it."""
+    module, _, name = word.rpartition(":")
+    try:
+        if module:
+            import_module(module)
+    except ImportError as error:
+        raise argparse.ArgumentTypeError(f"cannot import {module}: {error}") from None
+    if name not in list_mixers():
+        known = ", ".join(list_mixers())
+        raise argparse.ArgumentTypeError(f"must be one of {known}, or module:name; got {word!r}")
+    return name
+
+
+def _json_object(word: str) -> dict[str, Any]:
+    try:
+        value = json.loads(word)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object, got {word!r}")
+    return value
+
+
 def _gain(word: str) -> str | float:
     try:
         return word if word == "paper" else float(word)
@@ -79,7 +105,12 @@ def _gain(word: str) -> str | float:
 class Options:
     """The flags of every training program."""
 
-    mixer: str = flag("fourier", "mixer of the layers without attention", choices=list_mixers())
+    mixer: str = flag(
+        "fourier", "mixer of the layers without attention; an own one as module:name", read=_mixer
+    )
+    mixer_args: Mapping[str, Any] | None = flag(
+        None, "further arguments of the mixer, as a JSON object", read=_json_object
+    )
     attention_layers: int = flag(0, "layers with attention in place of the mixer", read=_count)
     layout: str = flag(
         "top", "which layers have attention", choices=("bottom", "middle", "mixed", "top")
@@ -175,7 +206,7 @@ def _argument(one: Any, hint: Any) -> dict[str, Any]:
     about = {"help": meta["help"].replace("%", "%%") + shown, "required": required}
     if meta["choices"]:
         return {**about, "choices": meta["choices"]}
-    metavar = {int: "N", float: "X"}.get(plain, "NAME")
+    metavar = "JSON" if get_origin(plain) is Mapping else {int: "N", float: "X"}.get(plain, "NAME")
     return {**about, "type": meta["read"] or plain, "metavar": metavar}
 
 

@@ -1,0 +1,102 @@
+"""Classify texts with the model of a finished run of `examples.classify`.
+
+    python -m examples.predict runs/r8 "Oil prices rose after OPEC met."
+    python -m examples.predict runs/r8 < texts.txt
+
+A line of the input is a text; two texts of a pair have a tab between them. A line of the output is
+the label, its probability and the text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from examples.corpora.dataset import Split
+from examples.training import encode
+from examples.training.batches import pad
+from examples.training.encoded import encode_split
+from examples.training.model import POOLING, arguments, padded_length
+from fnet_kernels.cli.pipes import pipe_may_close
+from fnet_kernels.models import FNetForSequenceClassification
+
+BATCH = 32
+
+
+class Predictor:
+    """The classifier of a finished run.
+
+    Args:
+        run: folder of the run, its `--out`.
+        device: of the model.
+
+    Attributes:
+        labels: the names of the classes; empty for a regression.
+    """
+
+    def __init__(self, run: str, device: str = "cpu") -> None:
+        folder = Path(run) / "model"
+        if not (folder / encode.FILE).exists():
+            raise SystemExit(f"{folder} has no {encode.FILE}, which a finished run on texts writes")
+        self.labels = json.loads((folder / encode.FILE).read_text(encoding="utf-8")).get("labels")
+        if self.labels is None:
+            raise SystemExit(f"{folder} is of a run that has no classes")
+        self.encoder, self._device = encode.read(folder), device
+        try:
+            self.model = FNetForSequenceClassification.from_pretrained(folder, device=device)
+        except ValueError as error:
+            raise SystemExit(f"{folder}: {error}") from None
+
+    @torch.inference_mode()
+    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> torch.Tensor:
+        """The probability of each class, `[len(texts), classes]`, or the values of a regression.
+
+        Args:
+            texts: the texts, or the first ones of pairs.
+            pairs: the second text of each.
+        """
+        config = self.model.config
+        pooling = next(name for name, field in POOLING.items() if field == config.pooling)
+        seq = config.max_position_embeddings
+        split = Split(texts, [0] * len(texts), pairs)
+        examples = encode_split(split, self.encoder, seq, pooling)
+        found = []
+        for rows in np.split(np.arange(len(texts)), range(BATCH, len(texts), BATCH)):
+            batch = pad(examples, rows, padded_length(config, seq), self._device)
+            logits = self.model(batch.ids, **arguments(config, batch, False)).logits
+            found.append(logits.softmax(-1) if self.labels else logits)
+        return torch.cat(found)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", help="folder of a finished run")
+    parser.add_argument("--import", dest="module", help="module that registers the run's mixer")
+    parser.add_argument("texts", nargs="*", help="texts; by default the lines of the input")
+    options = parser.parse_intermixed_args(words)
+    if options.module is not None:
+        import_module(options.module)
+    predictor = Predictor(options.run)
+    lines = options.texts or sys.stdin.read().splitlines()
+    if not lines:
+        return
+    parts = [line.split("\t", 1) for line in lines]
+    if len({len(part) for part in parts}) > 1:
+        raise SystemExit("each line must have a tab between two texts, or none must have one")
+    texts, *seconds = zip(*parts, strict=True)
+    for line, values in zip(lines, predictor(texts, *seconds), strict=True):
+        best = int(values.argmax())
+        answer = f"{predictor.labels[best]}\t{values[best]:.3f}" if predictor.labels else values[0]
+        print(f"{answer}\t{line}")
+
+
+if __name__ == "__main__":
+    with pipe_may_close():
+        main()

@@ -1,0 +1,93 @@
+"""What a finished run says of new texts, with a mixer of one's own and without."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples import classify, predict
+from examples.corpora.load import load
+from examples.predict import Predictor
+from fnet_kernels.mixers import registry
+from python_tests.helpers.classify_runs import words
+from python_tests.helpers.small_texts import write_pairs, write_texts
+
+pytestmark = pytest.mark.usefixtures("threads_restored")
+
+MIXER = """
+from torch import nn
+from fnet_kernels.mixers import register_mixer
+
+@register_mixer("rolled")
+class Rolled(nn.Module):
+    def __init__(self, hidden_size, seq_len=None, *, gain="paper", by=1):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return x.roll(self.by, -2)
+"""
+
+
+@pytest.fixture
+def own_mixer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_mixers.py").write_text(MIXER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+
+
+def trained(folder: Path, data: Path, *more: str) -> str:
+    classify.main([*words(data, folder, "--steps 60"), *more])
+    return str(folder)
+
+
+@pytest.mark.usefixtures("own_mixer")
+def test_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_texts(tmp_path / "data")
+    options = ["--mixer", "own_mixers:rolled", "--mixer-args", '{"by": 2}', "--pooling", "mean"]
+    run = trained(tmp_path / "run", data, *options)
+    split = load(str(data)).test
+    texts = [str(text) for text in split.inputs]
+    predictor = Predictor(run)
+    assert predictor.model.config.mixer_args == {"by": 2}
+    found = predictor(texts)
+    torch.testing.assert_close(found.sum(-1), torch.ones(len(texts)))
+    told = [predictor.labels[int(row.argmax())] for row in found]
+    right = sum(name == str(label) for name, label in zip(told, split.labels, strict=True))
+    assert right > 0.9 * len(texts)
+    one_by_one = torch.cat([predictor([text]) for text in texts])
+    torch.testing.assert_close(one_by_one, found)
+
+    capsys.readouterr()
+    predict.main([run, "--import", "own_mixers", texts[0]])
+    assert capsys.readouterr().out == f"{told[0]}\t{found[0].max():.3f}\t{texts[0]}\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{texts[0]}\n{texts[-1]}\n"))
+    predict.main([run])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == [told[0], told[-1]]
+    with pytest.raises(SystemExit, match="each line must have a tab"):
+        predict.main([run, "a\tb", "a"])
+    registry._factories.pop("rolled")
+    with pytest.raises(SystemExit, match=r"mixer must be one of .* got 'rolled'"):
+        Predictor(run)
+
+
+def test_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(tmp_path / "run", write_pairs(tmp_path / "data"))
+    capsys.readouterr()
+    predict.main([run, "a\tb"])
+    label, probability, *pair = capsys.readouterr().out.rstrip("\n").split("\t")
+    expected = Predictor(run)(["a"], ["b"])
+    assert label == Predictor(run).labels[int(expected.argmax())]
+    assert probability == f"{expected.max():.3f}"
+    assert pair == ["a", "b"]
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"model has no encoder.json, which a finished run"):
+        predict.main([str(tmp_path), "text"])
