@@ -196,6 +196,7 @@ STUDIES = {
             minutes=5,
             attention_minutes=10,
             reported="GLUE",
+            remark="The other mixers do not have three seeds yet.",
         ),
         Study(
             name="listops",
