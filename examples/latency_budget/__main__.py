@@ -43,9 +43,11 @@ from examples.report.plots import plot_budget
 from examples.studies.collect import write
 from examples.studies.conditions import machine, moment
 from examples.studies.folders import add_folders, result_folder
+from examples.studies.kept import LOCK
 from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
 from examples.training.distributed import on_device
+from examples.training.failures import lock
 from fnet_kernels._terminal import Progress, table
 
 NAME = "latency-budget"
@@ -242,8 +244,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SystemExit(f"examples.latency_budget: error: {error}") from None
     path = result_folder(args) / f"{NAME}.json"
     lengths = [{**about, **part} for part in parts]
-    result = {"lengths": with_kept(path, lengths) if args.keep else lengths}
-    write(result, path)
+    with lock(LOCK, wait=True):  # as examples.studies, which adds to the same folder
+        result = {"lengths": with_kept(path, lengths) if args.keep else lengths}
+        write(result, path)
     plot_budget(result, path.with_suffix(".png"))
     print("\n\n".join(map(show, parts)))
     print(f"written: {path}")

@@ -26,6 +26,7 @@ from examples.studies.pool import Pool
 from examples.studies.runs import Run, State
 from examples.studies.study import Cell, Study, interleaved
 from examples.studies.table import STUDIES
+from examples.training.failures import lock
 from examples.training.options import number, positive
 from fnet_kernels._terminal import Progress, table
 from fnet_kernels.cli.pipes import pipe_may_close
@@ -127,16 +128,17 @@ def run_all(runs: Sequence[Run], args: argparse.Namespace) -> bool:
 def keep(studies: Sequence[Study], args: argparse.Namespace) -> None:
     """Write the result of each study that has a finished run."""
     folder = result_folder(args)
-    for study in studies:
-        result = collect(study, [Run(cell, args.out) for cell in study.cells()])
-        if args.keep:
-            result = kept.merge(study, kept.read(study, folder), result)
-        if result:
-            write(result, folder / f"{study.name}.json")
+    with lock(kept.LOCK if args.keep else args.out / kept.LOCK.name, wait=True):
+        for study in studies:
+            result = collect(study, [Run(cell, args.out) for cell in study.cells()])
+            if args.keep:
+                result = kept.merge(study, kept.read(study, folder), result)
+            if result:
+                write(result, folder / f"{study.name}.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 1 if a run failed or was stopped, 2 for a wrong option."""
+    """Exit status 1 if a run failed, was stopped, or is not yet done, 2 for a wrong option."""
     made = parser()
     args = made.parse_args(argv)
     try:

@@ -1,6 +1,6 @@
 """Results from earlier machines, in examples/results: their runs need not be done again.
 
-defines: read, has, merge
+defines: LOCK, read, has, merge
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from examples.studies.collect import different
+from examples.studies.folders import OUT
 from examples.studies.study import Cell, Study
 
+#: Held from the reading of a kept result to its writing, as several runners may add to it. Not
+#: beside the results, where git would see it.
+LOCK = OUT / ".lock"
 #: What a result lists without repetition.
 _LISTS = ("machines", "devices", "threads", "versions")
 

@@ -40,12 +40,14 @@ class Pool:
         self.ends = time.monotonic() + seconds
         self.running: dict[Run, subprocess.Popen[bytes]] = {}
         self.failed: list[Run] = []
+        self.skipped: list[Run] = []  # another process does them
         self.stopped = False
 
     def run(self, runs: Sequence[Run]) -> bool:
         """Do all `runs`, in this order. False if it was stopped before the end, or a run failed.
 
-        A run that fails does not stop the others.
+        A run that fails does not stop the others. One that another process does is skipped; it
+        counts as done if it is finished when the others are.
         """
         waiting = list(runs)
         with self._stop_at_signals():
@@ -58,12 +60,14 @@ class Pool:
                     self.stopped = self.stopped or time.monotonic() > self.ends
             finally:  # `tell` may raise
                 self._end()
-        return not (self.stopped or self.failed)
+        left = [run for run in self.skipped if run.state() is not State.FINISHED]
+        return not (self.stopped or self.failed or left)
 
     def _begin(self, run: Run) -> None:
         try:
             self.running[run] = self.start(run)
         except BlockingIOError:
+            self.skipped.append(run)
             self.tell(run, "another process does it")
 
     def _reap(self) -> None:

@@ -9,7 +9,6 @@ and the system frees it when the program ends in any way: two runners cannot do 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 
 from examples.studies import log
 from examples.studies.study import Cell
+from examples.training.failures import lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,13 +74,11 @@ class Run:
         Raises:
             BlockingIOError: the run is in progress.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.facts_file.open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with lock(self.facts_file) as held:
             if self.state() is State.ABSENT:
-                lock.truncate(0)
-                lock.write(json.dumps({"arguments": self.cell.arguments(), **machine}) + "\n")
-                lock.flush()
+                held.truncate(0)
+                held.write(json.dumps({"arguments": self.cell.arguments(), **machine}) + "\n")
+                held.flush()
             where = ["--threads", str(threads), "--device", device, "--out", str(self.folder)]
             command = [sys.executable, *self.cell.arguments(), *where, "--resume"]
             path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -93,7 +91,7 @@ class Run:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    pass_fds=(lock.fileno(),),
+                    pass_fds=(held.fileno(),),
                 )
 
     def complaint(self) -> str:

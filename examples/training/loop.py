@@ -6,13 +6,14 @@ defines: Task, run, start
 from __future__ import annotations
 
 import math
+import os
 import resource
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from examples.training import curves, distributed, encode, state
 from examples.training.clock import clock
 from examples.training.display import Display
 from examples.training.encode import Encoder
-from examples.training.failures import writing
+from examples.training.failures import lock, writing
 from examples.training.interrupt import Interrupt
 from examples.training.log import FILE, Log, environment, finished, records
 from examples.training.options import Options, command
@@ -30,6 +31,8 @@ from examples.training.schedule import Budget, rate
 from fnet_kernels.models.model import FNetPreTrained
 
 CLIP = 1.0
+LOCK = ".lock"  # in --out; the program holds it
+_FIRST_STEP = 1e-3  # share of --minutes that the first step is thought to take
 
 
 class Task(Protocol):
@@ -46,10 +49,37 @@ class Task(Protocol):
 
 @contextmanager
 def start(program: str, options: Options) -> Iterator[torch.device]:
-    """Check `--out`, set threads and seed, join the processes, and give the device."""
+    """Hold and check `--out`, set threads and seed, join the processes, and give the device."""
     if find_spec("safetensors") is None:  # the model is saved with it, at the end
         raise SystemExit(f"{program} needs safetensors: pip install safetensors")
     folder = Path(options.out)
+    with _held(folder):
+        _check(program, options, folder)
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        with distributed.together(options.device) as device:
+            torch.manual_seed(options.seed)
+            try:
+                yield device
+            except KeyboardInterrupt:  # outside of the steps, or twice
+                where = "--resume goes on from the last state"
+                raise SystemExit(f"{program}: stopped; {where}") from None
+
+
+def _held(folder: Path) -> TextIO | nullcontext[None]:
+    """Keep other runs out of a folder; the first of several processes does it for all."""
+    if os.environ.get("RANK", "0") != "0":  # of torchrun: the processes are not together yet
+        return nullcontext()
+    try:
+        return lock(folder / LOCK)
+    except BlockingIOError:
+        raise SystemExit(
+            f"another process runs in {folder}: wait until it ends, or change --out"
+        ) from None
+
+
+def _check(program: str, options: Options, folder: Path) -> None:
+    """End the program if the run in `folder` is finished, or is not one to start or resume."""
     try:
         known = records(folder)
     except ValueError as error:
@@ -59,16 +89,9 @@ def start(program: str, options: Options) -> Iterator[torch.device]:
         state.check_origin(folder / FILE, known[0], {"program": program})
         print(f"{program}: the run in {folder} is finished: {last}")
         raise SystemExit(0)
-    if not options.resume and len(known) > 1:  # a header alone is that of a failed start
+    # A header without a state is that of a failed start.
+    if not options.resume and (len(known) > 1 or (folder / state.FILE).exists()):
         raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    with distributed.together(options.device) as device:
-        torch.manual_seed(options.seed)
-        try:
-            yield device
-        except KeyboardInterrupt:  # outside of the steps, or twice
-            raise SystemExit(f"{program}: stopped; --resume goes on from the last state") from None
 
 
 def run(
@@ -98,7 +121,7 @@ def run(
     device = next(model.parameters()).device
     optimizer = _optimizer(model, options)
     origin = state.origin_of(program, about["data"]["sha256"], encoder)
-    origin["clock"] = clock(device).name if options.minutes is not None else None
+    origin["clock"] = clock(device).name
     progress = state.restore(folder, model, optimizer, options, origin) if options.resume else None
     log = Log(folder if first else None, resume=progress is not None)
     if progress is not None:
@@ -133,7 +156,7 @@ def run(
             began = now()
             model.train()
             _reseed(options.seed, progress.step)
-            lr = rate(options.lr, options.warmup, _middle(budget, spent))
+            lr = rate(options.lr, options.warmup, _middle(budget, progress.step, spent))
             for group in optimizer.param_groups:
                 group["lr"] = lr
             with _precision(options, device):
@@ -169,7 +192,9 @@ def run(
                 state.save(folder, progress, model, optimizer, options, origin)
             if stop:
                 break
-        if spent < 1.0:
+        # Ctrl-C in the last validation counts, too: a resumed run then does the test alone.
+        stop, _ = distributed.agree(interrupt.asked, progress.seconds)
+        if stop:
             where = f"step {progress.step} is saved in {folder}: --resume goes on"
             raise SystemExit(f"{program}: stopped; {where}")
     test = evaluate("test")
@@ -222,9 +247,15 @@ def _reseed(seed: int, step: int) -> None:
     torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
-def _middle(budget: Budget, spent: float) -> float:
-    """The share of the budget in the middle of a step, so that no step has rate 0."""
-    return spent + 0.5 / budget.steps if budget.steps else spent
+def _middle(budget: Budget, step: int, spent: float) -> float:
+    """The share of the budget in the middle of a step, so that no step has rate 0.
+
+    With --minutes, a step is thought to take the mean of those before it, or else what is left.
+    """
+    if budget.steps:
+        return spent + 0.5 / budget.steps
+    share = spent / step if step else _FIRST_STEP
+    return spent + 0.5 * min(share, 1.0 - spent)
 
 
 def _precision(options: Options, device: torch.device) -> torch.autocast:

@@ -21,7 +21,7 @@ from examples.training.options import Options, name_of
 from examples.training.vocabulary import identity
 
 FILE = "state.pt"
-#: Flags that a resumed run may change.
+#: Flags that a resumed run may change; device and threads while they leave the clock as it is.
 _FREE = {"out", "resume", "device", "threads", "log_every", "evaluate_every", "save_every"}
 #: What it may not change beside the flags, and how an error says it.
 _ORIGIN = {
@@ -31,6 +31,7 @@ _ORIGIN = {
     "processes": "of {} processes",
     "clock": "with {} time",
 }
+_AS_BEFORE = {"clock": "--threads and --device as before"}  # or else "the same"
 
 
 @dataclass
@@ -70,7 +71,10 @@ def save(
 
 
 def origin_of(program: str, data: str, encoder: Encoder | None) -> dict[str, Any]:
-    """What a run began as, which `check_origin` compares; `data` is the hash of the data set."""
+    """What a run began as, which `check_origin` compares; `data` is the hash of the data set.
+
+    The loop adds the name of its clock, as the seconds of two clocks have no sum.
+    """
     return {
         "program": program,
         "data": data,
@@ -84,9 +88,8 @@ def check_origin(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any])
     for name, said in _ORIGIN.items():
         if name in ours and theirs.get(name) != ours[name]:
             was, now = (said.format(str(values.get(name))) for values in (theirs, ours))
-            raise SystemExit(
-                f"{path} is of a run {was}, not {now}: give the same, or another --out"
-            )
+            give = _AS_BEFORE.get(name, "the same")
+            raise SystemExit(f"{path} is of a run {was}, not {now}: give {give}, or another --out")
 
 
 def check_options(path: Path, theirs: dict[str, Any], options: Options) -> None:
@@ -120,6 +123,8 @@ def restore(
     except Exception as error:  # torch.load raises what it meets
         raise SystemExit(f"{path} is not a state of a run: {error}".splitlines()[0]) from None
     check_options(path, flags, options)
+    if theirs.get("clock") is None:  # an older state, which knew it with --minutes alone
+        theirs = {**theirs, "clock": origin["clock"]}
     check_origin(path, theirs, origin)
     try:
         model.load_state_dict(content["model"])

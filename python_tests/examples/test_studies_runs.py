@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from examples.studies import __main__ as command
-from examples.studies import kept, log
+from examples.studies import folders, kept, log
 from examples.studies.collect import collect, write
 from examples.studies.pool import Pool
 from examples.studies.runs import ROOT, Run, State
@@ -212,7 +212,7 @@ def test_a_run_is_done_by_one_process_at_a_time(study: Study, tmp_path: Path) ->
     try:
         wait_for(lambda: run.log().last("step"))
         done, told = do([run])
-        assert done
+        assert not done
         assert told == ["fake: fourier, seed 0: another process does it"]
     finally:
         child.kill()
@@ -220,6 +220,21 @@ def test_a_run_is_done_by_one_process_at_a_time(study: Study, tmp_path: Path) ->
     done, _ = do([run])
     assert done
     assert run.state() is State.FINISHED
+
+
+def test_a_run_that_another_process_ends_is_done(study: Study, tmp_path: Path) -> None:
+    theirs, ours, *_ = runs_of(study, tmp_path / "out")
+
+    def begin(run: Run) -> subprocess.Popen[bytes]:
+        child = start(run)
+        if run is theirs:
+            child.wait()
+            raise BlockingIOError
+        return child
+
+    told: list[str] = []
+    assert Pool(begin, 1, lambda run, text: told.append(text)).run([theirs, ours])
+    assert told == ["another process does it", "accuracy 0.5000"]
 
 
 def test_a_failure_is_told_and_the_others_go_on(study: Study, tmp_path: Path) -> None:
@@ -278,6 +293,39 @@ def test_machines_share_a_study(study: Study, tmp_path: Path) -> None:
     new["runs"][1]["data"] = "0dd"
     with pytest.raises(ValueError, match=r"runs of seed 0 read different data, 5eed and 0dd"):
         kept.merge(study, old, new)
+
+
+def test_two_runners_keep_the_results_of_both(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one begins when the first one has read what is kept."""
+    do(runs_of(study, tmp_path / "one")[:1])
+    do(runs_of(study, tmp_path / "two")[1:2])
+    fake = lambda cell, out: Run(FakedCell(cell.study, cell.variant, cell.seed), out)  # noqa: E731
+    monkeypatch.setattr(command, "Run", fake)
+    monkeypatch.setattr(folders, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(kept, "LOCK", tmp_path / "lock")
+    read = kept.read
+
+    def keep(name: str) -> None:
+        command.keep([study], options("--keep", "--out", str(tmp_path / name)))
+
+    second = threading.Thread(target=keep, args=["two"])
+
+    def read_and_wait(study: Study, folder: Path) -> dict[str, Any]:
+        found = read(study, folder)
+        if threading.current_thread() is not second:
+            second.start()
+            second.join(0.5)  # without a lock it ends at once
+        return found
+
+    monkeypatch.setattr(kept, "read", read_and_wait)
+    keep("one")
+    second.join()
+    assert [run["mixer"] for run in read(study, tmp_path / "results")["runs"]] == [
+        "fourier",
+        "none",
+    ]
 
 
 @pytest.fixture

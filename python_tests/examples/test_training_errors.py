@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from examples import classify
-from examples.training import encode, log
-from examples.training.failures import writing
+from examples.training import encode, log, loop, state
+from examples.training.failures import lock, replacing, writing
+from examples.training.options import parse
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
 from python_tests.helpers.classify_runs import losses, words
 
@@ -44,6 +48,65 @@ def test_a_model_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         writing(tmp_path / "model"),
     ):
         model.save_pretrained(tmp_path / "model")
+
+
+def test_two_writers_of_one_file_leave_one_of_the_two(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with replacing(path) as slow:
+        slow.write(b"slow")
+        with replacing(path) as quick:
+            quick.write(b"quick")
+        assert path.read_bytes() == b"quick"
+    assert path.read_bytes() == b"slow"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_lasts_until_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "lock"
+    with lock(path), pytest.raises(BlockingIOError):
+        lock(path)
+    lock(path, wait=True).close()
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with lock(tmp_path / "lock"), lock(tmp_path / "lock"):
+        pass
+
+
+def test_one_run_at_a_time_writes_a_folder(texts: Path, tmp_path: Path) -> None:
+    more = words(texts, tmp_path, "--steps 1")
+    with lock(tmp_path / loop.LOCK):
+        for resume in ([], ["--resume"]):
+            with pytest.raises(SystemExit, match=rf"^another process runs in {tmp_path}: wait"):
+                classify.main([*more, *resume])
+    assert not losses(tmp_path)
+    classify.main(more)
+    assert len(losses(tmp_path)) == 1
+
+
+def test_a_run_holds_its_folder_until_it_ends(texts: Path, tmp_path: Path) -> None:
+    options, _ = parse(classify.ClassifyOptions, "", words(texts, tmp_path))
+    with loop.start("classify", options), pytest.raises(BlockingIOError):
+        lock(tmp_path / loop.LOCK)
+    lock(tmp_path / loop.LOCK).close()
+    with pytest.raises(SystemExit, match="--batch"):
+        classify.main(words(texts, tmp_path, "--batch 400"))
+    lock(tmp_path / loop.LOCK).close()
+
+
+def test_the_first_process_holds_the_folder_for_all(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")  # of torchrun
+    options, _ = parse(classify.ClassifyOptions, "", words(texts, tmp_path))
+    with lock(tmp_path / loop.LOCK), loop.start("classify", options):
+        pass
 
 
 def test_a_damaged_log_is_one_sentence(texts: Path, tmp_path: Path) -> None:
@@ -103,12 +166,20 @@ def test_a_start_that_failed_does_not_keep_its_folder(texts: Path, tmp_path: Pat
     assert len(losses(tmp_path)) == 2
 
 
+def test_a_state_is_a_run_before_the_log_has_a_step(texts: Path, tmp_path: Path) -> None:
+    log.Log(tmp_path, resume=False).write("header", options={})
+    (tmp_path / state.FILE).write_bytes(b"of many hours")
+    with pytest.raises(SystemExit, match=r"has a run: add --resume to go on with it, or change"):
+        classify.main(words(texts, tmp_path, "--steps 2 --save-every 1"))
+    assert (tmp_path / state.FILE).read_bytes() == b"of many hours"
+
+
 def test_units_are_those_of_the_pretraining(texts: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     FNetForSequenceClassification(FNetConfig.mini(vocab_size=261)).save_pretrained(folder)
     encode.save(encode.Bytes(), folder)
     given = ["--data", str(texts), "--from", str(folder), "--out", str(tmp_path / "run")]
-    with pytest.raises(SystemExit, match=r"--units must be bytes, as in the pre-training.*words"):
+    with pytest.raises(SystemExit, match=r"--units must be bytes, as in the run of --from.*words"):
         classify.main([*given, "--units", "words"])
     classify.main([*given, "--steps", "1", "--threads", "1"])
     assert log.records(tmp_path / "run")[0]["options"]["units"] == "bytes"

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from examples import classify
-from examples.training import encode, log, state
+from examples.training import encode, log, loop, state
 from examples.training.classification import Classification
+from examples.training.schedule import Budget
 from fnet_kernels.models import FNetForSequenceClassification
 from python_tests.helpers.classify_runs import losses, words
 from python_tests.helpers.forks import Forks
@@ -173,14 +174,48 @@ def test_a_state_of_another_model_is_one_sentence(texts: Path, stopped: Path) ->
         classify.main([*words(texts, stopped), "--resume"])
 
 
-def test_minutes_count_on_one_clock(texts: Path, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("budget", ["--minutes 1", "--steps 20"])
+def test_seconds_count_on_one_clock(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str
+) -> None:
     """One thread counts the time of the processor, two count that on the wall."""
     with monkeypatch.context() as patch:
         at_step(patch, 3, signal.SIGTERM)
         with pytest.raises(SystemExit, match="stopped"):
-            classify.main(words(texts, tmp_path / "run", "--minutes 1"))
-    with pytest.raises(SystemExit, match=r"is of a run with processor time, not with wall time"):
-        classify.main([*words(texts, tmp_path / "run", "--minutes 1"), "--resume", "--threads=2"])
+            classify.main(words(texts, tmp_path / "run", budget))
+    message = (
+        r"is of a run with processor time, not with wall time: give --threads and --device as"
+        r" before, or another --out$"
+    )
+    with pytest.raises(SystemExit, match=message):
+        classify.main([*words(texts, tmp_path / "run", budget), "--resume", "--threads=2"])
+
+
+@pytest.mark.parametrize("known", [{}, {"clock": None}])
+def test_a_state_of_an_unknown_clock_is_resumed(
+    texts: Path, stopped: Path, known: dict[str, None]
+) -> None:
+    """Older ones knew it with --minutes alone."""
+    content = torch.load(stopped / state.FILE, weights_only=True)
+    del content["origin"]["clock"]
+    content["origin"].update(known)
+    torch.save(content, stopped / state.FILE)
+    classify.main([*words(texts, stopped), "--resume"])
+    assert log.finished(stopped)
+
+
+def test_no_step_has_rate_0(texts: Path, tmp_path: Path) -> None:
+    classify.main(words(texts, tmp_path, "--minutes 0.01"))
+    rates = [one["lr"] for one in log.records(tmp_path) if one["kind"] == "step"]
+    assert min(rates) > 0
+
+
+def test_a_rate_is_that_of_the_middle_of_a_step() -> None:
+    minute = Budget(None, 60.0)
+    assert loop._middle(minute, 0, 0.0) > 0
+    assert loop._middle(minute, 5, 0.1) == pytest.approx(0.11)
+    assert loop._middle(minute, 5, 0.99) == pytest.approx(0.995)  # the rest is all that it gets
+    assert loop._middle(Budget(10, None), 3, 0.3) == pytest.approx(0.35)
 
 
 def not_finite_from(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
@@ -235,3 +270,22 @@ def test_ctrl_c_in_the_test_repeats_it(
         with pytest.raises(SystemExit, match=r"classify: stopped; --resume goes on from the last"):
             classify.main(words(texts, tmp_path / "run"))
     assert classify.main([*words(texts, tmp_path / "run"), "--resume"]) == expected
+
+
+def test_ctrl_c_in_the_last_validation_leaves_the_test(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = classify.main(words(texts, tmp_path / "whole", "--steps 4"))
+    evaluate, evaluated = Classification.evaluate, []
+
+    def noted(self: Classification, model: Any, split: str) -> dict[str, float]:
+        evaluated.append(split)
+        if split == "validation":
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self, model, split)
+
+    monkeypatch.setattr(Classification, "evaluate", noted)
+    with pytest.raises(SystemExit, match=r"stopped; step 4 is saved in .*: --resume goes on"):
+        classify.main(words(texts, tmp_path / "run", "--steps 4"))
+    assert classify.main([*words(texts, tmp_path / "run", "--steps 4"), "--resume"]) == expected
+    assert evaluated == ["validation", "test"]
