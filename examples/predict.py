@@ -23,7 +23,7 @@ from examples.corpora.dataset import Split
 from examples.training import encode
 from examples.training.batches import pad
 from examples.training.encoded import encode_split
-from examples.training.model import POOLING, arguments, padded_length
+from examples.training.model import arguments, padded_length, pooling_of
 from fnet_kernels.cli.pipes import pipe_may_close
 from fnet_kernels.models import FNetForSequenceClassification
 
@@ -63,10 +63,9 @@ class Predictor:
             pairs: the second text of each.
         """
         config = self.model.config
-        pooling = next(name for name, field in POOLING.items() if field == config.pooling)
         seq = config.max_position_embeddings
         split = Split(texts, [0] * len(texts), pairs)
-        examples = encode_split(split, self.encoder, seq, pooling)
+        examples = encode_split(split, self.encoder, seq, pooling_of(config))
         found = []
         for rows in np.split(np.arange(len(texts)), range(BATCH, len(texts), BATCH)):
             batch = pad(examples, rows, padded_length(config, seq), self._device)

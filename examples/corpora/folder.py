@@ -32,7 +32,7 @@ def folder(root: Path) -> Dataset:
 
     If the folder has `train` and `test` or `validation` (or `valid`, `val`, `dev`), they are the
     splits. A tenth of the training texts becomes each split that is missing. Names that begin with
-    a dot are passed over, and texts without a character are left out with a warning.
+    a dot are ignored, and texts without a character are left out with a warning.
 
     Raises:
         DataError: Fewer than two classes, a class without a text or in one split only, a folder

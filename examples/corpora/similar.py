@@ -15,8 +15,8 @@ def sketch(text: str) -> frozenset[int]:
     """The shingles with the smallest hashes: a fixed random sample of all shingles.
 
     The overlap of sketches estimates the overlap of two texts (Broder, On the resemblance and
-    containment of documents, 1997), if they are about equally long. In a text that is part of one
-    three times as long, a third of the sketch is equal.
+    containment of documents, 1997), if they are about equally long. A text and one three times as
+    long that contains it share about a third of their sketches.
     """
     words = re.findall(r"\w+", text.lower())
     windows = range(max(1, len(words) - SHINGLE + 1))

@@ -1,6 +1,6 @@
 """The model of the flags.
 
-defines: adopt, arguments, build, configuration, dropouts, padded_length
+defines: adopt, arguments, build, configuration, dropouts, padded_length, pooling_of
 """
 
 from __future__ import annotations
@@ -102,13 +102,18 @@ def adopt(options: _Options, given: frozenset[str], config: FNetConfig) -> _Opti
                 f" got {getattr(options, name)}"
             )
     if "pooling" not in given:
-        values["pooling"] = next(ours for ours, x in POOLING.items() if x == config.pooling)
+        values["pooling"] = pooling_of(config)
     longest = config.max_position_embeddings
     if options.seq > longest and "seq" in given:
         raise SystemExit(f"--seq must be at most {longest}, as in the pre-trained model")
     values["seq"] = options.seq if "seq" in given else longest
     assert values.keys() <= {one.name for one in fields(options)}
     return replace(options, **values)
+
+
+def pooling_of(config: FNetConfig) -> str:
+    """The value of --pooling that makes this configuration."""
+    return next(ours for ours, theirs in POOLING.items() if theirs == config.pooling)
 
 
 def padded_length(config: FNetConfig, seq: int) -> int | None:

@@ -85,5 +85,5 @@ def _on_one_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 for _op, _kernel in FAKES.items():
     # The lengths of a traced operator may be on the host.
-    kernel = _kernel if _op in traced.OPERATORS else _on_one_device(_kernel)
-    torch.library.register_fake(_op, kernel)  # type: ignore[arg-type]
+    _fake = _kernel if _op in traced.OPERATORS else _on_one_device(_kernel)
+    torch.library.register_fake(_op, _fake)  # type: ignore[arg-type]

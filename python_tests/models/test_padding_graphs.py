@@ -66,7 +66,7 @@ def test_the_operator_of_graphs(round_to: int | None) -> None:
 @pytest.mark.parametrize("as_mask", [False, True])
 @pytest.mark.parametrize("round_to", [1, 4])
 def test_the_fused_operator_of_graphs(round_to: int, as_mask: bool) -> None:
-    """It is that of a list of lengths, to the bit, and so are its gradients."""
+    """Results and gradients equal those of a list of lengths bitwise."""
     double = {"dtype": torch.float64, "requires_grad": True}
     inputs = torch.randn(2, 5, 3, **double), torch.randn(3, **double), torch.randn(3, **double)
     lengths = torch.tensor([5, 2])
