@@ -34,7 +34,7 @@ SHAPES = [(3, 1, 5), (2, 96, 48), (4, 512, 768), (1, 2048, 64), (2, 197, 768), (
 
 @dataclass(frozen=True)
 class Guarantee:
-    """One row: a sentence, the tests that keep it, and what returns the figures.
+    """One row: a sentence, the tests that check it, and what returns the figures.
 
     Without a function, the figure is the number of tests.
     """
@@ -101,7 +101,7 @@ def failed_allocations() -> str:
 
 GUARANTEES = [
     Guarantee(
-        "Results and gradients are as exact as those of `torch.fft`: at most twice its error.",
+        "The error of results and gradients is at most twice that of `torch.fft`.",
         ("ops/test_accuracy.py",),
         accuracy,
     ),
@@ -149,7 +149,7 @@ GUARANTEES = [
         ("models/test_model_padding.py", "hf/test_hf_padding.py", "varlen/test_varlen.py"),
     ),
     Guarantee(
-        "ONNX export runs in onnxruntime with equal results.",
+        "In onnxruntime an exported model agrees, in float32 within 1e-5 of the largest value.",
         ("onnx_export/test_onnx_export.py",),
     ),
     Guarantee(

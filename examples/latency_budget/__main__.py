@@ -218,7 +218,7 @@ def show(part: dict[str, Any]) -> str:
     lines = [f"{part['seq']} tokens", table(*columns(part), left=2), *verdicts(part)]
     for regime, name in REGIMES.items():
         best = ", ".join(f"{100 * a:.1f} % at {ms:.1f} ms" for ms, a in pareto(part, regime))
-        lines += [f"Pareto line at {name}: {best}"] if best else []
+        lines += [f"Pareto front at {name}: {best}"] if best else []
     return "\n".join(lines)
 
 

@@ -51,7 +51,7 @@ class Size:
 
 #: The usual small model of the Long Range Arena, with attention, and the FNet of its size.
 TRANSFORMER = Size("Transformer", "attention", 2, 64)
-EQUAL = Size("FNet of equal size", "fourier", 2, 64)
+EQUAL = Size("FNet of equal shape", "fourier", 2, 64)
 
 
 def candidates(depths: Iterable[int], widths: Iterable[int]) -> list[Size]:

@@ -37,7 +37,7 @@ def budget_section(result: dict[str, Any] | None, plot: str) -> str:
             wrapped(_conditions(part)),
         ]
     if plot:
-        parts.append(f"![Accuracy over latency, with the Pareto line]({plot})")
+        parts.append(f"![Accuracy over latency, with the Pareto front]({plot})")
     return "\n\n".join(parts)
 
 
@@ -98,9 +98,9 @@ def verdicts(part: dict[str, Any]) -> list[str]:
             if len(theirs) < 2 or len(ours) < 2:
                 continue
             if min(theirs) > max(ours):
-                found = f"the Transformer wins over the {model['name']}"
+                found = f"the Transformer beats the {model['name']}"
             elif min(ours) > max(theirs):
-                found = f"the {model['name']} wins over the Transformer"
+                found = f"the {model['name']} beats the Transformer"
             else:
                 found = f"the {model['name']} and the Transformer do not separate"
             said.append(f"At {name}, {found}.")

@@ -24,7 +24,8 @@ What the mixers learn, on data from package registries; see `python -m examples.
 starts from random weights. All models of a study have the same number of layers, the same width,
 the same batches, and one gain: the orthonormal transform. "fourier-paper" is FNet as published,
 with the unnormalised transform. The names of mixers are those of [Models](models.md#other-mixers);
-"hybrid" has attention in its top layer, or in the top two of four.
+"hybrid" has attention in its top layer, or in the top two of four. The command below a table has
+the flags that its rows share; `python -m examples.studies NAME --dry-run` prints those of each row.
 
 The test split is read once, at the end of a run. A figure is the mean over the seeds; the range is
 from the lowest to the highest seed. Floors are the accuracies of answers without a model:
@@ -98,7 +99,7 @@ def _section(study: Study, result: dict[str, Any], plot: str) -> str:
         parts.append(f"![{metric} of each mixer in {study.name}]({plot})")
     if study.remark:
         parts.append(wrapped(study.remark))
-    parts.append(wrapped(_conditions(result)))
+    parts.append(wrapped(_conditions(study, result)))
     return "\n\n".join(parts)
 
 
@@ -121,8 +122,10 @@ def _cells(row: Row, column: str) -> list[str]:
     return [*cells, reported(column, row.variant)] if column else cells
 
 
-def _conditions(result: dict[str, Any]) -> str:
+def _conditions(study: Study, result: dict[str, Any]) -> str:
     """Where, when and on what data the runs were made."""
+    flash = [v.name for v in study.variants if "--attention-dropout 0" in v.options]
+    without = f" {' and '.join(flash)} without dropout of the attention weights;" if flash else ""
     data = result["data"]
     versions = " and ".join(dict.fromkeys(each["torch"] for each in result["versions"]))
     machines = "; ".join(
@@ -141,7 +144,8 @@ def _conditions(result: dict[str, Any]) -> str:
     if loads:
         machines += f", load average {span(loads, 1)}"
     return (
-        f"`{result['command']}`; data {data['name']}, SHA-256 `{data['sha256'][:12]}`, {counts};"
+        f"`{result['command']}`;{without} data {data['name']},"
+        f" SHA-256 `{data['sha256'][:12]}`, {counts};"
         f" {', '.join(result['devices'])}, {threads} thread{'s' * (threads != '1')} a run,"
         f" {clock} time;"
         f" {machines}; torch {versions}; {days}."

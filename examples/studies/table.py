@@ -154,7 +154,7 @@ STUDIES = {
         ),
         Study(
             name="20newsgroups-pairs",
-            question="Do two messages come from the same of 20 newsgroups?",
+            question="Do two messages come from the same newsgroup?",
             program="classify",
             options=f"--data 20newsgroups-pairs --units words --seq 256 --epochs 2 {_SMALL}",
             variants=_FEW,
@@ -172,8 +172,8 @@ STUDIES = {
             attention_minutes=9,
             reported="Text",
             remark=(
-                "In this time, fourier and none pass about 20 times over the 769 mails for"
-                " training, attention and the hybrid about twice."
+                "In this time, fourier and none make about 20 passes over the 769 training mails,"
+                " attention and the hybrid about two."
             ),
         ),
         Study(

@@ -202,7 +202,7 @@ def test_the_study_runs_and_writes_what_it_found(
     result = json.loads(file.read_text())
     assert str(tmp_path / "out") not in file.read_text()
     (part,) = result["lengths"]
-    assert [model["name"] for model in part["models"]] == ["Transformer", "FNet of equal size"]
+    assert [model["name"] for model in part["models"]] == ["Transformer", "FNet of equal shape"]
     for model in part["models"]:
         assert model["parameters"] > 50_000
         assert all(len(model["latency"][batch]) == 3 for batch in ("1", "2"))
@@ -216,7 +216,7 @@ def test_the_study_runs_and_writes_what_it_found(
     assert steps > 1
     assert len(part["data"]["sha256"]) == 64
     said = capsys.readouterr().out
-    assert "Pareto line at equal time: " in said
+    assert "Pareto front at equal time: " in said
     assert "Too few seeds to compare." in said
     assert command.main([*words, "--no-training"]) == 0
     (again,) = json.loads(file.read_text())["lengths"]

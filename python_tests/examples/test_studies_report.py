@@ -190,13 +190,13 @@ def budget(*models: dict[str, Any]) -> dict[str, Any]:
 def test_the_budget_says_who_wins() -> None:
     made = budget(
         model("Transformer", 9.0, 0.7, 0.8),
-        model("FNet of equal size", 5.0, 0.6, 0.69),
+        model("FNet of equal shape", 5.0, 0.6, 0.69),
         model("largest FNet", 8.0, 0.85, 0.9),
     )
     said = verdicts(made["lengths"][0])
     assert said == [
-        "At equal time, the Transformer wins over the FNet of equal size.",
-        "At equal time, the largest FNet wins over the Transformer.",
+        "At equal time, the Transformer beats the FNet of equal shape.",
+        "At equal time, the largest FNet beats the Transformer.",
     ]
     text = budget_section(made, "")
     assert "| largest FNet | 2 x 64 | 70,000 | 8.0 (7.0 to 9.0) |" in text
