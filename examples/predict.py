@@ -23,7 +23,7 @@ from examples.corpora.dataset import Split
 from examples.training import encode
 from examples.training.batches import pad
 from examples.training.encoded import encode_split
-from examples.training.model import arguments, padded_length, pooling_of
+from examples.training.model import arguments, padded_length, pooling_of, unregistered
 from fnet_kernels.cli.pipes import pipe_may_close
 from fnet_kernels.models import FNetForSequenceClassification
 
@@ -52,7 +52,9 @@ class Predictor:
         try:
             self.model = FNetForSequenceClassification.from_pretrained(folder, device=device)
         except ValueError as error:
-            raise SystemExit(f"{folder}: {error}") from None
+            raise SystemExit(
+                f"{folder}: {error}{unregistered(folder, '--import MODULE')}"
+            ) from None
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> torch.Tensor:

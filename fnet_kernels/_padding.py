@@ -74,6 +74,7 @@ class Padding:
         *,
         lengths: Integers | None = None,
         cu_seqlens: Integers | None = None,
+        position_ids: Tensor | None = None,
         **mask: Tensor | None,
     ) -> Sequences | None:
         """Read the arguments of a call; None with "tokens".
@@ -83,6 +84,8 @@ class Padding:
             x: the input, `[..., seq, hidden]`, or packed tokens, `[total, hidden]`.
             lengths: as in `fnet_kernels.fourier_mix`.
             cu_seqlens: as in `fnet_kernels.fourier_mix_varlen`.
+            position_ids: of the tokens of a model; with "exact" and nothing else, positions that
+                start again say where packed sequences start.
             mask: one argument by its name, `[..., seq]`, true or 1 for the tokens of a sequence.
         """
         if self.meaning == "tokens":
@@ -105,6 +108,8 @@ class Padding:
                 what = names[0] if names else "round_to"
                 raise ValueError(f"{owner}: {what} must be None for a nested tensor")
             return None
+        if not names and self.meaning == "exact":
+            cu_seqlens = _starts(owner, position_ids)
         if cu_seqlens is not None:
             return self._packed(owner, x, cu_seqlens)
         if lengths is None and names:
@@ -155,6 +160,26 @@ class Padding:
             )
         lengths = lengths_of_offsets(owner, cu_seqlens, shape[-1])
         return Packed(lengths, shape, padded=False, round_to=self.round_to, device=x.device)
+
+
+def _starts(owner: str, position_ids: Tensor | None) -> list[int] | None:
+    """Where sequences start among tokens whose positions start again, and last their number."""
+    if position_ids is None or position_ids.is_meta:
+        return None
+    if reason := why_unreadable(position_ids):
+        raise ValueError(
+            f"{owner}: position_ids must be None without attention_mask, or a tensor whose values"
+            f" Python can read, because they say where packed sequences start; got {reason}"
+        )
+    starts = torch.nn.functional.pad(position_ids.diff(dim=-1) <= 0, (1, 0), value=True)
+    if not starts[..., 1:].any():
+        return None
+    if prod(position_ids.shape[:-1]) != 1:
+        raise ValueError(
+            f"{owner}: position_ids that start again must be those of packed tokens, [1, total];"
+            f" got shape {tuple(position_ids.shape)}"
+        )
+    return [*starts.flatten().nonzero().flatten().tolist(), starts.numel()]
 
 
 def _is_unknown(value: Tensor) -> bool:

@@ -41,6 +41,9 @@ class Sequences:
         kept: `[..., seq]`, true for the tokens of a sequence; None if the input has no padding.
     """
 
+    #: Whether the input is packed tokens, `[total, hidden]`.
+    packed = False
+
     def __init__(self, kept: Tensor | None) -> None:
         self.kept = kept
 
@@ -122,6 +125,7 @@ class Packed(Sequences):
         self.longest = max([0, *lengths])
         self.shape = tuple(shape)
         self.round_to = round_to
+        self.packed = not padded
         self._places = self._rows_of(self.shape[-1], device) if padded else None
         super().__init__(prefix(lengths, shape[-1], device).view(self.shape) if padded else None)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fnet_kernels._norm_type import NormType, check_norm_type
-from fnet_kernels._ops.checks import check_size, kind
+from fnet_kernels._ops.checks import check_rows, check_size, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences, refuse_proxy
@@ -138,7 +138,12 @@ class FNetEncoder(nn.Module):
     ) -> Tensor:
         """`sequences` is what an `FNetModel` makes of its arguments."""
         refuse_proxy(self, sequences)
+        if hidden_states is not None and not isinstance(hidden_states, list):
+            raise TypeError(
+                f"FNetEncoder: hidden_states must be None or a list, got {kind(hidden_states)}"
+            )
         if sequences is None:
+            check_rows("FNetEncoder", x)
             sequences = self.padding.sequences(
                 "FNetEncoder", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from fnet_kernels._ops.checks import (
     check_dtype,
     check_eps,
     check_number,
+    check_rows,
     check_size,
     check_std,
     kind,
@@ -236,7 +238,8 @@ class FNetEncoderLayer(nn.Module):
                 new_norm(hidden_size, eps),
                 norm_first,
             )
-        self.to(device=device, dtype=dtype)  # a mixer that was given, too
+        if device is not None or dtype is not None:
+            self.to(device=device, dtype=dtype)  # a mixer that was given, too
         self._reset_dense(initializer_range)
 
     def _reset_dense(self, std: float) -> None:
@@ -255,11 +258,7 @@ class FNetEncoderLayer(nn.Module):
         cu_seqlens: Integers | None = None,
     ) -> Tensor:
         """`sequences` is what an `FNetEncoder` makes of its arguments for all of its layers."""
-        if isinstance(x, Tensor) and not x.is_nested and x.dim() and x.size(-1) != self.hidden_size:
-            raise ValueError(
-                f"FNetEncoderLayer: x must have hidden size {self.hidden_size} as its last axis;"
-                f" got shape {tuple(x.shape)}"
-            )
+        check_rows("FNetEncoderLayer", x, self.hidden_size)
         refuse_proxy(self, sequences)
         if sequences is not None:
             return self._layer(x, key_mask, sequences)
@@ -275,13 +274,29 @@ class FNetEncoderLayer(nn.Module):
     ) -> Tensor:
         if sequences is not None:
             x = sequences.cleared(x)  # attention weights of 0 keep no NaN out either
-        attends = "attention" in self._modules
-        # Without sequences, what replaces a sublayer needs no such argument.
-        divided = () if sequences is None else (sequences,)
-        h: Tensor = self.attention(x, key_mask, *divided) if attends else self.fourier(x, *divided)
+        h: Tensor
+        if "attention" in self._modules:
+            h = self.attention(x, key_mask, *(() if sequences is None else (sequences,)))
+        elif sequences is None:
+            h = self.fourier(x)
+        elif _takes_sequences(self.fourier):
+            h = self.fourier(x, sequences)
+        else:
+            h = sequences.mix_any(self.fourier, x)
         read = self.output.LayerNorm(h) if self.norm_first else h
         y: Tensor = self.output(self.intermediate(read), h)
         return y
+
+
+def _takes_sequences(sublayer: nn.Module) -> bool:
+    """Whether a sublayer, or a module in its place, has a second argument."""
+    if isinstance(sublayer, MixingSublayer):
+        return True
+    try:
+        signature(sublayer.forward).bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def check_for_modules(owner: str, gain: Gain, mixer_args: Mapping[str, Any] | None) -> None:

@@ -163,7 +163,7 @@ def fourier_mix_lengths(
     if x.is_nested:
         values, offsets = _jagged(name, x, lengths)
         y = fourier_mix_varlen(values, offsets, scale=scale, norm=norm, round_to=round_to)
-        return nested_tensor_from_jagged(y, offsets)
+        return _jagged_as(x, y)
     rows, known = _padded(name, x, lengths)
     return mixed_rows(name, rows, known, scale, norm, round_to).view(x.shape)
 
@@ -187,7 +187,7 @@ def fused_fourier_mix_lengths(
         y = fused_fourier_mix_varlen(
             values, offsets, weight, bias, eps, scale=scale, norm=norm, round_to=round_to
         )
-        return nested_tensor_from_jagged(y, offsets)
+        return _jagged_as(x, y)
     rows, known = _padded(name, x, lengths)
     return fused_rows(name, rows, weight, bias, eps, known, scale, norm, round_to).view(x.shape)
 
@@ -242,6 +242,12 @@ def _jagged(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, Ten
             f" it is a nested tensor, got shape {tuple(x.shape)}"
         )
     return x.values(), x.offsets()  # type: ignore[attr-defined]
+
+
+def _jagged_as(x: Any, rows: Tensor) -> Tensor:
+    """`rows` as a nested tensor with the offsets of `x`, and the extreme lengths that `x` knows."""
+    least, most = x._maybe_min_seqlen, x._maybe_max_seqlen
+    return nested_tensor_from_jagged(rows, x.offsets(), min_seqlen=least, max_seqlen=most)
 
 
 def with_batch(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -196,7 +196,6 @@ STUDIES = {
             minutes=5,
             attention_minutes=10,
             reported="GLUE",
-            remark="The other mixers do not have three seeds yet.",
         ),
         Study(
             name="listops",

@@ -17,7 +17,7 @@ from examples.training.encode import PADDING
 from examples.training.encoded import Encoded
 
 Rows = NDArray[np.int64]
-#: Batches whose examples are sorted by length before they are cut apart.
+#: The most batches whose examples are sorted by length before they are cut apart.
 WINDOW = 32
 
 
@@ -36,8 +36,9 @@ class Sampler:
     """The examples of each step: a function of the seed and the step, so that it has no state.
 
     Each epoch has another order. Examples of similar length share a batch, which spares padding:
-    windows of `WINDOW` batches are sorted by length, and the batches shuffled. An incomplete last
-    batch is dropped.
+    windows of `WINDOW` batches are sorted by length, and the batches shuffled. A window is at most
+    a quarter of an epoch, because a sorted epoch would have the same batches as the next one. An
+    incomplete last batch is dropped.
 
     Args:
         lengths: tokens of each example.
@@ -59,8 +60,9 @@ class Sampler:
     def _order(self, epoch: int) -> Rows:
         chance = np.random.default_rng((self._seed, epoch))
         rows = chance.permutation(len(self._lengths))[: self.steps_per_epoch * self._size]
-        for start in range(0, len(rows), WINDOW * self._size):
-            window = rows[start : start + WINDOW * self._size]
+        size = self._size * max(1, min(WINDOW, self.steps_per_epoch // 4))
+        for start in range(0, len(rows), size):
+            window = rows[start : start + size]
             window[:] = window[np.argsort(self._lengths[window], kind="stable")]
         batches: Rows = rows.reshape(-1, self._size)
         return batches[chance.permutation(len(batches))]

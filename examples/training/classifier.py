@@ -17,7 +17,7 @@ from examples.training import encode
 from examples.training.classification import labels_of
 from examples.training.encode import Encoder
 from examples.training.encoded import Encoded, encode_split
-from examples.training.model import POOLING, adopt, build, configuration, dropouts
+from examples.training.model import POOLING, adopt, build, configuration, dropouts, unregistered
 from examples.training.options import TextOptions, flag
 from examples.training.vocabulary import encoder_of
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification, FNetModel
@@ -49,7 +49,8 @@ def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
     try:
         config = FNetConfig.from_json((folder / CONFIG).read_text())
     except (TypeError, ValueError) as error:
-        raise SystemExit(f"--from {options.from_}: {folder / CONFIG}: {error}") from None
+        said = f"{error}{unregistered(folder, '--mixer MODULE:NAME')}"
+        raise SystemExit(f"--from {options.from_}: {folder / CONFIG}: {said}") from None
     encoder = encode.read(folder)
     known: dict[str, Any] = {"units": encoder.units, "vocabulary": encoder.vocabulary}
     for name in sorted(given & known.keys()):

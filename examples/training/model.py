@@ -1,17 +1,20 @@
 """The model of the flags.
 
-defines: adopt, arguments, build, configuration, dropouts, padded_length, pooling_of
+defines: adopt, arguments, build, configuration, dropouts, padded_length, pooling_of, unregistered
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from examples.training.batches import Batch
 from examples.training.encode import PADDING
 from examples.training.options import Options, name_of
+from fnet_kernels.mixers import list_mixers
 from fnet_kernels.models import FNetConfig
 from fnet_kernels.models.model import FNetPreTrained
 
@@ -136,3 +139,15 @@ def arguments(config: FNetConfig, batch: Batch, compiled: bool) -> dict[str, Any
     if config.padding == "exact" and not compiled:
         return {"token_type_ids": batch.types, "lengths": batch.lengths}
     return {"token_type_ids": batch.types, "attention_mask": batch.mask}
+
+
+def unregistered(folder: Path, flag: str) -> str:
+    """What to do if nobody has registered the mixer of the model in `folder`; else nothing."""
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        values = None
+    mixer = values.get("mixer") if isinstance(values, dict) else None
+    if mixer is None or mixer in list_mixers():
+        return ""
+    return f"; {flag} imports the module that registers {mixer!r}"

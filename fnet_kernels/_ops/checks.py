@@ -49,7 +49,7 @@ def check_dense(op: str, name: str, t: Tensor) -> None:
     if t.is_nested:
         jagged = t.layout is torch.jagged
         advice = (
-            "only fourier_mix and fused_fourier_mix, post-norm, take jagged ones"
+            "fourier_mix and fused_fourier_mix, post-norm, take jagged ones"
             if jagged
             else "make it with layout=torch.jagged, or pass its rows and offsets to"
             " fourier_mix_varlen"
@@ -60,6 +60,27 @@ def check_dense(op: str, name: str, t: Tensor) -> None:
     raise TypeError(
         f"{op}: {name} must be a dense (strided) tensor, got {t.layout}: convert it with to_dense()"
     )
+
+
+def check_rows(op: str, x: object, hidden: int | None = None) -> None:
+    """Check that `x` can be rows, `[..., seq, hidden]`, dense or jagged, where a module reads them.
+
+    What `torch.fx` records passes.
+    """
+    if not isinstance(x, Tensor):
+        if has_torch_function((x,)):
+            return
+        raise TypeError(f"{op}: x must be a torch.Tensor, got {kind(x)}")
+    if x.layout is not torch.jagged:
+        check_dense(op, "x", x)
+    if x.dim() < 2:
+        raise ValueError(
+            f"{op}: x must have at least two axes, [..., seq, hidden]; got shape {tuple(x.shape)}"
+        )
+    if hidden is not None and x.size(-1) != hidden:
+        raise ValueError(
+            f"{op}: x must have hidden size {hidden} as its last axis; got shape {tuple(x.shape)}"
+        )
 
 
 def overridden(
@@ -159,6 +180,12 @@ def check_per_token(op: str, name: str, t: object, shape: torch.Size) -> None:
             f"{op}: {name} must have the shape of the input, {tuple(shape)}; got shape"
             f" {tuple(t.shape)}"
         )
+
+
+def check_indices(op: str, name: str, t: Tensor) -> None:
+    """Check that `t` has one of the dtypes of indices."""
+    if t.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"{op}: {name} must be int64 or int32, got {t.dtype}")
 
 
 def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:

@@ -12,6 +12,7 @@ from fnet_kernels._norm import Norm, norm_factor
 from fnet_kernels._ops.checks import check_number
 
 _MAX = sys.float_info.max
+_MAX32 = torch.finfo(torch.float32).max
 _PLAIN = (int, float)
 _SYMBOLIC = (torch.SymFloat, torch.SymInt)
 
@@ -32,10 +33,12 @@ def total_scale(op: str, x: Tensor, scale: float, norm: Norm) -> tuple[float, bo
     if not is_compiling() and type(scale) in _PLAIN and scale == 1 and norm == "backward":
         return scale, False  # the usual call, without its checks
     symbolic = check_scale(op, scale)
-    if norm == "backward":
-        return scale, symbolic
-    scale = scale * norm_factor(op, x, norm)
-    return scale, is_symbolic(scale)
+    if norm != "backward":
+        scale = scale * norm_factor(op, x, norm)
+        symbolic = is_symbolic(scale)
+    if not symbolic and x.dtype is not torch.float64 and not -_MAX32 <= scale <= _MAX32:
+        raise ValueError(f"{op}: scale must be finite in float32 for {x.dtype}, got {scale}")
+    return scale, symbolic
 
 
 def constant_scale(scale: float) -> float:

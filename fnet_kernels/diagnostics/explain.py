@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal, overload
@@ -11,7 +11,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.checks import check_x, no_kernels
+from fnet_kernels._ops.checks import check_x, kind, no_kernels
 from fnet_kernels._ops.load import DEVICES, operators
 
 ExecutionPath = Literal["kernels", "general", "empty"]
@@ -99,11 +99,18 @@ def explain(
     if isinstance(x, Tensor):
         if dtype is not None or device is not None:
             raise TypeError("explain: dtype and device must be None when x is a tensor")
+        if x.is_nested:
+            raise TypeError(
+                "explain: x must be a dense tensor or a shape, such as that of one sequence; got a"
+                " nested tensor"
+            )
         device = x.device
     else:
         device = torch.device(device or "cpu")
         if device.type not in DEVICES:
             raise no_kernels("explain", device)
+        if not isinstance(x, Iterable):
+            raise TypeError(f"explain: x must be a tensor or a shape, got {kind(x)}")
         shape = tuple(x)
         if not all(isinstance(size, int) and size >= 0 for size in shape):
             raise ValueError(f"explain: a shape must consist of non-negative integers; got {shape}")

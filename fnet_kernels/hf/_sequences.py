@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial, wraps
-from math import prod
 from typing import Any
 
 import torch
@@ -23,9 +22,10 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.fnet import modeling_fnet as stock
 
 from fnet_kernels._ops.checks import check_mask
-from fnet_kernels._ops.unreadable import why_unreadable, why_without_values
+from fnet_kernels._ops.unreadable import why_without_values
 from fnet_kernels._padding import Padding
-from fnet_kernels._sequences import Packed, Sequences, without_padding
+from fnet_kernels._sequences import Packed, Sequences
+from fnet_kernels.models.losses import answers
 
 
 class Having:
@@ -45,28 +45,56 @@ class Having:
 def forward_of_head(
     base: type[nn.Module], padding_of: Callable[[Any], Padding]
 ) -> Callable[..., Any]:
-    """`base.forward` of a class with a head, which hands `attention_mask` and `cu_seq_lens_q` on.
+    """`base.forward` of a class with a head, which hands on what says where sequences end.
 
-    The latter is what `DataCollatorWithFlattening` calls `cu_seqlens`. `padding_of` is as in
-    `forward_of_model`.
+    That is `attention_mask`, `lengths` or `cu_seqlens`, which `DataCollatorWithFlattening` calls
+    `cu_seq_lens_q`. `padding_of` is as in `forward_of_model`.
     """
+    names = list(inspect.signature(base.forward).parameters)[1:]
 
     @wraps(base.forward)
     def forward(
         self: Any,
         *args: Any,
         attention_mask: Tensor | None = None,
+        lengths: Any = None,
+        cu_seqlens: Any = None,
         cu_seq_lens_q: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        if base is stock.FNetForMultipleChoice and attention_mask is not None:
-            attention_mask = attention_mask.flatten(0, -2)  # [batch, choices, seq]
-        fnet = partial(self.fnet, attention_mask=attention_mask, cu_seq_lens_q=cu_seq_lens_q)
-        parts: dict[str, Any] = {"fnet": fnet}
-        answers = base is stock.FNetForQuestionAnswering
-        if answers and attention_mask is not None and padding_of(self.fnet).meaning != "tokens":
-            parts["qa_outputs"] = partial(_logits_of_answers, self.qa_outputs, attention_mask)
-        return base.forward(Having(self, **parts), *args, **kwargs)
+        cu_seqlens = _offsets(type(self).__name__, cu_seqlens, cu_seq_lens_q)
+        if base is stock.FNetForMultipleChoice:
+            if cu_seqlens is not None:
+                raise ValueError(
+                    f"{type(self).__name__}: cu_seqlens must be None, because packed tokens have no"
+                    " axis of choices"
+                )
+            attention_mask, lengths = (  # [batch, choices, ...]
+                value.flatten(0, 1) if isinstance(value, Tensor) else value
+                for value in (attention_mask, lengths)
+            )
+        marks = {"attention_mask": attention_mask, "lengths": lengths, "cu_seqlens": cu_seqlens}
+        parts = {"fnet": partial(self.fnet, **marks)}
+        padding = padding_of(self.fnet)
+        if base is not stock.FNetForQuestionAnswering or padding.meaning == "tokens":
+            return base.forward(Having(self, **parts), *args, **kwargs)
+
+        given = dict(zip(names, args, strict=False)) | kwargs
+        places = given.pop("start_positions", None), given.pop("end_positions", None)
+        loss = None
+
+        def qa_outputs(states: Tensor) -> Tensor:
+            nonlocal loss
+            logits, owner = self.qa_outputs(states), type(self).__name__
+            position_ids = given.get("position_ids")
+            sequences = padding.sequences(owner, logits, position_ids=position_ids, **marks)
+            logits, loss = answers(owner, logits, sequences, *places)
+            return logits
+
+        result = base.forward(Having(self, qa_outputs=qa_outputs, **parts), **given)
+        if loss is None:
+            return result
+        return (loss, *result) if isinstance(result, tuple) else type(result)(loss=loss, **result)
 
     return _with_mask(forward, base)
 
@@ -88,29 +116,32 @@ def forward_of_model(padding_of: Callable[[Any], Padding], *, masked: bool) -> C
         inputs_embeds: Tensor | None = None,
         *args: Any,
         attention_mask: Tensor | None = None,
+        lengths: Any = None,
+        cu_seqlens: Any = None,
         cu_seq_lens_q: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        padding = padding_of(self)
         sequences = None
         given = inputs_embeds if input_ids is None else input_ids[..., None]
         if given is not None:  # else transformers raises the error
+            owner = type(self).__name__
             if masked and attention_mask is not None:
-                owner = type(self).__name__
                 check_mask(owner, "attention_mask", attention_mask, given.shape[:-1])
-            offsets: Any = cu_seq_lens_q
-            if padding.meaning == "exact" and attention_mask is None and offsets is None:
-                offsets = _offsets(type(self).__name__, position_ids)
-            sequences = padding.sequences(
-                type(self).__name__, given, attention_mask=attention_mask, cu_seqlens=offsets
+            sequences = padding_of(self).sequences(
+                owner,
+                given,
+                attention_mask=attention_mask,
+                lengths=lengths,
+                cu_seqlens=_offsets(owner, cu_seqlens, cu_seq_lens_q),
+                position_ids=position_ids,
             )
-            if isinstance(sequences, Packed) and sequences.kept is None:
+            if isinstance(sequences, Packed) and sequences.packed:
                 positions = sequences.positions(given.device).view(given.shape[:-1])
                 position_ids = positions if position_ids is None else position_ids
                 token_type_ids = (
                     torch.zeros_like(positions) if token_type_ids is None else token_type_ids
                 )
-            elif sequences is not None and _has_values(input_ids):
+            elif sequences is not None and lengths is None and _has_values(input_ids):
                 self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
 
         def pooler(states: Tensor) -> Any:
@@ -158,32 +189,15 @@ def forward_of_encoder(
     return result if return_dict else result.to_tuple()
 
 
-def _logits_of_answers(qa_outputs: nn.Module, mask: Tensor, states: Tensor) -> Tensor:
-    return without_padding(qa_outputs(states), mask.to(states.device).bool())
-
-
 def _has_values(input_ids: Tensor | None) -> bool:
     return input_ids is not None and why_without_values(input_ids) is None
 
 
-def _offsets(owner: str, position_ids: Tensor | None) -> list[int] | None:
-    """Where sequences start among tokens whose positions start again, and last their number."""
-    if position_ids is None or position_ids.is_meta:
-        return None
-    if reason := why_unreadable(position_ids):
-        raise ValueError(
-            f"{owner}: position_ids must be None without attention_mask, or a tensor whose values"
-            f" Python can read, because they say where packed sequences start; got {reason}"
-        )
-    starts = torch.nn.functional.pad(position_ids.diff(dim=-1) <= 0, (1, 0), value=True)
-    if not starts[..., 1:].any():
-        return None
-    if prod(position_ids.shape[:-1]) != 1:
-        raise ValueError(
-            f"{owner}: position_ids that start again must be those of packed tokens, [1, total];"
-            f" got shape {tuple(position_ids.shape)}"
-        )
-    return [*starts.flatten().nonzero().flatten().tolist(), starts.numel()]
+def _offsets(owner: str, cu_seqlens: Any, cu_seq_lens_q: Any) -> Any:
+    """Where packed sequences start, under either name."""
+    if cu_seqlens is not None and cu_seq_lens_q is not None:
+        raise ValueError(f"{owner}: cu_seqlens must be None beside cu_seq_lens_q, its other name")
+    return cu_seq_lens_q if cu_seqlens is None else cu_seqlens
 
 
 def _with_mask(forward: Any, base: type[nn.Module]) -> Callable[..., Any]:

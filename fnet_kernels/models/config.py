@@ -229,6 +229,8 @@ class FNetConfig:
 
         Unknown keys go to `extra`; unknown overrides are a TypeError.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"FNetConfig: values must be a mapping of fields, got {kind(values)}")
         own = {name: value for name, value in values.items() if name in _fields()}
         extra = {name: value for name, value in values.items() if name not in own}
         if "num_labels" not in own and extra.get("id2label"):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
+from fnet_kernels._ops.checks import check_indices
 from fnet_kernels._ops.sequences import Integers
-from fnet_kernels._sequences import without_padding
 from fnet_kernels.models.config import FNetConfig
 from fnet_kernels.models.linear import logits_layer
-from fnet_kernels.models.losses import check_labels, position_loss, token_loss
+from fnet_kernels.models.losses import answers, check_labels, token_loss
 from fnet_kernels.models.model import FNetModel, FNetPreTrained
 from fnet_kernels.models.outputs import (
     FNetModelOutput,
@@ -140,6 +140,9 @@ class FNetForSequenceClassification(_WithLabels):
             problem = "single_label_classification"
         if problem == "single_label_classification":
             return super()._loss(logits, labels)
+        classes = isinstance(labels, Tensor) and labels.shape == logits.shape[:-1]
+        if classes and not labels.is_floating_point():
+            check_indices(owner, "labels of classes", labels)
         check_labels(owner, "labels", labels, logits.shape)
         return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
 
@@ -242,16 +245,10 @@ class FNetForQuestionAnswering(FNetPreTrained):
             attention_mask=attention_mask,
             lengths=lengths,
             cu_seqlens=cu_seqlens,
+            position_ids=position_ids,
         )
-        each, kept = (logits, None) if sequences is None else sequences.by_sequence(logits)
-        each = without_padding(each, kept)
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            for name, positions in (("start", start_positions), ("end", end_positions)):
-                shape = each.shape[:-2]
-                check_labels(type(self).__name__, f"{name}_positions", positions, shape)
-            start, end = each.unbind(-1)
-            loss = position_loss(start, start_positions, kept)
-            loss = (loss + position_loss(end, end_positions, kept)) / 2
-        start, end = (each if cu_seqlens is None else logits).unbind(-1)
+        logits, loss = answers(
+            type(self).__name__, logits, sequences, start_positions, end_positions
+        )
+        start, end = logits.unbind(-1)
         return FNetQuestionAnsweringOutput(loss, start, end, out.hidden_states)

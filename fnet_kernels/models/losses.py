@@ -1,6 +1,6 @@
 """The losses of the heads.
 
-defines: check_labels, token_loss, position_loss
+defines: answers, check_labels, token_loss
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from fnet_kernels._ops.checks import kind
+from fnet_kernels._sequences import Sequences, without_padding
 
 
 def check_labels(owner: str, name: str, labels: object, shape: torch.Size) -> None:
@@ -29,7 +30,35 @@ def token_loss(owner: str, name: str, logits: Tensor, labels: Tensor) -> Tensor:
     return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
 
 
-def position_loss(logits: Tensor, positions: Tensor, kept: Tensor | None) -> Tensor:
+def answers(
+    owner: str,
+    logits: Tensor,
+    sequences: Sequences | None,
+    start_positions: Tensor | None,
+    end_positions: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Where answers start and end: the logits without padding, and the loss if both are given.
+
+    Args:
+        owner: what errors name.
+        logits: of all tokens, `[..., seq, 2]`, or of packed ones, `[total, 2]`.
+        sequences: of these tokens.
+        start_positions: one for each sequence, counted from its start.
+        end_positions: likewise.
+    """
+    each, kept = (logits, None) if sequences is None else sequences.by_sequence(logits)
+    each = without_padding(each, kept)
+    result = logits if sequences is not None and sequences.packed else each
+    if start_positions is None or end_positions is None:
+        return result, None
+    start, end = each.unbind(-1)
+    for name, positions in (("start", start_positions), ("end", end_positions)):
+        check_labels(owner, f"{name}_positions", positions, start.shape[:-1])
+    loss = _position_loss(start, start_positions, kept) + _position_loss(end, end_positions, kept)
+    return result, loss / 2
+
+
+def _position_loss(logits: Tensor, positions: Tensor, kept: Tensor | None) -> Tensor:
     """Cross-entropy of the last axis, a sequence whose tokens are `kept`, or all of them.
 
     Positions past a sequence are ignored.

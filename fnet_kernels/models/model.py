@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import check_mask, check_per_token, kind
+from fnet_kernels._ops.checks import check_indices, check_mask, check_per_token, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._ops.unreadable import why_unreadable
 from fnet_kernels._sequences import Packed
@@ -181,8 +181,8 @@ class FNetModel(FNetPreTrained):
     it with `config.padding="tokens"`: a result depends on the padded length. With "zero" and
     "exact", `attention_mask`, or `lengths` in its place, says which tokens mixing sees, and padding
     comes out as zeros. With "exact" the layers compute no padding, and tokens may come packed:
-    `input_ids` are `[total]` or `[1, total]`, `cu_seqlens` says where each sequence starts, and
-    `pooler_output` is `[sequences, hidden_size]`.
+    `input_ids` are `[total]` or `[1, total]`, `cu_seqlens` says where each sequence starts, or
+    `position_ids` that start again do, and `pooler_output` is `[sequences, hidden_size]`.
 
     Args:
         config: sizes and choices.
@@ -257,6 +257,7 @@ class FNetModel(FNetPreTrained):
             check_mask("FNetModel", "attention_mask", attention_mask, shape)
         if token_type_ids is not None:
             check_per_token("FNetModel", "token_type_ids", token_type_ids, shape)
+            check_indices("FNetModel", "token_type_ids", token_type_ids)
         if position_ids is not None:
             _check_positions(position_ids, shape)
         given = inputs_embeds if input_ids is None else input_ids[..., None]
@@ -267,10 +268,11 @@ class FNetModel(FNetPreTrained):
             attention_mask=attention_mask,
             lengths=lengths,
             cu_seqlens=cu_seqlens,
+            position_ids=position_ids,
         )
-        if sequences is not None and attention_mask is lengths is cu_seqlens is None:
+        if sequences is not None and not sequences.packed and attention_mask is lengths is None:
             _warn_of_padding(self.config, input_ids)
-        if position_ids is None and isinstance(sequences, Packed) and cu_seqlens is not None:
+        if position_ids is None and isinstance(sequences, Packed) and sequences.packed:
             self.embeddings.check_length(sequences.longest)
             position_ids = sequences.positions(given.device).view(shape)
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
@@ -349,6 +351,7 @@ def _check_positions(position_ids: object, shape: torch.Size) -> None:
     """Positions may lack the leading axes of the input, or have 1 there."""
     if not isinstance(position_ids, Tensor):
         raise TypeError(f"FNetModel: position_ids must be a torch.Tensor, got {kind(position_ids)}")
+    check_indices("FNetModel", "position_ids", position_ids)
     given = position_ids.shape
     fits = len(given) <= len(shape) and given[-1:] == shape[-1:]
     if not fits or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1], strict=False)):
@@ -367,8 +370,9 @@ def _shape(input_ids: object, inputs_embeds: object, hidden_size: int) -> torch.
     if not isinstance(x, Tensor):
         raise TypeError(f"FNetModel: {name} must be a torch.Tensor, got {kind(x)}")
     if input_ids is not None:
-        if x.dtype not in (torch.int64, torch.int32):
-            raise TypeError(f"FNetModel: input_ids must be int64 or int32, got {x.dtype}")
+        check_indices("FNetModel", "input_ids", x)
+        if x.dim() == 0:
+            raise ValueError("FNetModel: input_ids must be [..., seq], got shape ()")
         return x.shape
     if x.dim() < 2 or x.size(-1) != hidden_size:
         raise ValueError(

@@ -132,5 +132,9 @@ def test_errors_are_those_of_the_operator() -> None:
         explain((3,))
     with pytest.raises(ValueError, match=r"device .*\(cpu.*\); got xpu"):
         explain((2, 3, 4), device="xpu")
+    with pytest.raises(TypeError, match="x must be a tensor or a shape, got Linear"):
+        explain(torch.nn.Linear(2, 2))  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="that of one sequence; got a nested tensor"):
+        explain(torch.nested.nested_tensor([torch.ones(2, 4)], layout=torch.jagged))
     with pytest.raises(TypeError, match="must be None when x is a tensor"):
         explain(torch.ones(2, 3, 4), dtype=torch.float32)  # type: ignore[call-overload]

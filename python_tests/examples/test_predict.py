@@ -73,8 +73,10 @@ def test_texts(
     with pytest.raises(SystemExit, match="each line must have a tab"):
         predict.main([run, "a\tb", "a"])
     registry._factories.pop("rolled")
-    with pytest.raises(SystemExit, match=r"mixer must be one of .* got 'rolled'"):
+    with pytest.raises(SystemExit, match=r"got 'rolled'; --import MODULE imports the module"):
         Predictor(run)
+    with pytest.raises(SystemExit, match=r"got 'rolled'; --mixer MODULE:NAME imports the module"):
+        trained(tmp_path / "next", data, "--from", run)
 
 
 def test_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,6 +120,16 @@ def test_an_epoch_has_each_example_once_and_another_order_than_the_next() -> Non
     assert not np.array_equal(Sampler(lengths, 10, seed=4).rows(0), epochs[0][0])
 
 
+@pytest.mark.parametrize("examples", [250, 800, 2000])
+def test_the_next_epoch_has_other_batches(examples: int) -> None:
+    lengths = np.random.default_rng(0).permutation(examples)
+    sampler = Sampler(lengths, 10, seed=3)
+    steps = sampler.steps_per_epoch
+    first, second = ([set(sampler.rows(e * steps + i)) for i in range(steps)] for e in (0, 1))
+    alike = [max(len(batch & other) for other in second) for batch in first]
+    assert np.mean(alike) < 5  # of 10; 9 or more if an epoch is sorted at once
+
+
 def test_a_batch_has_examples_of_similar_length() -> None:
     lengths = np.random.default_rng(0).integers(1, 500, 1000)
     sampler = Sampler(lengths, 10, seed=3)

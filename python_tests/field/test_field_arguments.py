@@ -72,6 +72,17 @@ def test_the_operators_refuse_a_scale_that_is_not_finite() -> None:
             getattr(torch.ops.fnet_kernels, op)(X, *args, scale=float("nan"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_scale_that_float32_does_not_hold_is_refused(dtype: torch.dtype) -> None:
+    x = torch.randn(2, 8, 12)
+    for scale, norm in ((1e39, "backward"), (-1e39, None), (1e41, "ortho")):
+        with pytest.raises(ValueError, match="fourier_mix: scale must be finite in float32"):
+            fk.fourier_mix(x.to(dtype), scale=scale, norm=norm)
+        assert fk.fourier_mix(x.double(), scale=scale, norm=norm).isfinite().all()
+    y = fk.fourier_mix(x.to(dtype) * 1e-5, scale=1e39, norm="ortho")  # 1e38
+    assert y.isfinite().all()
+
+
 def test_sizes_of_numpy_and_numbers_of_numpy() -> None:
     mix = fk.FusedFourierMix(np.int64(12), np.float64(1e-5), scale=np.float64(0.5))
     assert type(mix.hidden_size) is type(fk.FourierAttention(np.int64(12)).embed_dim) is int

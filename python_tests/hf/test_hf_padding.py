@@ -33,6 +33,11 @@ def test_every_class_gives_a_sequence_what_it_gives_alone(name: str, round_to: i
         assert_independent(row, expected)
     given = {"cu_seq_lens_q": torch.tensor(CU_SEQLENS)}
     assert_independent(results(model, input_ids=packed(IDS)[None], **given, **STATES), expected)
+    assert_independent(results(model, input_ids=IDS, lengths=LENGTHS, **STATES), expected)
+    row = {"input_ids": packed(IDS)[None], "cu_seqlens": CU_SEQLENS}
+    assert_independent(results(model, **row, **STATES), expected)
+    with pytest.raises(ValueError, match="cu_seqlens must be None beside cu_seq_lens_q"):
+        model(**row, **given)
     if round_to is None:  # the same as stock, one by one
         assert_independent(padded, singles(build(name)))
 
@@ -44,7 +49,9 @@ def test_multiple_choice() -> None:
     for i, length in enumerate(LENGTHS):
         single = model(input_ids=ids[i : i + 1, :, :length].contiguous()).logits
         assert relative_error(logits[i : i + 1], single) <= 1e-5
-    with pytest.raises(ValueError, match="the input must be packed tokens"):
+    lengths = torch.tensor(LENGTHS)[:, None].repeat(1, 3)
+    assert torch.equal(model(input_ids=ids, lengths=lengths).logits, logits)
+    with pytest.raises(ValueError, match="packed tokens have no axis of choices"):
         model(input_ids=ids, cu_seq_lens_q=torch.tensor(CU_SEQLENS))
 
 
@@ -91,6 +98,14 @@ def test_the_loss_of_an_answer_does_not_see_padding(own: bool, registered: None)
         for i, (ids, n) in enumerate(zip(IDS, LENGTHS, strict=True))
     ]
     assert relative_error(batch.loss, torch.stack(losses).mean()) < 1e-5
+    row = {"input_ids": packed(IDS)[None], "cu_seqlens": CU_SEQLENS}
+    flat = model(**row, start_positions=start, end_positions=end)
+    assert relative_error(flat.loss, batch.loss) < 1e-5
+    assert relative_error(flat.start_logits[0], batch.start_logits[MASK]) < 1e-5
+    loss, *_ = model(**row, start_positions=start, end_positions=end, return_dict=False)
+    assert torch.equal(loss, flat.loss)
+    with pytest.raises(ValueError, match=r"end_positions .* must have shape \(4,\)"):
+        model(**row, start_positions=start, end_positions=end[:1])
     assert (batch.start_logits.argmax(-1) < torch.tensor(LENGTHS)).all()
 
 

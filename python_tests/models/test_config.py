@@ -159,5 +159,7 @@ def test_values_are_checked(values: dict[str, Any], message: str) -> None:
 def test_unknown_overrides_and_other_configurations_are_errors() -> None:
     with pytest.raises(TypeError, match="hidden_sise"):
         FNetConfig.from_dict({}, hidden_sise=3)
+    with pytest.raises(TypeError, match="values must be a mapping of fields, got list"):
+        FNetConfig.from_json("[1]")
     with pytest.raises(TypeError, match=r"FNetModel: config must be a .*FNetConfig, got dict"):
         FNetModel({})

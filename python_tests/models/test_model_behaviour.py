@@ -113,6 +113,19 @@ def test_bad_inputs_are_errors() -> None:
         model(x.tolist())
     with pytest.raises(TypeError, match=r"input_ids must be int64 or int32, got torch\.float32"):
         model(x.float())
+    with pytest.raises(ValueError, match=r"input_ids must be \[\.\.\., seq\], got shape \(\)"):
+        model(torch.tensor(4))
+    for name in ("token_type_ids", "position_ids"):
+        with pytest.raises(TypeError, match=f"{name} must be int64 or int32, got torch.float32"):
+            model(x, **{name: torch.zeros(2, SEQ)})
+    for place in (-1, SEQ):
+        with pytest.raises(ValueError, match=f"masked_positions must be from 0 to 15.* {place}$"):
+            model(x, masked_positions=torch.tensor([[0, place]] * 2))
+    for dtype in (torch.int16, torch.uint8, torch.bool):
+        with pytest.raises(TypeError, match=f"labels of classes .* int64 or int32, got {dtype}"):
+            make("FNetForSequenceClassification", num_labels=3)(
+                x, labels=torch.ones(2, dtype=dtype)
+            )
     with pytest.raises(TypeError, match="lables"):
         model(x, lables=x)
     with pytest.raises(TypeError, match="positional"):
@@ -134,8 +147,8 @@ def test_bad_inputs_are_errors() -> None:
         ),
         (
             "FNetForSequenceClassification",
-            {"labels": torch.tensor([True, False])},
-            r"labels of torch.bool must have shape \(2, 3\); got shape \(2,\)",
+            {"labels": torch.tensor([0.5, 1])},
+            r"labels of torch.float32 must have shape \(2, 3\); got shape \(2,\)",
         ),
         (
             "FNetForTokenClassification",

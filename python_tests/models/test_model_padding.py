@@ -47,6 +47,23 @@ def test_a_sequence_gives_in_a_batch_what_it_gives_alone(
         assert_independent(tensors(row), alone(caller(model), IDS))
 
 
+def test_positions_that_start_again_pack_tokens() -> None:
+    model = make()
+    ids = packed(IDS)
+    positions = torch.cat([torch.arange(n) for n in LENGTHS])
+    expected = tensors(model(ids, cu_seqlens=CU_SEQLENS))
+    for row, given_positions in ((ids, positions), (ids[None], positions[None])):
+        found = model(row, position_ids=given_positions)
+        assert_independent(tensors(found), alone(caller(model), IDS))
+        assert torch.equal(found.pooler_output, expected[1])
+    rising = torch.arange(len(ids))[None] % SEQ
+    assert not torch.equal(model(ids[None], position_ids=rising).pooler_output, expected[1])
+    with pytest.raises(ValueError, match=r"position_ids that start again .* got shape \(4, 16\)"):
+        model(IDS, position_ids=torch.zeros(4, SEQ, dtype=torch.int64))
+    mixed = make(padding="tokens")(ids[None], position_ids=positions[None])
+    assert mixed.pooler_output.shape == (1, 64)  # positions alone
+
+
 def test_positions_of_packed_tokens_follow_from_their_offsets() -> None:
     model, ids = make(), packed(IDS)
     expected = model(ids, cu_seqlens=CU_SEQLENS).last_hidden_state

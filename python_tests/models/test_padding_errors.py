@@ -88,6 +88,17 @@ def test_more_errors() -> None:
         make()(flat, cu_seqlens=[0, 17, 31])
     with pytest.raises(TypeError, match="lengths must be a list of ints, got a float"):
         make()(IDS, lengths=[1.0, 2, 3, 4])
+    for encoder in (FNetEncoder(1, 8, 8), FNetEncoder(1, 8, 8, padding="exact")):
+        with pytest.raises(TypeError, match=r"FNetEncoder: x must be a torch\.Tensor, got None"):
+            encoder(None)
+        with pytest.raises(ValueError, match=r"FNetEncoder: x .* two axes, .* got shape \(8,\)"):
+            encoder(torch.randn(8))
+        with pytest.raises(TypeError, match=r"FNetEncoder: x must be a dense .*sparse_coo"):
+            encoder(torch.randn(2, 3, 8).to_sparse())
+        with pytest.raises(TypeError, match=r"FNetEncoder: x .* layout=torch\.jagged"):
+            encoder(torch.nested.nested_tensor([torch.randn(3, 8)]))
+        with pytest.raises(TypeError, match="hidden_states must be None or a list, got tuple"):
+            encoder(torch.randn(2, 3, 8), hidden_states=())
     with pytest.raises(TypeError, match=r"key_mask must be a torch\.Tensor, got list"):
         FNetEncoder(1, 8, 8, padding="exact")(torch.randn(1, 2, 8), key_mask=[[1, 0]])
     with pytest.raises(TypeError, match=r"key_padding_mask must be a torch\.Tensor .*, got list"):
@@ -133,6 +144,8 @@ def test_nested_tensors_have_lengths_of_their_own() -> None:
             assert relative_error(got, encoder(part[None])[0]) <= 1e-5
     with pytest.raises(ValueError, match="FNetEncoder: lengths must be None for a nested tensor"):
         encoder(nested, lengths=LENGTHS)
+    with pytest.raises(ValueError, match="FNetEncoderLayer: x must have hidden size 16"):
+        FNetEncoder(1, 16, 32)(nested)
     with pytest.raises(ValueError, match="x must have hidden size 16 as its last axis"):
         FusedFourierMix(16, elementwise_affine=False)(nested)
     with pytest.raises(ValueError, match="round_to must be None for a nested tensor"):

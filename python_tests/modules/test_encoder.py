@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import gelu, leaky_relu, relu
 
 import fnet_kernels as fk
 from fnet_kernels import reference
 from fnet_kernels.mixers import SelfAttention, create_mixer
+from fnet_kernels.models import FNetConfig, FNetModel
 from python_tests.helpers.close import assert_close
 
 
@@ -246,3 +248,25 @@ def test_a_mixer_of_another_shape_is_named(padding: Any, norm_first: bool) -> No
         name = type(mixer).__name__
         with pytest.raises(ValueError, match=f"{name}: a mixer must return .*; got {got}"):
             layer(torch.randn(2, 4, 8), **lengths)
+
+
+@pytest.mark.parametrize("padding", ["tokens", "zero", "exact"])
+def test_what_replaces_a_sublayer_needs_no_lengths(padding: Any) -> None:
+    layer = fk.FNetEncoderLayer(8, 16, padding=padding).eval()
+    given: Any = {} if padding == "tokens" else {"lengths": [4, 2]}
+    x = torch.randn(2, 4, 8)
+    mixed = layer(x, **given)
+    layer.fourier = nn.Identity()
+    unmixed = layer(x, **given)
+    assert not torch.equal(unmixed, mixed)
+    rows = 4 if padding == "tokens" else 2
+    assert_close(unmixed[1, :rows], layer.output(layer.intermediate(x[1, :rows]), x[1, :rows]))
+    assert padding == "tokens" or not unmixed[1, 2:].any()
+
+
+def test_fake_tensors() -> None:
+    with FakeTensorMode():
+        layer = fk.FNetEncoderLayer(16, 32, padding="exact")
+        assert layer(torch.randn(2, 8, 16), lengths=[8, 3]).shape == (2, 8, 16)
+        model = FNetModel(FNetConfig.mini())
+        assert model(torch.randint(4, 100, (2, 8))).pooler_output.shape == (2, 64)

@@ -237,6 +237,20 @@ def test_a_jagged_nested_tensor() -> None:
         assert dx.any()
 
 
+@pytest.mark.parametrize("known", [{}, {"min_seqlen": 1, "max_seqlen": 5}], ids=["", "known"])
+def test_a_jagged_nested_tensor_pads_as_its_input(known: dict[str, int]) -> None:
+    rows, offsets = torch.randn(9, 12), torch.tensor([0, 3, 8, 9])
+    if known:
+        nested = torch.nested.nested_tensor_from_jagged(rows, offsets, **known)
+    else:
+        nested = torch.nested.nested_tensor(list(rows.split([3, 5, 1])), layout=torch.jagged)
+    for mix in (fk.fourier_mix, fk.fused_fourier_mix, fk.FNetEncoder(1, 12, 24).eval()):
+        for call in (mix, torch.compile(mix, backend="eager", fullgraph=True)):
+            y = call(nested)
+            assert y.to_padded_tensor(0.0).shape == (3, 5, 12)
+            assert torch.equal(y.to_padded_tensor(0.0)[1], y.values()[3:8])
+
+
 def test_a_jagged_nested_tensor_is_rounded_up() -> None:
     rows, offsets = torch.randn(9, 12), torch.tensor([0, 3, 8, 9])
     nested = torch.nested.nested_tensor_from_jagged(rows, offsets)
