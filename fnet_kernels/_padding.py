@@ -5,18 +5,21 @@ defines: MEANINGS, Padding
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fnet_kernels._ops.checks import check_mask, check_size
 from fnet_kernels._ops.sequences import (
     Integers,
     check_beside,
     check_lengths_tensor,
+    check_not_captured,
     lengths_of_offsets,
     lengths_of_rows,
     prefix,
@@ -109,7 +112,7 @@ class Padding:
                 raise ValueError(f"{owner}: {what} must be None for a nested tensor")
             return None
         if not names and self.meaning == "exact":
-            cu_seqlens = _starts(owner, position_ids)
+            cu_seqlens = _starts(owner, position_ids, x.shape[:-1])
         if cu_seqlens is not None:
             return self._packed(owner, x, cu_seqlens)
         if lengths is None and names:
@@ -162,7 +165,7 @@ class Padding:
         return Packed(lengths, shape, padded=False, round_to=self.round_to, device=x.device)
 
 
-def _starts(owner: str, position_ids: Tensor | None) -> list[int] | None:
+def _starts(owner: str, position_ids: Tensor | None, shape: Sequence[int]) -> list[int] | None:
     """Where sequences start among tokens whose positions start again, and last their number."""
     if position_ids is None or position_ids.is_meta:
         return None
@@ -171,13 +174,15 @@ def _starts(owner: str, position_ids: Tensor | None) -> list[int] | None:
             f"{owner}: position_ids must be None without attention_mask, or a tensor whose values"
             f" Python can read, because they say where packed sequences start; got {reason}"
         )
-    starts = torch.nn.functional.pad(position_ids.diff(dim=-1) <= 0, (1, 0), value=True)
+    check_not_captured(owner, "position_ids", position_ids)
+    first, before, after = position_ids[..., :1], position_ids[..., :-1], position_ids[..., 1:]
+    starts = pad((after < before) | (after == first), (1, 0), value=True)
     if not starts[..., 1:].any():
         return None
-    if prod(position_ids.shape[:-1]) != 1:
+    if prod(shape[:-1]) != 1:
         raise ValueError(
             f"{owner}: position_ids that start again must be those of packed tokens, [1, total];"
-            f" got shape {tuple(position_ids.shape)}"
+            f" got tokens of shape {tuple(shape)}"
         )
     return [*starts.flatten().nonzero().flatten().tolist(), starts.numel()]
 
@@ -212,7 +217,11 @@ def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:
     )
     if torch.compiler.is_compiling():  # a graph cannot branch on a value
         torch._assert_async(right.all(), message)
-    elif why_without_values(kept) is None and not right.all():
+        return kept
+    if why_without_values(kept) is not None:
+        return kept
+    check_not_captured(owner, name, kept)
+    if not right.all():
         rows = right.flatten(0, -2).all(-1) if right.dim() > 1 else right.all()
         raise ValueError(f"{message}; got another mask in row {int(rows.int().argmin())}")
     return kept

@@ -25,13 +25,7 @@ from fnet_kernels._ops.checks import check_mixed, check_x
 from fnet_kernels._ops.sequences import prefix
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 from fnet_kernels.modules import FourierMix
-from fnet_kernels.varlen import (
-    fourier_mix_varlen,
-    fused_fourier_mix_varlen,
-    fused_rows,
-    mixed_rows,
-    with_batch,
-)
+from fnet_kernels.varlen import fused_rows, mixed_rows, with_batch
 
 
 class Sequences:
@@ -57,7 +51,7 @@ class Sequences:
 
     def cleared(self, x: Tensor) -> Tensor:
         """`x` with zeros for padding, where layers see padding."""
-        return x if self.kept is None else x.masked_fill(~self.kept[..., None], 0)
+        return x if self.kept is None else x.masked_fill(~self.kept[..., None].to(x.device), 0)
 
     def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """`x` with axes for sequences and for their tokens, and a mask of the tokens that exist."""
@@ -126,17 +120,18 @@ class Packed(Sequences):
         self.shape = tuple(shape)
         self.round_to = round_to
         self.packed = not padded
+        self._grids: dict[Any, tuple[Tensor, Tensor]] = {}  # every attention layer reads them
         self._places = self._rows_of(self.shape[-1], device) if padded else None
         super().__init__(prefix(lengths, shape[-1], device).view(self.shape) if padded else None)
 
     def enter(self, x: Tensor) -> Tensor:
         x = x.flatten(0, -2)
-        return x if self._places is None else x.index_select(0, self._places)
+        return x if self._places is None else x.index_select(0, self._places.to(x.device))
 
     def leave(self, y: Tensor) -> Tensor:
         y = y.flatten(0, -2)
         if self._places is not None:
-            y = _spread(y, self._places, prod(self.shape))
+            y = _spread(y, self._places.to(y.device), prod(self.shape))
         return y.view(*self.shape, y.size(-1))
 
     def cleared(self, x: Tensor) -> Tensor:
@@ -144,12 +139,12 @@ class Packed(Sequences):
 
     def batch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         count, longest = len(self.lengths), max(1, self.longest)  # the pooler reads a first row
-        y = _spread(x.flatten(0, -2), self._rows_of(longest, x.device), count * longest)
-        shape = count, longest, x.size(-1)
-        return y.view(shape), prefix(self.lengths, longest, x.device)
+        places, kept = self._grid(longest, x.device)
+        y = _spread(x.flatten(0, -2), places, count * longest)
+        return y.view(count, longest, x.size(-1)), kept
 
     def rows(self, batch: Tensor) -> Tensor:
-        places = self._rows_of(batch.size(1), batch.device)
+        places, _ = self._grid(batch.size(1), batch.device)
         return batch.flatten(0, 1).index_select(0, places)
 
     def by_sequence(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -169,14 +164,15 @@ class Packed(Sequences):
         scale: float = 1,
         norm: Norm = "backward",
     ) -> Tensor:
-        options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
-        rows = x.flatten(0, -2)
-        y = fused_fourier_mix_varlen(rows, self.offsets, weight, bias, eps, **options)
+        name = "fused_fourier_mix"
+        rows = check_x(name, x).flatten(0, -2)
+        y = fused_rows(name, rows, weight, bias, eps, self.lengths, scale, norm, self.round_to)
         return y.view(x.shape)
 
     def fourier_mix(self, x: Tensor, *, scale: float = 1, norm: Norm = "backward") -> Tensor:
-        options: Any = {"scale": scale, "norm": norm, "round_to": self.round_to}
-        return fourier_mix_varlen(x.flatten(0, -2), self.offsets, **options).view(x.shape)
+        name = "fourier_mix"
+        rows = check_x(name, x).flatten(0, -2)
+        return mixed_rows(name, rows, self.lengths, scale, norm, self.round_to).view(x.shape)
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
         # Sequences that are mixed over the same length share a call.
@@ -195,17 +191,25 @@ class Packed(Sequences):
         step = self.round_to or 1
         return -(-length // step) * step
 
+    def _grid(self, seq: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The row of each token in `[batch, seq]`, and the mask of these rows."""
+        key = seq, device
+        if key not in self._grids:
+            self._grids[key] = self._rows_of(seq, device), prefix(self.lengths, seq, device)
+        return self._grids[key]
+
     def _rows_of(self, seq: int, device: torch.device) -> Tensor:
         """The row of each token in `[batch, seq]`."""
         # Sequence b starts at row b * seq in place of row offsets[b]. `seq` may be a tensor, which
         # torch.jit.trace records.
-        starts = torch.tensor(self.offsets[:-1], dtype=torch.int64)
+        host: Any = {"dtype": torch.int64, "device": "cpu"}  # whatever the default device is
+        starts = torch.tensor(self.offsets[:-1], **host)
         moved = torch.repeat_interleave(
-            torch.arange(len(starts)) * seq - starts,
-            torch.tensor(self.lengths, dtype=torch.int64),
+            torch.arange(len(starts), **host) * seq - starts,
+            torch.tensor(self.lengths, **host),
             output_size=self.offsets[-1],
         )
-        return (torch.arange(self.offsets[-1]) + moved).to(device)
+        return (torch.arange(self.offsets[-1], **host) + moved).to(device)
 
 
 class Traced(Sequences):

@@ -280,7 +280,7 @@ class FNetEncoderLayer(nn.Module):
         elif sequences is None:
             h = self.fourier(x)
         elif _takes_sequences(self.fourier):
-            h = self.fourier(x, sequences)
+            h = self.fourier(x, sequences=sequences)
         else:
             h = sequences.mix_any(self.fourier, x)
         read = self.output.LayerNorm(h) if self.norm_first else h
@@ -289,14 +289,11 @@ class FNetEncoderLayer(nn.Module):
 
 
 def _takes_sequences(sublayer: nn.Module) -> bool:
-    """Whether a sublayer, or a module in its place, has a second argument."""
+    """Whether a sublayer, or a module in its place or around it, takes `sequences`."""
     if isinstance(sublayer, MixingSublayer):
         return True
-    try:
-        signature(sublayer.forward).bind(None, None)
-    except TypeError:
-        return False
-    return True
+    parameters = signature(sublayer.forward).parameters
+    return "sequences" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def check_for_modules(owner: str, gain: Gain, mixer_args: Mapping[str, Any] | None) -> None:

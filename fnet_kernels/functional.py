@@ -31,7 +31,7 @@ from fnet_kernels._ops.checks import (
 from fnet_kernels._ops.derivatives import is_eager
 from fnet_kernels._ops.prenorm import prenorm_fourier_mix
 from fnet_kernels._ops.residual import residual_fourier_mix
-from fnet_kernels._ops.scale import total_scale
+from fnet_kernels._ops.scale import FLOAT32_MAX, total_scale
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sizes import LAYER_NORM_EPS
 from fnet_kernels.varlen import (
@@ -263,6 +263,7 @@ def fused_fourier_mix(
         and round_to is None
         and norm == "backward"
         and type(scale) in _NUMBERS
+        and -FLOAT32_MAX <= scale <= FLOAT32_MAX
         and type(eps) is float
         and are_plain(x, weight, bias)
     ):
@@ -270,9 +271,12 @@ def fused_fourier_mix(
             return autograd.fused_fourier_mix_plain(x, weight, bias, eps, scale)
         except RuntimeError as error:
             refused = error
-        # The operator refuses all that the checks refuse; they have the better words.
-        _checked(x, weight, bias, eps, scale, norm)
-        raise refused
+        try:
+            # The operator refuses all that the checks refuse; they have the better words.
+            _checked(x, weight, bias, eps, scale, norm)
+            raise refused
+        finally:
+            del refused  # its traceback holds this frame, and so the tensors
     if not default:
         what = 'norm_first or norm_type="rms"'
         refuse_lengths("fused_fourier_mix", what, lengths, round_to)

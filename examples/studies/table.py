@@ -122,8 +122,9 @@ STUDIES = {
                 " of the permissive licences are shorter than 4,096 bytes, and a fifth of the"
                 " others. Even a bag of tokens sees the length, in its positions. Of the 303 test"
                 " texts, 55 share at least half of their phrases with a training text of another"
-                " family, which helps all models alike. These runs sorted the texts of a whole epoch by"
-                " length, so its batches were nearly those of the next; now a quarter is the most."
+                " family, which helps all models alike. These runs sorted the texts of a whole"
+                " epoch by length, so its batches were nearly those of the next; now a quarter is"
+                " the most."
             ),
         ),
         Study(

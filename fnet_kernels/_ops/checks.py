@@ -14,7 +14,7 @@ from torch._C import _get_tracing_state as tracing_state
 from torch.overrides import handle_torch_function, has_torch_function
 
 from fnet_kernels._ops.load import CUDA_UNAVAILABLE_REASON, DEVICES, REBUILD_CUDA
-from fnet_kernels._ops.unreadable import why_without_values
+from fnet_kernels._ops.unreadable import why_unreadable, why_without_values
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _ACCEPTED_DEVICES = (*DEVICES, "meta")  # meta tensors carry shapes only
@@ -186,6 +186,18 @@ def check_indices(op: str, name: str, t: Tensor) -> None:
     """Check that `t` has one of the dtypes of indices."""
     if t.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{op}: {name} must be int64 or int32, got {t.dtype}")
+
+
+def check_below(op: str, name: str, t: Tensor, end: int) -> None:
+    """Check that indices, where reading them is cheap, are from 0 to `end - 1`."""
+    if type(t) is not Tensor or not t.is_cpu or t.numel() == 0:
+        return
+    if torch.compiler.is_compiling() or why_unreadable(t):
+        return
+    least, most = (int(value) for value in t.aminmax())
+    if least < 0 or most >= end:
+        got = least if least < 0 else most
+        raise ValueError(f"{op}: {name} must be from 0 to {end - 1}, got {got}")
 
 
 def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:

@@ -26,6 +26,7 @@ from torch.autograd import Function, forward_ad
 from torch.autograd.function import _SingleLevelFunction
 from torch.compiler import is_compiling
 from torch.nn import Parameter
+from torch.utils import _device as default_device
 
 from fnet_kernels._ops.out_of_memory import in_torchs_class
 
@@ -138,7 +139,8 @@ def register(op: Any, composed: Kernel, apply: Kernel | None = None) -> Kernel:
 def is_eager() -> bool:
     """Whether no compiler, trace, mode or transform is known to be active.
 
-    A graph of `torch.compile(backend="eager")` enters a forward-mode level that Python cannot
+    The mode of a default device is none of these: it changes the functions that make tensors. A
+    graph of `torch.compile(backend="eager")` enters a forward-mode level that Python cannot
     detect.
     """
     return not (
@@ -146,7 +148,7 @@ def is_eager() -> bool:
         or functorch_active()
         or forward_ad._current_level >= 0
         or dispatch_modes()
-        or function_modes()
+        or function_modes() > (default_device.CURRENT_DEVICE is not None)
         or tracing_state() is not None
     )
 

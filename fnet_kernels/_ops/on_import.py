@@ -7,6 +7,7 @@ importing them. Programs that do not use them do not pay for the import.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -16,9 +17,17 @@ from types import ModuleType
 def after_import(name: str, action: Callable[[], None]) -> None:
     """Call `action` now if the module `name` is imported, else at the end of its import."""
     if name in sys.modules:
-        action()
+        _act(name, action)
     else:
         sys.meta_path.insert(0, _AfterImport(name, action))
+
+
+def _act(name: str, action: Callable[[], None]) -> None:
+    """Call `action`. What it lacks in a later torch must not fail the import of `name`."""
+    try:
+        action()
+    except (ImportError, AttributeError, TypeError) as error:
+        warnings.warn(f"fnet_kernels does not know {name} of this torch: {error}", stacklevel=2)
 
 
 class _AfterImport(MetaPathFinder):
@@ -42,9 +51,9 @@ class _AfterImport(MetaPathFinder):
 
         def execute_and_act(module: ModuleType) -> None:
             execute(module)
-            if self in sys.meta_path:
+            if module.__name__ == self.name and self in sys.meta_path:  # a loader may load several
                 sys.meta_path.remove(self)
-                self.action()
+                _act(self.name, self.action)
 
         spec.loader.exec_module = execute_and_act  # type: ignore[method-assign]
         return spec

@@ -12,7 +12,7 @@ from fnet_kernels._norm import Norm, norm_factor
 from fnet_kernels._ops.checks import check_number
 
 _MAX = sys.float_info.max
-_MAX32 = torch.finfo(torch.float32).max
+FLOAT32_MAX = torch.finfo(torch.float32).max
 _PLAIN = (int, float)
 _SYMBOLIC = (torch.SymFloat, torch.SymInt)
 
@@ -36,7 +36,7 @@ def total_scale(op: str, x: Tensor, scale: float, norm: Norm) -> tuple[float, bo
     if norm != "backward":
         scale = scale * norm_factor(op, x, norm)
         symbolic = is_symbolic(scale)
-    if not symbolic and x.dtype is not torch.float64 and not -_MAX32 <= scale <= _MAX32:
+    if not symbolic and x.dtype is not torch.float64 and not -FLOAT32_MAX <= scale <= FLOAT32_MAX:
         raise ValueError(f"{op}: scale must be finite in float32 for {x.dtype}, got {scale}")
     return scale, symbolic
 

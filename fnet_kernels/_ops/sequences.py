@@ -1,6 +1,7 @@
 """Lengths of the sequences of a call, on the host: another length is another plan of the FFT.
 
-defines: Integers, check_lengths_tensor, check_round_to, lengths_of_offsets, lengths_of_rows, prefix
+defines: Integers, check_lengths_tensor, check_not_captured, check_round_to, lengths_of_offsets,
+    lengths_of_rows, prefix
 """
 
 from __future__ import annotations
@@ -145,10 +146,11 @@ def prefix(lengths: Sequence[int] | Tensor, seq: int, device: torch.device) -> T
 
 
 def _tensor_of(lengths: Sequence[int]) -> Tensor:
+    host: Any = {"dtype": torch.int64, "device": "cpu"}  # whatever the default device is
     if any(isinstance(length, torch.SymInt) for length in lengths):  # those of a list in a graph
-        return torch.stack([torch.scalar_tensor(length, dtype=torch.int64) for length in lengths])
+        return torch.stack([torch.scalar_tensor(length, **host) for length in lengths])
     # Not torch.as_tensor, whose result torch.jit.trace takes for a constant.
-    return torch.tensor(lengths, dtype=torch.int64)
+    return torch.tensor(lengths, **host)
 
 
 def _lengths_of_mask(op: str, mask: Tensor) -> Tensor:
@@ -167,11 +169,6 @@ def _on_the_host(op: str, name: str, given: Integers) -> list[int]:
     if isinstance(given, Tensor):
         _check_integers(op, name, given)
         _check_readable(op, name, given)
-        if given.is_cuda and torch.cuda.is_current_stream_capturing():
-            raise ValueError(
-                f"{op}: {name} must be on the host while a CUDA graph is captured, got a tensor on"
-                f" {given.device}"
-            )
         values: list[int] = plain(given).tolist()
         return values
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
@@ -181,7 +178,17 @@ def _on_the_host(op: str, name: str, given: Integers) -> list[int]:
     return [_integer(op, name, value) for value in given]
 
 
+def check_not_captured(op: str, name: str, given: Tensor) -> None:
+    """Check that no CUDA graph is captured now, in which `given` has no values yet."""
+    if given.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise ValueError(
+            f"{op}: {name} must be on the host while a CUDA graph is captured, got a tensor on"
+            f" {given.device}"
+        )
+
+
 def _check_readable(op: str, name: str, given: Tensor) -> None:
+    check_not_captured(op, name, given)
     if reason := why_unreadable(given):
         raise ValueError(
             f"{op}: {name} must be a list of ints, or a tensor whose values Python can read; got"

@@ -11,7 +11,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from fnet_kernels._ops.checks import check_x, kind, no_kernels
+from fnet_kernels._ops.checks import check_dtype, check_size, check_x, kind, no_kernels
 from fnet_kernels._ops.load import DEVICES, operators
 
 ExecutionPath = Literal["kernels", "general", "empty"]
@@ -86,8 +86,9 @@ def explain(
         An `Explanation` with named fields; `print` shows a summary.
 
     Raises:
-        TypeError: `x` has an unsupported dtype, or `dtype` or `device` is given with a tensor.
-        ValueError: the shape is not valid or has fewer than two axes, or this build has no kernels
+        TypeError: `x` is neither a dense tensor nor a shape of ints, or has an unsupported dtype,
+            or `dtype` or `device` is given with a tensor.
+        ValueError: a size is negative, there are fewer than two axes, or this build has no kernels
             for the device.
 
     >>> from fnet_kernels import explain
@@ -106,14 +107,16 @@ def explain(
             )
         device = x.device
     else:
-        device = torch.device(device or "cpu")
+        check_dtype("explain", dtype)
+        try:
+            device = torch.device(device or "cpu")
+        except RuntimeError as error:
+            raise ValueError(f"explain: device must be one of torch, got {device!r}") from error
         if device.type not in DEVICES:
             raise no_kernels("explain", device)
         if not isinstance(x, Iterable):
             raise TypeError(f"explain: x must be a tensor or a shape, got {kind(x)}")
-        shape = tuple(x)
-        if not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise ValueError(f"explain: a shape must consist of non-negative integers; got {shape}")
+        shape = tuple(check_size("explain", "a size", size, least=0) for size in x)
         # A meta tensor needs no memory.
         x = torch.empty(shape, dtype=dtype or torch.float32, device="meta")
     check_x("explain", x)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from transformers.models.fnet.modeling_fnet import FNetBasicOutput
+from transformers.models.fnet.modeling_fnet import FNetBasicFourierTransform, FNetBasicOutput
 
 from fnet_kernels._fusible import fusible_norm, only_runs_forward
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
@@ -22,12 +22,17 @@ class KernelizedFourierTransform(nn.Module):
     has_backward = True
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
-        output: Any = self._modules["output"]
-        if only_runs_forward(output, FNetBasicOutput) and fusible_norm(
-            norm := output._modules["LayerNorm"], hidden_states
+        modules: Any = self._modules
+        transform, output = modules["self"], modules["output"]
+        mixes = only_runs_forward(transform, FNetBasicFourierTransform)
+        if (
+            mixes
+            and only_runs_forward(output, FNetBasicOutput)
+            and fusible_norm(norm := output._modules["LayerNorm"], hidden_states)
         ):
             return (fused_fourier_mix(hidden_states, norm.weight, norm.bias, norm.eps),)
-        return (output(fourier_mix(hidden_states), hidden_states),)
+        mixed = fourier_mix(hidden_states) if mixes else transform(hidden_states)[0]
+        return (output(mixed, hidden_states),)
 
 
 @dataclass(frozen=True)

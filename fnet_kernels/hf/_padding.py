@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers.models.fnet import modeling_fnet as stock
 
 from fnet_kernels._padding import Padding
-from fnet_kernels._sequences import Sequences
+from fnet_kernels._sequences import Packed, Sequences
 from fnet_kernels.hf._layer import altered, derives
 from fnet_kernels.hf._sequences import (
     Having,
@@ -39,7 +39,10 @@ class PaddedFNetLayer(stock.FNetLayer):
 
     def forward(self, hidden_states: Tensor, sequences: Sequences | None = None) -> Any:
         given = {} if sequences is None else {"sequences": sequences}
-        layer: Any = Having(self, fourier=partial(self.fourier, **given))
+        parts: dict[str, Any] = {"fourier": partial(self.fourier, **given)}
+        if isinstance(sequences, Packed):  # any number of tokens, which no chunks need divide
+            parts["chunk_size_feed_forward"] = 0
+        layer: Any = Having(self, **parts)
         return stock.FNetLayer.forward(layer, hidden_states)
 
 

@@ -136,6 +136,12 @@ def forward_of_model(padding_of: Callable[[Any], Padding], *, masked: bool) -> C
                 position_ids=position_ids,
             )
             if isinstance(sequences, Packed) and sequences.packed:
+                most = self.config.max_position_embeddings
+                if position_ids is None and sequences.longest > most:
+                    raise ValueError(
+                        f"{owner}: a packed sequence must have at most"
+                        f" max_position_embeddings={most} tokens, got {sequences.longest}"
+                    )
                 positions = sequences.positions(given.device).view(given.shape[:-1])
                 position_ids = positions if position_ids is None else position_ids
                 token_type_ids = (

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._lecun_normal import lecun_normal_
+from fnet_kernels._ops.checks import check_below
 from fnet_kernels.models.config import FNetConfig
 
 
@@ -37,6 +38,13 @@ class FNetEmbeddings(nn.Module):
         position_ids: Tensor | None,
         inputs_embeds: Tensor | None,
     ) -> Tensor:
+        for name, ids, table in (
+            ("input_ids", input_ids, self.word_embeddings),
+            ("token_type_ids", token_type_ids, self.token_type_embeddings),
+            ("position_ids", position_ids, self.position_embeddings),
+        ):
+            if ids is not None and type(table) is nn.Embedding:
+                check_below("FNetModel", name, ids, table.num_embeddings)
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:
             position_ids = self._positions(words)

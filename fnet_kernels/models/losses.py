@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from fnet_kernels._ops.checks import kind
+from fnet_kernels._ops.checks import check_indices, kind
 from fnet_kernels._sequences import Sequences, without_padding
 
 
@@ -27,6 +27,7 @@ def check_labels(owner: str, name: str, labels: object, shape: torch.Size) -> No
 def token_loss(owner: str, name: str, logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the last axis; labels of -100 are ignored."""
     check_labels(owner, name, labels, logits.shape[:-1])
+    check_indices(owner, name, labels)
     return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
 
 
@@ -54,6 +55,7 @@ def answers(
     start, end = each.unbind(-1)
     for name, positions in (("start", start_positions), ("end", end_positions)):
         check_labels(owner, f"{name}_positions", positions, start.shape[:-1])
+        check_indices(owner, f"{name}_positions", positions)
     loss = _position_loss(start, start_positions, kept) + _position_loss(end, end_positions, kept)
     return result, loss / 2
 

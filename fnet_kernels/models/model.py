@@ -194,10 +194,12 @@ class FNetModel(FNetPreTrained):
     is true.
 
     Raises:
-        TypeError: `config` is not an `FNetConfig`, or a keyword of a call is unknown.
+        TypeError: `config` is not an `FNetConfig`, a keyword of a call is unknown, or ids, types or
+            positions are not int64 or int32.
         ValueError: a call has neither or both of `input_ids` and `inputs_embeds`, a mask, types or
-            positions of another shape, more tokens than `max_position_embeddings`, `lengths` or
-            `cu_seqlens` that do not apply to `config.padding`, or padding that is not on the right.
+            positions of another shape, an index beyond its table (on a CPU), more tokens than
+            `max_position_embeddings`, `lengths` or `cu_seqlens` that do not apply to
+            `config.padding`, or padding that is not on the right.
 
     >>> import torch
     >>> from fnet_kernels.models import FNetConfig, FNetModel

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fnet_kernels._ops.checks import check_indices, kind
+from fnet_kernels._ops.checks import check_below, check_indices, kind
 from fnet_kernels._ops.sequences import Integers
-from fnet_kernels._ops.unreadable import why_unreadable
 from fnet_kernels.encoder_layer import ACTIVATIONS as FUNCTIONS
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
 from fnet_kernels.models.linear import dense, logits_layer
@@ -56,14 +55,7 @@ def _check_positions(owner: str, positions: object, shape: torch.Size) -> None:
             f"{owner}: masked_positions must be [..., k] for an input of {tuple(shape)},"
             f" [..., seq]; got shape {tuple(positions.shape)}"
         )
-    seq = shape[-1]
-    if positions.is_cpu and not why_unreadable(positions) and positions.numel():
-        least, most = map(int, positions.aminmax())
-        if least < 0 or most >= seq:
-            raise ValueError(
-                f"{owner}: masked_positions must be from 0 to {seq - 1}, the last token of each"
-                f" sequence; got {least if least < 0 else most}"
-            )
+    check_below(owner, "masked_positions", positions, shape[-1])
 
 
 class _WithVocabulary(FNetPreTrained):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from math import prod
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,11 +84,11 @@ def test_lengths_beyond_any_tensor() -> None:
 
 
 def test_an_invalid_shape_is_an_error() -> None:
-    for shape in ((-1, 4, 4), (2.0, 4)):
-        with pytest.raises(
-            ValueError, match="explain: a shape must consist of non-negative integers"
-        ):
-            explain(shape)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="explain: a size must be at least 0, got -1"):
+        explain((-1, 4, 4))
+    with pytest.raises(TypeError, match="explain: a size must be an int, got float"):
+        explain((2.0, 4))  # type: ignore[arg-type]
+    assert explain((np.int64(2), 3, 4)) == explain((2, 3, 4))
 
 
 def test_empty() -> None:
@@ -132,6 +133,10 @@ def test_errors_are_those_of_the_operator() -> None:
         explain((3,))
     with pytest.raises(ValueError, match=r"device .*\(cpu.*\); got xpu"):
         explain((2, 3, 4), device="xpu")
+    with pytest.raises(ValueError, match="device must be one of torch, got 'foo'"):
+        explain((2, 3, 4), device="foo")
+    with pytest.raises(TypeError, match=r"explain: dtype must be None or one of .*'float32'"):
+        explain((2, 3, 4), dtype="float32")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="x must be a tensor or a shape, got Linear"):
         explain(torch.nn.Linear(2, 2))  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="that of one sequence; got a nested tensor"):

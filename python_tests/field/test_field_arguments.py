@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,9 @@ def test_the_operators_refuse_a_scale_that_is_not_finite() -> None:
 def test_a_scale_that_float32_does_not_hold_is_refused(dtype: torch.dtype) -> None:
     x = torch.randn(2, 8, 12)
     for scale, norm in ((1e39, "backward"), (-1e39, None), (1e41, "ortho")):
-        with pytest.raises(ValueError, match="fourier_mix: scale must be finite in float32"):
-            fk.fourier_mix(x.to(dtype), scale=scale, norm=norm)
+        for mix in (fk.fourier_mix, fk.fused_fourier_mix, partial(fk.fused_fourier_mix, eps=1e-5)):
+            with pytest.raises(ValueError, match="fourier_mix: scale must be finite in float32"):
+                mix(x.to(dtype), scale=scale, norm=norm)
         assert fk.fourier_mix(x.double(), scale=scale, norm=norm).isfinite().all()
     y = fk.fourier_mix(x.to(dtype) * 1e-5, scale=1e39, norm="ortho")  # 1e38
     assert y.isfinite().all()

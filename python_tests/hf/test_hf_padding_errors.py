@@ -94,5 +94,25 @@ def test_positions_start_again_only_where_they_do_not_rise() -> None:
     assert model(ids, position_ids=rising).pooler_output.shape[0] == 1
     again = torch.tensor([[0, 1, 2, 0, 1, 0]])
     assert model(ids, position_ids=again).pooler_output.shape[0] == 3
-    with pytest.raises(ValueError, match=r"position_ids that start again must be .*\(2, 6\)"):
-        model(IDS[:2, :6], position_ids=again.expand(2, 6))
+    clamped = torch.tensor([[0, 1, 2, 3, 3, 3]])
+    assert model(ids, position_ids=clamped).pooler_output.shape[0] == 1
+    for positions in (again, again.expand(2, 6)):
+        with pytest.raises(ValueError, match=r"position_ids that start again must .*\(2, 6\)"):
+            model(IDS[:2, :6], position_ids=positions)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["patched", "registered"])
+def test_a_packed_sequence_longer_than_the_positions_is_an_error(
+    own: bool, registered: None
+) -> None:
+    small = {"max_position_embeddings": 8, "hidden_size": 24, "intermediate_size": 48}
+    if own:
+        config = {**small, "model_type": "fnet_kernels", "padding": "exact", "mixer": "dct"}
+        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config))
+    else:
+        model = transformers.FNetModel(transformers.FNetConfig(**small))
+        hf.patch_fnet(model, padding="exact")
+    ids = torch.arange(4, 24)[None]
+    with pytest.raises(ValueError, match="max_position_embeddings=8 tokens, got 12"):
+        model(ids, cu_seqlens=[0, 12, 20])
+    assert model.eval()(ids, cu_seqlens=[0, 8, 12, 20])[0].isfinite().all()

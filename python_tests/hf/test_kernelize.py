@@ -41,6 +41,22 @@ def test_computes_the_same_with_the_fused_operator(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_transform_with_a_hook_or_replaced_is_called() -> None:
+    model = kernelize(tiny())
+    expected = model(TOKENS).last_hidden_state
+    calls: list[Any] = []
+    model.encoder.layer[0].fourier.self.register_forward_hook(lambda *args: calls.append(args))
+    torch.testing.assert_close(model(TOKENS).last_hidden_state, expected, atol=1e-5, rtol=1e-5)
+    assert len(calls) == 1
+    model.encoder.layer[1].fourier.self = Nothing()
+    assert not torch.allclose(model(TOKENS).last_hidden_state, expected, atol=0.1)
+
+
+class Nothing(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        return (torch.zeros_like(x),)
+
+
 def test_bfloat16_which_the_stock_model_refuses() -> None:
     model = tiny().bfloat16()
     with pytest.raises(RuntimeError):

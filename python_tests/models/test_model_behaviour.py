@@ -194,6 +194,32 @@ def test_labels_are_tensors_and_may_have_a_last_axis_of_one() -> None:
         model(ids(), labels=[2, 0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.int16])
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("FNetForTokenClassification", {"labels": (2, SEQ)}),
+        ("FNetForMaskedLM", {"labels": (2, SEQ)}),
+        ("FNetForNextSentencePrediction", {"labels": (2,)}),
+        ("FNetForQuestionAnswering", {"start_positions": (2,), "end_positions": (2,)}),
+    ],
+)
+def test_labels_are_indices(name: str, labels: dict[str, Any], dtype: torch.dtype) -> None:
+    given = {key: torch.ones(shape, dtype=dtype) for key, shape in labels.items()}
+    wrong = f"{name}: {min(labels, key=len)} must be int64 or int32, got {dtype}"
+    with pytest.raises(TypeError, match=wrong if "end_positions" not in labels else "_positions"):
+        make(name)(ids(), **given)
+
+
+def test_an_index_beyond_its_table_is_named() -> None:
+    model = make("FNetForMaskedLM").eval()
+    x = ids()
+    for name, bad in (("input_ids", 32000), ("token_type_ids", -1), ("position_ids", 16)):
+        given = {"input_ids": x} | {name: torch.full_like(x, bad)}
+        with pytest.raises(ValueError, match=f"FNetModel: {name} must be from 0 to .* got {bad}"):
+            model(**given)
+
+
 @pytest.mark.parametrize("dtype", [torch.int16, torch.bool])
 def test_other_integers_are_errors(dtype: torch.dtype) -> None:
     wrong = f"must be int64 or int32, got {dtype}"

@@ -58,7 +58,7 @@ def test_positions_that_start_again_pack_tokens() -> None:
         assert torch.equal(found.pooler_output, expected[1])
     rising = torch.arange(len(ids))[None] % SEQ
     assert not torch.equal(model(ids[None], position_ids=rising).pooler_output, expected[1])
-    with pytest.raises(ValueError, match=r"position_ids that start again .* got shape \(4, 16\)"):
+    with pytest.raises(ValueError, match=r"position_ids that start again .* of shape \(4, 16\)"):
         model(IDS, position_ids=torch.zeros(4, SEQ, dtype=torch.int64))
     mixed = make(padding="tokens")(ids[None], position_ids=positions[None])
     assert mixed.pooler_output.shape == (1, 64)  # positions alone

@@ -256,6 +256,8 @@ def test_what_replaces_a_sublayer_needs_no_lengths(padding: Any) -> None:
     given: Any = {} if padding == "tokens" else {"lengths": [4, 2]}
     x = torch.randn(2, 4, 8)
     mixed = layer(x, **given)
+    layer.fourier = fk.FusedFourierMix(8)  # whose second argument is another
+    assert_close(layer(x[:1], **given and {"lengths": [4]}), mixed[:1])
     layer.fourier = nn.Identity()
     unmixed = layer(x, **given)
     assert not torch.equal(unmixed, mixed)
@@ -270,3 +272,11 @@ def test_fake_tensors() -> None:
         assert layer(torch.randn(2, 8, 16), lengths=[8, 3]).shape == (2, 8, 16)
         model = FNetModel(FNetConfig.mini())
         assert model(torch.randint(4, 100, (2, 8))).pooler_output.shape == (2, 64)
+
+
+def test_lengths_are_made_on_the_host_whatever_the_default_device_is() -> None:
+    encoder = fk.FNetEncoder(2, 8, 16, mixer=["fourier", "attention"], padding="exact").eval()
+    x = torch.randn(2, 4, 8)
+    expected = encoder(x, lengths=[4, 2])
+    with torch.device("meta"):
+        assert torch.equal(encoder(x, lengths=[4, 2]), expected)

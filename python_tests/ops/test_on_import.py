@@ -2,7 +2,9 @@
 
 import importlib
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -31,3 +33,42 @@ def test_actions_follow_the_import_each_once(
     action("third")  # the module is there
     assert seen[2:] == [("third", True)]
     sys.modules.pop(name)
+
+
+def test_what_a_later_torch_lacks_does_not_fail_its_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "module_without_a_function"
+    (tmp_path / f"{name}.py").write_text("ready = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    after_import(name, lambda: sys.modules[name].registration())
+    for step in (
+        lambda: importlib.import_module(name),
+        lambda: after_import(name, lambda: sys.modules[name].registration()),
+    ):
+        with pytest.warns(UserWarning, match=f"does not know {name} .* 'registration'"):
+            step()
+    sys.modules.pop(name)
+
+
+def test_a_loader_of_several_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loader:
+        def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+            known = name in ("first_of_two", "second_of_two")
+            return ModuleSpec(name, self) if known else None  # type: ignore[arg-type]
+
+        def create_module(self, spec: ModuleSpec) -> None:
+            return None
+
+        def exec_module(self, module: ModuleType) -> None:
+            if module.__name__ == "first_of_two":
+                importlib.import_module("second_of_two")
+                seen.append("first_of_two executed")
+
+    seen: list[str] = []
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Loader()])
+    after_import("first_of_two", lambda: seen.append("action"))
+    importlib.import_module("first_of_two")
+    assert seen == ["first_of_two executed", "action"]
+    for name in ("first_of_two", "second_of_two"):
+        sys.modules.pop(name)

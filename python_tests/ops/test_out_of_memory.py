@@ -5,11 +5,13 @@ Every allocation of an op fails once, in a process of its own; and no message ha
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 import torch
 
 import fnet_kernels
+from fnet_kernels import functional
 from fnet_kernels._ops import derivatives
 from python_tests.helpers.general_path import on_the_general_path
 from python_tests.helpers.paths import ROOT
@@ -154,3 +157,22 @@ def test_every_allocation_may_fail(failures: dict[str, dict[str, Any]], case: st
     assert any(WORDS in message for message in found["raised"])
     assert all(found["good"]), "the call after a failed one must be right"
     assert found["left"] < 4096, f"{found['left']} KiB are left of 200 failed calls"
+
+
+def test_a_failed_call_keeps_no_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its frame would hold them until the next garbage collection, in which a retry runs."""
+
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(functional.autograd, "fused_fourier_mix_plain", fail)
+    x = torch.randn(2, 8, 16)
+    alive = weakref.ref(x)
+    gc.disable()
+    try:
+        with pytest.raises(torch.OutOfMemoryError, match="no memory") as caught:
+            fnet_kernels.fused_fourier_mix(x)
+        del x, caught
+        assert alive() is None
+    finally:
+        gc.enable()

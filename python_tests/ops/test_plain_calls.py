@@ -279,3 +279,20 @@ def test_the_plain_route_is_the_operators_own() -> None:
     for plain, registered in zip(*results, strict=True):
         assert torch.equal(plain, registered)
     assert nn.functional.mse_loss(results[0][0], X) > 0
+
+
+def test_a_default_device_does_not_slow_a_call() -> None:
+    class Mode(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):
+            return function(*args, **(kwargs or {}))
+
+    with Mode():
+        assert not derivatives.is_eager()
+    torch.set_default_device("cpu")
+    try:
+        assert derivatives.is_eager()
+        with Mode():
+            assert not derivatives.is_eager()
+    finally:
+        torch.set_default_device(None)
+    assert derivatives.is_eager()
