@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fnet_kernels._ops.checks import check_mask, check_size
+from fnet_kernels._ops.scale import is_symbolic
 from fnet_kernels._ops.sequences import (
     Integers,
     check_beside,
@@ -125,9 +126,10 @@ class Padding:
             return self._padded(x, lengths_of_rows(owner, lengths, x))
         if self.round_to is None:
             return Sequences(None)
-        if is_traced():  # the graph also serves other lengths, which may be multiples or not
+        if is_traced() or any(map(is_symbolic, x.shape[:-1])):
+            # The graph also serves other lengths, which may be multiples or not.
             kept = torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
-            return Traced(kept, self.round_to)
+            return Traced(kept, self.round_to, whole=True)
         return self._padded(x, [x.size(-2)] * prod(x.shape[:-2]))
 
     def _of_mask(self, owner: str, kept: Tensor, x: Tensor, given: Tensor) -> Sequences:

@@ -220,10 +220,19 @@ class Traced(Sequences):
         round_to: as in `Packed`.
         lengths: the integers or the mask that `kept` is made of, which the operator checks; None if
             they have been checked.
+        whole: whether `kept` is true for all rows.
     """
 
-    def __init__(self, kept: Tensor, round_to: int | None, lengths: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        kept: Tensor,
+        round_to: int | None,
+        lengths: Tensor | None = None,
+        *,
+        whole: bool = False,
+    ) -> None:
         super().__init__(kept)
+        self.whole = whole
         self.lengths = kept.sum(-1) if lengths is None else lengths
         self.round_to = round_to
 
@@ -248,6 +257,9 @@ class Traced(Sequences):
         return mixed_rows(name, rows, lengths, scale, norm, self.round_to).view(x.shape)
 
     def mix_any(self, mixer: nn.Module, x: Tensor) -> Tensor:
+        if self.whole:
+            seq, step = x.size(-2), self.round_to or 1
+            return mixed_by(mixer, pad(x, (0, 0, 0, -seq % step)))[..., :seq, :]
         raise ValueError(
             f"{type(mixer).__name__}: in a graph and under torch.vmap, lengths must be a list of"
             " ints, because this mixer is called for each length; got a tensor"

@@ -93,7 +93,7 @@ def load(data: str, fold: int = 0) -> Dataset:
     if known is not None and known.folds:
         return known.make(fold)
     if fold:
-        raise DataError(f"fold must be 0 for {data}, which is not in folds, got {fold}")
+        raise DataError(f"--fold must be 0 for {data}, which is not in folds, got {fold}")
     if known is not None:
         return known.make()
     path = Path(data)

@@ -62,7 +62,7 @@ def folds(
     each document is in the test split once.
     """
     if not 0 <= fold < count:
-        raise DataError(f"fold must be 0 to {count - 1}, got {fold}")
+        raise DataError(f"--fold must be 0 to {count - 1}, got {fold}")
     part = parts(groups, [label for _, label in documents], 2 * count)
     of_test = {2 * fold, 2 * fold + 1}
     of_validation = {2 * (fold + 1) % (2 * count)}

@@ -29,7 +29,10 @@ PLOTTED, BUDGET = "r8-pairs", "latency-budget"
 
 def read(results: Path) -> dict[str, dict[str, Any]]:
     """Every result in the folder, by name."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
+    if not found:
+        raise SystemExit(f"--results must be a folder with JSON files of studies, got {results}")
+    return found
 
 
 def text(found: dict[str, dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import platform
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 import fnet_kernels
 from fnet_kernels import cli, functional
 from fnet_kernels._ops import load
+from fnet_kernels.cli.pipes import pipe_may_close
 from fnet_kernels.diagnostics import doctor
 from python_tests.helpers.forks import Forks
 
@@ -168,6 +170,21 @@ def test_doctor_describes_the_gpu(
 def test_a_closed_pipe_is_not_an_error(forks: Forks, program: str) -> None:
     run = forks.run(CLOSED_PIPE + program)
     assert (run.returncode, run.stderr) == (1, "")
+
+
+def test_without_a_standard_output_the_doctor_is_silent(forks: Forks) -> None:
+    run = forks.run(f"import sys; sys.stdout = None; sys.argv = []\n{DOCTOR}")
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_an_output_that_lacks_a_character_shows_an_escape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    with pipe_may_close():
+        print("ö")
+    assert written.getvalue() == b"\\xf6\n"
 
 
 @pytest.mark.parametrize("use", ["from fnet_kernels import fourier_mix", "fnet_kernels.explain"])

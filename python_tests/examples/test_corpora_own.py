@@ -312,7 +312,7 @@ def test_bad_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_and_folds() -> None:
     with pytest.raises(DataError, match="no data set and no folder 'imdb'; the sets are r8, "):
         load("imdb")
-    with pytest.raises(DataError, match="fold must be 0 for r8, which is not in folds, got 1"):
+    with pytest.raises(DataError, match="--fold must be 0 for r8, which is not in folds, got 1"):
         load("r8", 1)
 
 

@@ -62,7 +62,7 @@ def test_folds_test_each_example_once_and_mix_no_group() -> None:
         assert [len(split) for split in splits] == [210, 30, 60]
         tested += splits[2]
     assert sorted(tested) == list(range(300))
-    with pytest.raises(DataError, match="fold must be 0 to 4, got 5"):
+    with pytest.raises(DataError, match="--fold must be 0 to 4, got 5"):
         folds(examples, group, 5)
 
 

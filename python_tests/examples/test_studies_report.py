@@ -252,3 +252,11 @@ def test_committed_results_have_no_path_of_a_machine() -> None:
         text = path.read_text()
         assert not re.search(r'["\s](/|~)\w', text), path
         assert str(ROOT) not in text
+
+
+def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(SystemExit, match="--results must be a folder with JSON files"):
+            command.main(["--results", str(folder), "--page", str(page)])
+    assert not page.exists()

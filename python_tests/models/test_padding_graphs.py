@@ -161,3 +161,25 @@ def test_a_graph_checks_lengths(padding: str) -> None:
             torch.compile(encoder, backend="aot_eager")(x, lengths=lengths)
         with pytest.raises((TypeError, ValueError), match="lengths"):
             encoder(x, lengths=lengths)
+
+
+@pytest.mark.parametrize("mixer", ["fourier", "dct", "attention"])
+def test_a_graph_without_lengths_rounds_any_length(mixer: str) -> None:
+    encoder = FNetEncoder(2, 16, 32, mixer=mixer, padding="exact", round_to=8).eval()
+    sizes = {0: torch.export.Dim("batch")}
+    if mixer != "dct":  # torch cannot prove its guards for a rounded free length
+        sizes[1] = torch.export.Dim("seq", min=2)
+    x = torch.randn(2, 9, 16)
+    exported = torch.export.export(encoder, (x,), dynamic_shapes=(sizes,)).module()
+    torch.compiler.reset()
+    compiled = torch.compile(encoder, fullgraph=True, dynamic=True, backend="eager")
+    for shape in ((2, 16, 16), (3, 7, 16), (1, 9, 16)):
+        y = torch.randn(shape)
+        expected = encoder(y)
+        if 1 in sizes or shape[1] == 9:
+            assert_close(exported(y), expected)
+        assert_close(compiled(y), expected)
+    if mixer != "attention":
+        unrounded = FNetEncoder(2, 16, 32, mixer=mixer, padding="exact").eval()
+        unrounded.load_state_dict(encoder.state_dict())
+        assert relative_error(unrounded(y), expected) > 1e-2
