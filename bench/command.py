@@ -162,7 +162,12 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> int:
     def write() -> list[Path]:
         facts["load_at_end"] = machine.load()
         facts["wall_seconds"] = round(time.monotonic() - began)
-        return save(found, facts, settings, out)
+        try:
+            return save(found, facts, settings, out)
+        except OSError as error:  # a full disk
+            raise SystemExit(
+                f"bench: error: --out: cannot write to {out}: {error.strerror}"
+            ) from None
 
     try:
         for shape in shapes:

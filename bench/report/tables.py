@@ -6,6 +6,7 @@ defines: tables, absences, absence_lines, save
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -119,7 +120,7 @@ def save(
         "rows": [asdict(row) for row in found.rows],
     }
     as_json, as_csv = out / "bench.json", out / "bench.csv"
-    as_json.write_text(json.dumps(content, indent=1) + "\n")
+    _replace(as_json, json.dumps(content, indent=1) + "\n")
     shared = {
         "device": machine["device"],
         "processor": machine["gpu"]["name"] if "gpu" in machine else machine["cpu"]["name"],
@@ -129,8 +130,20 @@ def save(
         "fnet_kernels": machine["versions"]["fnet_kernels"],
         "date": machine["date"],
     }
-    with as_csv.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*(f.name for f in fields(Row)), *shared])
-        writer.writeheader()
-        writer.writerows({**asdict(row), **shared} for row in found.rows)
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, [*(f.name for f in fields(Row)), *shared])
+    writer.writeheader()
+    writer.writerows({**asdict(row), **shared} for row in found.rows)
+    _replace(as_csv, file.getvalue())
     return [as_json, as_csv]
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that takes the place of `path` when it is complete."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("w", newline="") as file:
+            file.write(text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

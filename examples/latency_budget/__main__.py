@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from bench.arguments import duration, positive
+from bench.folders import is_writable
 from bench.measure.machine import describe
 from examples.corpora.load import SETS, load
 from examples.latency_budget.latency import (
@@ -237,6 +238,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.data = str(Path(args.data).resolve())
     given = {name: getattr(args, name) for name in ("jobs", "minutes", "seeds")}
     about = {"command": command(words), **given}
+    if not is_writable(args.out, "examples.latency_budget"):
+        return 2
     try:
         parts = measured(args)
         done = train(parts, args)

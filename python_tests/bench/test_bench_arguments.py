@@ -15,6 +15,8 @@ from bench import command, cores, lengths, mixers, models, passes, sweep, thread
 from bench.arguments import INTERRUPTED, run_main
 from bench.folders import is_writable
 from bench.measure.timing import MOST
+from bench.report import tables
+from python_tests.helpers.full_disk import file_limit
 from python_tests.helpers.paths import ROOT
 
 Main = Callable[[list[str]], int]
@@ -86,6 +88,15 @@ def test_a_folder_is_created_and_left_empty(
     if Path("/proc/self").exists():  # exists, but takes no files
         assert not is_writable(Path("/proc/self"), "bench")
         assert capsys.readouterr().err.startswith("bench: error: --out: cannot write to /proc/self")
+
+
+def test_a_full_disk_leaves_the_last_results(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    tables._replace(path, "before")
+    with file_limit(100), pytest.raises(OSError, match="File too large"):
+        tables._replace(path, "after" * 100)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_ctrl_c_is_a_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,6 +217,9 @@ def test_the_study_runs_and_writes_what_it_found(
     assert len(part["data"]["sha256"]) == 64
     said = capsys.readouterr().out
     assert "Pareto front at equal time: " in said
+    (tmp_path / "file").touch()
+    assert command.main([*words, "--out", str(tmp_path / "file")]) == 2
+    assert "--out: cannot write to" in capsys.readouterr().err
     assert "Too few seeds to compare." in said
     assert command.main([*words, "--no-training"]) == 0
     (again,) = json.loads(file.read_text())["lengths"]

@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +16,9 @@ from examples.training.failures import lock, replacing, writing
 from examples.training.options import parse
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification
 from python_tests.helpers.classify_runs import losses, words
+from python_tests.helpers.full_disk import file_limit
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
-
-
-@contextmanager
-def file_limit(size: int) -> Iterator[None]:
-    """No file may grow beyond `size` bytes: a write then fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_one_sentence(texts: Path, tmp_path: Path) -> None:
