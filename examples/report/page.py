@@ -124,7 +124,9 @@ def _cells(row: Row, column: str) -> list[str]:
 
 def _conditions(study: Study, result: dict[str, Any]) -> str:
     """Where, when and on what data the runs were made."""
+    ran = {run["mixer"] for run in result["runs"]}
     flash = [v.name for v in study.variants if "--attention-dropout 0" in v.options]
+    flash = [name for name in flash if name in ran]
     without = f" {' and '.join(flash)} without dropout of the attention weights;" if flash else ""
     data = result["data"]
     versions = " and ".join(dict.fromkeys(each["torch"] for each in result["versions"]))
