@@ -141,7 +141,7 @@ class Options:
     seed: int = flag(0, "seed of the weights, of the order and of dropout", read=_count)
     dtype: str = flag("fp32", "bf16 runs under autocast", choices=("fp32", "bf16"))
     compile: bool = flag(False, "torch.compile the model")
-    device: str | None = flag(None, "device; by default by default a GPU, if there is one")
+    device: str | None = flag(None, "device; by default a GPU, if there is one")
     threads: int | None = flag(None, "CPU threads", read=positive)
 
     out: str = flag("runs/latest", "folder of the log, the state and the model")

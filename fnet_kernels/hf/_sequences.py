@@ -70,7 +70,7 @@ def forward_of_head(
                     " axis of choices"
                 )
             attention_mask, lengths = (  # [batch, choices, ...]
-                value.flatten(0, 1) if isinstance(value, Tensor) else value
+                value.flatten(0, 1) if isinstance(value, Tensor) and value.dim() > 1 else value
                 for value in (attention_mask, lengths)
             )
         marks = {"attention_mask": attention_mask, "lengths": lengths, "cu_seqlens": cu_seqlens}
