@@ -10,7 +10,6 @@ so there the sum is computed first.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -28,15 +27,10 @@ def _register() -> None:
     from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 
     # The public register_sharding caches regardless of which gradients a call needs.
-    try:
-        from torch.distributed.tensor._op_schema import RuntimeSchemaInfo
-        from torch.distributed.tensor._ops.utils import expand_to_full_mesh_op_strategy
+    from torch.distributed.tensor._op_schema import RuntimeSchemaInfo
+    from torch.distributed.tensor._ops.utils import expand_to_full_mesh_op_strategy
 
-        register = DTensor._op_dispatcher.sharding_propagator.register_op_strategy
-    except (ImportError, AttributeError) as error:
-        warnings.warn(f"fnet_kernels does not know DTensor of this torch: {error}", stacklevel=2)
-        return
-
+    register = DTensor._op_dispatcher.sharding_propagator.register_op_strategy
     replicated = Replicate()
     sums = (Partial("sum"), Partial("avg"))
 

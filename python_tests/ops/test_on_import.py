@@ -11,12 +11,17 @@ import pytest
 from fnet_kernels._ops.on_import import after_import
 
 
+def made(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write a module that can be imported, and return its name."""
+    (folder / f"{name}.py").write_text("ready = True\n")
+    monkeypatch.syspath_prepend(folder)
+    return name
+
+
 def test_actions_follow_the_import_each_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "module_that_others_wait_for"
-    (tmp_path / f"{name}.py").write_text("ready = True\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    name = made("module_that_others_wait_for", tmp_path, monkeypatch)
     finders = list(sys.meta_path)
     seen: list[tuple[str, bool]] = []
 
@@ -38,9 +43,7 @@ def test_actions_follow_the_import_each_once(
 def test_what_a_later_torch_lacks_does_not_fail_its_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "module_without_a_function"
-    (tmp_path / f"{name}.py").write_text("ready = True\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    name = made("module_without_a_function", tmp_path, monkeypatch)
     after_import(name, lambda: sys.modules[name].registration())
     for step in (
         lambda: importlib.import_module(name),
