@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.arguments import run_main
+from bench.written import write_json
 from fnet_kernels._ops.library import KERNELS, library_folder
 from fnet_kernels._terminal import table
 
@@ -158,7 +159,7 @@ def main() -> int:
     print(table([f"{isa}, one thread", "instructions per call", "change"], rows))
     if args.out:
         content = {"isa": isa, **here, "instructions": counts}
-        args.out.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(args.out, content)
     if args.against and known.get("compiler") != here["compiler"]:
         print(f"not compared: built by {here['compiler']}, recorded with {known.get('compiler')}")
         return unchecked

@@ -10,7 +10,6 @@ Ours against the fastest of torch's eager compositions and the formula, interlea
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from bench.measure.pages import huge
 from bench.measure.timing import MOST, Problem, needed, ready
 from bench.report.lengths import length_tables, save_plot
 from bench.report.tables import absence_lines
+from bench.written import write_json
 from fnet_kernels._terminal import Progress
 from fnet_kernels._timing import interleave
 
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = {"hidden": args.hidden, "elements": ELEMENTS, "seconds": args.seconds}
     content: dict[str, Any] = {"machine": facts, "settings": settings, "absent": absent}
     content["rows"] = [asdict(row) for row in rows]
-    written.write_text(json.dumps(content) + "\n")
+    write_json(written, content, indent=None)
     heading = f"{machine.title(facts)}; fp32, hidden {args.hidden}, fused with LayerNorm"
     plot = save_plot(rows, heading, written.with_suffix(".png"))
     print(f"{heading}\n\n{length_tables(rows)}\n\n{absence_lines(absent)}written: {written}")

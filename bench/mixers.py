@@ -10,7 +10,6 @@ Time of inference and of a training step, peak memory and learned parameters by 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -31,6 +30,7 @@ from bench.measure.timing import MOST
 from bench.report.mixers import mixer_tables, save_plot
 from bench.report.tables import absences
 from bench.shapes import TOKENS, equal_tokens, label
+from bench.written import write_json
 from fnet_kernels._terminal import Progress
 
 #: What is timed, and the direction of the study that times it.
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         ]
         content = {"machine": facts, "settings": settings, "absent": absent, "mixers": learned}
         content["rows"] = [asdict(row) for row in found.rows]
-        written.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(written, content)
 
     directions = _TASKS[args.task]
     progress = Progress(_STEPS * len(shapes) * len(directions))

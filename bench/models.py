@@ -25,6 +25,7 @@ from bench.measure import machine, models
 from bench.measure.pages import huge
 from bench.report import paper
 from bench.report.model_table import model_table
+from bench.written import write_json
 from fnet_kernels._sizes import SIZES
 from fnet_kernels._terminal import Progress, table
 
@@ -86,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         now = {models.key(row) for row in rows}
         kept = [row for row in before["rows"] if models.key(row) not in now]
         content = {"machine": facts, "absent": before["absent"] | absent, "rows": kept + rows}
-        written.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(written, content)
 
     tasks = _TASKS[args.task]
     progress = Progress(len(tasks) + args.memory)

@@ -24,6 +24,7 @@ from bench.arguments import duration, run_main
 from bench.folders import RESULTS
 from bench.measure import machine
 from bench.shapes import AWKWARD, label
+from bench.written import write_json
 from fnet_kernels._terminal import table
 
 ROOT = Path(__file__).parent.parent
@@ -108,7 +109,7 @@ def main() -> int:
     before = json.loads(written.read_text())["steps"] if written.exists() else {}
     ran = {name: row for name, row in rows.items() if not str(row["status"]).startswith("skipped")}
     content = {"machine": facts, "steps": rows | before | ran}
-    written.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(written, content)
     print(f"written: {written}")
     return int(any(row["status"] for row in rows.values()))
 

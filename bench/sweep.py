@@ -11,7 +11,6 @@ composition's time to ours, and the quantiles of all. Random shapes are also sav
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,7 @@ from bench.measure.pages import huge
 from bench.measure.timing import MOST, Problem, time_all
 from bench.report.tables import absence_lines
 from bench.shapes import Shape, label
+from bench.written import write_json
 from fnet_kernels import explain
 from fnet_kernels._terminal import Progress, table
 
@@ -123,7 +123,7 @@ def _save(
     rows = [asdict(each) for each in found]
     content = {"machine": facts, "settings": settings, "absent": absent, "rows": rows}
     path = out / f"{machine.slug()}-sweep-{settings['dtype']}-{settings['pass']}.json"
-    path.write_text(json.dumps(content) + "\n")
+    write_json(path, content, indent=None)
     return path
 
 

@@ -20,6 +20,7 @@ import torch
 import fnet_kernels
 from bench.gpu.device import Device
 from bench.targets.target import Target, text
+from bench.written import write_json
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
@@ -129,10 +130,7 @@ class Report:
 
     def write(self) -> None:
         """Write everything so far as JSON."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")  # replaced atomically, so the file is never incomplete
-        new.write_text(json.dumps(self.content, indent=1) + "\n")
-        new.replace(self.path)
+        write_json(self.path, self.content)
 
     @property
     def unmeasured(self) -> list[str]:
@@ -206,5 +204,5 @@ def merge(files: Sequence[Path], folder: Path) -> Path:
     for file in files[1:]:
         content = _merged(content, json.loads(file.read_text()))
     path = folder / files[0].name
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
     return path

@@ -6,7 +6,6 @@ defines: describe, load, save, slug, title
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 import re
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 import fnet_kernels
+from bench.written import write_json
 
 _OTHERS = ("numpy", "scipy", "pyfftw", "cupy", "transformers")  # contestants' packages
 
@@ -76,9 +76,8 @@ def save(folder: Path, kind: str, facts: dict[str, Any], began: float, **content
     this call: a closed pipe then does not cost the file.
     """
     facts |= {"load_at_end": load(), "wall_seconds": round(time.monotonic() - began)}
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug()}-{kind}.json"
-    path.write_text(json.dumps({"machine": facts, **content}, indent=1) + "\n")
+    write_json(path, {"machine": facts, **content})
     return f"written: {path}, after {facts['wall_seconds']} s"
 
 

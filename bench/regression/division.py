@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.cores import Division
 from bench.shapes import Shape, label
+from bench.written import write_json
 
 REFERENCE = Path(__file__).parent / "division.json"
 #: A busy share below this part of the recorded one fails.
@@ -56,7 +57,7 @@ def record(found: dict[tuple[str, str], Division], path: Path = REFERENCE) -> No
     content = json.loads(path.read_text()) if path.exists() else {}
     for (isa, case), one in found.items():
         content.setdefault(isa, {})[case] = {"rounds": one.rounds, "busy": round(one.busy, 3)}
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
 
 
 def is_as_good(found: Division, reference: dict[str, Any]) -> bool:

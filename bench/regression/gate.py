@@ -25,6 +25,7 @@ from bench.measure import machine
 from bench.measure.pages import pages
 from bench.measure.timing import Problem, Reference, prepared, ready
 from bench.regression.cases import Case
+from bench.written import write_json
 
 RIVAL = "layer_norm(x + x)"
 REFERENCE = Path(__file__).parent / "reference.json"
@@ -99,4 +100,4 @@ def record(found: dict[tuple[str, str], float], path: Path | None = None) -> Non
         machines = content.setdefault(isa, {})
         before = machines.get(machine.slug(), {}).get("ratios", {})
         machines[machine.slug()] = {**about, "ratios": before | ratios}
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(path, content)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from bench.contestants.registry import CONTESTANTS, LAYERS, SAME
 from bench.measure.study import Row, Study, shapes_of
 from bench.shapes import is_awkward
+from bench.written import write, write_json
 from fnet_kernels._terminal import table
 
 MEANING = (
@@ -120,7 +120,7 @@ def save(
         "rows": [asdict(row) for row in found.rows],
     }
     as_json, as_csv = out / "bench.json", out / "bench.csv"
-    _replace(as_json, json.dumps(content, indent=1) + "\n")
+    write_json(as_json, content)
     shared = {
         "device": machine["device"],
         "processor": machine["gpu"]["name"] if "gpu" in machine else machine["cpu"]["name"],
@@ -134,16 +134,5 @@ def save(
     writer = csv.DictWriter(file, [*(f.name for f in fields(Row)), *shared])
     writer.writeheader()
     writer.writerows({**asdict(row), **shared} for row in found.rows)
-    _replace(as_csv, file.getvalue())
+    write(as_csv, file.getvalue())
     return [as_json, as_csv]
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file that takes the place of `path` when it is complete."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("w", newline="") as file:
-            file.write(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

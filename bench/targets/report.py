@@ -5,7 +5,6 @@ defines: TargetReport, BOUNDS
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from bench.measure import cores
 from bench.measure.core_latency import core_to_core_ns, share_a_cache
 from bench.targets.target import Target, text
+from bench.written import write_json
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
@@ -156,8 +156,7 @@ class TargetReport:
             "core_to_core_ns": self.latencies,
             "targets": self.results,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(path, content)
 
 
 ABOUT_BOUNDS = (

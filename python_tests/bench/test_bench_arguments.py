@@ -15,7 +15,7 @@ from bench import command, cores, lengths, mixers, models, passes, sweep, thread
 from bench.arguments import INTERRUPTED, run_main
 from bench.folders import is_writable
 from bench.measure.timing import MOST
-from bench.report import tables
+from bench.written import write
 from python_tests.helpers.full_disk import file_limit
 from python_tests.helpers.paths import ROOT
 
@@ -92,9 +92,9 @@ def test_a_folder_is_created_and_left_empty(
 
 def test_a_full_disk_leaves_the_last_results(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
-    tables._replace(path, "before")
+    write(path, "before")
     with file_limit(100), pytest.raises(OSError, match="File too large"):
-        tables._replace(path, "after" * 100)
+        write(path, "after" * 100)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
