@@ -33,7 +33,9 @@ from the lowest to the highest seed. Floors are the accuracies of answers withou
 a bag of tokens, each with its position and its text. Time is that of training alone, on the
 processor that each section names, with as many runs at a time as it says. Wall time includes the
 effect of other work on the machine, so the load average at the start of the runs is given where it
-was recorded.
+was recorded. Attention, "none" and "exact" compute batches padded to their longest text; the
+others, whose result depends on the padded length, always compute the full one. "tokens/s" does not
+count padding.
 
 Two rows separate if their ranges do not overlap. The line below a table is computed as follows:
 "A, B; above C" means that every seed of A and of B is above every seed of C, and that overlaps join
