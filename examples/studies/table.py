@@ -211,8 +211,8 @@ STUDIES = {
             reported="ListOps",
             floors=_LISTOPS_FLOORS,
             remark=(
-                "Two seeds each so far. Attention and the hybrid were not run: they take five core"
-                f" hours a seed. {_LISTOPS}"
+                "Attention and the hybrid were not run: they take five core hours a seed."
+                f" {_LISTOPS}"
             ),
         ),
         Study(
