@@ -152,8 +152,9 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> int:
     dtype, direction = DTYPES[args.dtype], args.direction
     facts = machine.describe(device) | {"huge_pages": huge_pages}
     found = Study()
-    if device == "cpu" and (facts["load_at_start"] or [0])[0] > 0.5:
-        found.notes.append("this machine was busy at the start: the figures are approximate")
+    busy = device == "cpu" and machine.is_busy(facts)
+    if busy:
+        found.notes.append("other programs ran at the start: the figures are approximate")
     settings = {"dtype": args.dtype, "pass": direction, "seconds": args.seconds}
     settings |= {"rounds": args.rounds}
     effort = Effort(args.seconds, args.rounds, args.patience)
@@ -182,8 +183,8 @@ def _run(args: argparse.Namespace, device: str, out: Path) -> int:
         progress.close()
 
     heading = f"{machine.title(facts)}; {args.dtype}, {DIRECTIONS[direction]}"
-    if found.notes:
-        heading += "\n(the machine was busy at the start)"
+    if busy:
+        heading += "\n(other programs ran at the start)"
     plots = save_plots(found.rows, heading, best_of_ours(device), out)
     if found.rows and not plots:
         found.notes.append("no plots: matplotlib is missing (`pip install matplotlib`)")

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.contestants.setting import Setting
-from bench.measure.timing import SELDOM
-from bench.recorded import REUSED, Machine, cpu_name
+from bench.recorded import REUSED, Machine, cpu_name, in_rounds, when
 from bench.shapes import parse
 from bench.targets.report import BOUNDS
 from bench.targets.values import (
@@ -121,11 +120,10 @@ def speed(machine: Machine, others: Sequence[Machine]) -> str:
 
 
 def _taken_on(machine: Machine) -> str:
-    busy = f"; load {machine.load:.1f}, not idle" if machine.load > 0.5 else ""
     facts = machine.facts
     return (
         f"{machine.name}, {facts['threads']} threads, {machine.isas[0]}, "
-        f"torch {facts['versions']['torch']}, {facts['date'][:10]}{busy}."
+        f"torch {facts['versions']['torch']}, {when(facts)}."
     )
 
 
@@ -157,7 +155,7 @@ def cores_section(content: dict[str, Any]) -> str:
         summary = [str(end["rounds"]), f"{end['busy']:.2f}", f"{max(r['extra'] for r in of):.2f}"]
         body.append([_sizes(shape), direction, *(f"{r['speedup']:.1f}" for r in of), *summary])
     heads = ["shape", "pass", *map(str, counts), f"rounds on {last}", f"busy on {last}"]
-    taken = f"Simulated on {cpu_name(facts)}, {content['isa']}, float32, {facts['date'][:10]}"
+    taken = f"Simulated on {cpu_name(facts)}, {content['isa']}, float32, {when(facts)}"
     said = wrapped(f"{taken}: speed-up by cores.")
     return f"{said}\n\n{rows_of([*heads, 'most extra / x'], body)}"
 
@@ -230,16 +228,31 @@ def _other_passes(machine: Machine) -> str:
         if any(measured):
             spans = [span((v["measured"] for v in of), 2) if of else "" for of in measured]
             rows.append([name, *spans])
+    if best := _best_of_steps(machine):
+        rows.append(["forward and backward: best torch's time / ours", *best])
     return rows_of(["over the shapes above", *machine.isas], rows) if rows else ""
+
+
+def _best_of_steps(machine: Machine) -> list[str]:
+    """Of a training step: the median of the faster of fftn and rfft2 over ours, by ISA."""
+    prefix = f"{STEP.name.partition(':')[0]} fp32 "
+    steps = [times for what, times in machine.times.items() if what.startswith(prefix)]
+
+    def over_ours(times: dict[str, Any], isa: str) -> float:
+        rivals = [times[name]["median_ms"] for name in ("fftn", "rfft2 + mirror") if name in times]
+        return float(min(rivals) / times[f"ours {isa}"]["median_ms"])
+
+    return [span((over_ours(times, isa) for times in steps), 2) for isa in machine.isas if steps]
 
 
 def _attention(machine: Machine) -> str:
     """Compare self-attention with our sublayer at the shortest and longest length of the sweep."""
-    rows = [r for r in machine.sweep if r["contestant"] == "self-attention" and r["over_ours"]]
+    sweep = machine.sweep["rows"]
+    rows = [r for r in sweep if r["contestant"] == "self-attention" and r["over_ours"]]
     rows = [r for r in rows if r["hidden"] == 768 and r["seq"] >= 512]
     if not rows:
         return ""
-    ours = {r["shape"]: r for r in machine.sweep if r["role"] == "ours" and r["over_ours"] == 1}
+    ours = {r["shape"]: r for r in sweep if r["role"] == "ours" and r["over_ours"] == 1}
     rows.sort(key=lambda row: int(row["seq"]))
     texts = []
     for row in {r["seq"]: r for r in (rows[0], rows[-1])}.values():
@@ -248,18 +261,22 @@ def _attention(machine: Machine) -> str:
         if all(memory):
             text += f" and {memory[0] / memory[1]:.1f} times our memory"
         texts.append(f"{text} at {row['seq']} tokens")
-    listed = ",\n".join(texts)
-    return f"A self-attention sublayer (SDPA, same width) takes\n{listed}."
+    listed = ", ".join(texts)
+    return wrapped(
+        f"A self-attention sublayer (SDPA, same width) takes {listed}"
+        f" ({when(machine.sweep['machine'])})."
+    )
 
 
 def _over_ours(row: dict[str, Any]) -> str:
     """Time over ours; of a contestant that ran outside the rounds only two digits, with "~"."""
     over = float(row["over_ours"])
-    return f"~{float(f'{over:.2g}'):g}" if row["rounds"] <= SELDOM else f"{over:.1f}"
+    return f"~{float(f'{over:.2g}'):g}" if not in_rounds(row) else f"{over:.1f}"
 
 
 def _model_table(machine: Machine) -> str:
-    if not machine.models:
+    models = machine.models["rows"]
+    if not models:
         return ""
     rows = [
         [
@@ -269,13 +286,16 @@ def _model_table(machine: Machine) -> str:
             f"{r['median_ms']:.0f} ms",
             *(f"{ratio:.2f}x" if ratio else "" for ratio in _ratios(r)),
         ]
-        for r in machine.models
+        for r in models
     ]
     heads = ["whole model", "dtype", "task", "median", "stock fp32 / this", "BERT / this"]
-    sizes = " and ".join(sorted({f"{r['batch']} x {r['seq']} tokens" for r in machine.models}))
-    rounds = min(r["rounds"] for r in machine.models)
-    note = f"Whole models of transformers, {sizes}, random weights; at least {rounds} rounds:"
-    return f"{note}\n\n{rows_of(heads, rows)}"
+    sizes = " and ".join(sorted({f"{r['batch']} x {r['seq']} tokens" for r in models}))
+    rounds = min(r["rounds"] for r in models)
+    note = wrapped(
+        f"Whole models of transformers, {sizes}, random weights; at least {rounds} rounds;"
+        f" {when(machine.models['machine'])}:"
+    )
+    return f"{note}\n{rows_of(heads, rows)}"
 
 
 def _ratios(row: dict[str, Any]) -> tuple[float | None, float | None]:
@@ -288,10 +308,11 @@ def _shape(verdict: dict[str, Any]) -> str:
 
 def _targets(machine: Machine) -> str:
     """A table of the targets: how often each is met, and its bound where it is missed."""
-    rows, total, missed = [], 0, 0
+    rows, total, missed, unmeasured = [], 0, 0, []
     for target in TARGETS:
         verdicts = machine.of(target)
         if not verdicts:
+            unmeasured.append(target.name)
             continue
         failed = [v for v in verdicts if not target.is_met(v["measured"])]
         total, missed = total + len(verdicts), missed + len(failed)
@@ -311,9 +332,20 @@ def _targets(machine: Machine) -> str:
         f"{missed} of {total} targets {verb} missed" if missed else f"All {total} targets are met"
     )
     heads = ["target", "limit", "met", "worst", "bound where missed"]
-    return (
-        f"{said}, counted by shape, instruction set and malloc setting:\n\n{rows_of(heads, rows)}"
-    )
+    parts = [
+        f"{said}, counted by shape, instruction set and malloc setting:",
+        rows_of(heads, rows),
+    ]
+    if unmeasured:
+        parts.append(wrapped(f"Not measured here: {'; '.join(unmeasured)}."))
+    if disturbed := machine.disturbed:
+        parts.append(
+            wrapped(
+                f"{len(disturbed)} of the {len(machine.cores)} comparisons did not have two cores"
+                f" with a common cache all the time: {'; '.join(disturbed)}."
+            )
+        )
+    return "\n\n".join(parts)
 
 
 #: Bytes per element that the forward pass of the formula moves in float32, by operation: cast to

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.figures import rows_of, wrapped
 from bench.lengths import LengthRow
-from bench.recorded import cpu_name
+from bench.recorded import cpu_name, when
 from bench.report.lengths import grouped, least
 
 _SMOOTH = 13  # the largest prime of a smooth length
@@ -65,7 +65,7 @@ def length_section(content: dict[str, Any]) -> str:
     least_heads = ["batch x seq x hidden", "ns per element", "quartiles", "best eager torch"]
     taken = (
         f"Lengths {rows[0].seq} to {rows[-1].seq} on {cpu_name(facts)}, {facts['threads']} threads,"
-        f" {facts['isa']['auto']}, {facts['date'][:10]}, medians:"
+        f" {facts['isa']['auto']}, {when(facts)}, medians:"
     )
     return (
         f"{wrapped(taken)}\n\n"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.figures import rows_of, wrapped
-from bench.recorded import cpu_name
+from bench.recorded import cpu_name, in_rounds, when
 from bench.report.mixers import TASKS
 
 
@@ -19,13 +19,13 @@ def mixer_section(content: dict[str, Any]) -> str:
     facts, rows = content["machine"], content["rows"]
     taken = (
         f"{cpu_name(facts)}, {facts['threads']} threads, {content['settings']['dtype']},"
-        f" {facts['date'][:10]}"
+        f" {when(facts)}"
     )
     parts = []
     for direction, task in TASKS.items():
         chosen = [row for row in rows if row["direction"] == direction]
         shapes = list(dict.fromkeys(row["shape"] for row in chosen))
-        cells = {(row["contestant"], row["shape"]): _cell(row, chosen) for row in chosen}
+        cells = {(row["contestant"], row["shape"]): _cell(row) for row in chosen}
         body = [
             [f"`{name}`", *(cells.get((name, shape), "") for shape in shapes)]
             for name in dict.fromkeys(row["contestant"] for row in chosen)
@@ -38,14 +38,18 @@ def mixer_section(content: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _cell(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+def _cell(row: dict[str, Any]) -> str:
     """The median; with "~" where the mixer ran outside the rounds."""
-    most = max(other["rounds"] for other in rows if other["shape"] == row["shape"])
-    return f"{'~' if row['rounds'] < most else ''}{row['median_ms']:.0f}"
+    return f"{'' if in_rounds(row) else '~'}{row['median_ms']:.0f}"
 
 
 def _spread(rows: list[dict[str, Any]]) -> str:
     """How far the quartiles lie apart: smaller differences separate no mixers."""
-    apart = sorted((row["q3_ms"] - row["q1_ms"]) / row["median_ms"] for row in rows)
+    timed = [row for row in rows if row["rounds"] > 1]
+    apart = sorted((row["q3_ms"] - row["q1_ms"]) / row["median_ms"] for row in timed)
     wide = apart[int(0.9 * (len(apart) - 1))]
-    return f"In nine cells of ten the quartiles are at most {100 * wide:.0f} % apart"
+    fewest = min(row["rounds"] for row in timed)
+    return (
+        f"In nine cells of ten the quartiles, of at least {fewest} calls, are at most"
+        f" {100 * wide:.0f} % apart"
+    )

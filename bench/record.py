@@ -86,9 +86,8 @@ def main() -> int:
     if args.dry_run:
         return 0
     facts = machine.describe()
-    load = (facts["load_at_start"] or [0])[0]
-    if load > 0.5:
-        print(f"NOTE: load average {load:.1f}: this machine is busy, do not commit these figures")
+    if machine.is_busy(facts):
+        print("NOTE: other programs are running: do not commit these figures")
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     end = time.monotonic() + 60 * args.minutes
     rows: dict[str, dict[str, object]] = {}
@@ -101,13 +100,16 @@ def main() -> int:
         words = [sys.executable, *step.words]
         status = subprocess.run(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}).returncode
         seconds = round(time.monotonic() - start)
-        rows[step.name] = {"status": f"exit status {status}" if status else "", "seconds": seconds}
+        row = {"status": f"exit status {status}" if status else "", "seconds": seconds}
+        rows[step.name] = row | {"date": str(facts["date"])[:10]}
     body = [[name, f"{row['seconds']}", str(row["status"] or "done")] for name, row in rows.items()]
     print(f"\n{table(['step', 'seconds', ''], body)}")
+    ran = {name: row for name, row in rows.items() if not str(row["status"]).startswith("skipped")}
+    if not ran:
+        return 1
     facts["load_at_end"] = machine.load()
     written = RESULTS / f"{machine.slug()}-record.json"
     before = json.loads(written.read_text())["steps"] if written.exists() else {}
-    ran = {name: row for name, row in rows.items() if not str(row["status"]).startswith("skipped")}
     content = {"machine": facts, "steps": rows | before | ran}
     write_json(written, content)
     print(f"written: {written}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.figures import rows_of, wrapped
-from bench.recorded import cpu_name
+from bench.recorded import cpu_name, when
 from bench.shapes import label
 from bench.sweep import HEADS, WORST, Found, cells, worst_first
 
@@ -71,7 +71,7 @@ def sweep_section(contents: Sequence[dict[str, Any]]) -> str:
     parts = [wrapped(said), rows_of(_RUNS, map(_run, contents))]
     for content in contents:
         if (content["settings"]["dtype"], content["settings"]["pass"]) == ("fp32", "forward"):
-            date = content["machine"]["date"][:10]
+            date = when(content["machine"])
             where = f"The smallest, forward in float32, on {_machine(content)}, {date}:"
             parts += [wrapped(where), _worst(content)]
     return "\n\n".join(parts)

@@ -19,9 +19,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call, one entry per round, in order."""
+    """Seconds per call, one entry per round, in order.
+
+    `in_rounds` is false for calls outside the rounds: they pair with no other times.
+    """
 
     seconds: tuple[float, ...]
+    in_rounds: bool = True
 
     @property
     def median(self) -> float:
@@ -36,8 +40,11 @@ class Timing:
     def over(self, other: Timing) -> tuple[float, float, float]:
         """Quartiles of the ratio of this time to `other`'s in the same round.
 
-        A change of machine load slows both times of a round and cancels.
+        A change of machine load slows both times of a round and cancels. Of calls outside the
+        rounds, it is the ratio of the medians.
         """
+        if not (self.in_rounds and other.in_rounds):
+            return quartiles((self.median / other.median,))
         return quartiles([a / b for a, b in zip(self.seconds, other.seconds, strict=True)])
 
 

@@ -1,6 +1,6 @@
-"""The conditions of a measurement: processor, threads, versions, date and machine load.
+"""The conditions of a measurement: processor, threads, versions, date and other programs.
 
-defines: describe, load, save, slug, title
+defines: describe, is_busy, load, others, save, slug, title
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import torch
 import fnet_kernels
 from bench.written import write_json
 
-_OTHERS = ("numpy", "scipy", "pyfftw", "cupy", "transformers")  # contestants' packages
+_BUSY = 0.25  # cores used by other programs
+_BUSY_LOAD = 0.5  # load average over a minute
+_PACKAGES = ("numpy", "scipy", "pyfftw", "cupy", "transformers")  # contestants' packages
 
 
 def _processor() -> dict[str, str]:
@@ -67,6 +69,37 @@ def _version(package: str) -> str | None:
 def load() -> list[float] | None:
     """Load averages over 1, 5 and 15 minutes, or None if the system has none."""
     return list(os.getloadavg()) if hasattr(os, "getloadavg") else None
+
+
+def others(seconds: float = 0.5) -> float | None:
+    """How many cores other programs use, measured while this thread sleeps.
+
+    A load average is not enough: it includes what this process, or the step before it, did in the
+    last minutes. None without /proc/stat.
+    """
+    before = _worked()
+    time.sleep(seconds)
+    after = _worked()
+    if before is None or after is None:
+        return None
+    return (after - before) / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def _worked() -> int | None:
+    """Ticks in which the cores worked since the start of the system."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _idle, _iowait, *interrupts = map(int, stat.read_text().split()[1:8])
+    return user + nice + system + sum(interrupts)
+
+
+def is_busy(facts: dict[str, Any]) -> bool:
+    """Whether other programs ran when `facts` were described."""
+    cores = facts.get("others_at_start")
+    if cores is None:  # a system that does not say it, or an older record
+        return bool((facts["load_at_start"] or [0.0])[0] > _BUSY_LOAD)
+    return bool(cores > _BUSY)
 
 
 def save(folder: Path, kind: str, facts: dict[str, Any], began: float, **content: Any) -> str:
@@ -119,11 +152,12 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         "versions": {
             "fnet_kernels": fnet_kernels.__version__,
             "torch": torch.__version__,
-            **{name: _version(name) for name in _OTHERS},
+            **{name: _version(name) for name in _PACKAGES},
             "python": platform.python_version(),
             "libc": " ".join(platform.libc_ver()).strip(),
             "system": f"{platform.system()} {platform.release()}",
         },
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "load_at_start": load(),
+        "others_at_start": others(),
     }

@@ -17,7 +17,7 @@ from bench.measure import cuda, memory
 from bench.measure.timing import Entries, Problem, prepared, ready, time_all
 from bench.shapes import label
 from fnet_kernels._terminal import Progress
-from fnet_kernels._timing import Timing, quartiles
+from fnet_kernels._timing import Timing
 
 Wrap = Callable[[Sublayer], Callable[[], Any]]
 #: What counts as ours in a part other than "sublayer".
@@ -40,6 +40,7 @@ class Row:
     contestant: str
     role: str
     rounds: int
+    in_rounds: bool  # False for a slow contestant: `rounds` then counts calls outside the rounds
     q1_ms: float
     median_ms: float
     q3_ms: float
@@ -169,15 +170,6 @@ def _peaks(
     return peaks
 
 
-def _over(time: Timing, other: Timing | None) -> tuple[float, float, float] | None:
-    """Quartiles of the ratio within rounds, or the ratio of medians if the rounds differ."""
-    if other is None:
-        return None
-    if len(time.seconds) == len(other.seconds):
-        return time.over(other)
-    return quartiles((time.median / other.median,))
-
-
 def _row(
     setting: Setting,
     direction: str,
@@ -189,8 +181,8 @@ def _row(
     low, middle, high = (1e3 * t for t in time.quartiles)
     part = contestant.role if contestant.role in OURS else "sublayer"
     mine = OURS.get(part) or best_of_ours(setting.device)
-    ratio = _over(time, times.get(mine)) or (None, None, None)
-    of_copy = _over(times["copy"], time) if "copy" in times else None
+    ratio = time.over(times[mine]) if mine in times else (None, None, None)
+    of_copy = times["copy"].over(time)[1] if part == "sublayer" and "copy" in times else None
     return Row(
         part,
         label(setting.shape),
@@ -200,13 +192,14 @@ def _row(
         contestant.name,
         contestant.role,
         len(time.seconds),
+        time.in_rounds,
         low,
         middle,
         high,
         ratio[1],
         ratio[0],
         ratio[2],
-        of_copy[1] if of_copy else None,
+        of_copy,
         None if peak is None else peak / 2**20,
     )
 

@@ -304,7 +304,7 @@ def _when_slow(
     while len(samples) < SELDOM and taken <= longest:
         before()
         samples.append(stopwatch(call))
-    return Timing(tuple(samples))
+    return Timing(tuple(samples), in_rounds=False)
 
 
 def prepared(contestant: Contestant, call: object) -> Callable[[], None]:

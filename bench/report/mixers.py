@@ -41,17 +41,15 @@ def mixer_tables(rows: Sequence[Row], learned: Sequence[dict[str, Any]]) -> str:
             if not chosen:
                 continue
             header = [f"{shape}, {task}", "ms", "quartiles ms", "x fourier", "peak MiB"]
-            rounds = max(row.rounds for row in chosen)
-            body = [[*_cells(row, rounds), f"{counts[row.contestant, shape]:,}"] for row in chosen]
+            body = [[*_cells(row), f"{counts[row.contestant, shape]:,}"] for row in chosen]
             texts.append(table([*header, "parameters"], body))
     return "\n\n".join([*texts, _MEANING])
 
 
-def _cells(row: Row, rounds: int) -> list[str]:
-    slow = "~" if row.rounds < rounds else ""
+def _cells(row: Row) -> list[str]:
     return [
         row.contestant,
-        f"{slow}{row.median_ms:.3g}",
+        f"{'' if row.in_rounds else '~'}{row.median_ms:.3g}",
         f"{row.q1_ms:.3g} to {row.q3_ms:.3g}",
         "" if row.over_ours is None else f"{row.over_ours:.2f}",
         "" if row.peak_mib is None else f"{row.peak_mib:.0f}",

@@ -40,16 +40,14 @@ def tables(found: Study) -> str:
 def _table(part: str, rows: Sequence[Row]) -> str:
     """A table with a row per contestant and a column per shape."""
     shapes = shapes_of(rows)
-    rounds = {shape: max(row.rounds for row in rows if row.shape == shape) for shape in shapes}
-    cells = {(row.contestant, row.shape): _cell(row, rounds[row.shape]) for row in rows}
+    cells = {(row.contestant, row.shape): _cell(row) for row in rows}
     names = list(dict.fromkeys(row.contestant for row in rows))
     body = [[name, *(cells.get((name, shape), "absent") for shape in shapes)] for name in names]
     return table([part, *shapes], body)
 
 
-def _cell(row: Row, rounds: int) -> str:
-    slow = "~" if row.rounds < rounds or row.rounds == 1 else ""
-    text = f"{slow}{_digits(row.median_ms)}"
+def _cell(row: Row) -> str:
+    text = f"{'' if row.in_rounds else '~'}{_digits(row.median_ms)}"
     if row.over_ours is None:
         return text
     slower = row.role in SAME and row.role != "ours" and row.over_ours < 1

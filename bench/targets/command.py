@@ -272,8 +272,8 @@ def main() -> int:
     torch.set_num_threads(2)
     facts = machine.describe() | {"huge_pages": huge_pages}
     print(json.dumps(facts, indent=2))
-    if (facts["load_at_start"] or [0])[0] > 0.5:
-        print("NOTE: this machine is busy; do not keep these figures")
+    if machine.is_busy(facts):
+        print("NOTE: other programs are running: do not keep these figures")
     wanted = [isa for isa in dict.fromkeys((isas()[0], "avx2")) if isa in isas()]
     report = TargetReport(TARGETS, wanted, args.patience)
     budget, half = (Budget(seconds, args.rounds) for seconds in (args.seconds, args.seconds / 2))

@@ -131,6 +131,9 @@ def test_interleave_runs_each_call_once_per_round() -> None:
 def test_ratios_are_taken_within_rounds() -> None:
     slow_spell = Timing((1.0, 10.0, 1.0))
     assert Timing((2.0, 20.0, 2.0)).over(slow_spell) == (2.0, 2.0, 2.0)
+    apart = Timing((4.0, 4.0, 1.0), in_rounds=False)  # as many calls, in no round
+    assert apart.over(slow_spell) == (4.0, 4.0, 4.0)
+    assert slow_spell.over(apart) == (0.25, 0.25, 0.25)
     assert slow_spell.median == 1.0
     assert Timing((4.0, 1.0, 3.0, 2.0, 5.0)).quartiles == (2.0, 3.0, 4.0)
     assert Timing((7.0,)).quartiles == (7.0, 7.0, 7.0)
