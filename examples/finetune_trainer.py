@@ -5,6 +5,8 @@
 
 A plain FNet is a model of transformers that `hf.patch_fnet` makes faster. One with another mixer,
 with attention layers or with other padding is a model that `hf.register` makes known.
+
+The log, the curves and Ctrl-C are those of the other programs.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,11 +23,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from examples.training import distributed, encode, state
+from examples.training import curves, distributed, encode, state
 from examples.training.batches import pad
+from examples.training.classification import describe
 from examples.training.classifier import ClassifyOptions, Prepared, prepare, settled
+from examples.training.display import Display
 from examples.training.failures import replacing, writing
-from examples.training.loop import start
+from examples.training.interrupt import Interrupt
+from examples.training.log import Log, records
+from examples.training.loop import header, start
 from examples.training.metrics import measure
 from examples.training.model import padded_length
 from examples.training.options import parse
@@ -33,8 +40,13 @@ from fnet_kernels import hf
 PROGRAM = "finetune_trainer"
 FILE = "run.json"  # the flags and the data, which --resume compares
 try:  # the Trainer imports accelerate
-    from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
-    from transformers.trainer_utils import get_last_checkpoint
+    from transformers import (
+        AutoModelForSequenceClassification,
+        PrinterCallback,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
 except ImportError as error:
     raise SystemExit(
         f"{PROGRAM} needs transformers and accelerate, pip install transformers accelerate: {error}"
@@ -48,11 +60,11 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         raise SystemExit("--minutes: the Trainer counts --steps or --epochs")
     with start(PROGRAM, options):
         ready = prepare(options)
-        folder = Path(options.out)
+        folder, first = Path(options.out), distributed.is_first()
         _begin(folder, options, ready)
         with writing(folder):
             model = _of_transformers(ready, folder / "start")
-        trainer = Trainer(
+        trainer = _Trainer(
             model=model,
             args=_arguments(options, folder),
             data_collator=partial(_collate, ready, padded_length(ready.model.config, options.seq)),
@@ -60,18 +72,94 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
             eval_dataset=_examples(ready, "validation"),
             compute_metrics=lambda found: _metrics(ready, *found),
         )
-        last = get_last_checkpoint(folder) if options.resume else None  # type: ignore[no-untyped-call]
-        trainer.train(resume_from_checkpoint=last)
+        trainer.remove_callback(PrinterCallback)  # `_Record` says what it says
+        last = _last_checkpoint(folder) if options.resume else None
+        about = describe(ready.dataset)
+        log = Log(folder if first else None, resume=last is not None)
+        if last is None or not records(folder):
+            log.write("header", **header(PROGRAM, options, model, about))
+        with closing(Display(PROGRAM, quiet=not first)) as display, Interrupt() as interrupt:
+            record = _Record(log, display, interrupt)
+            trainer.add_callback(record)
+            trainer.train(resume_from_checkpoint=last)
+        step = trainer.state.global_step
+        if record.stopped:
+            where = f"step {step} is saved in {folder}: --resume goes on"
+            raise SystemExit(f"{PROGRAM}: stopped; {where}")
+        judged = "test" if len(ready.splits["test"]) else "validation"
+        evaluated = trainer.evaluate(_examples(ready, judged), metric_key_prefix=judged)
+        found = {
+            name: float(evaluated[f"{judged}_{name}"]) for name in ("loss", *ready.dataset.metrics)
+        }
         with writing(folder):
             trainer.save_model(str(folder / "model"))
-            if ready.encoder is not None:
-                encode.save(ready.encoder, folder / "model", labels=list(ready.dataset.classes))
-        judged = "test" if len(ready.splits["test"]) else "validation"
-        evaluated = trainer.evaluate(_examples(ready, judged))
-        names = ("eval_loss", *(f"eval_{name}" for name in ready.dataset.metrics))
-        found = {name.removeprefix("eval_"): float(evaluated[name]) for name in names}
+            if ready.encoder is not None and first:
+                facts = {name: about["data"][name] for name in ("labels", "pairs")}
+                encode.save(ready.encoder, folder / "model", seq=options.seq, **facts)
+        if first:
+            curves.draw(folder)
+        log.write("test" if judged == "test" else "finished", step=step, **found)
+        log.close()
         print(f"{PROGRAM}: {judged} {found}")
         return found
+
+
+class _Trainer(Trainer):
+    """Ends the program with one sentence if a checkpoint cannot be written."""
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        folder = Path(str(self.args.output_dir))
+        try:
+            with writing(folder):
+                super()._save_checkpoint(*args, **kwargs)
+        except RuntimeError as error:  # torch.save reports a full disk so
+            raise SystemExit(f"cannot write {folder}: {error}") from None
+
+
+class _Record(TrainerCallback):
+    """Writes the log, shows how far the run is, and ends it after Ctrl-C with a checkpoint."""
+
+    def __init__(self, log: Log, display: Display, interrupt: Interrupt) -> None:
+        self.log, self.display, self.interrupt = log, display, interrupt
+        self.stopped, self.shown = False, ""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step:
+            self.log.write("resumed", step=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        logs, step = given["logs"], state.global_step
+        if "loss" in logs:
+            self.log.write("step", step=step, loss=float(logs["loss"]), lr=logs["learning_rate"])
+            self.shown = f"  loss {float(logs['loss']):.4f}"
+        own = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+        judged = {
+            name.removeprefix("eval_"): value
+            for name, value in logs.items()
+            if name.startswith("eval_") and name not in own
+        }
+        if judged:
+            self.log.write("validation", step=step, **judged)
+            figures = "  ".join(f"{name} {value:.4f}" for name, value in judged.items())
+            self.display.say(f"{PROGRAM}: step {step}  validation {figures}")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step = state.global_step
+        self.display.update(step / state.max_steps, f"step {step}{self.shown}")
+        self.stopped, _seconds = distributed.agree(self.interrupt.asked, 0.0)
+        if self.stopped:
+            control.should_save = control.should_training_stop = True
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint that is complete: the Trainer writes its state after all else."""
+    found = []
+    for path in folder.glob("checkpoint-*/trainer_state.json"):
+        try:
+            found.append((int(json.loads(path.read_text())["global_step"]), str(path.parent)))
+        except (KeyError, ValueError):  # cut off
+            continue
+    return max(found)[1] if found else None
 
 
 def _begin(folder: Path, options: ClassifyOptions, ready: Prepared) -> None:
@@ -110,6 +198,9 @@ def _of_transformers(ready: Prepared, folder: Path) -> Any:
     ready.model.save_pretrained(folder)
     hf.register()
     model = AutoModelForSequenceClassification.from_pretrained(folder)
+    # FNet's loss is a mean and ignores `num_items_in_batch`, which its signature lets pass. Without
+    # this, several processes multiply the loss by their number.
+    model.accepts_loss_kwargs = False
     if model.config.model_type == "fnet":
         print(hf.patch_fnet(model))
     return model

@@ -44,6 +44,9 @@ class ListOps(ClassifyOptions):
     pooling: str = flag("mean", "what the classifier reads", choices=("cls", "mean"))
     heads: int | None = flag(2, "heads of attention", read=positive)
     steps: int | None = flag(5000, "train for this many steps", read=positive)
+    epochs: int | None = flag(
+        None, "pass this often over the data, in place of --steps", read=positive
+    )
     lr: float = flag(1e-4, "highest learning rate", read=number)
 
 

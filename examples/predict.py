@@ -3,8 +3,8 @@
     python -m examples.predict runs/r8 "Oil prices rose after OPEC met."
     python -m examples.predict runs/r8 < texts.txt
 
-A line of the input is a text; two texts of a pair have a tab between them. A line of the output is
-the label, its probability and the text.
+A line of the input is a text, or for a run on pairs two texts with a tab between them. A line of
+the output is the label, its probability and the text.
 """
 
 from __future__ import annotations
@@ -39,15 +39,23 @@ class Predictor:
 
     Attributes:
         labels: the names of the classes; empty for a regression.
+        pairs: whether the run had pairs of texts; None if an older run did not note it.
     """
 
     def __init__(self, run: str, device: str = "cpu") -> None:
         folder = Path(run) / "model"
         if not (folder / encode.FILE).exists():
             raise SystemExit(f"{folder} has no {encode.FILE}, which a finished run on texts writes")
-        self.labels = json.loads((folder / encode.FILE).read_text(encoding="utf-8")).get("labels")
+        about = json.loads((folder / encode.FILE).read_text(encoding="utf-8"))
+        self.labels = about.get("labels")
         if self.labels is None:
             raise SystemExit(f"{folder} is of a run that has no classes")
+        (kind,) = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+        if not kind.endswith("ForSequenceClassification"):
+            name = kind.replace("FNetMixer", "FNet")  # with other mixers than Fourier
+            raise SystemExit(f"{folder} holds {name}; expected FNetForSequenceClassification")
+        self.pairs: bool | None = about.get("pairs")
+        self._seq = about.get("seq")
         self.encoder, self._device = encode.read(folder), device
         try:
             self.model = FNetForSequenceClassification.from_pretrained(folder, device=device)
@@ -65,7 +73,7 @@ class Predictor:
             pairs: the second text of each.
         """
         config = self.model.config
-        seq = config.max_position_embeddings
+        seq = self._seq or config.max_position_embeddings
         split = Split(texts, [0] * len(texts), pairs)
         examples = encode_split(split, self.encoder, seq, pooling_of(config))
         found = []
@@ -88,7 +96,10 @@ def main(words: Sequence[str] | None = None) -> None:
     lines = options.texts or sys.stdin.read().splitlines()
     if not lines:
         return
-    parts = [line.split("\t", 1) for line in lines]
+    split = predictor.pairs is not False
+    parts = [line.split("\t", 1) if split else [line] for line in lines]
+    if predictor.pairs and any(len(part) == 1 for part in parts):
+        raise SystemExit("each line must have a tab between the two texts of a pair")
     if len({len(part) for part in parts}) > 1:
         raise SystemExit("each line must have a tab between two texts, or none must have one")
     texts, *seconds = zip(*parts, strict=True)

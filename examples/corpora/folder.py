@@ -7,6 +7,7 @@ reviews/1.txt, reviews/2.txt                 without classes, to pre-train on
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,16 +58,22 @@ def folder(root: Path) -> Dataset:
 
 
 def _splits(root: Path) -> dict[str, Path]:
-    """The folder of each split; the root is `train` if no other is given."""
+    """The folder of each split; the root is `train` if no other is given.
+
+    Beside other folders, `test` without `train` is a class, and so is `train` alone.
+    """
     folders = [path for path in _visible(root) if path.is_dir()]
     found: dict[str, Path] = {}
     for path in folders:
-        if path.name in _SPLITS:
-            found.setdefault(_SPLITS[path.name], path)
-    if "train" not in found or len(found) == 1:
+        if (split := _SPLITS.get(path.name.lower())) is not None:
+            found.setdefault(split, path)
+    other = [path.name for path in folders if path not in found.values()]
+    if not found or (other and ("train" not in found or len(found) == 1)):
         return {"train": root}
-    if other := [path.name for path in folders if path not in found.values()]:
-        named = " and ".join(path.name for path in found.values())
+    named = " and ".join(path.name for path in found.values())
+    if "train" not in found:
+        raise DataError(f"{root} has {named}, but no train")
+    if other:
         raise DataError(f"{root} has the folder {other[0]!r} beside its splits {named}")
     return found
 
@@ -75,6 +82,11 @@ def _documents(root: Path) -> Documents:
     """The texts with their classes; those without a class's folder have the class ""."""
     found = _visible(root)
     classes = [path for path in found if path.is_dir()]
+    for path in classes:
+        if not _is_text(path.name):
+            raise DataError(
+                f"{root} has a folder whose name is not UTF-8: {os.fsencode(path.name)!r}"
+            )
     if not classes and found:
         return list(_texts(root, ""))
     if len(classes) < 2:
@@ -82,6 +94,15 @@ def _documents(root: Path) -> Documents:
             f"{root} has {len(classes)} folders; expected one for each class, or a train.tsv"
         )
     return [document for path in classes for document in _texts(path, path.name)]
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file name is UTF-8: other bytes become half a surrogate pair each."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _texts(root: Path, name: str) -> Iterator[tuple[str, str]]:

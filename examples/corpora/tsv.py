@@ -57,7 +57,9 @@ def tsv(folder: Path) -> Dataset:
 
     The validation split is `dev.tsv` (MNLI: `dev_matched.tsv`), or else a tenth of `train.tsv`. The
     test split is `test.tsv` if that has labels (MNLI: `dev_mismatched.tsv`). Without it the test
-    split is empty beside a `dev.tsv`, as in GLUE, or else a tenth of `train.tsv`.
+    split is empty beside a `dev.tsv`, as in GLUE, or else a tenth of `train.tsv`. Before the cut,
+    `train.tsv` loses repeated texts and those of `test.tsv`; given splits that have texts in
+    common stay as they are, with a warning.
 
     Raises:
         DataError: No task has the columns, a label is new or no number, or lines are broken.
@@ -70,8 +72,9 @@ def tsv(folder: Path) -> Dataset:
         test = _same_task(file, task) if _labelled(file, classes) else []
     if (dev := _first(folder, "dev.tsv", "dev_matched.tsv")) is not None:
         validation = _same_task(dev, task)
+        _warn_of_repeats(folder, kept, [*validation, *test])
     else:
-        kept = list(dict.fromkeys(kept))
+        kept = _distinct(kept, test)
         if not test:
             kept, test = cut(kept, 0.1)
         kept, validation = cut(kept, 0.1)
@@ -85,6 +88,27 @@ def tsv(folder: Path) -> Dataset:
     )
     sha256 = digest((a, b, c))
     return Dataset(folder.name, classes, a, b, c, sha256, f"the folder {folder}", task.metrics)
+
+
+def _distinct(rows: Rows, seen: Rows) -> Rows:
+    """The rows without repeated texts and without the texts of `seen`; the first one stays."""
+    known = {row[:-1] for row in seen}
+    found: dict[tuple[str, ...], str] = {}
+    for *texts, label in rows:
+        if tuple(texts) not in known:
+            found.setdefault(tuple(texts), label)
+    return [(*texts, label) for texts, label in found.items()]
+
+
+def _warn_of_repeats(folder: Path, train: Rows, held_out: Rows) -> None:
+    """Published splits stay as they are, but nobody shall miss what they have in common."""
+    known = {row[:-1] for row in train}
+    if count := sum(row[:-1] in known for row in held_out):
+        warnings.warn(
+            f"{folder}: {count} of the {len(held_out)} validation and test examples are also in"
+            " train.tsv",
+            stacklevel=3,
+        )
 
 
 def read(file: Path) -> tuple[Task, Rows]:

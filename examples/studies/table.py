@@ -101,9 +101,14 @@ STUDIES = {
             question="Which meaning of padding does FNet learn best, on the pairs of r8-pairs?",
             program="classify",
             options=_PAIRS,
-            variants=_PADDINGS,
+            variants=(*_PADDINGS, MIXERS["none"]),
             minutes=3,
             attention_minutes=5,
+            remark=(
+                "`tokens` is the command of fourier in r8-pairs, with the same seeds, on the same"
+                " kind of GPU, whose sums have no fixed order: the two differ by up to one point."
+                " A range over three seeds can be narrower than what repeats give."
+            ),
         ),
         Study(
             name="licences",

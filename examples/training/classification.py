@@ -48,6 +48,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "source": dataset.source,
         "classes": len(dataset.classes),
         "labels": list(dataset.classes),
+        "pairs": dataset.train.pairs is not None,
         **{name: len(split.labels) for name, split in splits.items()},
     }
     return {"data": data, "floors": floors(dataset)}

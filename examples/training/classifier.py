@@ -53,12 +53,16 @@ def settled(options: ClassifyOptions, given: frozenset[str]) -> ClassifyOptions:
         raise SystemExit(f"--from {options.from_}: {folder / CONFIG}: {said}") from None
     encoder = encode.read(folder)
     known: dict[str, Any] = {"units": encoder.units, "vocabulary": encoder.vocabulary}
-    for name in sorted(given & known.keys()):
-        if getattr(options, name) != known[name]:
-            raise SystemExit(
-                f"--{name} must be {known[name]}, as in the run of --from, or left out; got"
-                f" {getattr(options, name)}"
-            )
+    if "units" in given and options.units != encoder.units:
+        raise SystemExit(
+            f"--units must be {encoder.units}, as in the run of --from, or left out; got"
+            f" {options.units}"
+        )
+    if "vocabulary" in given and options.vocabulary < encoder.vocabulary:  # it is an upper limit
+        raise SystemExit(
+            f"--vocabulary must be at least {encoder.vocabulary}, which the run of --from has, or"
+            f" left out; got {options.vocabulary}"
+        )
     return replace(adopt(options, given, config), **known)
 
 

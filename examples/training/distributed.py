@@ -50,9 +50,9 @@ def on_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError:
-        raise SystemExit(
-            f"--device must be a device of torch, as cpu or cuda; got {name!r}"
-        ) from None
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise SystemExit(f"--device must be cpu, cuda or cuda:N; got {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit(f"--device {name}: this torch finds no GPU")
     if device.type == "cuda" and device.index is None:

@@ -1,6 +1,6 @@
 """What goes wrong outside of the program, in one sentence each, and a lock against other programs.
 
-defines: lock, replacing, writing
+defines: discard_parts, lock, replacing, writing
 """
 
 from __future__ import annotations
@@ -50,6 +50,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def discard_parts(folder: Path) -> None:
+    """Remove what killed processes left in a folder: files that `replacing` did not complete."""
+    for part in folder.glob(f"*.{'[0-9a-f]' * 32}.part"):
+        part.unlink(missing_ok=True)
 
 
 def lock(path: Path, *, wait: bool = False) -> TextIO:

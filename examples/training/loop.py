@@ -1,6 +1,6 @@
 """The training loop of all programs.
 
-defines: Task, run, start
+defines: Task, header, run, start
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from examples.training import curves, distributed, encode, state
 from examples.training.clock import clock
 from examples.training.display import Display
 from examples.training.encode import Encoder
-from examples.training.failures import lock, writing
+from examples.training.failures import discard_parts, lock, writing
 from examples.training.interrupt import Interrupt
 from examples.training.log import FILE, Log, environment, finished, records
 from examples.training.options import Options, command
@@ -71,11 +71,13 @@ def _held(folder: Path) -> TextIO | nullcontext[None]:
     if os.environ.get("RANK", "0") != "0":  # of torchrun: the processes are not together yet
         return nullcontext()
     try:
-        return lock(folder / LOCK)
+        held = lock(folder / LOCK)
     except BlockingIOError:
         raise SystemExit(
             f"another process runs in {folder}: wait until it ends, or change --out"
         ) from None
+    discard_parts(folder)
+    return held
 
 
 def _check(program: str, options: Options, folder: Path) -> None:
@@ -89,6 +91,8 @@ def _check(program: str, options: Options, folder: Path) -> None:
         state.check_origin(folder / FILE, known[0], {"program": program})
         print(f"{program}: the run in {folder} is finished: {last}")
         raise SystemExit(0)
+    if options.resume and known and "options" in known[0] and (folder / state.FILE).exists():
+        state.check_options(folder / state.FILE, known[0]["options"], options)
     # A header without a state is that of a failed start.
     if not options.resume and (len(known) > 1 or (folder / state.FILE).exists()):
         raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
@@ -124,11 +128,12 @@ def run(
     origin["clock"] = clock(device).name
     progress = state.restore(folder, model, optimizer, options, origin) if options.resume else None
     log = Log(folder if first else None, resume=progress is not None)
+    if progress is None or not records(folder):  # someone may have removed the log
+        log.write("header", **header(program, options, model, about))
     if progress is not None:
         log.write("resumed", step=progress.step)
     else:
         progress = state.Progress()
-        log.write("header", **_header(program, options, model, about))
     budget = Budget.of(options, task.steps_per_epoch)
     now = clock(device).now
     if options.compile:
@@ -202,7 +207,8 @@ def run(
         with writing(folder):
             model.save_pretrained(folder / "model")
             if encoder is not None:
-                encode.save(encoder, folder / "model", labels=about["data"].get("labels"))
+                facts = {name: about["data"].get(name) for name in ("labels", "pairs")}
+                encode.save(encoder, folder / "model", seq=options.seq, **facts)
         curves.draw(folder)
     costs = _costs(progress, device)
     log.write("test" if test else "finished", step=progress.step, **test, **costs)
@@ -224,9 +230,10 @@ def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=options.lr, fused=fused)
 
 
-def _header(
+def header(
     program: str, options: Options, model: nn.Module, about: dict[str, Any]
 ) -> dict[str, Any]:
+    """The first record of a log: what the run is."""
     device = next(model.parameters()).device
     return {
         "program": program,

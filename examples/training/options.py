@@ -19,6 +19,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from fnet_kernels.mixers import list_mixers
 
 _Options = TypeVar("_Options", bound="Options")
+_MOST = 2**31 - 1
 
 
 def flag(
@@ -43,13 +44,19 @@ def flag(
 
 def positive(word: str) -> int:
     """An integer of at least 1."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {word!r}")
-    return int(word)
+    return _integer(word, 1)
 
 
 def _count(word: str) -> int:
-    return 0 if word == "0" else positive(word)
+    return _integer(word, 0)
+
+
+def _integer(word: str, least: int) -> int:
+    if not word.isdecimal() or not least <= int(word) <= _MOST:
+        raise argparse.ArgumentTypeError(
+            f"must be an integer from {least} to {_MOST}, got {word!r}"
+        )
+    return int(word)
 
 
 def number(word: str) -> float:

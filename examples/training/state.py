@@ -121,7 +121,8 @@ def restore(
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         flags, theirs = content["options"], content["origin"]
     except Exception as error:  # torch.load raises what it meets
-        raise SystemExit(f"{path} is not a state of a run: {error}".splitlines()[0]) from None
+        why = type(error).__name__
+        raise SystemExit(f"{path} is damaged, or is not the state of a run ({why})") from None
     check_options(path, flags, options)
     if theirs.get("clock") is None:  # an older state, which knew it with --minutes alone
         theirs = {**theirs, "clock": origin["clock"]}

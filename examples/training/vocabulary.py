@@ -50,12 +50,24 @@ def identity(encoder: Encoder | None) -> str | None:
 
 
 def _kept(folder: Path, about: dict[str, Any]) -> Encoder | None:
-    """The encoder in a folder, if it was learned from what `about` says."""
+    """The encoder in a folder, if there is one.
+
+    If it was learned from something else than `about` says, the program ends: the run in the folder
+    cannot go on with another one, so nothing may take its place.
+    """
     path = folder / encode.FILE
     if not path.exists():
         return None
     encoder = encode.read(folder)
-    return encoder if json.loads(path.read_text()).get(_ABOUT) == about else None
+    theirs = json.loads(path.read_text(encoding="utf-8")).get(_ABOUT) or {}
+    for name, value in about.items():
+        if theirs.get(name) != value:
+            said = "on data of SHA-256 {:.12}" if name == "data" else f"with --{name} {{}}"
+            was, now = (said.format(str(values.get(name))) for values in (theirs, about))
+            raise SystemExit(
+                f"{path} is of a run {was}, not {now}: give the same, or another --out"
+            )
+    return encoder
 
 
 def _learned(options: TextOptions, texts: Iterable[Text]) -> Encoder:

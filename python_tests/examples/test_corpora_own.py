@@ -116,6 +116,24 @@ def test_a_table_without_dev_is_cut_without_repeats(tmp_path: Path) -> None:
     assert dataset.test.inputs[0] == "test first 0"
 
 
+def test_no_text_is_in_two_splits_that_are_cut(tmp_path: Path) -> None:
+    """Not even one that has another label there."""
+    rows = table("SST-2", "train", 50)
+    other = rows.replace("\t0", "\t2").replace("\t1", "\t0").replace("\t2", "\t1")
+    twice = rows + "\n".join(other.splitlines()[1:]) + "\n"
+    test = table("SST-2", "test", 5) + "train first 0\t0\n"
+    parts = [set(split.inputs) for split in splits(load(write(tmp_path, train=twice, test=test)))]
+    assert [len(part) for part in parts] == [44, 5, 6]
+    assert len(set().union(*parts)) == 55
+
+
+def test_given_splits_stay_and_what_they_share_is_said(tmp_path: Path) -> None:
+    files = {"train": table("RTE", "train", 50), "dev": table("RTE", "train", 3)}
+    with pytest.warns(UserWarning, match="3 of the 3 validation and test examples are also in tra"):
+        found = load(write(tmp_path, **files))
+    assert [len(split.inputs) for split in splits(found)] == [50, 3, 0]
+
+
 def test_a_few_broken_lines_are_left_out_and_said(tmp_path: Path) -> None:
     rows = table("QQP", "train", 2000)
     with pytest.warns(UserWarning, match="1 lines with missing fields"):
@@ -229,6 +247,25 @@ def test_a_folder_for_validation(name: str, tmp_path: Path) -> None:
     assert [len(split) for split in inputs(load(str(tmp_path)))] == [60, 8, 4]
     (tmp_path / "unsup").mkdir()
     with pytest.raises(DataError, match="has the folder 'unsup' beside its splits"):
+        load(str(tmp_path))
+
+
+def test_folders_of_splits_have_any_case_and_need_train(tmp_path: Path) -> None:
+    classes(tmp_path / "Train")
+    assert [len(split) for split in inputs(load(str(tmp_path)))] == [49, 5, 6], "all are cut"
+    classes(tmp_path / "Test", 4)
+    dataset = load(str(tmp_path))
+    assert dataset.classes == ("bad", "good")
+    assert [len(split) for split in inputs(dataset)] == [54, 6, 8]
+    (tmp_path / "Train").rename(tmp_path / "dev")
+    with pytest.raises(DataError, match="has Test and dev, but no train"):
+        load(str(tmp_path))
+
+
+def test_a_class_whose_name_is_no_text(tmp_path: Path) -> None:
+    classes(tmp_path)
+    os.mkdir(os.fsencode(tmp_path) + b"/caf\xe9")
+    with pytest.raises(DataError, match=r"a folder whose name is not UTF-8: b'caf\\xe9'"):
         load(str(tmp_path))
 
 

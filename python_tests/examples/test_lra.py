@@ -89,10 +89,12 @@ def test_listops_says_the_floor_of_the_root_operator(
 
 def test_pathfinder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small("pathfinder", 16, monkeypatch)
-    log = train("pathfinder", tmp_path / "run", "--steps", "4", "--batch", "4", "--layers", "1")
+    words = ["--steps", "20", "--batch", "4", "--layers", "1", "--lr", "0.005"]
+    log = train("pathfinder", tmp_path / "run", *words)
     assert log[0]["data"]["classes"] == 2
     assert log[0]["options"]["seq"] == 1024
-    assert [record["tokens"] for record in steps(log)] == [4 * 1024 * i for i in (1, 2, 3, 4)]
+    assert [record["tokens"] for record in steps(log)][:3] == [4 * 1024 * i for i in (1, 2, 3)]
+    assert falls(log), "it learns the sixteen pictures"
 
 
 def test_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from examples import classify, predict
+from examples import classify, lra, predict
 from examples.corpora.load import load
 from examples.predict import Predictor
+from examples.training import log
 from fnet_kernels.mixers import registry
 from python_tests.helpers.classify_runs import words
 from python_tests.helpers.small_texts import write_pairs, write_texts
@@ -70,8 +71,6 @@ def test_texts(
     predict.main([run])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0] for line in lines] == [told[0], told[-1]]
-    with pytest.raises(SystemExit, match="each line must have a tab"):
-        predict.main([run, "a\tb", "a"])
     registry._factories.pop("rolled")
     with pytest.raises(SystemExit, match=r"got 'rolled'; --import MODULE imports the module"):
         Predictor(run)
@@ -88,6 +87,41 @@ def test_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert label == Predictor(run).labels[int(expected.argmax())]
     assert probability == f"{expected.max():.3f}"
     assert pair == ["a", "b"]
+
+
+def test_texts_are_cut_as_in_the_run(tmp_path: Path) -> None:
+    """A model that was pre-trained on longer texts has more positions than the run used."""
+    data = write_texts(tmp_path / "data")
+    longer = trained(tmp_path / "longer", data, "--seq", "32")
+    run = trained(tmp_path / "run", data, "--from", longer, "--seq", "8", "--steps", "5")
+    test = load(str(data)).test
+    texts = [str(text) for text in test.inputs]
+    predictor = Predictor(run)
+    probability = predictor(texts)[torch.arange(len(texts)), torch.tensor(test.labels)]
+    expected = log.finished(tmp_path / "run")
+    assert expected is not None
+    assert float(-probability.log().mean()) == pytest.approx(expected["loss"], rel=1e-5)
+    predictor._seq = None  # all positions of the model: other padding, another result
+    probability = predictor(texts)[torch.arange(len(texts)), torch.tensor(test.labels)]
+    assert float(-probability.log().mean()) != pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_tabs_divide_pairs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    single = trained(tmp_path / "single", write_texts(tmp_path / "texts"), "--steps", "2")
+    capsys.readouterr()
+    predict.main([single, "a\tb"])
+    assert capsys.readouterr().out.endswith("\ta\tb\n")
+    double = trained(tmp_path / "double", write_pairs(tmp_path / "pairs"), "--steps", "2")
+    with pytest.raises(SystemExit, match="each line must have a tab between the two texts"):
+        predict.main([double, "a"])
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    words = ["retrieval", "--data", str(write_pairs(tmp_path / "data")), "--seq", "16"]
+    small = "--steps 1 --batch 8 --hidden 16 --intermediate 16 --threads 1 --device cpu"
+    lra.main([*words, *small.split(), "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit, match="holds FNetForMatching; expected FNetForSequenceC"):
+        Predictor(str(tmp_path / "run"))
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_damaged_log_is_one_sentence(texts: Path, tmp_path: Path) -> None:
         ("--heads 3 --mixer attention", r"num_attention_heads must divide hidden_size=32"),
         ("--mixer hadamard --seq 17", r"17"),
         ("--round-to 8", r"round_to must be None with padding='tokens'"),
-        ("--device nowhere", r"--device must be a device of torch"),
+        ("--device nowhere", r"--device must be cpu, cuda or cuda:N"),
         ("--from nothing", r"--from nothing: no config.json"),
         ("--mixer circulant --padding exact", r"--mixer circulant takes .* give --round-to 16"),
         ("--mixer hadamard --padding exact", r"--mixer hadamard takes .* give --round-to 16"),

@@ -60,7 +60,7 @@ def test_dropout_of_attention_is_that_of_all_if_none_is_given() -> None:
         ("--mixer nothing", "argument --mixer: must be one of attention, circulant, "),
         ("--mixer no_module:nothing", "argument --mixer: cannot import no_module: No module named"),
         ("--mixer-args [1]", "argument --mixer-args: must be a JSON object, got '[1]'"),
-        ("--batch 0", "argument --batch: must be an integer of at least 1, got '0'"),
+        ("--batch 0", "argument --batch: must be an integer from 1 to 2147483647, got '0'"),
         ("--lr -1", "argument --lr: must be a number of at least 0, got '-1'"),
         ("--lr nan", "argument --lr: must be a number of at least 0, got 'nan'"),
         ("--dropout 1.5", "argument --dropout: must be a number from 0 to 1, got '1.5'"),

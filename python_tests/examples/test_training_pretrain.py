@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import math
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +19,7 @@ from examples.training.options import parse
 from examples.training.pieces import cut
 from examples.training.pretraining import Pretraining, PretrainOptions
 from fnet_kernels.models import FNetForPreTraining, FNetForSequenceClassification
+from python_tests.helpers.paths import ROOT
 from python_tests.helpers.small_texts import write_documents, write_texts
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
@@ -134,7 +140,8 @@ def test_classify_starts_from_a_pretrained_model(
     for more, message in (
         (["--hidden", "64"], "--hidden must be 32, as in the pre-trained model, or left out"),
         (["--seq", "64"], "--seq must be at most 32"),
-        (["--vocabulary", "9"], "--vocabulary must be .*, as in the run of --from, or left out"),
+        (["--vocabulary", "9"], "--vocabulary must be at least .*, or left out"),
+        (["--units", "bytes"], "--units must be .*, as in the run of --from, or left out"),
     ):
         with pytest.raises(SystemExit, match=message):
             classify.main([*words, "--out", str(tmp_path / "other"), *more])
@@ -177,22 +184,98 @@ def test_the_trainer_of_transformers(
     data = write_texts(tmp_path / "data")
     small = [*SMALL, "--seq", "16", "--device", "cpu", "--log-every", "5", *more.split()]
     words = ["--data", str(data), "--out", str(tmp_path / "run"), "--steps", "20", *small]
-    found = finetune_trainer.main([*words, "--save-every", "15", "--resume"])  # nothing to resume
+    again = [*words, "--save-every", "15", "--resume"]
+    found = finetune_trainer.main(again)  # nothing to resume
     said = capsys.readouterr().out
-    losses = [float(x.split("'")[0]) for x in said.split("{'loss': '")[1:]]
-    assert len(losses) == 4
-    assert losses[-1] < losses[0]
     assert found.keys() == {"loss", "accuracy"}
     assert ("patched 2 FNet layers" in said) == (not more)
-    shutil.rmtree(tmp_path / "run" / "checkpoint-20")
-    assert finetune_trainer.main([*words, "--save-every", "15", "--resume"]) == pytest.approx(found)
-    assert capsys.readouterr().out.count("{'loss': '") == 1  # of the last 5 steps
-    with pytest.raises(SystemExit, match=r"run\.json is of a run with --seed 0, this one has 7"):
-        finetune_trainer.main([*words, "--save-every", "15", "--resume", "--seed", "7"])
+    assert "20  validation loss" in said
+    run = tmp_path / "run"
+    losses = [one["loss"] for one in log.records(run) if one["kind"] == "step"]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    assert (run / "curves.png").exists()
+    assert log.finished(run) == {"kind": "test", "step": 20, **found}
+    with pytest.raises(SystemExit) as end:
+        finetune_trainer.main(again)
+    assert end.value.code == 0, "nothing is left to do"
+    with pytest.raises(SystemExit, match=r"is of a run with --seed 0, this one has 7"):
+        finetune_trainer.main([*again, "--seed", "7"])
     with pytest.raises(SystemExit, match=r"has a run: add --resume"):
         finetune_trainer.main(words)
+
+    # Killed while it wrote the last checkpoint.
+    (run / "checkpoint-20" / "trainer_state.json").write_text('{"global_step": 2')
+    lines = (run / "log.jsonl").read_text().splitlines(keepends=True)
+    (run / "log.jsonl").write_text("".join(lines[:-1]))
+    assert finetune_trainer.main(again) == pytest.approx(found)
+    assert [one["step"] for one in log.records(run) if one["kind"] == "resumed"] == [15]
+    assert [one["loss"] for one in log.records(run) if one["kind"] == "step"] == losses
     with pytest.raises(SystemExit, match="--minutes: the Trainer counts"):
         finetune_trainer.main(["--data", str(data), "--minutes", "1"])
+
+
+def test_two_processes_of_the_trainer_report_the_mean(tmp_path: Path) -> None:
+    """The Trainer multiplies the loss by their number if a model divides it, as FNet does not."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    data, out = write_texts(tmp_path / "data"), tmp_path / "run"
+    torchrun = "-m torch.distributed.run --nproc-per-node 2 --standalone"
+    words = [*SMALL, "--seq", "16", "--device", "cpu", "--log-every", "1", "--steps", "2"]
+    command = [sys.executable, *torchrun.split(), "-m", "examples.finetune_trainer", *words]
+    command += ["--data", str(data), "--out", str(out), "--lr", "0", "--dropout", "0"]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert child.returncode == 0, child.stderr
+    losses = [one["loss"] for one in log.records(out) if one["kind"] == "step"]
+    assert losses == pytest.approx(2 * [math.log(2)], rel=0.3)
+    assert log.records(out)[-1]["loss"] == pytest.approx(math.log(2), rel=0.3)
+
+
+def test_ctrl_c_in_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from examples import finetune_trainer
+
+    data = write_texts(tmp_path / "data")
+    small = [*SMALL, "--seq", "16", "--device", "cpu", "--log-every", "1", "--steps", "12"]
+    words = ["--data", str(data), *small]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    expected = finetune_trainer.main([*words, "--out", str(whole)])
+    write = log.Log.write
+
+    def and_signal(self: log.Log, kind: str, **values: Any) -> None:
+        write(self, kind, **values)
+        if kind == "step" and values["step"] == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log.Log, "write", and_signal)
+        with pytest.raises(SystemExit, match=r"stopped; step 6 is saved in .*: --resume goes on"):
+            finetune_trainer.main([*words, "--out", str(stopped)])
+    assert finetune_trainer.main([*words, "--out", str(stopped), "--resume"]) == expected
+    losses = [
+        [one["loss"] for one in log.records(run) if one["kind"] == "step"]
+        for run in (whole, stopped)
+    ]
+    assert len(losses[0]) == 12
+    assert losses[0] == losses[1]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from examples import finetune_trainer
+
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")  # what torch.save raises
+
+    monkeypatch.setattr(transformers.Trainer, "_save_checkpoint", full)
+    data = write_texts(tmp_path / "data")
+    words = ["--data", str(data), "--out", str(tmp_path / "run"), *SMALL, "--steps", "2"]
+    with pytest.raises(SystemExit, match=r"^cannot write \S+run: basic_ios"):
+        finetune_trainer.main([*words, "--seq", "16", "--device", "cpu", "--save-every", "1"])
 
 
 def test_the_trainer_goes_on_from_a_pretrained_model(

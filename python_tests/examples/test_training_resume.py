@@ -121,7 +121,7 @@ def test_a_state_of_another_run_is_refused(texts: Path, pairs: Path, stopped: Pa
         classify.main(words(texts, stopped))
     before = losses(stopped)
     (stopped / "state.pt").write_bytes(b"no state")
-    with pytest.raises(SystemExit, match=r"state\.pt is not a state of a run"):
+    with pytest.raises(SystemExit, match=r"state\.pt is damaged, or is not the state of a run"):
         classify.main([*words(texts, stopped), "--resume"])
     assert losses(stopped) == before
 
@@ -146,6 +146,44 @@ def test_other_data_is_refused(stopped: Path, texts: Path) -> None:
             classify.main([*words(texts, stopped), "--resume"])
     finally:
         (texts / "train.tsv").write_text(lines)
+    classify.main([*words(texts, stopped), "--resume"])
+
+
+@pytest.mark.parametrize("units", ["words", "unigram"])
+def test_a_refused_resume_leaves_the_run_whole(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: str
+) -> None:
+    """Another encoder in the folder would be the end of a run: none can be learned twice."""
+    if units == "unigram":
+        pytest.importorskip("tokenizers")
+    more = f"--units {units} --vocabulary 40"
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, signal.SIGTERM)
+        with pytest.raises(SystemExit):
+            classify.main(words(texts, tmp_path, more))
+    kept = (tmp_path / encode.FILE).read_bytes()
+    for other in ("--vocabulary 39", "--units bytes", "--fold 1"):
+        with pytest.raises(SystemExit, match=r"is of a run with --\w+ \S+, this one has"):
+            classify.main([*words(texts, tmp_path, f"{more} {other}"), "--resume"])
+        assert (tmp_path / encode.FILE).read_bytes() == kept
+    (tmp_path / log.FILE).unlink()  # what knows the flags before the data is read
+    with pytest.raises(SystemExit, match=r"encoder\.json is of a run with --vocabulary 40, not w"):
+        classify.main([*words(texts, tmp_path, f"{more} --vocabulary 39"), "--resume"])
+    assert (tmp_path / encode.FILE).read_bytes() == kept
+    classify.main([*words(texts, tmp_path, more), "--resume"])
+    kinds = [one["kind"] for one in log.records(tmp_path)]
+    assert kinds[:2] == ["header", "resumed"], "a log that was removed begins again"
+    assert kinds[-1] == "test"
+
+
+def test_what_a_killed_run_left_is_removed(texts: Path, stopped: Path) -> None:
+    part = stopped / f"state.pt.{32 * 'a'}.part"
+    part.write_bytes(b"half a state")
+    own = stopped / "my.part"
+    own.write_text("not of a run")
+    classify.main([*words(texts, stopped), "--resume"])
+    assert not part.exists()
+    assert own.exists()
 
 
 @pytest.mark.parametrize(
