@@ -90,7 +90,7 @@ bench: install core ## targets, host time, CPU kernels, whole models, a quick co
 	$(BENCH) -m bench.models $(KEPT)
 	$(BENCH) -m bench --shapes 4x512x768,1x2048x768 --seconds 1 --out build/bench
 
-bench-results: install core ## write all that is committed of this machine to bench/results/: 30 minutes, quiet
+bench-results: install core ## write targets, passes, comparisons and models to bench/results/: 30 minutes, quiet
 	$(BENCH) -m bench.record $(ARGS)
 
 bench-full: install core ## every length, dtype, pass and whole model, into build/bench/ (hours)

@@ -66,8 +66,8 @@ def highlights(machines: Sequence[Machine]) -> str:
         ours = max(v for case, v in cases if case.startswith("ours"))
         theirs = max(v for case, v in cases if case.startswith("formula"))
         lines.append(
-            f"- **At most {ours:.2f} times `x`** (in float32) of extra memory; "
-            f"the formula needs up to {theirs:.1f} times."
+            f"- **Extra memory: {ours:.2f} times `x`**; formula: {theirs:.1f}."
+            " Small inputs take [more](docs/cpu.md#many-cores)."
         )
     gains = [gain for m in machines if (gain := _model_gains(m))]
     if gains:
@@ -278,6 +278,7 @@ def _model_table(machine: Machine) -> str:
     models = machine.models["rows"]
     if not models:
         return ""
+    measured = all(r.get("peak_mib") is not None for r in models)
     rows = [
         [
             f"{r['model']}-{r['size']}",
@@ -285,17 +286,19 @@ def _model_table(machine: Machine) -> str:
             r["task"],
             f"{r['median_ms']:.0f} ms",
             *(f"{ratio:.2f}x" if ratio else "" for ratio in _ratios(r)),
+            *([f"{r['peak_mib']:.0f}"] if measured else []),
         ]
         for r in models
     ]
     heads = ["whole model", "dtype", "task", "median", "stock fp32 / this", "BERT / this"]
+    heads += ["peak MiB"] if measured else []
     sizes = " and ".join(sorted({f"{r['batch']} x {r['seq']} tokens" for r in models}))
     rounds = min(r["rounds"] for r in models)
     note = wrapped(
         f"Whole models of transformers, {sizes}, random weights; at least {rounds} rounds;"
         f" {when(machine.models['machine'])}:"
     )
-    return f"{note}\n{rows_of(heads, rows)}"
+    return f"{note}\n\n{rows_of(heads, rows)}"
 
 
 def _ratios(row: dict[str, Any]) -> tuple[float | None, float | None]:

@@ -128,13 +128,20 @@ def gpu_line(run: dict[str, Any]) -> str:
     forward, step = (
         run["times"][f"{what}, 32x512x768 bf16"] for what in ("forward", "forward + backward")
     )
-    formula, attention = (
+    torch, attention = (
         " and ".join(_over(of, RIVALS[rival], 1) for of in (forward, step))
-        for rival in ("formula", "attention")
+        for rival in (BEST_TORCH, "attention")
     )
-    return (
+    text = (
         f"- **On an NVIDIA {run['machine']['name'].split()[1]}**, 32 x 512 x 768 in bfloat16:"
         f" {forward[OURS]['median_us']:.0f} us forward, {step[OURS]['median_us']:.0f} us with the"
-        f" backward\n  pass. That is {formula} faster than the formula, {attention} faster than"
+        f" backward pass, {torch} faster than the best torch timed, {attention} faster than"
         " attention."
     )
+    ratios = {
+        (row["model"], row["dtype"]): row["bert_over_this"]
+        for row in run["models"].get("inference, eager", ())
+    }
+    if (bert := ratios.get(("FNet patched", "bfloat16"))) is not None and bert < 1:
+        text += f" Launched eagerly, a whole FNet-Base takes {1 / bert:.1f} times as long as BERT."
+    return wrapped(text, indent="  ")

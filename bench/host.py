@@ -104,7 +104,11 @@ def measure(part: Pass, seconds: float) -> tuple[list[str], dict[str, Any]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the table. Returns 1 with --strict if a target is missed."""
-    parser = argparse.ArgumentParser(prog="python -m bench.host", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.host",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--seconds", type=duration, default=3.0, help="time of each pass; default: %(default)s"
     )

@@ -10,7 +10,6 @@ compiler: counts of another compiler are shown, not compared.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.arguments import run_main
-from bench.written import write_json
+from bench.written import read_json, write_json
 from fnet_kernels._ops.library import KERNELS, library_folder
 from fnet_kernels._terminal import table
 
@@ -129,7 +128,11 @@ def main() -> int:
 
     Returns 1 if a count grew by more than --max-growth percent, and 2 if that cannot be checked.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.instructions",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, help="write the counts to this JSON file")
     parser.add_argument("--against", type=Path, help="compare with this JSON file")
     parser.add_argument(
@@ -147,9 +150,14 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         print("absent: instruction counts: valgrind is not installed (`apt install valgrind`)")
         return unchecked
+    known: dict[str, Any] = {"instructions": {}}
+    if args.against:
+        try:
+            known = read_json(args.against, "instructions")
+        except ValueError as error:
+            parser.error(f"--against: {error}")
     here = facts()
     isa, counts = measure()
-    known = json.loads(args.against.read_text()) if args.against else {"instructions": {}}
     before = known["instructions"]
     rows, worst = [], 0.0
     for name, count in counts.items():

@@ -3,7 +3,7 @@
 Ours against the fastest of torch's eager compositions and the formula, interleaved. Writes
 <cpu>-lengths.json and a plot with the primes marked.
 
-    python -m bench lengths                        # 1 to 1100: ten minutes on two cores
+    python -m bench lengths                        # 1 to 1100: four to ten minutes
     python -m bench lengths --lengths 190:205 --hidden 768
 """
 
@@ -120,15 +120,16 @@ def main(argv: list[str] | None = None) -> int:
         progress.close()
     facts |= {"load_at_end": machine.load(), "wall_seconds": round(time.monotonic() - began)}
 
-    written: Path = args.out / f"{machine.slug()}-lengths.json"
+    written: Path = args.out / f"{machine.slug()}-lengths.json{'.interrupted' * bool(status)}"
     settings = {"hidden": args.hidden, "elements": ELEMENTS, "seconds": args.seconds}
     content: dict[str, Any] = {"machine": facts, "settings": settings, "absent": absent}
     content["rows"] = [asdict(row) for row in rows]
     write_json(written, content, indent=None)
     heading = f"{machine.title(facts)}; fp32, hidden {args.hidden}, fused with LayerNorm"
-    plot = save_plot(rows, heading, written.with_suffix(".png"))
+    plot = None if status else save_plot(rows, heading, written.with_suffix(".png"))
     print(f"{heading}\n\n{length_tables(rows)}\n\n{absence_lines(absent)}written: {written}")
-    print(f"written: {plot}" if plot else "no plot: matplotlib is missing")
+    why = "interrupted" if status else "matplotlib is missing"
+    print(f"written: {plot}" if plot else f"no plot: {why}")
     return status or int(not rows)
 
 

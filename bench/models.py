@@ -12,20 +12,19 @@ of other sizes, shapes and tasks stay; `machine` is that of the last run. On CUD
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
 import torch
 
-from bench.arguments import duration, run_main
-from bench.contestants.models import TASKS
+from bench.arguments import duration, positive, run_main
+from bench.contestants.models import TASKS, Contestant
 from bench.folders import add_out, is_writable
 from bench.measure import machine, models
 from bench.measure.pages import huge
 from bench.report import paper
 from bench.report.model_table import model_table
-from bench.written import write_json
+from bench.written import read_json, write_json
 from fnet_kernels._sizes import SIZES
 from fnet_kernels._terminal import Progress, table
 
@@ -34,14 +33,17 @@ _TASKS = {"inference": TASKS[:1], "training": TASKS[1:], "both": TASKS}
 
 def shape(text: str) -> tuple[int, int]:
     """`4x512` as (4, 512)."""
-    parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected batch x tokens, for example 4x512")
-    return int(parts[0]), int(parts[1])
+    batch, _, tokens = text.partition("x")
+    try:
+        return positive(batch), positive(tokens)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected batch x tokens, for example 4x512"
+        ) from None
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 2 where the models cannot run at all or the output folder cannot be written."""
+    """Exit status 1 if no model ran, 2 if none can run or the output cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.models",
         description=__doc__,
@@ -80,13 +82,22 @@ def main(argv: list[str] | None = None) -> int:
     written = args.out / f"{machine.slug()}-{kind}.json"
     before: dict[str, Any] = {"absent": {}, "rows": []}
     if written.exists():
-        before = json.loads(written.read_text())
+        try:
+            before = read_json(written, "absent", "rows")
+            set(map(models.key, before["rows"]))
+        except (KeyError, TypeError, ValueError) as error:
+            about = f"rows of another version, without {error}"
+            why = str(error) if isinstance(error, ValueError) else f"{written} has {about}"
+            print(f"bench.models: error: --out: {why}", file=sys.stderr)
+            return 2
 
     def write() -> None:
         facts["load_at_end"] = machine.load()
         now = {models.key(row) for row in rows}
         kept = [row for row in before["rows"] if models.key(row) not in now]
-        content = {"machine": facts, "absent": before["absent"] | absent, "rows": kept + rows}
+        ran = {Contestant(row["model"], getattr(torch, row["dtype"])).name for row in rows}
+        gone = {name: why for name, why in before["absent"].items() if name not in ran} | absent
+        content = {"machine": facts, "absent": gone, "rows": kept + rows}
         write_json(written, content)
 
     tasks = _TASKS[args.task]
@@ -112,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     print(table(*model_table(rows), left=3))
     print("\n".join(f"absent: {name}: {why}" for name, why in absent.items()))
     print(f"written: {written}")
-    return 0
+    return int(not rows)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,9 @@ def cells(row: dict[str, Any]) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Measure everything. Returns 2 if fnet_core_bench is not built."""
     start = time.monotonic()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.passes", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--rounds", type=positive, default=20, help="default: %(default)s")
     parser.add_argument(
         "--shapes", type=positive, default=len(TARGET_SHAPES), help="number of shapes"

@@ -93,7 +93,9 @@ def blocks(results: Path = RESULTS) -> dict[str, str]:
 
 def main() -> int:
     """Returns 1 with --check if a document does not show the committed results."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.readme", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--check", action="store_true", help="compare and write nothing")
     args = parser.parse_args()
     made = blocks()

@@ -1,4 +1,4 @@
-"""Record all committed figures of this machine: `make bench-results`, when idle, 30 minutes.
+"""Record targets, passes, comparisons and models: `make bench-results`, when idle, 30 minutes.
 
 Runs the steps below in order of importance, each in its own process, and writes to bench/results/.
 A step that cannot end within --minutes is skipped and named. Each result file records its duration;
@@ -7,6 +7,9 @@ that ran before.
 
     python -m bench.record --dry-run            # the commands and their expected durations
     python -m bench.record --only targets,passes
+
+The other committed figures take a command each, with --keep: `python -m bench lengths`, `mixers`,
+`cores`, `threads`, and `sweep` for each dtype and pass.
 """
 
 from __future__ import annotations
@@ -70,7 +73,11 @@ def steps(out: Path = RESULTS) -> list[Step]:
 
 def main() -> int:
     """Run the steps. Returns 1 if a step failed or was skipped."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.record",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--minutes", type=duration, default=30.0, help="default: %(default)s")
     parser.add_argument("--only", help="names of steps, separated by commas")
     parser.add_argument("--dry-run", action="store_true", help="print the commands")

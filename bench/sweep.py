@@ -114,17 +114,15 @@ def report(found: list[Found]) -> str:
 
 
 def _save(
-    out: Path,
+    path: Path,
     facts: dict[str, Any],
     settings: dict[str, Any],
     absent: dict[str, str],
     found: list[Found],
-) -> Path:
+) -> None:
     rows = [asdict(each) for each in found]
     content = {"machine": facts, "settings": settings, "absent": absent, "rows": rows}
-    path = out / f"{machine.slug()}-sweep-{settings['dtype']}-{settings['pass']}.json"
     write_json(path, content, indent=None)
-    return path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -178,7 +176,10 @@ def main(argv: list[str] | None = None) -> int:
         settings = {"dtype": args.dtype, "pass": args.direction, "seconds": args.seconds}
         settings |= {"seed": args.seed, "limit": args.limit}
         facts["load_at_end"] = machine.load()
-        print(f"written: {_save(args.out, facts, settings, absent, found)}")
+        name = f"{machine.slug()}-sweep-{args.dtype}-{args.direction}.json"
+        path = args.out / f"{name}{'.interrupted' * bool(status)}"
+        _save(path, facts, settings, absent, found)
+        print(f"written: {path}")
     return status or int(not found)
 
 

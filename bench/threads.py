@@ -15,6 +15,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from bench.cores import SHAPES, counts
 from bench.folders import add_out, is_writable
 from bench.measure import machine
 from bench.measure.pages import huge
+from bench.measure.thread_team import use_threads
 from bench.measure.timing import DIRECTIONS, Problem, needed, ready
 from bench.report.tables import absence_lines
 from bench.shapes import Shape, label
@@ -45,16 +47,6 @@ def powers_of_two(limit: int) -> list[int]:
     [1, 2, 4, 8, 12]
     """
     return [1 << i for i in range(limit.bit_length()) if 1 << i < limit] + [limit]
-
-
-def on_threads(threads: int, call: Callable[[], Any]) -> Callable[[], Any]:
-    """`call`, preceded by its number of threads, which takes a microsecond to set."""
-
-    def run() -> Any:
-        torch.set_num_threads(threads)
-        return call()
-
-    return run
 
 
 def measured(
@@ -86,9 +78,10 @@ def compared(
     calls: dict[tuple[str, int], Callable[[], Any]] = {}
     for name, (_, function) in entries.items():
         call = problem.calls(direction)(function)
-        calls |= {(name, count): on_threads(count, call) for count in threads}
+        calls |= dict.fromkeys([(name, count) for count in threads], call)
     named = {f"{name} {count}": call for (name, count), call in calls.items()}
-    times = interleave(named, seconds=seconds, minimum=5, maximum=_MOST)
+    before = {f"{name} {count}": partial(use_threads, count) for name, count in calls}
+    times = interleave(named, before=before, seconds=seconds, minimum=5, maximum=_MOST)
     rows = []
     for (name, count), timing in zip(calls, times.values(), strict=True):
         low, middle, high = (1e3 * t for t in timing.quartiles)

@@ -84,6 +84,11 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     out = Path(os.environ.get("OUT") or TREE.parent / "out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"cannot run: OUT: cannot write to {out}: {error.strerror}")
+        return 2
     check = Check(TREE, out, rehearse=args.rehearse, prebuilt=args.prebuilt)
     check.injected = dict(item.rsplit("=", 1) for item in args.inject)
     check.hang_limit = args.hang_limit
@@ -99,7 +104,8 @@ def main() -> int:
         if step.name == "build" and any(r.verdict != PASS for r in results):
             break
     if args.part and not set(args.part) <= (known := {result.part for result in check.results}):
-        print(f"--part: no such part: {', '.join(sorted(set(args.part) - known))}")
+        unknown, has = sorted(set(args.part) - known), sorted(known)
+        print(f"--part: no such part: {', '.join(unknown)}; expected of {', '.join(has)}")
         return 2
     show_failures(check)
     print("\n== summary" + (" of a rehearsal: its figures mean nothing" if check.rehearse else ""))

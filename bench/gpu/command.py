@@ -60,10 +60,11 @@ MEMORY = Target("extra memory / x in fp32", 0.5, False)
 TARGETS = [FORMULA, COMPILED, ROOFLINE, *ATTENTION.values(), LAYER, MEMORY]
 
 ATTENTIONS = [c.name for c in CONTESTANTS if c.role == "attention"]
-#: The alternatives. Other forms of the formula and matrix products would take too much time.
+#: The alternatives. Other forms of the formula would take too much time.
 RIVALS = [
     *("ours, cuFFT path", "fftn", "fftn compiled", "rfft2 + mirror", "rfft2 + mirror compiled"),
-    *("fold", "fold compiled", "layer_norm(x + x)", "copy", "copy by a kernel", *ATTENTIONS),
+    *("fold", "fold compiled", "matmul bf16", "layer_norm(x + x)", "copy", "copy by a kernel"),
+    *ATTENTIONS,
     "CuPy",  # launched instead of captured, so its launches count
 ]
 #: Required for a comparison: measured first, and a failure of one ends the part.
@@ -339,7 +340,9 @@ def _merged(files: list[Path], out: Path) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Returns 0 if everything ran and all targets are met, which a rehearsal does not require."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--seconds", type=duration, default=900.0, help="no case starts later than this"
@@ -366,7 +369,11 @@ def main(argv: list[str] | None = None) -> int:
     if device.rehearsal:  # compiling would take longer than everything else
         torch.compiler.set_stance("force_eager")
     path = out / f"{device.slug()}.json"
-    report = Report(device, path, args.seconds, TARGETS, resume=bool(args.part))
+    try:
+        report = Report(device, path, args.seconds, TARGETS, resume=bool(args.part))
+    except ValueError as error:
+        print(f"bench.gpu: error: --out: {error}", file=sys.stderr)
+        return 2
     print(json.dumps({k: report.content[k] for k in ("machine", "state_at_start")}, indent=1))
     run(report, device, args.part or PARTS)
     report.content["state_at_end"] = device.state()

@@ -13,6 +13,7 @@ as they do for a user. Figures join those of bench.gpu in <gpu>.json.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -81,7 +82,9 @@ def measure(report: Report, name: str, task: str, compiled: bool, device: Device
 def main(argv: list[str] | None = None) -> int:
     """Returns 1 if a part failed, and 2 without a device or a folder to write to."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench.gpu.models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "parts", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}"
@@ -96,7 +99,11 @@ def main(argv: list[str] | None = None) -> int:
     if not is_writable(out, "bench.gpu.models"):
         return 2
     device: Device = Host() if args.rehearse else Cuda()
-    report = Report(device, out / f"{device.slug()}.json", args.seconds, resume=True)
+    try:
+        report = Report(device, out / f"{device.slug()}.json", args.seconds, resume=True)
+    except ValueError as error:
+        print(f"bench.gpu.models: error: --out: {error}", file=sys.stderr)
+        return 2
     for part in args.parts:
         what, how = part.split()
         task = next(task for task in TASKS if task.startswith(what))

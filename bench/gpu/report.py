@@ -6,7 +6,6 @@ defines: Report, merge, fastest, COPIES
 from __future__ import annotations
 
 import datetime
-import json
 import platform
 import sys
 import time
@@ -20,7 +19,7 @@ import torch
 import fnet_kernels
 from bench.gpu.device import Device
 from bench.targets.target import Target, text
-from bench.written import write_json
+from bench.written import read_json, write_json
 from fnet_kernels._terminal import table
 from fnet_kernels._timing import Timing
 
@@ -66,12 +65,12 @@ class Report:
             "targets": [],
         }
         if resume and path.exists():
-            self.content = _merged(json.loads(path.read_text()), self.content)
+            self.content = _merged(_read(path), self.content)
 
     @property
     def left(self) -> float:
         """The fraction of the time that is left; negative after the end."""
-        return (self.end - time.monotonic()) / self.seconds
+        return (self.end - time.monotonic()) / max(self.seconds, 1e-3)
 
     def part(self, what: str, run: Callable[[], None]) -> None:
         """Run one part and record a failure or a lack of time."""
@@ -163,6 +162,7 @@ class Report:
 
 
 #: Facts that must agree between the figures of one file.
+_PARTS = ("times", "kernels", "memory", "models", "absent", "not_run")
 _SAME = ("name", "capability", "torch", "fnet_kernels")
 
 
@@ -179,7 +179,7 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
                 f"{old['machine'].get(key)} and {new['machine'].get(key)}"
             )
     merged = {**old, **new}
-    for key in ("times", "kernels", "memory", "models", "absent", "not_run"):
+    for key in _PARTS:
         merged[key] = {**old.get(key, {}), **new[key]}
     for what in list(merged["not_run"]):  # it ran in another run
         if any(what in merged[key] for key in ("times", "memory", "models")):
@@ -194,15 +194,19 @@ def _with(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str
     return [r for r in old if (r["target"], r["where"]) not in again] + new
 
 
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path, "machine", "targets", "times")
+
+
 def merge(files: Sequence[Path], folder: Path) -> Path:
     """Merge the figures of several runs into one file in `folder`, and return its path.
 
     Raises:
-        ValueError: they are from different devices or versions.
+        ValueError: they are from different devices or versions, or no figures of this program.
     """
-    content = json.loads(files[0].read_text())
+    content = _read(files[0])
     for file in files[1:]:
-        content = _merged(content, json.loads(file.read_text()))
+        content = _merged(content, _read(file))
     path = folder / files[0].name
     write_json(path, content)
     return path

@@ -29,6 +29,7 @@ from bench.contestants.streaming import STREAMING
 from bench.folders import add_out, is_writable
 from bench.measure import machine, memory
 from bench.measure.pages import huge, pages
+from bench.measure.thread_team import use_threads
 from bench.measure.timing import MOST, Entries, Problem, ready, time_all
 from bench.shapes import (
     BATCH_ONE,
@@ -188,13 +189,11 @@ def threads(report: TargetReport, budget: Budget) -> None:
     problem = Problem.cold(Setting(BATCH_ONE))
     present, absent = ready(pinned(list(report.isas)), problem)
     report.absent |= absent
-    busy = torch.zeros(1 << 20)
 
     def prepare(contestant: Contestant, count: int) -> None:
         assert contestant.before is not None
         contestant.before()
-        torch.set_num_threads(count)
-        busy.add_(1)  # creates the thread team outside the timed call
+        use_threads(count)
 
     entries: Entries = {}
     for name, (c, function) in present.items():

@@ -6,14 +6,17 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import command, cores, lengths, mixers, models, passes, sweep, threads, varlen
 from bench.arguments import INTERRUPTED, run_main
 from bench.folders import is_writable
+from bench.measure import machine
 from bench.measure.timing import MOST
 from bench.written import write
 from python_tests.helpers.full_disk import file_limit
@@ -99,6 +102,29 @@ def test_a_full_disk_leaves_the_last_results(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_names_are_modules(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    for name in COMMANDS:
+        monkeypatch.setattr(sys, "argv", ["bench", name, "--help"])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_module("bench", run_name="__main__")
+        assert end.value.code == 0
+        assert capsys.readouterr().out.startswith("usage: python -m bench")
+
+
+def test_other_programs_are_seen() -> None:
+    found = machine.others(0.2)
+    if found is None:
+        pytest.skip("this system has no /proc/stat")
+    assert 0 <= found <= 1.1 * (os.cpu_count() or 1)
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.3)
+        assert (machine.others(0.5) or 0) > 0.3
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_ctrl_c_is_a_status(capsys: pytest.CaptureFixture[str]) -> None:
     def stops() -> int:
         raise KeyboardInterrupt
@@ -132,7 +158,9 @@ def test_every_main_is_run_by_the_wrapper() -> None:
             blocks[path.name] = block
     del blocks["memory_child.py"]  # started by ours, which reads what it says
     assert all("run_main(" in block for block in blocks.values())
-    assert {f"{name}.py" for name in COMMANDS} <= blocks.keys()
+    for name in COMMANDS:
+        package = ROOT / "bench" / name
+        assert f"{name}.py" in blocks or (package / "__main__.py").exists()
 
 
 def test_the_help_names_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:

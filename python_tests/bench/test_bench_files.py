@@ -124,6 +124,24 @@ def test_counts_are_compared_only_for_the_same_compiler(
     assert json.loads((tmp_path / "now.json").read_text())["compiler"] == "GCC 12"
 
 
+def test_a_wrong_file_is_told_before_the_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: "/usr/bin/valgrind")
+    monkeypatch.setattr(instructions, "measure", lambda: pytest.fail("it counted"))
+    for text, said in (
+        (None, "cannot read"),
+        ("no", "is not JSON"),
+        ("[]", "has no 'instructions'"),
+    ):
+        file = tmp_path / "before.json"
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(SystemExit):
+            count(monkeypatch, "--against", str(file))
+        assert said in capsys.readouterr().err
+
+
 def test_the_compiler_is_read_from_the_extension() -> None:
     assert re.search(r"GCC|clang", instructions.compiler())
 
@@ -167,3 +185,7 @@ def test_a_step_that_cannot_end_in_time_is_skipped(
     assert record.main() == 1
     kept = json.loads(file.read_text())["steps"]
     assert kept["long"]["seconds"] == 5, "a step that was skipped replaces no record"
+    file.write_text("as it was")
+    monkeypatch.setattr(sys, "argv", ["record.py", "--minutes", "1", "--only", "long"])
+    assert record.main() == 1
+    assert file.read_text() == "as it was", "nothing ran"

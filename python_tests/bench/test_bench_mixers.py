@@ -135,8 +135,8 @@ def test_peak_memory_comes_from_a_child_process(tmp_path: Path) -> None:
 def test_the_table_marks_slow_mixers() -> None:
     size = ("2x16x8", 2, 16, 8, "float32", "forward")
     rows = [
-        Row("mixer", *size, "fourier", "mixer", 5, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, None, None),
-        Row("mixer", *size, "linear", "mixer", 3, 1.0, 5.0, 9.0, 2.5, 2.0, 3.0, None, 7.0),
+        Row("mixer", *size, "fourier", "mixer", 3, True, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, None, None),
+        Row("mixer", *size, "linear", "mixer", 3, False, 1.0, 5.0, 9.0, 2.5, 2.0, 3.0, None, 7.0),
     ]
     learned = [{"mixer": r.contestant, "shape": "2x16x8", "parameters": 1234} for r in rows]
     lines = [line.split() for line in report.mixer_tables(rows, learned).splitlines()]
@@ -174,6 +174,7 @@ def test_the_documented_table_shows_the_record() -> None:
     ]
     rows[1]["in_rounds"] = False
     machine = {"cpu": {"name": "A CPU"}, "threads": 2, "date": "2026-01-02T03:04:05"}
+    machine["load_at_start"] = [0.1]
     content = {"machine": machine, "settings": {"dtype": "fp32"}, "rows": rows}
     text = mixer_section(content)
     inference, training = text.split("Training step on A CPU, 2 threads, fp32, 2026-01-02")

@@ -11,7 +11,7 @@ import torch
 
 from bench import models as command
 from bench.contestants.models import CONTESTANTS, TASKS, Contestant
-from bench.measure import memory, models
+from bench.measure import machine, memory, models
 from bench.report.model_table import model_table
 from fnet_kernels._timing import Timing
 
@@ -83,6 +83,36 @@ def test_rows_of_other_tasks_stay(tmp_path: Path) -> None:
     assert after["training step"] == before["training step"]
     assert len(after["inference"]) == len(before["inference"])
     assert after["inference"] != before["inference"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_what_cannot_run_is_said_and_forgotten_when_it_ran(tmp_path: Path) -> None:
+    words = ["--shape", "1x8", "--seconds", "0", "--out", str(tmp_path)]
+    assert command.main(words) == 0
+    (written,) = tmp_path.glob("*-models.json")
+    content = json.loads(written.read_text())
+    content["absent"] |= {"BERT fp32": "no memory", "something else": "unknown"}
+    written.write_text(json.dumps(content))
+    assert command.main(words) == 0
+    absent = json.loads(written.read_text())["absent"]
+    assert "BERT fp32" not in absent
+    assert absent["something else"] == "unknown"
+    assert command.main(["--shape", "1x999999999", *words[2:]]) == 1, "nothing ran"
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("half {", "is not JSON"), ("{}", "has no 'absent'"), ('{"absent": {}, "rows": [{}]}', "ver")],
+)
+def test_results_that_are_none_are_not_replaced(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"{machine.slug()}-models.json"
+    file.write_text(text)
+    assert command.main(["--shape", "1x8", "--seconds", "0", "--out", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert file.read_text() == text
 
 
 @pytest.mark.parametrize("text", ["4", "4x", "0x512", "4x512x768", "-1x5"])

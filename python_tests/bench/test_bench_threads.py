@@ -11,6 +11,7 @@ import torch
 
 from bench import threads
 from bench.contestants.setting import Setting
+from fnet_kernels._timing import Timing
 
 SHAPE = (2, 32, 48)
 
@@ -30,11 +31,25 @@ def test_the_default_ends_with_all_threads(limit: int, expected: list[int]) -> N
     assert threads.powers_of_two(limit) == expected
 
 
-def test_each_call_runs_on_its_threads(threads_restored: None) -> None:
-    seen: list[int] = []
-    for count in (2, 1):
-        threads.on_threads(count, lambda: seen.append(torch.get_num_threads()))()
-    assert seen == [2, 1]
+def test_each_call_runs_on_its_threads(
+    threads_restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And they are there before it is timed."""
+    seen: list[tuple[str, int]] = []
+
+    def timed(calls: dict[str, Any], before: dict[str, Any], **_: Any) -> dict[str, Timing]:
+        for name in calls:
+            before[name]()
+            seen.append((name, torch.get_num_threads()))
+        return {name: Timing((1.0,)) for name in calls}
+
+    monkeypatch.setattr(threads, "interleave", timed)
+    threads.compared(SHAPE, "forward", (2, 1), 0)
+    assert seen == [(f"{name} {count}", count) for name, count in _both((2, 1))]
+
+
+def _both(counts: tuple[int, ...]) -> list[tuple[str, int]]:
+    return [(name, count) for name in (threads.OURS, threads.TORCH) for count in counts]
 
 
 def test_the_table_compares_equal_numbers_of_threads() -> None:

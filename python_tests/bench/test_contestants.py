@@ -30,7 +30,7 @@ AROUND_CUFFT = next(c for c in CONTESTANTS if c.name == "ours, cuFFT path")
 
 def row(contestant: str, role: str, seq: int, ms: float, over_ours: float) -> Row:
     size = (f"1x{seq}x64", 1, seq, 64, "float32", "forward")
-    return Row("sublayer", *size, contestant, role, 5, ms, ms, ms, *(over_ours,) * 3, 0.5, ms)
+    return Row("sublayer", *size, contestant, role, 5, True, ms, ms, ms, *(over_ours,) * 3, 0.5, ms)
 
 
 def test_self_attention_with_a_single_kernel() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench import figures, readme
 from bench.gpu_figures import RIVALS, gpu_section
 from bench.length_figures import length_section
-from bench.recorded import Machine
+from bench.recorded import Machine, in_rounds, when
 from python_tests.helpers.paths import ROOT
 
 FILES = sorted(readme.RESULTS.glob("*-targets.json"))
@@ -62,6 +62,37 @@ def test_figures_follow_the_results() -> None:
     assert "| 5.4x |" in figures.speed(Machine(changed), [])
 
 
+def test_conditions_of_a_measurement() -> None:
+    old = {"date": "2026-01-02T03:04:05", "load_at_start": [1.53, 1.0, 1.0]}
+    assert when(old) == "2026-01-02, load average 1.5 at the start"
+    assert when(old | {"others_at_start": 0.05}) == "2026-01-02", "the load was its own"
+    assert when(old | {"others_at_start": 0.9}) == "2026-01-02, beside other programs"
+    assert when(old | {"load_at_start": None}) == "2026-01-02", "a system that has no load"
+    assert in_rounds({"rounds": 9})
+    assert not in_rounds({"rounds": 3}), "an old record does not say it"
+    assert in_rounds({"rounds": 3, "in_rounds": True})
+
+
+def test_comparisons_without_two_cores_and_targets_without_results_are_told() -> None:
+    changed = results()
+    changed["cores"] = {"one": 1.95, "two": 1.4, "three": 1.9}
+    changed["core_to_core_ns"] = {"one": [50, 60], "three": [50, 300]}
+    changed["targets"] = [t for t in changed["targets"] if t["target"] != figures.MEMORY.name]
+    now = " ".join(figures.machine_section(Machine(changed)).split())
+    assert "2 of the 3 comparisons did not have two cores" in now
+    assert "all the time: two; three." in now
+    assert f"Not measured here: {figures.MEMORY.name}." in now or f"; {figures.MEMORY.name}" in now
+
+
+def test_the_best_of_torch_in_a_step() -> None:
+    changed = results()
+    times = {f"ours {isa}": {"median_ms": 2.0} for isa in Machine(changed).isas}
+    times |= {"fftn": {"median_ms": 9.0}, "rfft2 + mirror": {"median_ms": 7.0}}
+    changed["times"] = {"forward + backward fp32 8x4x4": times, "backward alone fp32 8x4x4": {}}
+    text = figures.machine_section(Machine(changed))
+    assert "| forward and backward: best torch's time / ours | 3.50 " in text
+
+
 def test_the_markers() -> None:
     with pytest.raises(ValueError, match="the document must contain"):
         readme.updated("no markers", {"cuda": ""})
@@ -77,14 +108,17 @@ def test_attention_is_read_from_the_sweep() -> None:
         size = {"shape": f"1x{seq}x768", "seq": seq, "hidden": 768}
         ours = {"contestant": "ours x", "role": "ours", "over_ours": 1, "peak_mib": 10.0}
         rival = {"contestant": "self-attention", "role": "attention", "over_ours": over}
-        rival |= {"rounds": 15 if seq < 16384 else 3}
+        rival |= {"rounds": 15, "in_rounds": seq < 16384}
         return [size | ours, size | rival | {"peak_mib": peak}]
 
-    sweep = [*rows(512, 12.0, 30.0), *rows(2048, 20.0, 40.0), *rows(16384, 441.2, 50.0)]
-    text = figures.machine_section(Machine(results(), sweep))
-    assert "12.0 times our time and 3.0 times our memory at 512 tokens,\n~440 times" in text, (
+    of = [*rows(512, 12.0, 30.0), *rows(2048, 20.0, 40.0), *rows(16384, 441.2, 50.0)]
+    taken = {"date": "2026-01-02T03:04", "load_at_start": [1.5], "others_at_start": 0.1}
+    sweep = {"machine": taken, "rows": of}
+    text = " ".join(figures.machine_section(Machine(results(), sweep)).split())
+    assert "12.0 times our time and 3.0 times our memory at 512 tokens, ~440 times" in text, (
         "three calls give two digits"
     )
+    assert "16384 tokens (2026-01-02)." in text
     assert "2048 tokens" not in text
 
 
@@ -111,6 +145,7 @@ def test_lengths_are_grouped_by_their_primes() -> None:
         "threads": 2,
         "isa": {"auto": "avx2"},
         "date": "2026-01-02",
+        "load_at_start": [0.1],
     }
 
     def row(seq: int, ours: float, rival: float) -> dict[str, Any]:
@@ -173,7 +208,12 @@ def test_whole_models_are_compared_with_stock() -> None:
         row("FNet patched", "float32", 320.0),
         row("FNet patched", "bfloat16", 160.0),
     ]
-    machine = Machine(results(), models=models)
+    taken = {"date": "2026-01-02T03:04:05", "load_at_start": [0.1]}
+
+    def machine_of(*rows: dict[str, Any]) -> Machine:
+        return Machine(results(), models={"machine": taken, "rows": rows})
+
+    machine = machine_of(*models)
     said = " ".join(figures.highlights([machine]).split())
     assert "**In inference, FNet-Base of transformers runs 2.5x faster** patched in bf" in said
     assert "and 1.25x faster patched in float32; the stock model refuses bfloat16." in said
@@ -181,9 +221,10 @@ def test_whole_models_are_compared_with_stock() -> None:
     assert "stock 400, patched 320, patched bf16 160." in text
     assert "BERT" not in text
     bert = [row("BERT", "float32", 600.0), row("BERT", "bfloat16", 300.0)]
-    text = figures.speed(Machine(results(), models=[*models, *bert]), [])
+    text = figures.speed(machine_of(*models, *bert), [])
     assert "; BERT-Base 600, bf16 300." in text
-    without = Machine(results(), models=models[:2])
+    assert "at least 3 rounds; 2026-01-02:\n\n| whole model" in figures.machine_section(machine)
+    without = machine_of(*models[:2])
     assert "FNet-Base" not in figures.highlights([without]) + figures.speed(without, [])
 
 

@@ -64,7 +64,7 @@ def test_the_gpu_targets() -> None:
 
 
 def test_every_name_is_a_contestant() -> None:
-    assert len(gpu.chosen(*gpu.RIVALS)) == len(gpu.RIVALS) == 16
+    assert len(gpu.chosen(*gpu.RIVALS)) == len(gpu.RIVALS) == 17
     known = {c.name for c in (*contestants.CONTESTANTS, *LAYERS)}
     assert set(gpu.NEEDED) - known <= {MINE, "ours cuda"}
     assert set(gpu.SPARE) < set(gpu.RIVALS)
@@ -222,6 +222,12 @@ def test_the_file_names_a_part_that_killed_its_process(device: Host, tmp_path: P
     assert json.loads(path.read_text())["not_run"] == {}
 
 
+def test_no_time_at_all_runs_nothing(device: Host, tmp_path: Path) -> None:
+    report = Report(device, tmp_path / "rehearsal.json", 0.0)
+    report.part("what", lambda: pytest.fail("it ran"))
+    assert report.content["not_run"] == {"what": "no time left"}
+
+
 def test_only_figures_of_one_device_merge(device: Host, tmp_path: Path) -> None:
     files = []
     for number, dtype in enumerate(("bf16", "fp32")):
@@ -231,6 +237,10 @@ def test_only_figures_of_one_device_merge(device: Host, tmp_path: Path) -> None:
         one.part(dtype, lambda one=one, dtype=dtype: note(one, dtype, 0.5))
     found = json.loads(merge(files, tmp_path).read_text())
     assert found["memory"].keys() == {"bf16", "fp32"}
+    none = files[1].with_name("none.json")
+    none.write_text("{}")
+    with pytest.raises(ValueError, match="has no 'machine': expected a result of this program"):
+        merge([files[0], none], tmp_path)
     other = json.loads(files[1].read_text())
     other["machine"]["torch"] = "1.0"
     files[1].write_text(json.dumps(other))
