@@ -107,7 +107,8 @@ STUDIES = {
             remark=(
                 "`tokens` is the command of fourier in r8-pairs, with the same seeds, on the same"
                 " kind of GPU, whose sums have no fixed order: the two differ by up to one point."
-                " A range over three seeds can be narrower than what repeats give."
+                " A range over three seeds can be narrower than what repeats give. The bag of"
+                " tokens ran on a CPU: do not compare its time."
             ),
         ),
         Study(
