@@ -145,8 +145,8 @@ STUDIES = {
             reported="ListOps",
             floors=_LISTOPS_FLOORS,
             remark=(
-                "The other mixers do not have three seeds yet. Attention ran on another, faster"
-                f" processor. {_HALTED} {_LISTOPS}"
+                "All mixers but attention, fourier and none have one seed so far. Attention ran on"
+                f" another, faster processor. {_HALTED} {_LISTOPS}"
             ),
         ),
         Study(
