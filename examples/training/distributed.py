@@ -41,6 +41,7 @@ def together(name: str | None) -> Iterator[torch.device]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
+        gather(None)  # none ends before the first has written all: torchrun would end that, too
     finally:
         dist.destroy_process_group()
 
