@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from examples.corpora.dataset import Dataset, Split
+
+T = TypeVar("T")  # a text, or the texts of an example
 
 #: Texts with the names of their classes.
 Documents = Sequence[tuple[str, str]]
@@ -22,10 +25,12 @@ def split_of(documents: Documents, classes: Sequence[str]) -> Split:
     return Split(texts, tuple(number[name] for name in names))
 
 
-def distinct(documents: Iterable[tuple[str, str]], seen: Documents = ()) -> Documents:
+def distinct(
+    documents: Iterable[tuple[T, str]], seen: Iterable[tuple[T, str]] = ()
+) -> list[tuple[T, str]]:
     """The documents without repeated texts and without the texts of `seen`; the first one stays."""
     known = {text for text, _ in seen}
-    found: dict[str, str] = {}
+    found: dict[T, str] = {}
     for text, name in documents:
         if text not in known:
             found.setdefault(text, name)

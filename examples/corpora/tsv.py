@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.corpora.dataset import Dataset, Split
-from examples.corpora.documents import digest
+from examples.corpora.documents import digest, distinct
 from examples.corpora.errors import DataError
 from examples.corpora.splits import cut
 
@@ -92,12 +92,8 @@ def tsv(folder: Path) -> Dataset:
 
 def _distinct(rows: Rows, seen: Rows) -> Rows:
     """The rows without repeated texts and without the texts of `seen`; the first one stays."""
-    known = {row[:-1] for row in seen}
-    found: dict[tuple[str, ...], str] = {}
-    for *texts, label in rows:
-        if tuple(texts) not in known:
-            found.setdefault(tuple(texts), label)
-    return [(*texts, label) for texts, label in found.items()]
+    documents, known = ([(row[:-1], row[-1]) for row in of] for of in (rows, seen))
+    return [(*texts, label) for texts, label in distinct(documents, known)]
 
 
 def _warn_of_repeats(folder: Path, train: Rows, held_out: Rows) -> None:
