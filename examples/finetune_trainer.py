@@ -59,49 +59,53 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
     if options.minutes is not None:
         raise SystemExit("--minutes: the Trainer counts --steps or --epochs")
     with start(PROGRAM, options):
-        ready = prepare(options)
-        folder, first = Path(options.out), distributed.is_first()
-        _begin(folder, options, ready)
-        with writing(folder):
-            model = _of_transformers(ready, folder / "start")
-        trainer = _Trainer(
-            model=model,
-            args=_arguments(options, folder),
-            data_collator=partial(_collate, ready, padded_length(ready.model.config, options.seq)),
-            train_dataset=_examples(ready, "train"),
-            eval_dataset=_examples(ready, "validation"),
-            compute_metrics=lambda found: _metrics(ready, *found),
-        )
-        trainer.remove_callback(PrinterCallback)  # `_Record` says what it says
-        last = _last_checkpoint(folder) if options.resume else None
-        about = describe(ready.dataset)
-        log = Log(folder if first else None, resume=last is not None)
-        if last is None or not records(folder):
-            log.write("header", **header(PROGRAM, options, model, about))
-        with closing(Display(PROGRAM, quiet=not first)) as display, Interrupt() as interrupt:
-            record = _Record(log, display, interrupt)
-            trainer.add_callback(record)
-            trainer.train(resume_from_checkpoint=last)
-        step = trainer.state.global_step
-        if record.stopped:
-            where = f"step {step} is saved in {folder}: --resume goes on"
-            raise SystemExit(f"{PROGRAM}: stopped; {where}")
-        judged = "test" if len(ready.splits["test"]) else "validation"
-        evaluated = trainer.evaluate(_examples(ready, judged), metric_key_prefix=judged)
-        found = {
-            name: float(evaluated[f"{judged}_{name}"]) for name in ("loss", *ready.dataset.metrics)
-        }
-        with writing(folder):
-            trainer.save_model(str(folder / "model"))
-            if ready.encoder is not None and first:
-                facts = {name: about["data"][name] for name in ("labels", "pairs")}
-                encode.save(ready.encoder, folder / "model", seq=options.seq, **facts)
-        if first:
-            curves.draw(folder)
-        log.write("test" if judged == "test" else "finished", step=step, **found)
-        log.close()
-        print(f"{PROGRAM}: {judged} {found}")
-        return found
+        return _train(options)
+
+
+def _train(options: ClassifyOptions) -> dict[str, float]:
+    ready = prepare(options)
+    folder, first = Path(options.out), distributed.is_first()
+    _begin(folder, options, ready)
+    with writing(folder):
+        model = _of_transformers(ready, folder / "start")
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(options, folder),
+        data_collator=partial(_collate, ready, padded_length(ready.model.config, options.seq)),
+        train_dataset=_examples(ready, "train"),
+        eval_dataset=_examples(ready, "validation"),
+        compute_metrics=lambda found: _metrics(ready, *found),
+    )
+    trainer.remove_callback(PrinterCallback)  # `_Record` says what it says
+    last = _last_checkpoint(folder) if options.resume else None
+    about = describe(ready.dataset)
+    log = Log(folder if first else None, resume=last is not None)
+    if last is None or not records(folder):
+        log.write("header", **header(PROGRAM, options, model, about))
+    with closing(Display(PROGRAM, quiet=not first)) as display, Interrupt() as interrupt:
+        record = _Record(log, display, interrupt)
+        trainer.add_callback(record)
+        trainer.train(resume_from_checkpoint=last)
+    step = trainer.state.global_step
+    if record.stopped:
+        where = f"step {step} is saved in {folder}: --resume goes on"
+        raise SystemExit(f"{PROGRAM}: stopped; {where}")
+    judged = "test" if len(ready.splits["test"]) else "validation"
+    evaluated = trainer.evaluate(_examples(ready, judged), metric_key_prefix=judged)
+    found = {
+        name: float(evaluated[f"{judged}_{name}"]) for name in ("loss", *ready.dataset.metrics)
+    }
+    with writing(folder):
+        trainer.save_model(str(folder / "model"))
+        if ready.encoder is not None and first:
+            facts = {name: about["data"][name] for name in ("labels", "pairs")}
+            encode.save(ready.encoder, folder / "model", seq=options.seq, **facts)
+    if first:
+        curves.draw(folder)
+    log.write("test" if judged == "test" else "finished", step=step, **found)
+    log.close()
+    print(f"{PROGRAM}: {judged} {found}")
+    return found
 
 
 class _Trainer(Trainer):
@@ -195,7 +199,9 @@ def _collate(ready: Prepared, seq: int | None, rows: list[tuple[str, int]]) -> d
 
 def _of_transformers(ready: Prepared, folder: Path) -> Any:
     """The model as transformers loads it, with the same weights."""
-    ready.model.save_pretrained(folder)
+    if distributed.is_first():
+        ready.model.save_pretrained(folder)
+    distributed.gather(None)  # until it is written
     hf.register()
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     # FNet's loss is a mean and ignores `num_items_in_batch`, which its signature lets pass. Without

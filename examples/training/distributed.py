@@ -5,9 +5,12 @@ defines: agree, gather, is_first, of_first, on_device, processes, rank, together
 
 from __future__ import annotations
 
+import gc
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -38,11 +41,19 @@ def together(name: str | None) -> Iterator[torch.device]:
     if "WORLD_SIZE" not in os.environ:
         yield device
         return
+    import_module("torch.distributed.nn.functional")  # after it, its defaults would hold the group
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
         gather(None)  # none ends before the first has written all: torchrun would end that, too
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the wrapped model
+        raise
     finally:
+        # Nothing may hold the group longer: gloo's threads take the interpreter's lock to drop the
+        # tensors of a transfer. A wrapped model that goes later joins them while it has that lock,
+        # and the process never ends; a thread that finds no interpreter any more aborts it.
+        gc.collect()  # a Trainer may be in a cycle
         dist.destroy_process_group()
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ from examples.training.options import parse
 from examples.training.pieces import cut
 from examples.training.pretraining import Pretraining, PretrainOptions
 from fnet_kernels.models import FNetForPreTraining, FNetForSequenceClassification
-from python_tests.helpers.paths import ROOT
 from python_tests.helpers.small_texts import write_documents, write_texts
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
@@ -213,22 +209,6 @@ def test_the_trainer_of_transformers(
     assert [one["loss"] for one in log.records(run) if one["kind"] == "step"] == losses
     with pytest.raises(SystemExit, match="--minutes: the Trainer counts"):
         finetune_trainer.main(["--data", str(data), "--minutes", "1"])
-
-
-def test_two_processes_of_the_trainer_report_the_mean(tmp_path: Path) -> None:
-    """The Trainer multiplies the loss by their number if a model divides it, as FNet does not."""
-    pytest.importorskip("transformers")
-    pytest.importorskip("accelerate")
-    data, out = write_texts(tmp_path / "data"), tmp_path / "run"
-    torchrun = "-m torch.distributed.run --nproc-per-node 2 --standalone"
-    words = [*SMALL, "--seq", "16", "--device", "cpu", "--log-every", "1", "--steps", "2"]
-    command = [sys.executable, *torchrun.split(), "-m", "examples.finetune_trainer", *words]
-    command += ["--data", str(data), "--out", str(out), "--lr", "0", "--dropout", "0"]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert child.returncode == 0, child.stderr
-    losses = [one["loss"] for one in log.records(out) if one["kind"] == "step"]
-    assert losses == pytest.approx(2 * [math.log(2)], rel=0.3)
-    assert log.records(out)[-1]["loss"] == pytest.approx(math.log(2), rel=0.3)
 
 
 def test_ctrl_c_in_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

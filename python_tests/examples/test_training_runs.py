@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 from examples import classify
-from examples.training import encode, log, loop
+from examples.training import log, loop
 from fnet_kernels.models import FNetForSequenceClassification
 from python_tests.helpers.classify_runs import losses, words
 from python_tests.helpers.paths import ROOT
@@ -127,25 +126,6 @@ def test_a_regression_of_scores(tmp_path: Path) -> None:
     found = classify.main(words(data, tmp_path / "run"))
     assert found.keys() == {"loss", "pearson", "spearman", "pearson_spearman"}
     assert sum(losses(tmp_path / "run")[-5:]) < 0.5 * sum(losses(tmp_path / "run")[:5])
-
-
-def test_two_processes_are_one_of_twice_the_batch(texts: Path, tmp_path: Path) -> None:
-    """Mean pooling and pieces of words; dropout differs between processes, so none."""
-    pytest.importorskip("tokenizers")
-    more = "--steps 20 --dropout 0 --padding exact --units unigram --vocabulary 40"
-    torchrun = "-m torch.distributed.run --nproc-per-node 2 --standalone -m examples.classify"
-    two, one = tmp_path / "two", tmp_path / "one"
-    command = [sys.executable, *torchrun.split(), *words(texts, two, more), "--batch", "8"]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert child.returncode == 0, child.stderr
-    one.mkdir()
-    shutil.copy(two / encode.FILE, one)  # each process learns another one
-    found = classify.main([*words(texts, one, more), "--resume"])
-    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
-    last = log.records(two)[-1]
-    assert last["accuracy"] == found["accuracy"]
-    assert last["loss"] == pytest.approx(found["loss"], rel=1e-5)
-    assert log.records(two)[0]["processes"] == 2
 
 
 def test_a_compiled_run_has_the_same_losses(
