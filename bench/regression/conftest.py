@@ -12,7 +12,13 @@ DIVISIONS = pytest.StashKey[dict[tuple[str, str], Division]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record", action="store_true", help="record the figures of this machine")
+    parser.addoption(
+        "--record",
+        nargs="?",
+        const="",
+        metavar="STATE",
+        help="record the figures of this machine; its ratios beside those of other states",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,19 +29,23 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def found(request: pytest.FixtureRequest) -> dict[tuple[str, str], float] | None:
     """The dict that collects ratios for --record, or None if ratios are checked."""
-    return request.config.stash[FOUND] if request.config.getoption("--record") else None
+    return request.config.stash[FOUND] if request.config.getoption("--record") is not None else None
 
 
 @pytest.fixture
 def divisions(request: pytest.FixtureRequest) -> dict[tuple[str, str], Division] | None:
     """The dict that collects divisions for --record, or None if they are checked."""
-    return request.config.stash[DIVISIONS] if request.config.getoption("--record") else None
+    return (
+        request.config.stash[DIVISIONS]
+        if request.config.getoption("--record") is not None
+        else None
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     ratios = session.config.stash[FOUND]
     if ratios:
-        gate.record(ratios)
+        gate.record(ratios, session.config.getoption("--record"))
         print(f"\nwritten: {gate.REFERENCE}, {len(ratios)} ratios")
     divisions = session.config.stash[DIVISIONS]
     if divisions:
