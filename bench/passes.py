@@ -66,7 +66,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=positive, default=20, help="default: %(default)s")
     parser.add_argument(
-        "--shapes", type=positive, default=len(TARGET_SHAPES), help="number of shapes"
+        "--first",
+        type=positive,
+        default=len(TARGET_SHAPES),
+        metavar="N",
+        help="time the first N shapes; default: all",
     )
     add_out(parser)
     args = parser.parse_args(argv)
@@ -85,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = []
     for isa in present:
         assert module.set_isa(isa)
-        for shape in TARGET_SHAPES[: args.shapes]:
+        for shape in TARGET_SHAPES[: args.first]:
             for dtype in ("float32", "bfloat16"):
                 for warm in (False, True):
                     found = measure(module, shape, args.rounds, dtype, warm)

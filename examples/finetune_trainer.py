@@ -98,8 +98,7 @@ def _train(options: ClassifyOptions) -> dict[str, float]:
     with writing(folder):
         trainer.save_model(str(folder / "model"))
         if ready.encoder is not None and first:
-            facts = {name: about["data"][name] for name in ("labels", "pairs")}
-            encode.save(ready.encoder, folder / "model", seq=options.seq, **facts)
+            encode.save_beside(ready.encoder, folder / "model", options.seq, about["data"])
     if first:
         curves.draw(folder)
     log.write("test" if judged == "test" else "finished", step=step, **found)

@@ -259,7 +259,11 @@ def main() -> int:
         "--patience", type=duration, default=40.0, help="seconds to wait for two cores (default 40)"
     )
     parser.add_argument(
-        "--shapes", type=positive, default=len(TARGET_SHAPES), help="number of shapes"
+        "--first",
+        type=positive,
+        default=len(TARGET_SHAPES),
+        metavar="N",
+        help="time the first N shapes; default: all",
     )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
     add_out(parser)
@@ -276,16 +280,16 @@ def main() -> int:
     wanted = [isa for isa in dict.fromkeys((isas()[0], "avx2")) if isa in isas()]
     report = TargetReport(TARGETS, wanted, args.patience)
     budget, half = (Budget(seconds, args.rounds) for seconds in (args.seconds, args.seconds / 2))
-    shapes = TARGET_SHAPES[: args.shapes]
+    shapes = TARGET_SHAPES[: args.first]
     for shape in shapes:
         forward(report, shape, budget)
         gradients(report, shape, budget, BACKWARD, "backward")
         gradients(report, shape, budget, STEP, "both")
         bfloat16(report, shape, half)
         blocks(report, shape, half)
-    for shape in CACHED_SHAPES[: args.shapes]:
+    for shape in CACHED_SHAPES[: args.first]:
         bfloat16(report, shape, half, BF16_CACHED, cold=False)
-    for shape in PRIME_SHAPES[: args.shapes]:
+    for shape in PRIME_SHAPES[: args.first]:
         prime(report, shape, half)
         gradients(report, shape, half, PRIME_STEP, "both")
     threads(report, budget)

@@ -1,6 +1,7 @@
 """Texts as ids of tokens: bytes, words, or the pieces of a unigram model.
 
-defines: CLS, FIRST, MASK, PADDING, SEP, UNKNOWN, Encoder, content, learn, of_content, read, save
+defines: CLS, FIRST, MASK, PADDING, SEP, UNKNOWN, Encoder, content, learn, of_content, read, save,
+    save_beside
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -160,6 +161,18 @@ def save(encoder: Encoder, folder: Path, **about: Any) -> None:
     text = json.dumps({**content(encoder), **about}, ensure_ascii=False)
     with replacing(folder / FILE) as file:
         file.write(text.encode())
+
+
+def save_beside(encoder: Encoder, model: Path, seq: int, data: Mapping[str, Any]) -> None:
+    """Write `encoder.json` beside a model, with what `examples.predict` needs of the run.
+
+    Args:
+        encoder: of the texts the model has learned.
+        model: folder of the model.
+        seq: tokens after which an example was cut off.
+        data: of the header of the log; that of a pre-training has no labels.
+    """
+    save(encoder, model, seq=seq, labels=data.get("labels"), pairs=data.get("pairs"))
 
 
 def read(folder: Path) -> Encoder:

@@ -207,8 +207,7 @@ def run(
         with writing(folder):
             model.save_pretrained(folder / "model")
             if encoder is not None:
-                facts = {name: about["data"].get(name) for name in ("labels", "pairs")}
-                encode.save(encoder, folder / "model", seq=options.seq, **facts)
+                encode.save_beside(encoder, folder / "model", options.seq, about["data"])
         curves.draw(folder)
     costs = _costs(progress, device)
     log.write("test" if test else "finished", step=progress.step, **test, **costs)

@@ -36,7 +36,7 @@ SECONDS = "expected a finite number of at least 0"
         (command.main, "--patience", "nan", SECONDS),
         (mixers.main, "--rounds", "0", POSITIVE),
         (passes.main, "--rounds", "0", POSITIVE),
-        (passes.main, "--shapes", "0", POSITIVE),
+        (passes.main, "--first", "0", POSITIVE),
         (sweep.main, "--count", "0", POSITIVE),
         (sweep.main, "--count", "-3", POSITIVE),
         (sweep.main, "--limit", "9" * 5000, POSITIVE),

@@ -102,7 +102,7 @@ def test_a_closed_pipe_does_not_cost_the_file(
         pytest.importorskip("fnet_core_bench", reason="not built: run `make core`")
     words = {
         cores: ["--shapes", "2x16x8", "--cores", "1", "--repeats", "1"],
-        passes: ["--shapes", "1", "--rounds", "1"],
+        passes: ["--first", "1", "--rounds", "1"],
         threads: ["--shapes", "2x16x8", "--threads", "1", "--seconds", "0"],
     }[module]
     monkeypatch.setattr(passes, "COLD", 0)
