@@ -3,7 +3,7 @@
 A program may offload, shard, wrap, replace or hook a module at any time. So a sublayer checks at
 every call, which takes 260 ns, and calls its modules if it must not fuse.
 
-defines: fusible_norm, only_runs_forward
+defines: fusible_norm, has_global_hooks, only_runs_forward
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ def only_runs_forward(module: Any, expected: type[nn.Module]) -> bool:
     )
 
 
+def has_global_hooks() -> bool:
+    """Whether all modules have a hook."""
+    return bool(_has_any_global_hook())  # type: ignore[no-untyped-call]
+
+
 def fusible_norm(norm: Any, x: Tensor, expected: type[nn.Module] = nn.LayerNorm) -> bool:
     """Whether `norm` is an unmodified `expected` over x's last axis, with no global hooks set."""
-    if not only_runs_forward(norm, expected) or _has_any_global_hook():  # type: ignore[no-untyped-call]
+    if not only_runs_forward(norm, expected) or has_global_hooks():
         return False
     if not isinstance(x, Tensor):
         return isinstance(x, Proxy)  # torch.fx records the call

@@ -213,9 +213,12 @@ def _kept(owner: str, name: str, mask: Any, x: Tensor, meaning: str) -> Tensor:
     kept: Tensor = mask.bool()
     # Not kept == ...: numbers other than 0 and 1 may say which of several sequences has a token.
     right = mask == prefix(kept.sum(-1), kept.size(-1), kept.device)
+    which, how = "keep the first tokens", ", by 1 and 0"
+    if name == "key_padding_mask":  # the opposite of the other masks
+        which, how = "be True for the last tokens", ""
     message = (
-        f"{owner}: {name} must keep the first tokens of each row and no others (padding on the"
-        f" right), by 1 and 0, with padding={meaning!r}"
+        f"{owner}: {name} must {which} of each row and no others (padding on the right){how}, with"
+        f" padding={meaning!r}"
     )
     if torch.compiler.is_compiling():  # a graph cannot branch on a value
         torch._assert_async(right.all(), message)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn.functional import pad
 
-from fnet_kernels._fusible import only_runs_forward
+from fnet_kernels._fusible import has_global_hooks, only_runs_forward
 from fnet_kernels._norm import Norm
 from fnet_kernels._ops.checks import check_mixed, check_x
 from fnet_kernels._ops.sequences import prefix
@@ -84,7 +84,7 @@ class Sequences:
 
     def mix(self, mixer: Any, x: Tensor) -> Tensor:
         """`mixer` of each sequence."""
-        if only_runs_forward(mixer, FourierMix):
+        if only_runs_forward(mixer, FourierMix) and not has_global_hooks():
             return self.fourier_mix(x, scale=mixer.scale, norm=mixer.norm)
         return self.mix_any(mixer, x)
 

@@ -19,7 +19,7 @@ from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import (
     check_dtype,
     check_eps,
-    check_number,
+    check_probability,
     check_rows,
     check_size,
     check_std,
@@ -62,9 +62,7 @@ def check_layer(
         raise TypeError(f"{owner}: mixer must be a name or a torch.nn.Module, got {kind(mixer)}")
     else:
         _check_module(owner, mixer)
-    check_number(owner, "dropout", dropout)
-    if not 0.0 <= dropout <= 1.0:
-        raise ValueError(f"{owner}: dropout must be from 0 to 1, got {dropout}")
+    check_probability(owner, "dropout", dropout)
     check_eps(owner, eps, optional=norm_type == "rms")
     check_dtype(owner, dtype)
 

@@ -188,23 +188,33 @@ def check_indices(op: str, name: str, t: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be int64 or int32, got {t.dtype}")
 
 
-def check_below(op: str, name: str, t: Tensor, end: int) -> None:
-    """Check that indices, where reading them is cheap, are from 0 to `end - 1`."""
-    if type(t) is not Tensor or not t.is_cpu or t.numel() == 0:
+def check_below(op: str, name: str, t: Tensor, end: int, ignored: int | None = None) -> None:
+    """Check that indices, where reading them is cheap, are from 0 to `end - 1`, or `ignored`."""
+    if not _is_cheap(t):
         return
-    if torch.compiler.is_compiling() or why_unreadable(t):
-        return
+    if ignored is not None:
+        t = t.masked_fill(t == ignored, 0)
     least, most = (int(value) for value in t.aminmax())
     if least < 0 or most >= end:
         got = least if least < 0 else most
-        raise ValueError(f"{op}: {name} must be from 0 to {end - 1}, got {got}")
+        but = "" if ignored is None else f", or {ignored}"
+        raise ValueError(f"{op}: {name} must be from 0 to {end - 1}{but}, got {got}")
+
+
+def _is_cheap(t: Tensor) -> bool:
+    """Whether the values of `t` can be read, without waiting for a GPU."""
+    if type(t) is not Tensor or not t.is_cpu or t.numel() == 0:
+        return False
+    return not torch.compiler.is_compiling() and not why_unreadable(t)
 
 
 def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
     """Check that `mask` has an element for each token, and is not one to add to scores."""
     check_per_token(op, name, mask, shape)
     assert isinstance(mask, Tensor)
-    if not mask.is_floating_point() or why_without_values(mask):
+    if not mask.dtype.is_signed or why_without_values(mask):
+        return
+    if not mask.is_floating_point() and not _is_cheap(mask):  # models get integers at every call
         return
     message = (
         f"{op}: {name} must be 1 or true for tokens, 0 or false for padding; got negative numbers"
@@ -269,20 +279,26 @@ def check_number(op: str, name: str, value: float | None) -> None:
         raise TypeError(f"{op}: {name} must be a Python number, got {kind(value)}")
 
 
-def check_eps(op: str, eps: float | None, optional: bool = False) -> None:
+def check_probability(op: str, name: str, value: float) -> None:
+    check_number(op, name, value)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{op}: {name} must be from 0 to 1, got {value}")
+
+
+def check_eps(op: str, eps: float | None, optional: bool = False, name: str = "eps") -> None:
     if eps is None and optional:
         return
-    check_number(op, "eps", eps)
+    check_number(op, name, eps)
     assert eps is not None
     number = eps if isinstance(eps, (float, int)) else float(eps)
     if not 0.0 <= number <= sys.float_info.max:  # rejects NaN, and integers that no float holds
-        raise ValueError(f"{op}: eps must be finite and not negative, got {eps}")
+        raise ValueError(f"{op}: {name} must be finite and not negative, got {eps}")
 
 
 def check_std(op: str, value: float) -> None:
     """Check the standard deviation of initial weights."""
     check_number(op, "initializer_range", value)
-    if not 0.0 <= value < float("inf"):
+    if not 0.0 <= value <= sys.float_info.max:
         raise ValueError(f"{op}: initializer_range must be finite and not negative, got {value}")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 
 def after_import(name: str, action: Callable[[], None]) -> None:
@@ -30,6 +31,10 @@ def _act(name: str, action: Callable[[], None]) -> None:
         warnings.warn(f"fnet_kernels does not know {name} of this torch: {error}", stacklevel=2)
 
 
+def _finds(finder: Any) -> bool:
+    return hasattr(finder, "find_spec")
+
+
 class _AfterImport(MetaPathFinder):
     """Finds one module where the finders after it do, and adds a step to its execution."""
 
@@ -43,7 +48,8 @@ class _AfterImport(MetaPathFinder):
         if name != self.name:
             return None
         others = sys.meta_path[sys.meta_path.index(self) + 1 :]
-        specs = (other.find_spec(name, path, target) for other in others)
+        # As importlib does: a finder older than PEP 451 has no `find_spec`.
+        specs = (other.find_spec(name, path, target) for other in others if _finds(other))
         spec = next(filter(None, specs), None)
         if spec is None or spec.loader is None:
             return None

@@ -26,10 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after `python -m fnet_kernels`; `sys.argv[1:]` if None.
 
     Returns:
-        The exit status of the command: 0, or 1 if a check fails; 130 after Ctrl-C.
+        The exit status: 0; 1 if a check fails, or a package is missing; 2 if a value of the command
+        is wrong; 130 after Ctrl-C.
 
     Raises:
-        SystemExit: with status 2 on wrong usage, with 1 if the reader closes the pipe.
+        SystemExit: with status 2 on an unknown command or option, with 1 if the reader closes the
+            pipe.
 
     >>> from fnet_kernels.cli import main
     >>> main(["doctor"])  # doctest: +ELLIPSIS
@@ -48,6 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="command", help="see below")
     command = parser.parse_args(argv[:1]).command
     try:
+        return _run(command, argv[1:])
+    except KeyboardInterrupt:
+        print(f"fnet_kernels {command}: interrupted", file=sys.stderr)
+        return 130  # as shells count
+
+
+def _run(command: str, argv: Sequence[str]) -> int:
+    try:
         module = importlib.import_module(_MODULES[command])
     except ImportError as error:
         print(f"fnet_kernels {command}: {error}", file=sys.stderr)
@@ -56,10 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=f"python -m fnet_kernels {command}", description=COMMANDS[command]
     )
     module.add_arguments(parser)
-    try:
-        with pipe_may_close():
-            status: int = module.run(parser.parse_args(argv[1:]))
-    except KeyboardInterrupt:
-        print(f"fnet_kernels {command}: interrupted", file=sys.stderr)
-        return 130  # as shells count
+    with pipe_may_close():
+        status: int = module.run(parser.parse_args(argv))
     return status

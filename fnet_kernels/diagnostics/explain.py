@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -117,8 +118,11 @@ def explain(
         if not isinstance(x, Iterable):
             raise TypeError(f"explain: x must be a tensor or a shape, got {kind(x)}")
         shape = tuple(check_size("explain", "a size", size, least=0) for size in x)
+        dtype = dtype or torch.float32
+        if prod(shape) * dtype.itemsize > sys.maxsize:
+            raise ValueError(f"explain: x must have at most {sys.maxsize} bytes; got shape {shape}")
         # A meta tensor needs no memory.
-        x = torch.empty(shape, dtype=dtype or torch.float32, device="meta")
+        x = torch.empty(shape, dtype=dtype, device="meta")
     check_x("explain", x)
     *batch, seq, hidden = x.shape
     plan = (_cuda_plan if device.type == "cuda" else _cpu_plan)(

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers.models.fnet.modeling_fnet import FNetBasicFourierTransform, FNetBasicOutput
 
-from fnet_kernels._fusible import fusible_norm, only_runs_forward
+from fnet_kernels._fusible import fusible_norm, has_global_hooks, only_runs_forward
 from fnet_kernels.functional import fourier_mix, fused_fourier_mix
 
 
@@ -24,7 +24,7 @@ class KernelizedFourierTransform(nn.Module):
     def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
         modules: Any = self._modules
         transform, output = modules["self"], modules["output"]
-        mixes = only_runs_forward(transform, FNetBasicFourierTransform)
+        mixes = only_runs_forward(transform, FNetBasicFourierTransform) and not has_global_hooks()
         if (
             mixes
             and only_runs_forward(output, FNetBasicOutput)

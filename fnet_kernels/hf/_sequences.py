@@ -50,7 +50,8 @@ def forward_of_head(
     That is `attention_mask`, `lengths` or `cu_seqlens`, which `DataCollatorWithFlattening` calls
     `cu_seq_lens_q`. `padding_of` is as in `forward_of_model`.
     """
-    names = list(inspect.signature(base.forward).parameters)[1:]
+    signature = inspect.signature(base.forward)
+    first, *_, rest = signature.parameters  # self and **kwargs
 
     @wraps(base.forward)
     def forward(
@@ -79,7 +80,9 @@ def forward_of_head(
         if base is not stock.FNetForQuestionAnswering or padding.meaning == "tokens":
             return base.forward(Having(self, **parts), *args, **kwargs)
 
-        given = dict(zip(names, args, strict=False)) | kwargs
+        given = signature.bind(self, *args, **kwargs).arguments
+        del given[first]
+        given |= given.pop(rest, {})
         places = given.pop("start_positions", None), given.pop("end_positions", None)
         loss = None
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn.functional import scaled_dot_product_attention
 
-from fnet_kernels._ops.checks import check_mask, check_number, check_size, check_std, kind
+from fnet_kernels._ops.checks import check_mask, check_probability, check_size, check_std, kind
 from fnet_kernels.mixers.checks import check_dtype_of_parameters
 from fnet_kernels.mixers.registry import register_mixer
 
@@ -65,9 +65,7 @@ class SelfAttention(nn.Module):
             raise ValueError(
                 f"attention: num_attention_heads must divide hidden_size={hidden_size}, got {heads}"
             )
-        check_number("attention", "dropout", dropout)
-        if not 0.0 <= dropout <= 1.0:
-            raise ValueError(f"attention: dropout must be from 0 to 1, got {dropout}")
+        check_probability("attention", "dropout", dropout)
         self.self = _Heads(hidden_size, heads, dropout)
         self.output = nn.ModuleDict({"dense": nn.Linear(hidden_size, hidden_size)})
         check_std("attention", initializer_range)

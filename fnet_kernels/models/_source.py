@@ -81,7 +81,7 @@ class Source:
                 continue
             if not name.endswith(".index.json"):
                 return self._read(path)
-            shards = dict.fromkeys(self._object(path)["weight_map"].values())
+            shards = self._shards(path)
             return {
                 key: tensor
                 for shard in shards
@@ -111,6 +111,13 @@ class Source:
         if not isinstance(values, dict):
             raise self._unreadable(path, f"it must hold an object, got {kind(values)}")
         return values
+
+    def _shards(self, path: Path) -> list[str]:
+        """The files that an index names, each once."""
+        files = self._object(path).get("weight_map")
+        if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+            raise self._unreadable(path, "weight_map must hold the file of each tensor")
+        return list(dict.fromkeys(files.values()))
 
     def _unreadable(self, path: Path, why: object) -> ValueError:
         return ValueError(f"{self.owner}: cannot read {path}: {why}")

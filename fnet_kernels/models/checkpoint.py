@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -194,6 +195,9 @@ def _fill(files: Source, model: FNetPreTrained, tensors: Mapping[str, Tensor]) -
                 if tensors[name].shape != target.shape:
                     shapes = f"{tuple(tensors[name].shape)}, not {tuple(target.shape)}"
                     differing.append(f"{name} has shape {shapes}")
+                elif tensors[name].dtype != tensor.dtype:
+                    dtypes = f"{tensors[name].dtype}, not {tensor.dtype}"
+                    differing.append(f"{name} has {dtypes}, as {given[0]}, to which it is tied")
                 elif name != given[0] and not same_values(tensors[name], tensor):
                     differing.append(f"{name} differs from {given[0]}, to which it is tied")
             if not differing:
@@ -237,7 +241,7 @@ def _some(names: Collection[str], separator: str = ", ") -> str:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Give a new path, whose file replaces that of `path` at the end, or is gone after an error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")  # another may write the same file
     try:
         yield temporary
         os.replace(temporary, path)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from fnet_kernels._ops.checks import check_eps, check_number, check_size, check_std, kind
+from fnet_kernels._ops.checks import check_eps, check_probability, check_size, check_std, kind
 from fnet_kernels._padding import MEANINGS, Padding
 from fnet_kernels._sizes import LAYER_NORM_EPS, SIZES
 from fnet_kernels.mixers.gain import Gain, checked_gain
@@ -133,11 +133,12 @@ class FNetConfig:
         for name in _SIZES:
             setattr(self, name, check_size(owner, name, getattr(self, name), _LEAST.get(name, 1)))
         for name in _PROBABILITIES:
-            check_number(owner, name, value := getattr(self, name))
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{owner}: {name} must be from 0 to 1, got {value}")
+            check_probability(owner, name, getattr(self, name))
         check_std(owner, self.initializer_range)
-        check_eps(owner, self.layer_norm_eps)
+        check_eps(owner, self.layer_norm_eps, name="layer_norm_eps")
+        if not isinstance(self.tie_word_embeddings, bool):
+            got = kind(self.tie_word_embeddings)
+            raise TypeError(f"{owner}: tie_word_embeddings must be a bool, got {got}")
         for name, choices in _CHOICES.items():
             if (choice := getattr(self, name)) not in choices:
                 known = ", ".join(map(repr, choices))
@@ -157,7 +158,7 @@ class FNetConfig:
     def _check_relations(self, owner: str) -> None:
         """Check the values that limit each other."""
         if self.pad_token_id is not None:
-            check_size(owner, "pad_token_id", self.pad_token_id, least=0)
+            self.pad_token_id = check_size(owner, "pad_token_id", self.pad_token_id, least=0)
             if self.pad_token_id >= self.vocab_size:
                 raise ValueError(
                     f"{owner}: pad_token_id must be None or less than"
@@ -170,6 +171,7 @@ class FNetConfig:
             )
         if self.num_attention_heads is not None:
             heads = check_size(owner, "num_attention_heads", self.num_attention_heads)
+            self.num_attention_heads = heads
             if self.hidden_size % heads:
                 raise ValueError(
                     f"{owner}: num_attention_heads must divide hidden_size={self.hidden_size}, got"
@@ -233,8 +235,11 @@ class FNetConfig:
             raise TypeError(f"FNetConfig: values must be a mapping of fields, got {kind(values)}")
         own = {name: value for name, value in values.items() if name in _fields()}
         extra = {name: value for name, value in values.items() if name not in own}
-        if "num_labels" not in own and extra.get("id2label"):
-            own["num_labels"] = len(extra["id2label"])
+        labels = extra.get("id2label")
+        if labels is not None and not isinstance(labels, Mapping):
+            raise TypeError(f"FNetConfig: id2label must be a mapping, got {kind(labels)}")
+        if "num_labels" not in own and labels:
+            own["num_labels"] = len(labels)
         return cls(**{**deepcopy(own), "extra": deepcopy(extra), **overrides})
 
     def to_json(self) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from fnet_kernels._ops.checks import check_indices, kind
+from fnet_kernels._ops.checks import check_below, check_indices, kind
 from fnet_kernels._sequences import Sequences, without_padding
 
 
@@ -28,6 +28,7 @@ def token_loss(owner: str, name: str, logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the last axis; labels of -100 are ignored."""
     check_labels(owner, name, labels, logits.shape[:-1])
     check_indices(owner, name, labels)
+    check_below(owner, name, labels, logits.size(-1), ignored=-100)
     return cross_entropy(logits.reshape(-1, logits.size(-1)), labels.flatten().long())
 
 

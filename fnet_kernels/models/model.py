@@ -325,7 +325,7 @@ class _Pooler(nn.Module):
 
 def _mean(x: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
-        return x.mean(-2)
+        return x.mean(-2) if x.size(-2) else x.sum(-2)  # no NaN, as below
     wide = torch.promote_types(x.dtype, torch.float32)
     kept = mask.bool()
     total = (x * kept[..., None]).sum(-2, dtype=wide)

@@ -143,3 +143,9 @@ def test_errors_are_those_of_the_operator() -> None:
         explain(torch.nested.nested_tensor([torch.ones(2, 4)], layout=torch.jagged))
     with pytest.raises(TypeError, match="must be None when x is a tensor"):
         explain(torch.ones(2, 3, 4), dtype=torch.float32)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("shape", [(2**40, 2**40, 4), (2**70, 4)], ids=str)
+def test_a_shape_that_no_tensor_has(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"explain: x must have at most .* bytes; got shape"):
+        explain(shape)

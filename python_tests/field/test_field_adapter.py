@@ -333,3 +333,12 @@ def test_norm_is_that_of_torch_fft(x: Tensor, batch_first: bool) -> None:
     assert "scale=2.0, norm=ortho" in repr(scaled)
     with pytest.raises(ValueError, match=r"FourierAttention: norm must be one of .* got 'x'"):
         FourierAttention(HIDDEN, norm="x")  # type: ignore[arg-type]
+
+
+def test_views_of_a_tensor_without_memory() -> None:
+    x = torch.empty(BATCH, SEQ, HIDDEN, device="meta")
+    attention = FourierAttention(HIDDEN, batch_first=True)
+    assert attention(x, x[:], x.view_as(x))[0].shape == x.shape
+    for other in (torch.empty_like(x), x[:, 1:]):
+        with pytest.raises(ValueError, match="key must be the same tensor as query"):
+            attention(x, other)

@@ -19,7 +19,7 @@ from torch.nn.modules.module import (
 )
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from fnet_kernels import hf
+from fnet_kernels import FNetEncoderLayer, hf
 from python_tests.helpers.fnet_models import SEQ, FusedCalls, agree, batch, build, results
 
 pytest.importorskip("transformers")
@@ -321,3 +321,14 @@ def test_accelerate_dispatches_the_model_to_disk(tmp_path: Any) -> None:
     with torch.no_grad():
         agree(results(model, **batch()), expected, 1e-5)
     accelerate.hooks.remove_hook_from_module(model, recurse=True)
+
+
+@pytest.mark.parametrize("padding", ["tokens", "zero", "exact"])
+def test_global_hooks_see_the_mixer_of_a_padded_batch(padding: str) -> None:
+    layer = FNetEncoderLayer(8, 16, padding=padding).eval()
+    given = {} if padding == "tokens" else {"lengths": [3, 2]}
+    seen: list[str] = []
+    handle = register_module_forward_hook(lambda m, a, y: seen.append(type(m).__name__))
+    layer(torch.randn(2, 3, 8), **given)
+    handle.remove()
+    assert seen.count("FourierMix") == (2 if padding == "exact" else 1)  # each length by itself

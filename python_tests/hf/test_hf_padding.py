@@ -107,6 +107,11 @@ def test_the_loss_of_an_answer_does_not_see_padding(own: bool, registered: None)
     with pytest.raises(ValueError, match=r"end_positions .* must have shape \(4,\)"):
         model(**row, start_positions=start, end_positions=end[:1])
     assert (batch.start_logits.argmax(-1) < torch.tensor(LENGTHS)).all()
+    if not own:  # as the stock class
+        with pytest.raises(TypeError, match="too many positional arguments"):
+            model(IDS, None, None, None, start, end, None, None, 1, 2, 3)
+        with pytest.raises(TypeError, match="multiple values for argument 'input_ids'"):
+            model(IDS, input_ids=IDS)
 
 
 def test_zero_depends_on_the_padded_length_alone() -> None:

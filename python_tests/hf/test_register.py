@@ -197,7 +197,8 @@ def test_masks_of_other_kinds_are_refused(name: str, kind: dict[str, Any]) -> No
         message = rf"attention_mask must have the shape .*, \(2, {SEQ}\); got shape"
         with pytest.raises(ValueError, match=message):
             model(TOKENS, attention_mask=mask)
-    with pytest.raises(ValueError, match=r"attention_mask must be 1 or true .* negative numbers"):
-        model(TOKENS, attention_mask=added)
+    for mask in (added, (1 - MASK.long()) * -10000):
+        with pytest.raises(ValueError, match=r"attention_mask must be 1 or true .* negative num"):
+            model(TOKENS, attention_mask=mask)
     zeros_and_ones = model(TOKENS, attention_mask=MASK.float())[0]
     assert torch.equal(zeros_and_ones, model(TOKENS, attention_mask=MASK)[0])

@@ -60,6 +60,14 @@ def broken(directory: Path, what: str) -> tuple[type[Exception], str]:
         index = {"weight_map": {word: "model-00001-of-00001.safetensors"}}
         (directory / "model.safetensors.index.json").write_text(json.dumps(index))
         return FileNotFoundError, "has no model-00001-of-00001.safetensors"
+    if what == "index without files":
+        weights.unlink()
+        (directory / "model.safetensors.index.json").write_text("{}")
+        return ValueError, "cannot read .*index.json: weight_map must hold the file of each tensor"
+    if what == "index of numbers":
+        weights.unlink()
+        (directory / "model.safetensors.index.json").write_text('{"weight_map": {"a": 3}}')
+        return ValueError, "cannot read .*index.json: weight_map must hold the file of each tensor"
     if what == "truncated":
         weights.write_bytes(weights.read_bytes()[:-10])
         return ValueError, "cannot read .*model.safetensors"
@@ -82,8 +90,11 @@ def broken(directory: Path, what: str) -> tuple[type[Exception], str]:
     if what == "shape":
         rewrite(directory, vocab_size=51)
         return ValueError, rf"{word} has shape \(50, 16\), not \(51, 16\)"
-    assert what == "untied"
     decoder = "cls.predictions.decoder.weight"
+    if what == "tied in two dtypes":
+        rewrite_weights(directory, lambda t: {**t, decoder: t[word].half()})
+        return ValueError, r"has torch\.float.*, not torch\.float.*, as .*, to which it is tied"
+    assert what == "untied"
     rewrite_weights(directory, lambda t: {**t, decoder: t[word] + 1})
     return ValueError, f"{decoder} differs from {word}, to which it is tied"
 
@@ -94,6 +105,9 @@ def broken(directory: Path, what: str) -> tuple[type[Exception], str]:
         "no config",
         "no weights",
         "no shard",
+        "index without files",
+        "index of numbers",
+        "tied in two dtypes",
         "truncated",
         "another architecture",
         "config is a list",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fnet_kernels.models import FNetConfig, FNetModel
@@ -112,6 +113,7 @@ def test_layouts(layout: str, layers: int, attention: int, expected: set[int]) -
         ({"mixer": None}, "mixer must be a str, got None"),
         ({"gain": None}, "gain must be 'paper' or a number, got None"),
         ({"mixer_args": [1]}, "mixer_args must be a dict, got list"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings must be a bool, got str"),
         ({"pad_token_id": 1.0}, "pad_token_id must be an int, got float"),
         ({"hidden_sise": 3}, "hidden_sise"),
     ],
@@ -129,7 +131,11 @@ def test_types_are_checked(values: dict[str, Any], message: str) -> None:
         ({"hidden_dropout_prob": 1.5}, "hidden_dropout_prob must be from 0 to 1, got 1.5"),
         ({"attention_probs_dropout_prob": -1}, "attention_probs_dropout_prob must be from 0 to 1"),
         ({"initializer_range": -0.1}, "initializer_range must be finite and not negative, got"),
-        ({"layer_norm_eps": -1.0}, "eps must be finite and not negative, got -1.0"),
+        ({"initializer_range": 10**400}, "initializer_range must be finite and not negative, got"),
+        (
+            {"layer_norm_eps": -1.0},
+            "FNetConfig: layer_norm_eps must be finite and not negative, got -1.0",
+        ),
         ({"hidden_act": "swish"}, "hidden_act must be one of 'gelu_new', .*'relu'; got 'swish'"),
         ({"attention_layout": "TOP"}, "one of 'bottom', 'middle', 'mixed', 'top'; got 'TOP'"),
         ({"padding": "drop"}, "padding must be one of 'tokens', 'zero', 'exact'; got 'drop'"),
@@ -159,7 +165,14 @@ def test_values_are_checked(values: dict[str, Any], message: str) -> None:
 def test_unknown_overrides_and_other_configurations_are_errors() -> None:
     with pytest.raises(TypeError, match="hidden_sise"):
         FNetConfig.from_dict({}, hidden_sise=3)
+    with pytest.raises(TypeError, match="id2label must be a mapping, got int"):
+        FNetConfig.from_dict({"id2label": 3})
     with pytest.raises(TypeError, match="values must be a mapping of fields, got list"):
         FNetConfig.from_json("[1]")
     with pytest.raises(TypeError, match=r"FNetModel: config must be a .*FNetConfig, got dict"):
         FNetModel({})
+
+
+def test_integers_of_numpy_have_a_form_in_json() -> None:
+    given = FNetConfig(pad_token_id=np.int64(3), num_attention_heads=np.int64(2))
+    assert FNetConfig.from_json(given.to_json()) == given

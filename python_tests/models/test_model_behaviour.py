@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fnet_kernels import models
-from fnet_kernels.models import FNetConfig, FNetModel
+from fnet_kernels.models import FNetConfig, FNetForSequenceClassification, FNetModel
 from python_tests.helpers.close import assert_close, relative_error
 from python_tests.helpers.mini_models import SEQ, ids, make
 from python_tests.helpers.paths import ROOT
@@ -244,3 +244,20 @@ def test_positions_fit_the_input() -> None:
     for shape in ((3, 4), (2, 3), (1,), (1, 2, 4)):
         with pytest.raises(ValueError, match=r"position_ids must have the shape of the input, \(2"):
             model(ids, position_ids=torch.zeros(shape, dtype=torch.long))
+
+
+@pytest.mark.parametrize("padding", ["tokens", "exact"])
+def test_the_mean_of_no_token_is_zero(padding: str) -> None:
+    model = FNetModel(FNetConfig.mini(pooling="mean", padding=padding)).eval()
+    found = model(torch.zeros(2, 0, dtype=torch.long)).pooler_output
+    assert torch.equal(found, model.pooler.dense.bias.tanh().expand(2, -1))
+
+
+def test_labels_out_of_range_are_named() -> None:
+    model = FNetForSequenceClassification(FNetConfig.mini(num_labels=3)).eval()
+    tokens = torch.full((2, 4), 7)
+    assert model(tokens, labels=torch.tensor([-100, 2])).loss.isfinite()
+    for wrong in (3, -1):
+        message = f"labels must be from 0 to 2, or -100, got {wrong}"
+        with pytest.raises(ValueError, match=message):
+            model(tokens, labels=torch.tensor([0, wrong]))

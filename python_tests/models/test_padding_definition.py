@@ -165,7 +165,7 @@ def test_attention_takes_a_padding_mask(batch_first: bool) -> None:
         assert_close(attention(query)[0], unpadded(query)[0])
         one = attention(x[1], key_padding_mask=~MASK[1])[0]
         assert_close(one, y[1])
-        with pytest.raises(ValueError, match="key_padding_mask must keep the first tokens"):
+        with pytest.raises(ValueError, match="key_padding_mask must be True for the last tokens"):
             attention(query, key_padding_mask=MASK)
     with pytest.raises(ValueError, match="key_padding_mask must not mask anything"):
         FourierAttention(24, batch_first=True)(x, key_padding_mask=~MASK)

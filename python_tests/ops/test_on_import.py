@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from fnet_kernels._ops.on_import import after_import
+from fnet_kernels._ops.on_import import _AfterImport, after_import
 
 
 def made(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -75,3 +75,10 @@ def test_a_loader_of_several_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == ["first_of_two executed", "action"]
     for name in ("first_of_two", "second_of_two"):
         sys.modules.pop(name)
+
+
+def test_a_finder_older_than_pep_451_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    finders = [f for f in sys.meta_path if not isinstance(f, _AfterImport)]
+    known = [_AfterImport("json.tool", lambda: None), object(), *finders]
+    monkeypatch.setattr(sys, "meta_path", known)
+    assert importlib.util.find_spec("json.tool") is not None
