@@ -33,7 +33,7 @@ from examples.training.interrupt import Interrupt
 from examples.training.log import Log, records
 from examples.training.loop import header, start
 from examples.training.metrics import measure
-from examples.training.model import padded_length
+from examples.training.model import check_compiled, padded_length
 from examples.training.options import parse
 from fnet_kernels import hf
 
@@ -64,6 +64,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
 
 def _train(options: ClassifyOptions) -> dict[str, float]:
     ready = prepare(options)
+    check_compiled(options, ready.model.config)
     folder, first = Path(options.out), distributed.is_first()
     _begin(folder, options, ready)
     with writing(folder):
@@ -89,7 +90,7 @@ def _train(options: ClassifyOptions) -> dict[str, float]:
     step = trainer.state.global_step
     if record.stopped:
         where = f"step {step} is saved in {folder}: --resume goes on"
-        raise SystemExit(f"{PROGRAM}: stopped; {where}")
+        raise SystemExit(f"{PROGRAM}: stopped; {where}" if first else 1)
     judged = "test" if len(ready.splits["test"]) else "validation"
     evaluated = trainer.evaluate(_examples(ready, judged), metric_key_prefix=judged)
     found = {
@@ -132,6 +133,9 @@ class _Record(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         logs, step = given["logs"], state.global_step
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                raise SystemExit(f"{PROGRAM}: the {name} of step {step} is {value}; lower --lr")
         if "loss" in logs:
             self.log.write("step", step=step, loss=float(logs["loss"]), lr=logs["learning_rate"])
             self.shown = f"  loss {float(logs['loss']):.4f}"
@@ -174,9 +178,13 @@ def _begin(folder: Path, options: ClassifyOptions, ready: Prepared) -> None:
     if path.exists() and not options.resume:
         raise SystemExit(f"{folder} has a run: add --resume to go on with it, or change --out")
     if path.exists():
-        known = json.loads(path.read_text())
-        state.check_options(path, known["options"], options)
-        state.check_origin(path, known["origin"], origin)
+        try:
+            known = json.loads(path.read_text())
+            flags, began = known["options"], known["origin"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise SystemExit(f"{path} is damaged, or is not of a run: {error}") from None
+        state.check_options(path, flags, options)
+        state.check_origin(path, began, origin)
     else:
         with replacing(path) as file:
             file.write(json.dumps({"options": asdict(options), "origin": origin}).encode())

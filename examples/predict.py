@@ -46,20 +46,20 @@ class Predictor:
         folder = Path(run) / "model"
         if not (folder / encode.FILE).exists():
             raise SystemExit(f"{folder} has no {encode.FILE}, which a finished run on texts writes")
+        self.encoder, self._device = encode.read(folder), device
         about = json.loads((folder / encode.FILE).read_text(encoding="utf-8"))
         self.labels = about.get("labels")
         if self.labels is None:
             raise SystemExit(f"{folder} is of a run that has no classes")
-        (kind,) = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+        kind = _kind(folder / "config.json")
         if not kind.endswith("ForSequenceClassification"):
             name = kind.replace("FNetMixer", "FNet")  # with other mixers than Fourier
             raise SystemExit(f"{folder} holds {name}; expected FNetForSequenceClassification")
         self.pairs: bool | None = about.get("pairs")
         self._seq = about.get("seq")
-        self.encoder, self._device = encode.read(folder), device
         try:
             self.model = FNetForSequenceClassification.from_pretrained(folder, device=device)
-        except ValueError as error:
+        except (FileNotFoundError, ValueError) as error:
             raise SystemExit(
                 f"{folder}: {error}{unregistered(folder, '--import MODULE')}"
             ) from None
@@ -84,6 +84,15 @@ class Predictor:
         return torch.cat(found)
 
 
+def _kind(path: Path) -> str:
+    """The class of the model with this configuration."""
+    try:
+        (kind,) = json.loads(path.read_text(encoding="utf-8"))["architectures"]
+        return str(kind)
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+        raise SystemExit(f"{path} is not the configuration of a model: {error}") from None
+
+
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", help="folder of a finished run")
@@ -93,7 +102,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.module is not None:
         import_module(options.module)
     predictor = Predictor(options.run)
-    lines = options.texts or sys.stdin.read().splitlines()
+    # Not splitlines, which also splits at characters that a line may have, such as U+2028.
+    lines = options.texts or [line.rstrip("\n") for line in sys.stdin]
     if not lines:
         return
     split = predictor.pairs is not False

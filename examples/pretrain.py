@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from examples.corpora.dataset import Split
 from examples.corpora.load import load
+from examples.training.encode import Text
 from examples.training.loop import run, start
 from examples.training.model import build, configuration
 from examples.training.options import parse
@@ -29,9 +31,9 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         dataset = load(options.data, options.fold)
         if dataset.vocabulary is not None:
             raise SystemExit(f"--data must be a data set of texts, {dataset.name} has ids")
-        encoder = encoder_of(options, dataset.sha256, [*dataset.train.inputs])
         names = ("train", "validation", "test")
-        texts = {name: getattr(dataset, name).inputs for name in names}
+        texts = {name: _documents(getattr(dataset, name)) for name in names}
+        encoder = encoder_of(options, dataset.sha256, texts["train"])
         splits = {name: cut(inputs, encoder, options.seq) for name, inputs in texts.items()}
         config = configuration(options, encoder.vocabulary, labels=2)
         model = build(FNetForPreTraining, config).to(device)
@@ -49,6 +51,13 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
             "floors": floors(splits["train"], judged),
         }
         return run(PROGRAM, options, task, model, about, encoder)
+
+
+def _documents(split: Split) -> list[Text]:
+    """The texts of a split; of pairs both, each text once."""
+    if split.pairs is None:
+        return [*split.inputs]
+    return [*dict.fromkeys([*split.inputs, *split.pairs])]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from examples.corpora.dataset import Dataset, Split
@@ -35,6 +36,15 @@ def distinct(
         if text not in known:
             found.setdefault(text, name)
     return list(found.items())
+
+
+def warn_of_contradictions(where: object, documents: Iterable[tuple[Hashable, str]]) -> None:
+    """Say of how many texts `distinct` drops a label that differs from the one it keeps."""
+    names: dict[Hashable, set[str]] = {}
+    for text, name in documents:
+        names.setdefault(text, set()).add(name)
+    if count := sum(len(of_text) > 1 for of_text in names.values()):
+        warnings.warn(f"{where}: {count} texts have several labels; the first counts", stacklevel=3)
 
 
 def digest(splits: Iterable[Split]) -> str:

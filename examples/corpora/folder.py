@@ -13,10 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from examples.corpora.dataset import Dataset
-from examples.corpora.documents import Documents, class_names, distinct, text_dataset
+from examples.corpora.documents import (
+    Documents,
+    class_names,
+    distinct,
+    text_dataset,
+    warn_of_contradictions,
+)
 from examples.corpora.errors import DataError
 from examples.corpora.splits import cut
 
+_LEAST = 10  # texts, of which a tenth becomes each split that is missing
 #: What the folder of a split may be called.
 _SPLITS = {
     "train": "train",
@@ -37,24 +44,28 @@ def folder(root: Path) -> Dataset:
 
     Raises:
         DataError: Fewer than two classes, a class without a text or in one split only, a folder
-            beside those of splits, fewer than ten texts, a file that is not UTF-8, or anything that
-            cannot be read.
+            beside those of splits, fewer than ten texts to cut splits from, a file that is not
+            UTF-8, or anything that cannot be read.
     """
     given = {name: _documents(path) for name, path in _splits(root).items()}
     test = distinct(given["test"]) if "test" in given else None
     validation = distinct(given["validation"], test or ()) if "validation" in given else None
+    warn_of_contradictions(root, given["train"])
     kept = distinct(given["train"], [*(test or ()), *(validation or ())])
     for name, split in (("validation", validation), ("test", test)):
-        if split is not None and (other := set(class_names(split)) ^ set(class_names(kept))):
-            raise DataError(f"{root} has the class {min(other)!r} in one of train and {name} only")
-    count = len(kept)
+        if split is None:
+            continue
+        classes, known = set(class_names(split)), set(class_names(kept))
+        if other := classes ^ known:
+            one, none = ("train", name) if min(other) in known else (name, "train")
+            raise DataError(f"{root} has the class {min(other)!r} in {one} and not in {none}")
+    if (test is None or validation is None) and len(kept) < _LEAST:
+        raise DataError(f"{root} has {len(kept)} distinct texts; expected at least {_LEAST}")
     if test is None:
         kept, test = cut(kept, 0.1)
     if validation is None:
         kept, validation = cut(kept, 0.1)
-    if not kept or not validation:
-        raise DataError(f"{root} has {count} distinct texts; expected at least 10")
-    return text_dataset(root.name, kept, validation, test, source=f"the folder {root}")
+    return text_dataset(root.resolve().name, kept, validation, test, source=f"the folder {root}")
 
 
 def _splits(root: Path) -> dict[str, Path]:
@@ -121,7 +132,10 @@ def _below(root: Path) -> Iterator[Path]:
 
 
 def _visible(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    try:
+        return sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"cannot read {root}: {error.strerror}") from None
 
 
 def _text(file: Path) -> str:

@@ -97,6 +97,10 @@ def load(data: str, fold: int = 0) -> Dataset:
     if known is not None:
         return known.make()
     path = Path(data)
-    if not path.is_dir():
+    if not data or not path.is_dir():
         raise DataError(f"no data set and no folder {data!r}; the sets are {', '.join(SETS)}")
-    return tsv(path) if (path / "train.tsv").is_file() else folder(path)
+    if (path / "train.tsv").is_file():
+        return tsv(path)
+    if tables := [file.name for file in (*path.glob("*.tsv"), *path.glob("*.csv"))]:
+        raise DataError(f"{data} has {min(tables)}, but no train.tsv")
+    return folder(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.corpora.dataset import Dataset, Split
-from examples.corpora.documents import digest, distinct
+from examples.corpora.documents import digest, distinct, warn_of_contradictions
 from examples.corpora.errors import DataError
 from examples.corpora.splits import cut
 
@@ -49,17 +49,19 @@ COLA = Task(
 #: Lines with missing fields are left out, as in QQP's published table, up to this share.
 MOST_BROKEN = 1e-3
 
+_VALIDATION = ("dev.tsv", "dev_matched.tsv", "validation.tsv", "valid.tsv", "val.tsv")
+
 Rows = list[tuple[str, ...]]  # the fields of a task's columns
 
 
 def tsv(folder: Path) -> Dataset:
     """The splits of one folder.
 
-    The validation split is `dev.tsv` (MNLI: `dev_matched.tsv`), or else a tenth of `train.tsv`. The
-    test split is `test.tsv` if that has labels (MNLI: `dev_mismatched.tsv`). Without it the test
-    split is empty beside a `dev.tsv`, as in GLUE, or else a tenth of `train.tsv`. Before the cut,
-    `train.tsv` loses repeated texts and those of `test.tsv`; given splits that have texts in
-    common stay as they are, with a warning.
+    The validation split is `dev.tsv` (MNLI: `dev_matched.tsv`), `validation.tsv`, `valid.tsv` or
+    `val.tsv`, or else a tenth of `train.tsv`. The test split is `test.tsv` if that has labels
+    (MNLI: `dev_mismatched.tsv`). Without it the test split is empty beside a validation table, as
+    in GLUE, or else a tenth of `train.tsv`. Before the cut, `train.tsv` loses repeated texts and
+    those of `test.tsv`; given splits that have texts in common stay as they are, with a warning.
 
     Raises:
         DataError: No task has the columns, a label is new or no number, or lines are broken.
@@ -67,13 +69,20 @@ def tsv(folder: Path) -> Dataset:
     task, kept = read(folder / "train.tsv")
     regression = task.metrics == ("pearson_spearman",)
     classes = () if regression else tuple(sorted({row[-1] for row in kept}))
+    if len(classes) > max(20, len(kept) / 2):
+        warnings.warn(
+            f"{folder / 'train.tsv'} has {len(classes)} labels for {len(kept)} examples; a"
+            " regression has the columns sentence1, sentence2 and score",
+            stacklevel=2,
+        )
     test: Rows = []
     if (file := _first(folder, "dev_mismatched.tsv", "test.tsv")) is not None:
         test = _same_task(file, task) if _labelled(file, classes) else []
-    if (dev := _first(folder, "dev.tsv", "dev_matched.tsv")) is not None:
+    if (dev := _first(folder, *_VALIDATION)) is not None:
         validation = _same_task(dev, task)
         _warn_of_repeats(folder, kept, [*validation, *test])
     else:
+        warn_of_contradictions(folder / "train.tsv", [(row[:-1], row[-1]) for row in kept])
         kept = _distinct(kept, test)
         if not test:
             kept, test = cut(kept, 0.1)

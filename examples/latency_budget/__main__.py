@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m examples.latency_budget",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     made.add_argument("--lengths", type=_sizes, default=[512, 2048, 4096], metavar="N,N")
     made.add_argument("--batches", type=_sizes, default=[1, 32], help="of latency (1,32)")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from bench.measure.machine import describe
 
 def command(words: Sequence[str]) -> str:
     """The command without the options that name folders of this machine."""
-    shown, skip = ["python -m examples.latency_budget"], False
+    shown, skip = ["python", "-m", "examples.latency_budget"], False
     for word in words:
         if not (skip or word == "--keep" or word.startswith("--out")):
             shown.append(word)
         skip = word == "--out"
-    return " ".join(shown)
+    return shlex.join(shown)
 
 
 def conditions(args: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ defines: Plan
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,9 @@ class Plan:
             name=f"latency-budget-{self.seq}-{regime}",
             question="",
             program="classify",
-            options=f"--data {self.data} --units bytes --seq {self.seq} --batch {self.batch}"
-            f" --lr 1e-3 --attention-dropout 0 {budget}",  # flash attention on CPUs
+            options=f"--data {shlex.quote(self.data)} --units bytes --seq {self.seq}"
+            f" --batch {self.batch} --lr 1e-3"
+            f" --attention-dropout 0 {budget}",  # flash attention on CPUs
             variants=tuple(Variant(_name(size), size.options()) for size in sizes),
             minutes=self.minutes,
             attention_minutes=self.minutes,

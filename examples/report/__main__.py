@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m examples.report",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--check", action="store_true", help="compare and write nothing")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")

@@ -72,7 +72,7 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
             found[-1].append(row)
         else:
             found.append([row])
-    return found
+    return [sorted(group, key=lambda row: -row.mean) for group in found]
 
 
 def separation(rows: Sequence[Row], bases: Sequence[str] = ("fourier", "none")) -> str:

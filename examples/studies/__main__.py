@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m examples.studies",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     made.add_argument("studies", nargs="*", metavar="STUDY", help="names of --list (default: all)")
     made.add_argument("--list", action="store_true", help="show the studies and run nothing")

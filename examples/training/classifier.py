@@ -80,7 +80,8 @@ def prepare(
     """
     dataset = load(options.data, options.fold)
     if len(dataset.classes) == 1:
-        raise SystemExit(f"--data must have texts of two classes or more; {options.data} has one")
+        has = "one" if dataset.classes[0] else "none, as a text for examples.pretrain"
+        raise SystemExit(f"--data must have texts of two classes or more; {options.data} has {has}")
     encoder = _encoder(dataset, options)
     splits = {
         name: encoding(getattr(dataset, name), encoder, options.seq, options.pooling)

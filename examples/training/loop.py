@@ -26,6 +26,7 @@ from examples.training.encode import Encoder
 from examples.training.failures import discard_parts, lock, writing
 from examples.training.interrupt import Interrupt
 from examples.training.log import FILE, Log, environment, finished, records
+from examples.training.model import check_compiled
 from examples.training.options import Options, command
 from examples.training.schedule import Budget, rate
 from fnet_kernels.models.model import FNetPreTrained
@@ -86,10 +87,12 @@ def _check(program: str, options: Options, folder: Path) -> None:
         known = records(folder)
     except ValueError as error:
         raise SystemExit(f"{error}; move the folder away, or change --out") from None
+    if options.resume and known and "program" in known[0]:
+        state.check_origin(folder / FILE, known[0], {"program": program})
     if options.resume and (last := finished(folder)):
         state.check_options(folder / FILE, known[0]["options"], options)
-        state.check_origin(folder / FILE, known[0], {"program": program})
-        print(f"{program}: the run in {folder} is finished: {last}")
+        if os.environ.get("RANK", "0") == "0":
+            print(f"{program}: the run in {folder} is finished: {last}")
         raise SystemExit(0)
     if options.resume and known and "options" in known[0] and (folder / state.FILE).exists():
         state.check_options(folder / state.FILE, known[0]["options"], options)
@@ -122,6 +125,7 @@ def run(
         The metrics of the test examples, or of validation where there are none.
     """
     folder, first = Path(options.out), distributed.is_first()
+    check_compiled(options, model.config)
     device = next(model.parameters()).device
     optimizer = _optimizer(model, options)
     origin = state.origin_of(program, about["data"]["sha256"], encoder)
@@ -201,7 +205,7 @@ def run(
         stop, _ = distributed.agree(interrupt.asked, progress.seconds)
         if stop:
             where = f"step {progress.step} is saved in {folder}: --resume goes on"
-            raise SystemExit(f"{program}: stopped; {where}")
+            raise SystemExit(f"{program}: stopped; {where}" if first else 1)
     test = evaluate("test")
     if first:
         with writing(folder):

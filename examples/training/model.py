@@ -1,6 +1,7 @@
 """The model of the flags.
 
-defines: adopt, arguments, build, configuration, dropouts, padded_length, pooling_of, unregistered
+defines: adopt, arguments, build, check_compiled, configuration, dropouts, padded_length,
+    pooling_of, unregistered
 """
 
 from __future__ import annotations
@@ -66,6 +67,16 @@ def configuration(options: Options, vocabulary: int, labels: int) -> FNetConfig:
         raise SystemExit(str(error)) from None
 
 
+def check_compiled(options: Options, config: FNetConfig) -> None:
+    """End the program if a mixer needs the lengths as integers, which a graph does not have."""
+    others = set(config.layer_mixers()) - {"attention", "fourier"}
+    if options.compile and config.padding == "exact" and others:
+        raise SystemExit(
+            f"--compile with --padding exact is for fourier and attention, not for {min(others)}:"
+            " leave --compile out"
+        )
+
+
 def dropouts(options: Options) -> dict[str, Any]:
     """The probabilities of dropout, as fields of FNetConfig."""
     of_attention = options.attention_dropout
@@ -109,6 +120,11 @@ def adopt(options: _Options, given: frozenset[str], config: FNetConfig) -> _Opti
     longest = config.max_position_embeddings
     if options.seq > longest and "seq" in given:
         raise SystemExit(f"--seq must be at most {longest}, as in the pre-trained model")
+    if config.mixer in _WHOLE and options.seq != longest and "seq" in given:
+        raise SystemExit(
+            f"--seq must be {longest}, as in the pre-trained model, or left out: its"
+            f" {config.mixer} mixer takes sequences of that length; got {options.seq}"
+        )
     values["seq"] = options.seq if "seq" in given else longest
     assert values.keys() <= {one.name for one in fields(options)}
     return replace(options, **values)

@@ -49,13 +49,12 @@ def unknown_share(pieces: Pieces) -> float:
 
 @dataclass(frozen=True)
 class _Example:
-    """A batch with what it is asked; `count` and `size` are of all processes together."""
+    """A batch with what it is asked; `count` is of all processes together."""
 
     batch: Batch
     positions: Tensor
     words: Tensor
     count: int
-    size: int
 
 
 class Pretraining:
@@ -159,7 +158,7 @@ class Pretraining:
             tensors[4],
         )
         asked = int((words != IGNORED).sum())
-        example = _Example(batch, tensors[2], tensors[3].flatten(), asked, len(rows))
+        example = _Example(batch, tensors[2], tensors[3].flatten(), asked)
         return example, int(lengths.sum())
 
 

@@ -343,10 +343,42 @@ def test_bad_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for split, name in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "c")):
         (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / split / name / "1.txt").write_text(split + name)
-    refuses("has the class 'b' in one of train and test only")
+    refuses("has the class 'b' in train and not in test")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", forbidden)
+        refuses("cannot read .*: Permission denied")
+    (tmp_path / "train.csv").write_text("sentence,label")
+    refuses("has train.csv, but no train.tsv")
+
+
+@pytest.mark.parametrize("name", ["validation.tsv", "valid.tsv", "val.tsv"])
+def test_a_validation_table_has_several_names(name: str, tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text(table("SST-2", "train", 40))
+    (tmp_path / name).write_text(table("SST-2", "dev", 6))
+    assert [len(split.labels) for split in splits(load(str(tmp_path)))] == [40, 6, 0]
+
+
+def test_labels_that_contradict_or_are_numbers_are_said(tmp_path: Path) -> None:
+    rows = [f"text {i}\t{i % 2}" for i in range(40)]
+    (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *rows, "text 0\t1", ""]))
+    with pytest.warns(UserWarning, match="1 texts have several labels; the first counts"):
+        load(str(tmp_path))
+    rows = [f"text {i}\t0.{i}" for i in range(40)]
+    (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *rows, ""]))
+    with pytest.warns(UserWarning, match="has 40 labels for 40 examples; a regression has the"):
+        load(str(tmp_path))
+    (tmp_path / "train.tsv").unlink()
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            (tmp_path / name / f"{i}.txt").write_text(f"{name if i else ''} text {i}")
+    with pytest.warns(UserWarning, match="1 texts have several labels"):
+        load(str(tmp_path))
 
 
 def test_names_and_folds() -> None:
+    with pytest.raises(DataError, match="no data set and no folder ''"):
+        load("")
     with pytest.raises(DataError, match="no data set and no folder 'imdb'; the sets are r8, "):
         load("imdb")
     with pytest.raises(DataError, match="--fold must be 0 for r8, which is not in folds, got 1"):

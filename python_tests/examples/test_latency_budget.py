@@ -113,6 +113,12 @@ def plan(tmp_path: Path) -> Plan:
     return Plan((TRANSFORMER, EQUAL), 512, "licences", 17, 32, (0, 1, 2), tmp_path)
 
 
+def test_a_folder_may_have_a_space(tmp_path: Path) -> None:
+    plan = Plan((TRANSFORMER, EQUAL), 512, "my texts", 17, 32, (0,), tmp_path)
+    arguments = plan.equal_time()[0].cell.arguments()
+    assert arguments[arguments.index("--data") + 1] == "my texts"
+
+
 def finish(runs: Sequence[Run], steps: Sequence[int], accuracies: Sequence[float]) -> None:
     """Write the logs of finished runs."""
     for run, step, accuracy in zip(runs, steps, accuracies, strict=True):
@@ -253,6 +259,9 @@ def test_a_kept_result_keeps_the_lengths_of_other_calls(tmp_path: Path) -> None:
 def test_the_shown_command_names_no_folder() -> None:
     words = ["--lengths", "512", "--out", "/somewhere", "--keep", "--jobs", "2", "--out=/other"]
     assert shown(words) == "python -m examples.latency_budget --lengths 512 --jobs 2"
+    assert shown(["--data", "my texts"]).endswith("--data 'my texts'")
+    with pytest.raises(SystemExit):
+        command.parser().parse_args(["--ou", "/somewhere"])  # would be shown
 
 
 def test_quick_is_small() -> None:

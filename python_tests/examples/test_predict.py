@@ -67,10 +67,10 @@ def test_texts(
     capsys.readouterr()
     predict.main([run, "--import", "own_mixers", texts[0]])
     assert capsys.readouterr().out == f"{told[0]}\t{found[0].max():.3f}\t{texts[0]}\n"
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{texts[0]}\n{texts[-1]}\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{texts[0]}\n{texts[-1]}\u2028\n"))
     predict.main([run])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[0] for line in lines] == [told[0], told[-1]]
+    assert [line.split("\t")[0] for line in lines[:2]] == [told[0], told[-1]]
     registry._factories.pop("rolled")
     with pytest.raises(SystemExit, match=r"got 'rolled'; --import MODULE imports the module"):
         Predictor(run)
@@ -122,6 +122,20 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     lra.main([*words, *small.split(), "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit, match="holds FNetForMatching; expected FNetForSequenceC"):
         Predictor(str(tmp_path / "run"))
+
+
+def test_a_damaged_run_is_one_sentence(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", write_texts(tmp_path / "texts"), "--steps", "1")
+    model = Path(run) / "model"
+    (model / "model.safetensors").unlink()
+    with pytest.raises(SystemExit, match=r"has none of model.safetensors"):
+        Predictor(run)
+    (model / "config.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"config.json is not the configuration of a model"):
+        Predictor(run)
+    (model / "encoder.json").write_text("{")
+    with pytest.raises(SystemExit, match=r"encoder.json is not an encoder"):
+        Predictor(run)
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_a_damaged_log_is_one_sentence(texts: Path, tmp_path: Path) -> None:
         ("--from nothing", r"--from nothing: no config.json"),
         ("--mixer circulant --padding exact", r"--mixer circulant takes .* give --round-to 16"),
         ("--mixer hadamard --padding exact", r"--mixer hadamard takes .* give --round-to 16"),
+        ("--mixer dct --padding exact --compile", r"--compile with --padding exact .* not for dct"),
         ("--lr 1e30 --warmup 0", r"the loss of step \d+ is nan; lower --lr"),
         ("--seq 2", r"--seq must be at least 3, with \[CLS\] and \[SEP\]; got 2"),
         ("--vocabulary 3", r"--vocabulary 3: expected more than the 5 special tokens"),
@@ -222,3 +223,20 @@ def test_a_checkpoint_of_another_model_is_named(
     (folder / "config.json").write_text(json.dumps({**config, name: value}))
     with pytest.raises(SystemExit, match=message):
         classify.main(["--data", str(texts), "--from", str(folder), "--out", str(tmp_path / "run")])
+
+
+def test_another_program_does_not_take_over_a_run(texts: Path, tmp_path: Path) -> None:
+    written = log.Log(tmp_path, resume=False)
+    written.write("header", program="finetune_trainer", options={})
+    written.write("step", step=1, loss=0.5)
+    before = (tmp_path / log.FILE).read_bytes()
+    with pytest.raises(SystemExit, match=r"is of a run .*finetune_trainer, not .*classify"):
+        classify.main(words(texts, tmp_path, "--steps 2 --resume"))
+    assert (tmp_path / log.FILE).read_bytes() == before
+
+
+def test_a_shorter_length_for_a_mixer_of_one_length(texts: Path, tmp_path: Path) -> None:
+    classify.main(words(texts, tmp_path / "one", "--steps 1 --mixer circulant"))
+    again = ["--data", str(texts), "--from", str(tmp_path / "one"), "--out", str(tmp_path / "two")]
+    with pytest.raises(SystemExit, match=r"--seq must be 16, .* circulant mixer .* got 8"):
+        classify.main([*again, "--seq", "8"])
