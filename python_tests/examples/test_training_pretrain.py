@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from examples import classify, pretrain
+from examples.corpora.dataset import Split
 from examples.training import distributed, encode, log
 from examples.training.options import parse
 from examples.training.pieces import cut
@@ -281,3 +282,20 @@ def test_ids_are_no_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(pretrain, "load", lambda data, fold: Ids())
     with pytest.raises(SystemExit, match="--data must be a data set of texts, pixels has ids"):
         pretrain.main(["--data", "pixels", "--out", str(tmp_path / "run")])
+
+
+def test_a_diverged_run_of_the_trainer_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from examples import finetune_trainer
+
+    data = write_texts(tmp_path / "data")
+    few = ["--seq", "16", "--device", "cpu", "--steps", "12", "--warmup", "0", "--lr", "1e30"]
+    with pytest.raises(SystemExit, match=r"the \w+ of step \d+ is nan; lower --lr"):
+        finetune_trainer.main(["--data", str(data), "--out", str(tmp_path / "run"), *SMALL, *few])
+
+
+def test_both_texts_of_a_pair_are_documents() -> None:
+    pairs = Split(["one", "two"], [0, 1], ["three", "one"])
+    assert pretrain._documents(pairs) == ["one", "two", "three"]
+    assert pretrain._documents(Split(["one", "one"], [0, 1])) == ["one", "one"]
