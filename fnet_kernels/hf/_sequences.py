@@ -51,7 +51,8 @@ def forward_of_head(
     `cu_seq_lens_q`. `padding_of` is as in `forward_of_model`.
     """
     signature = inspect.signature(base.forward)
-    first, *_, rest = signature.parameters  # self and **kwargs
+    itself, *parameters = signature.parameters.values()
+    rest = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
 
     @wraps(base.forward)
     def forward(
@@ -81,7 +82,7 @@ def forward_of_head(
             return base.forward(Having(self, **parts), *args, **kwargs)
 
         given = signature.bind(self, *args, **kwargs).arguments
-        del given[first]
+        del given[itself.name]
         given |= given.pop(rest, {})
         places = given.pop("start_positions", None), given.pop("end_positions", None)
         loss = None
