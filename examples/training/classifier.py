@@ -101,6 +101,11 @@ def prepare(
                 f"--from {options.from_}: {encode.FILE} has {encoder.vocabulary} tokens, the model"
                 f" {model.config.vocab_size}"
             )
+    if dataset.classes:
+        model.config.extra.update(
+            id2label={str(index): name for index, name in enumerate(dataset.classes)},
+            label2id={name: index for index, name in enumerate(dataset.classes)},
+        )
     return Prepared(dataset, encoder, splits, model)
 
 

@@ -124,6 +124,17 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
         Predictor(str(tmp_path / "run"))
 
 
+def test_transformers_names_the_classes(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    first = trained(tmp_path / "first", write_pairs(tmp_path / "pairs"), "--steps", "1")
+    run = trained(
+        tmp_path / "run", write_texts(tmp_path / "texts"), "--steps", "1", "--from", first
+    )
+    config = transformers.AutoConfig.from_pretrained(Path(run) / "model")
+    assert [config.id2label[i] for i in range(config.num_labels)] == Predictor(run).labels
+    assert config.label2id == {name: i for i, name in config.id2label.items()}
+
+
 def test_a_damaged_run_is_one_sentence(tmp_path: Path) -> None:
     run = trained(tmp_path / "run", write_texts(tmp_path / "texts"), "--steps", "1")
     model = Path(run) / "model"
