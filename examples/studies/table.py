@@ -144,10 +144,7 @@ STUDIES = {
             attention_minutes=20,
             reported="ListOps",
             floors=_LISTOPS_FLOORS,
-            remark=(
-                "All mixers but attention, fourier and none have one seed so far. Attention ran on"
-                f" another, faster processor. {_HALTED} {_LISTOPS}"
-            ),
+            remark=(f"Attention ran on another, faster processor. {_HALTED} {_LISTOPS}"),
         ),
         Study(
             name="mnist-196",
