@@ -8,8 +8,8 @@ vector code and no FFT library, so the ratio is similar on all CPUs. It is the b
 and varlen too, which move as many bytes; their formulas check the results. We use one thread,
 because load on one core would delay every barrier of two threads.
 
-The baseline waits for memory more than ours. Where tensors do not fit in L2, what other guests of
-the host do with the shared cache changes the ratio, so a machine can have a record of each state.
+Where tensors do not fit in L2, the ratio also depends on the state of the host, for a reason that
+we have not found. So a machine can have a record of each state.
 """
 
 from __future__ import annotations

@@ -82,8 +82,7 @@ def tsv(folder: Path) -> Dataset:
         validation = _same_task(dev, task)
         _warn_of_repeats(folder, kept, [*validation, *test])
     else:
-        warn_of_contradictions(folder / "train.tsv", [(row[:-1], row[-1]) for row in kept])
-        kept = _distinct(kept, test)
+        kept = _distinct(folder / "train.tsv", kept, test)
         if not test:
             kept, test = cut(kept, 0.1)
         kept, validation = cut(kept, 0.1)
@@ -99,9 +98,10 @@ def tsv(folder: Path) -> Dataset:
     return Dataset(folder.name, classes, a, b, c, sha256, f"the folder {folder}", task.metrics)
 
 
-def _distinct(rows: Rows, seen: Rows) -> Rows:
+def _distinct(where: Path, rows: Rows, seen: Rows) -> Rows:
     """The rows without repeated texts and without the texts of `seen`; the first one stays."""
     documents, known = ([(row[:-1], row[-1]) for row in of] for of in (rows, seen))
+    warn_of_contradictions(where, documents)
     return [(*texts, label) for texts, label in distinct(documents, known)]
 
 

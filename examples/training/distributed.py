@@ -50,9 +50,9 @@ def together(name: str | None) -> Iterator[torch.device]:
         traceback.clear_frames(error.__traceback__)  # they hold the wrapped model
         raise
     finally:
-        # Nothing may hold the group longer: gloo's threads take the interpreter's lock to drop the
-        # tensors of a transfer. A wrapped model that goes later joins them while it has that lock,
-        # and the process never ends; a thread that finds no interpreter any more aborts it.
+        # Nothing may hold the group longer. gloo's threads take the interpreter's lock to drop the
+        # tensors of a transfer. A wrapped model that is freed later joins these threads while it
+        # holds the lock, so the process never ends. A thread that outlives the interpreter aborts.
         gc.collect()  # a Trainer may be in a cycle
         dist.destroy_process_group()
 

@@ -69,7 +69,7 @@ def start(program: str, options: Options) -> Iterator[torch.device]:
 
 def _held(folder: Path) -> TextIO | nullcontext[None]:
     """Keep other runs out of a folder; the first of several processes does it for all."""
-    if os.environ.get("RANK", "0") != "0":  # of torchrun: the processes are not together yet
+    if not _starts_first():
         return nullcontext()
     try:
         held = lock(folder / LOCK)
@@ -79,6 +79,11 @@ def _held(folder: Path) -> TextIO | nullcontext[None]:
         ) from None
     discard_parts(folder)
     return held
+
+
+def _starts_first() -> bool:
+    """As `distributed.is_first`, before the processes of torchrun are together."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _check(program: str, options: Options, folder: Path) -> None:
@@ -91,7 +96,7 @@ def _check(program: str, options: Options, folder: Path) -> None:
         state.check_origin(folder / FILE, known[0], {"program": program})
     if options.resume and (last := finished(folder)):
         state.check_options(folder / FILE, known[0]["options"], options)
-        if os.environ.get("RANK", "0") == "0":
+        if _starts_first():
             print(f"{program}: the run in {folder} is finished: {last}")
         raise SystemExit(0)
     if options.resume and known and "options" in known[0] and (folder / state.FILE).exists():

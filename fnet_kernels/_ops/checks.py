@@ -190,7 +190,7 @@ def check_indices(op: str, name: str, t: Tensor) -> None:
 
 def check_below(op: str, name: str, t: Tensor, end: int, ignored: int | None = None) -> None:
     """Check that indices, where reading them is cheap, are from 0 to `end - 1`, or `ignored`."""
-    if not _is_cheap(t):
+    if not _cheap_to_read(t):
         return
     if ignored is not None:
         t = t.masked_fill(t == ignored, 0)
@@ -201,7 +201,7 @@ def check_below(op: str, name: str, t: Tensor, end: int, ignored: int | None = N
         raise ValueError(f"{op}: {name} must be from 0 to {end - 1}{but}, got {got}")
 
 
-def _is_cheap(t: Tensor) -> bool:
+def _cheap_to_read(t: Tensor) -> bool:
     """Whether the values of `t` can be read, without waiting for a GPU."""
     if type(t) is not Tensor or not t.is_cpu or t.numel() == 0:
         return False
@@ -214,7 +214,8 @@ def check_mask(op: str, name: str, mask: object, shape: torch.Size) -> None:
     assert isinstance(mask, Tensor)
     if not mask.dtype.is_signed or why_without_values(mask):
         return
-    if not mask.is_floating_point() and not _is_cheap(mask):  # models get integers at every call
+    # Most masks are integers: reading them would wait for a GPU at every call.
+    if not mask.is_floating_point() and not _cheap_to_read(mask):
         return
     message = (
         f"{op}: {name} must be 1 or true for tokens, 0 or false for padding; got negative numbers"

@@ -18,7 +18,7 @@ from python_tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
 
-# With a thread of gloo that is left, a process hangs or aborts at its end, once in some runs.
+# A process with a thread of gloo left at its end sometimes hangs or aborts.
 PROGRAM = """
 import signal
 from pathlib import Path
