@@ -97,7 +97,8 @@ def _run_client(archive: Archive, folder: Path) -> Path:
     files = [path for path in folder.iterdir() if path.is_file()]
     if failed or len(files) != 1:
         lines = said.splitlines() or ["nothing"]
-        cause = next(filter(_ERROR.match, lines), lines[-1])
+        errors = [line for line in lines if _ERROR.match(line) and line != "ERROR: Exception:"]
+        cause = (errors or lines[-1:])[0]  # pip ends the traceback of its exception with the cause
         raise DataError(
             f"{archive.client} could not fetch {archive.name}; is a network there? It said: {cause}"
         )

@@ -2,8 +2,8 @@
 
 1. It times a small Transformer and FNets of many depths and widths, forward, interleaved.
 2. It keeps the largest FNet within the Transformer's latency at every batch size.
-3. It trains the Transformer, that FNet and the FNet of the Transformer's size, for equal time and
-   for equal steps.
+3. It trains the Transformer, that FNet, the FNet of the Transformer's size and a bag of tokens, for
+   equal time and for equal steps.
 
     python -m examples.latency_budget --jobs 2
     python -m examples.latency_budget --lengths 4096 --minutes 5
@@ -37,7 +37,7 @@ from examples.latency_budget.latency import (
     time_together,
 )
 from examples.latency_budget.result import command, conditions, with_kept
-from examples.latency_budget.sizes import EQUAL, TRANSFORMER, Size, candidates
+from examples.latency_budget.sizes import BAG, EQUAL, TRANSFORMER, Size, candidates
 from examples.latency_budget.training import Plan
 from examples.report.budget import REGIMES, columns, pareto, verdicts
 from examples.report.plots import plot_budget
@@ -203,13 +203,15 @@ def train(parts: Sequence[dict[str, Any]], args: argparse.Namespace) -> bool:
     for part in parts:
         sizes = tuple(size_of(model) for model in part["models"])
         seeds = tuple(args.seeds)
-        plan = Plan(sizes, part["seq"], args.data, args.minutes, args.batch, seeds, args.out)
+        trained = (*sizes, BAG)
+        plan = Plan(trained, part["seq"], args.data, args.minutes, args.batch, seeds, args.out)
         if not args.no_training:
             done = done and run_all(plan.equal_time()) and run_all(plan.equal_steps())
         for model, size in zip(part["models"], sizes, strict=True):
-            model["accuracy"] = plan.accuracies(size)
+            model.update(plan.figures(size))
         part["steps"] = list(plan.steps().values())
         part["data"] = plan.data_read()
+        part["bag_of_tokens"] = plan.figures(BAG)
         part["majority"] = plan.majority()
         part["clock"] = plan.clock()
     return done

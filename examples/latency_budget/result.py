@@ -38,10 +38,10 @@ def conditions(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def is_complete(part: dict[str, Any]) -> bool:
-    """Whether every model of a length has the accuracies of all seeds."""
+    """Whether every model of a length, and its floor, has the accuracies of all seeds."""
     return all(
         len(values) == len(part["seeds"])
-        for model in part["models"]
+        for model in (*part["models"], part["bag_of_tokens"])
         for values in model["accuracy"].values()
     )
 

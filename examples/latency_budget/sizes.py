@@ -1,6 +1,6 @@
 """The models of the study: a mixer, a depth and a width.
 
-defines: Size, TRANSFORMER, EQUAL, candidates
+defines: Size, TRANSFORMER, EQUAL, BAG, candidates
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Size:
 #: The usual small model of the Long Range Arena, with attention, and the FNet of its size.
 TRANSFORMER = Size("Transformer", "attention", 2, 64)
 EQUAL = Size("FNet of equal shape", "fourier", 2, 64)
+#: A floor for both, which mixes no tokens. It is trained beside them and not timed.
+BAG = Size("bag of tokens", "none", 2, 64)
 
 
 def candidates(depths: Iterable[int], widths: Iterable[int]) -> list[Size]:

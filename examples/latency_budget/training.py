@@ -19,7 +19,7 @@ from examples.studies.study import Study, Variant
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained at one length: the Transformer first, then the FNets."""
+    """What is trained at one length: the Transformer first, then the FNets and the floor."""
 
     sizes: tuple[Size, ...]
     seq: int
@@ -34,7 +34,7 @@ class Plan:
         return self._runs("time", f"--minutes {self.minutes:g}", self.sizes)
 
     def equal_steps(self) -> list[Run]:
-        """Runs of the FNets for the steps of the Transformer of their seed, where it has ended.
+        """Runs of the others for the steps of the Transformer of their seed, where it has ended.
 
         The Transformer's own runs are those of `equal_time`.
         """
@@ -52,12 +52,16 @@ class Plan:
         ended = [run for run in runs if run.state() is State.FINISHED]
         return {run.cell.seed: run.log().last("test")["step"] for run in ended}
 
-    def accuracies(self, size: Size) -> dict[str, list[float]]:
-        """The accuracy of each finished run of a model, by the way of training."""
-        found = {"time": _of(self.equal_time(), size), "steps": _of(self.equal_steps(), size)}
+    def figures(self, size: Size) -> dict[str, dict[str, list[float]]]:
+        """Accuracy and seconds of training of a model's finished runs, by the way of training."""
+        runs = {"time": self.equal_time(), "steps": self.equal_steps()}
         if size == self.sizes[0]:
-            found["steps"] = found["time"]
-        return found
+            runs["steps"] = runs["time"]
+        tests = {regime: _tests(found, size) for regime, found in runs.items()}
+        return {
+            figure: {regime: [test[figure] for test in found] for regime, found in tests.items()}
+            for figure in ("accuracy", "seconds")
+        }
 
     def data_read(self) -> dict[str, Any]:
         """Name, hash and counts of the data that the first finished run read; empty before it."""
@@ -99,6 +103,6 @@ def _name(size: Size) -> str:
     return f"{size.mixer}-{size.layers}x{size.hidden}"
 
 
-def _of(runs: Sequence[Run], size: Size) -> list[float]:
+def _tests(runs: Sequence[Run], size: Size) -> list[dict[str, Any]]:
     mine = (run for run in runs if run.cell.variant.name == _name(size))
-    return [run.log().last("test")["accuracy"] for run in mine if run.state() is State.FINISHED]
+    return [run.log().last("test") for run in mine if run.state() is State.FINISHED]

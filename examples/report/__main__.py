@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.readme import updated
+from examples.report.floors import with_linear
 from examples.report.page import page
 from examples.report.plots import plot_budget, plot_mixers
 from examples.report.readme import BLOCK, MAKER, block
 from examples.studies.folders import RESULTS
+from examples.studies.linear import NAME as LINEAR
 from examples.studies.runs import ROOT
 from examples.studies.table import STUDIES
+from examples.training.failures import replacing
 
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
@@ -28,11 +31,12 @@ PLOTTED, BUDGET = "r8-pairs", "latency-budget"
 
 
 def read(results: Path) -> dict[str, dict[str, Any]]:
-    """Every result in the folder, by name."""
+    """Every result in the folder, by name; studies with the floor of the linear model of words."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
     if not found:
         raise SystemExit(f"--results must be a folder with JSON files of studies, got {results}")
-    return found
+    sets = found.pop(LINEAR, {}).get("sets", ())
+    return {name: with_linear(result, sets) for name, result in found.items()}
 
 
 def text(found: dict[str, dict[str, Any]]) -> str:
@@ -69,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"out of date: {', '.join(map(str, stale))}" if stale else "up to date")
         return int(bool(stale))
     for path, said in made.items():
-        path.write_text(said)
+        with replacing(path) as file:
+            file.write(said.encode())
     for name, draw in ((PLOTTED, plot_mixers), (BUDGET, plot_budget)):
         if name in found and not draw(found[name], args.results / f"{name}.png"):
             print("no plots: matplotlib is not installed", file=sys.stderr)

@@ -1,6 +1,6 @@
 """The section of docs/results.md on the latency budget.
 
-defines: REGIMES, budget_section, columns, pareto, verdicts
+defines: REGIMES, budget_section, above_floors, columns, pareto, verdicts
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ _HEAD = """\
 
 What is the largest FNet within the latency of a small Transformer, and how accurate is it? The
 largest FNet is the one with the most parameters in its layers, among all depths and widths tried,
-whose median latency is at most the Transformer's at every batch size. Both are trained for the same
-time, and for the number of steps that the Transformer takes in that time. What a bag of tokens
-reaches on 4,096 bytes of the same texts is in [mails](#mails)."""
+whose median latency is at most the Transformer's at every batch size. All models are trained for
+the same time, and for the number of steps that the Transformer takes in that time. The bag of
+tokens is a floor: the FNet of equal shape without its mixer. Latency, tokens/s and peak memory are
+those of forward passes; tokens/s and memory at the largest batch."""
 #: What the two ways of training are called.
 REGIMES = {"time": "equal time", "steps": "equal steps"}
 
@@ -34,7 +35,7 @@ def budget_section(result: dict[str, Any] | None, plot: str) -> str:
         parts += [
             f"### {part['seq']:,} tokens",
             table(*columns(part)),
-            wrapped(" ".join(verdicts(part))),
+            wrapped(" ".join([*verdicts(part), *above_floors(part)])),
             wrapped(_conditions(part)),
         ]
     if plot:
@@ -75,6 +76,9 @@ def columns(part: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         cells.append("" if model["peak_mib"] is None else f"{model['peak_mib']:.0f}")
         cells += [_accuracy(model["accuracy"].get(regime, [])) for regime in REGIMES]
         body.append(cells)
+    if bag := part.get("bag_of_tokens"):
+        floor = [_accuracy(bag["accuracy"].get(regime, [])) for regime in REGIMES]
+        body.append(["*bag of tokens*", *[""] * (len(heads) - 1 - len(floor)), *floor])
     if (majority := part.get("majority")) is not None:
         floor = [f"{100 * majority:.1f}"] * len(REGIMES)
         body.append(["*majority class*", *[""] * (len(heads) - 1 - len(floor)), *floor])
@@ -106,6 +110,31 @@ def verdicts(part: dict[str, Any]) -> list[str]:
                 found = f"the {model['name']} and the Transformer do not separate"
             said.append(f"At {name}, {found}.")
     return said or ["Too few seeds to compare."]
+
+
+def above_floors(part: dict[str, Any]) -> list[str]:
+    """For each way of training, which models the ranges separate from the floors."""
+    said = []
+    for regime, name in REGIMES.items():
+        ranges = {
+            model["name"]: values
+            for model in part["models"]
+            if len(values := model["accuracy"].get(regime, [])) > 1
+        }
+        bag = part.get("bag_of_tokens", {}).get("accuracy", {}).get(regime, [])
+        if ranges and len(bag) > 1:
+            above = [model for model, values in ranges.items() if min(values) > max(bag)]
+            found = _listed(above) or "none of them"
+            said.append(f"At {name}, above the bag of tokens: {found}.")
+        majority = part.get("majority") or 0
+        low = [model for model, values in ranges.items() if min(values) <= majority]
+        if low:
+            said.append(f"At {name}, not above the majority class: {_listed(low)}.")
+    return said
+
+
+def _listed(models: Sequence[str]) -> str:
+    return " and ".join(f"the {model}" for model in models)
 
 
 def pareto(part: dict[str, Any], regime: str) -> list[tuple[float, float]]:

@@ -28,24 +28,33 @@ with the unnormalised transform. The names of mixers are those of [Models](model
 the flags that its rows share; `python -m examples.studies NAME --dry-run` prints those of each row.
 
 The test split is read once, at the end of a run. A figure is the mean over the seeds; the range is
-from the lowest to the highest seed. Floors are the accuracies of answers without a model:
-"majority" always answers the most frequent class. "none" mixes no tokens; with mean pooling it sees
-a bag of tokens, each with its position and its text. Time is that of training alone, on the
-processor that each section names, with as many runs at a time as it says. Wall time includes the
-effect of other work on the machine, so the load average at the start of the runs is given where it
-was recorded. Attention, "none" and "exact" compute batches padded to their longest text; the
-others, whose result depends on the padded length, always compute the full one. "tokens/s" does not
-count padding.
+from the lowest to the highest seed. Floors, in italics, are the accuracies of simpler answers. The
+majority class is the most frequent one. The root operator of ListOps is the value that is most
+frequent for the first operator. The linear model of words is a support vector machine on the tf-idf
+weights of the words of whole texts (`python -m examples.studies.linear`). "none" mixes no tokens:
+with mean pooling it sees a bag of tokens, each with its position and its text.
+
+Time is the median over the seeds of the training alone, on the device that each section names, with
+as many runs at a time as it says. Wall time includes the effect of other work on the machine, so
+the load average at the start of the runs is given where it was recorded. Attention, "none" and
+"exact" compute batches padded to their longest text; the others, whose result depends on the padded
+length, always compute all `--seq` tokens. "tokens/s" does not count padding.
 
 Two rows separate if their ranges do not overlap. The line below a table is computed as follows:
-"A, B; above C" means that every seed of A and of B is above every seed of C, and that overlaps join
-A and B. Three seeds are few: a difference within a group may exist, and is not shown.
+"A, B; above C" means that every seed of A and of B is above every seed of C, while A and B overlap,
+directly or through rows between them. Three seeds are few: a difference within a group may exist,
+and is not shown.
 
 Columns "as reported" are figures of the paper, on other data and with far larger models
 (arXiv 2105.03824). Compare the order of the mixers with them, not the values.
 
 `python -m examples.studies NAME` repeats a study; `--list` shows all studies. It runs only what is
 missing and resumes interrupted runs. `python -m examples.report` makes this page."""
+
+_UNSTEADY = (
+    "Times are not shown: those of one variant differ by more than a factor of two between seeds,"
+    " because the machine did other work."
+)
 
 
 def page(
@@ -94,32 +103,33 @@ def _section(study: Study, result: dict[str, Any], plot: str) -> str:
     ]
     if study.reported:
         heads.append(f"{HEADINGS[study.reported]}, as reported")
-    body = [_cells(row, study.reported) for row in rows]
+    timed = all(row.steady for row in rows)
+    body = [_cells(row, study.reported, timed) for row in rows]
     bases = [study.variants[0].name, "none"]
     parts = [_head(study), table(heads, body), wrapped(separation(rows, bases))]
     if plot:
         parts.append(f"![{metric} of each mixer in {study.name}]({plot})")
+    if not timed:
+        parts.append(wrapped(_UNSTEADY))
     if study.remark:
         parts.append(wrapped(study.remark))
     parts.append(wrapped(_conditions(study, result)))
     return "\n\n".join(parts)
 
 
-def _cells(row: Row, column: str) -> list[str]:
+def _cells(row: Row, column: str, timed: bool) -> list[str]:
     figure = f"{100 * row.mean:.1f}"
     if row.floor:
         return [f"*{row.name}*", figure, *[""] * (7 if column else 6)]
-    seconds, tokens = row.average("seconds"), row.average("tokens")
-    speed = f"{tokens / seconds:,.0f}" if tokens and seconds else ""
     cells = [
         row.name,
         figure,
         span((100 * value for value in row.values), 1) if row.compared else "",
         str(len(row.values)),
-        f"{row.average('parameters') or 0:,.0f}",
-        f"{row.average('steps') or 0:,.0f}",
-        f"{seconds or 0:,.0f}",
-        speed,
+        f"{row.average('parameters'):,.0f}",
+        f"{row.average('steps'):,.0f}",
+        f"{row.seconds:,.0f}" if timed else "",
+        f"{row.tokens_per_second:,.0f}" if timed else "",
     ]
     return [*cells, reported(column, row.variant)] if column else cells
 

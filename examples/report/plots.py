@@ -73,7 +73,8 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
                 values = [100 * value for value in model["accuracy"].get(regime, [])]
                 if not values:
                     continue
-                face = colour if regime == "time" else "white"
+                # A ring around the point of the other regime shows where they coincide.
+                face, size = (colour, 6) if regime == "time" else ("none", 11)
                 axes.plot([latency[1]] * 2, [min(values), max(values)], color=colour, alpha=0.5)
                 axes.plot([latency[0], latency[2]], [mean(values)] * 2, color=colour, alpha=0.5)
                 axes.plot(
@@ -82,7 +83,7 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
                     "o",
                     color=colour,
                     markerfacecolor=face,
-                    markersize=9,
+                    markersize=size,
                     label=model["name"] if regime == "time" else None,
                 )
         for regime, dashes in zip(REGIMES, ("-", "--"), strict=True):
@@ -90,6 +91,7 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
                 times, accuracies = zip(*line, strict=True)
                 percent = [100 * value for value in accuracies]
                 axes.plot(times, percent, dashes, color=_FLOOR, linewidth=1, zorder=0)
+        _draw_floors(axes, part)
         axes.set_title(f"{part['seq']:,} tokens")
         axes.set_xlabel(f"latency, batch {batch} [ms], median and quartiles")
         axes.set_ylabel("accuracy on the test split [%], mean and range")
@@ -100,3 +102,22 @@ def plot_budget(result: dict[str, Any], path: Path) -> bool:
     figure.set_size_inches(1 + 4.8 * len(parts), 4.4)
     figure.savefig(path, dpi=120)
     return True
+
+
+def _draw_floors(axes: Any, part: dict[str, Any]) -> None:
+    """Dotted lines at the bag of tokens, trained for equal time, and at the majority class."""
+    bag = part.get("bag_of_tokens", {}).get("accuracy", {}).get("time", [])
+    floors = {"bag of tokens": mean(bag) if bag else None, "majority class": part.get("majority")}
+    for name, value in floors.items():
+        if value is not None:
+            axes.axhline(100 * value, color=_FLOOR, linestyle=":", linewidth=1, zorder=0)
+            place = (0.99, 100 * value)
+            axes.annotate(
+                name,
+                place,
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                color=_FLOOR,
+                fontsize=8,
+            )

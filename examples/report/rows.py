@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 #: What the page calls the clocks of the runs.
@@ -43,10 +43,25 @@ class Row:
         """One seed has no range."""
         return self.floor or len(self.values) > 1
 
-    def average(self, key: str) -> float | None:
-        """The mean of another figure of the runs, None if a run lacks it."""
-        found = [run[key] for run in self.runs]
-        return None if not found or None in found else mean(found)
+    @property
+    def seconds(self) -> float:
+        """The median time of training."""
+        return float(median(run["seconds"] for run in self.runs))
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The median over the runs, without padding."""
+        return float(median(run["tokens"] / run["seconds"] for run in self.runs))
+
+    @property
+    def steady(self) -> bool:
+        """Whether the times of the runs are within a factor of two."""
+        seconds = [run["seconds"] for run in self.runs]
+        return self.floor or max(seconds) <= 2 * min(seconds)
+
+    def average(self, key: str) -> float:
+        """The mean of another figure of the runs."""
+        return float(mean(run[key] for run in self.runs))
 
 
 def rows_of(result: dict[str, Any]) -> list[Row]:
@@ -78,7 +93,8 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
 def separation(rows: Sequence[Row], bases: Sequence[str] = ("fourier", "none")) -> str:
     """What the ranges separate, in a line: groups, the best first, then pairs with each of `bases`.
 
-    A group is joined by overlaps. Rows of one seed are named apart.
+    A group is joined by overlaps, so two of its rows may separate. Rows of one seed are named
+    apart.
     """
     compared = [row for row in rows if row.compared]
     runs = [row for row in compared if not row.floor]
@@ -90,10 +106,20 @@ def separation(rows: Sequence[Row], bases: Sequence[str] = ("fourier", "none")) 
         said.append("No two mixers have a range yet.")
     for base in bases:
         mine = next((row for row in runs if row.variant == base), None)
-        equal = [row.name for row in compared if mine and row is not mine and overlap(mine, row)]
-        if mine and equal:
-            said.append(f"{mine.name} does not separate from {', '.join(equal)}.")
+        said += [_against(mine, compared)] if mine and len(runs) > 1 else []
     single = [row.name for row in rows if not row.compared]
     if single:
         said.append(f"Of one seed, not compared: {', '.join(single)}.")
     return " ".join(said)
+
+
+def _against(mine: Row, rows: Sequence[Row]) -> str:
+    """Which rows the ranges put above one of them, which below it, and which neither."""
+    others = [row for row in rows if row is not mine]
+    sides = {
+        "above": [row for row in others if min(row.values) > max(mine.values)],
+        "no separation": [row for row in others if overlap(mine, row)],
+        "below": [row for row in others if max(row.values) < min(mine.values)],
+    }
+    told = [f"{side}: {', '.join(r.name for r in found)}" for side, found in sides.items() if found]
+    return f"Compared with {mine.name}, {'; '.join(told)}."

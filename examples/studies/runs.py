@@ -19,7 +19,7 @@ from typing import Any
 
 from examples.studies import log
 from examples.studies.study import Cell
-from examples.training.failures import lock
+from examples.training.failures import lock, writing
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,9 +76,11 @@ class Run:
         """
         with lock(self.facts_file) as held:
             if self.state() is State.ABSENT:
+                facts = {"arguments": self.cell.arguments(), **machine}
                 held.truncate(0)
-                held.write(json.dumps({"arguments": self.cell.arguments(), **machine}) + "\n")
-                held.flush()
+                # A buffer of its own: on a full disk, that of `held` would raise at its close, too.
+                with writing(self.facts_file), open(held.fileno(), "w", closefd=False) as file:
+                    file.write(f"{json.dumps(facts)}\n")
             where = ["--threads", str(threads), "--device", device, "--out", str(self.folder)]
             command = [sys.executable, *self.cell.arguments(), *where, "--resume"]
             path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from examples.training.board import Board
 from examples.training.failures import replacing, writing
 
 FILE = "log.jsonl"
@@ -34,14 +35,14 @@ class Log:
 
     def __init__(self, folder: Path | None, *, resume: bool) -> None:
         self._path = None if folder is None else folder / FILE
-        self._board: Any = None
+        self._board: Board | None = None
         if folder is None or self._path is None:
             return
         kept = records(folder) if resume else []
         # A record that a crash cut off would join the next one.
         with replacing(self._path) as file:
             file.write("".join(map(_line, kept)).encode())
-        self._board = _board(folder)
+        self._board = Board(folder / "tensorboard")
 
     def write(self, kind: str, **values: Any) -> None:
         """Append a record."""
@@ -50,9 +51,7 @@ class Log:
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(_line({"kind": kind, **values}))
         if self._board is not None and "step" in values:
-            for name, value in values.items():
-                if isinstance(value, float):
-                    self._board.add_scalar(f"{kind}/{name}", value, values["step"])
+            self._board.add(kind, values["step"], values)
 
     def close(self) -> None:
         if self._board is not None:
@@ -143,11 +142,3 @@ def _name(device: torch.device) -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
-
-
-def _board(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))

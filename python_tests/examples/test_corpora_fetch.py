@@ -77,6 +77,11 @@ def test_a_file_that_broke_in_the_cache_is_refused(
             "echo npm error code E404; echo npm error log is here; exit 1",
             "said: npm error code E404",
         ),
+        (
+            "printf 'ERROR: Exception:\\n at f\\nOSError: [Errno 28] No space left on device' >&2;"
+            " exit 2",
+            "said: OSError: .*No space left on device",
+        ),
         ("exit 0", "It said: nothing"),
         ("exec sleep 9", "It said: no answer after 0.2 s"),
     ],

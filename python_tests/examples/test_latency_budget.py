@@ -125,7 +125,8 @@ def finish(runs: Sequence[Run], steps: Sequence[int], accuracies: Sequence[float
         run.folder.mkdir(parents=True)
         run.facts_file.write_text(json.dumps({"arguments": run.cell.arguments()}))
         header = {"kind": "header", "floors": {"majority": 0.45}, "clock": "processor"}
-        records = [header, {"kind": "test", "step": step, "accuracy": accuracy}]
+        test = {"kind": "test", "step": step, "accuracy": accuracy, "seconds": 60.0}
+        records = [header, test]
         lines = "".join(json.dumps(record) + "\n" for record in records)
         (run.folder / "log.jsonl").write_text(lines)
 
@@ -154,8 +155,10 @@ def test_equal_steps_are_those_of_the_transformer(plan: Plan) -> None:
     for run, steps in zip(runs, (100, 140, 110), strict=True):
         assert f"--steps {steps}" in " ".join(run.cell.arguments())
     finish(runs[:1], (100,), (0.65,))
-    assert plan.accuracies(EQUAL) == {"time": [0.6, 0.7, 0.8], "steps": [0.65]}
-    assert plan.accuracies(TRANSFORMER) == {"time": [0.5, 0.55, 0.52], "steps": [0.5, 0.55, 0.52]}
+    ours, theirs = plan.figures(EQUAL), plan.figures(TRANSFORMER)
+    assert ours["accuracy"] == {"time": [0.6, 0.7, 0.8], "steps": [0.65]}
+    assert ours["seconds"] == {"time": [60.0] * 3, "steps": [60.0]}
+    assert theirs["accuracy"] == {"time": [0.5, 0.55, 0.52], "steps": [0.5, 0.55, 0.52]}
 
 
 @pytest.fixture
@@ -217,6 +220,9 @@ def test_the_study_runs_and_writes_what_it_found(
             "time": 1,
             "steps": 1,
         }
+    for of in part["bag_of_tokens"]["accuracy"].values():
+        assert len(of) == 1
+    assert min(part["bag_of_tokens"]["seconds"]["time"]) >= 1.2
     assert 0 < part["majority"] < 1
     (steps,) = part["steps"]
     assert steps > 1
@@ -244,8 +250,8 @@ def test_a_kept_result_keeps_the_lengths_of_other_calls(tmp_path: Path) -> None:
     path = tmp_path / "latency-budget.json"
 
     def part(seq: int, *accuracies: float) -> dict[str, Any]:
-        models = [{"accuracy": {"time": list(accuracies), "steps": list(accuracies)}}]
-        return {"seq": seq, "seeds": [0, 1], "models": models}
+        model = {"accuracy": {"time": list(accuracies), "steps": list(accuracies)}}
+        return {"seq": seq, "seeds": [0, 1], "models": [model], "bag_of_tokens": model}
 
     first = [part(512, 0.5, 0.6), part(4096, 0.7, 0.8)]
     assert with_kept(path, first) == first

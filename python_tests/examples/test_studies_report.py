@@ -12,7 +12,7 @@ import pytest
 
 from bench.readme import marks
 from examples.report import __main__ as command
-from examples.report.budget import budget_section, pareto, verdicts
+from examples.report.budget import above_floors, budget_section, pareto, verdicts
 from examples.report.page import page
 from examples.report.readme import BLOCK, MAKER
 from examples.report.rows import Row, groups, rows_of, separation
@@ -95,6 +95,34 @@ def test_a_row_has_the_mean_and_the_range() -> None:
     assert "1 thread a run, wall time;" in " ".join(text.split())
 
 
+def test_times_that_differ_too_much_are_not_shown() -> None:
+    told = result("r8", ACCURACIES)
+    told["runs"][0]["seconds"] = 50.0  # 101 and 102 in the other seeds
+    text = section(page(list(STUDIES.values()), {"r8": told}, {}), "r8")
+    assert "Times are not shown: those of one variant differ by more than a factor of two" in text
+    assert "| fourier | 76.0 | 75.0 to 77.0 | 3 | 123,456 | 1,000 |  |  | 76.7 |" in text
+    told["runs"][0]["seconds"] = 51.0
+    text = section(page(list(STUDIES.values()), {"r8": told}, {}), "r8")
+    assert "Times are not shown" not in text
+    assert "| fourier | 76.0 | 75.0 to 77.0 | 3 | 123,456 | 1,000 | 101 | 9,901 |" in text
+
+
+def test_the_linear_model_is_a_floor_of_its_data(tmp_path: Path) -> None:
+    for name, digest in (("r8", "a" * 64), ("mails", "b" * 64)):
+        told = result(name, ACCURACIES)
+        told["data"]["sha256"] = digest
+        (tmp_path / f"{name}.json").write_text(json.dumps(told))
+    sets = [{"data": {"name": "r8", "sha256": "a" * 64}, "accuracy": 0.971}]
+    (tmp_path / "linear.json").write_text(json.dumps({"sets": sets}))
+    found = command.read(tmp_path)
+    assert set(found) == {"r8", "mails"}
+    assert found["r8"]["floors"] == {"linear model of words": [0.971], "majority class": [0.495]}
+    assert found["mails"]["floors"] == {"majority class": [0.495]}
+    text = section(page(list(STUDIES.values()), found, {}), "r8")
+    assert re.search(r"\| \*linear model of words\* \| 97.1 \|[ |]*\n\| fourier ", text)
+    assert "By the ranges: linear model of words; above fourier, hartley;" in text
+
+
 def test_the_clock_is_named() -> None:
     told = result("r8", ACCURACIES)
     for run in told["runs"][1:]:
@@ -107,7 +135,9 @@ def test_the_line_below_says_what_separates() -> None:
     said = separation(rows(**ACCURACIES))
     assert said == (
         "By the ranges: fourier, hartley; above attention; above none (bag of tokens); above"
-        " majority class. fourier does not separate from hartley."
+        " majority class. Compared with fourier, no separation: hartley; below: attention, none"
+        " (bag of tokens), majority class. Compared with none (bag of tokens), above: fourier,"
+        " hartley, attention; below: majority class."
     )
 
 
@@ -115,15 +145,17 @@ def test_ranges_that_touch_do_not_separate() -> None:
     above = separation(rows(fourier=(0.6, 0.7), none=(0.5, 0.59)))
     touching = separation(rows(fourier=(0.6, 0.7), none=(0.5, 0.6)))
     assert "fourier; above none (bag of tokens); above" in above
-    assert "does not separate" not in above
+    assert "no separation" not in above
     assert "fourier, none (bag of tokens); above majority class" in touching
-    assert "fourier does not separate from none (bag of tokens)." in touching
-    assert "none (bag of tokens) does not separate from fourier." in touching
+    assert "Compared with fourier, no separation: none (bag of tokens);" in touching
+    assert "Compared with none (bag of tokens), no separation: fourier;" in touching
 
 
 def test_a_floor_within_a_range_does_not_separate() -> None:
     said = separation(rows(fourier=(0.6, 0.7), none=(0.48, 0.52)))
-    assert "none (bag of tokens) does not separate from majority class." in said
+    assert said.endswith(
+        "with none (bag of tokens), above: fourier; no separation: majority class."
+    )
 
 
 def test_overlaps_join_groups_in_a_chain() -> None:
@@ -212,6 +244,22 @@ def test_the_budget_says_who_wins() -> None:
     assert verdicts(single["lengths"][0]) == ["Too few seeds to compare."]
 
 
+def test_the_budget_says_what_is_above_its_floors() -> None:
+    transformer, low = model("Transformer", 9.0, 0.7, 0.8), model("largest FNet", 8.0, 0.612, 0.7)
+    made = budget(transformer, low)
+    part = made["lengths"][0]
+    below = "At equal time, not above the majority class: the largest FNet."
+    assert above_floors(part) == [below]
+    part["bag_of_tokens"] = {"accuracy": {"time": [0.65, 0.69], "steps": []}}
+    above = "At equal time, above the bag of tokens: the Transformer."
+    assert above_floors(part) == [above, below]
+    text = budget_section(made, "")
+    assert re.search(r"\| \*bag of tokens\* \|[ |]*\| 67.0 \(65.0 to 69.0\) \| not yet \|", text)
+    assert f"{above} {below}" in " ".join(text.split())
+    part["bag_of_tokens"]["accuracy"]["time"] = [0.7, 0.7]
+    assert above_floors(part)[0] == "At equal time, above the bag of tokens: none of them."
+
+
 def test_the_pareto_line_has_what_nothing_beats() -> None:
     points = [(3.0, 0.7), (1.0, 0.5), (2.0, 0.4), (3.0, 0.8), (4.0, 0.8)]
     models = [model("a model", latency, accuracy) for latency, accuracy in points]
@@ -228,6 +276,7 @@ def test_the_page_and_its_plots_are_written_and_checked(tmp_path: Path) -> None:
     pairs = results / "r8-pairs.json"
     pairs.write_text(json.dumps(result("r8-pairs", ACCURACIES)))
     latencies = budget(model("Transformer", 9.0, 0.7, 0.8), model("largest FNet", 8.0, 0.75))
+    latencies["lengths"][0]["bag_of_tokens"] = {"accuracy": {"time": [0.6]}}
     (results / "latency-budget.json").write_text(json.dumps(latencies))
     readme = tmp_path / "README.md"
     readme.write_text("\n".join(["# Title", *marks(BLOCK, MAKER), ""]))

@@ -22,6 +22,7 @@ from examples.studies.collect import collect, write
 from examples.studies.pool import Pool
 from examples.studies.runs import ROOT, Run, State
 from examples.studies.study import Cell, Study, Variant, interleaved
+from python_tests.helpers.full_disk import file_limit
 
 #: A training program without training: its log has the records of a real one. `--slow` waits in
 #: the first step until it is interrupted; `--resume` continues from the last step of a log.
@@ -394,3 +395,9 @@ def test_the_list_names_every_study(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert f"0 of {len(study.cells())}" in said
         assert study.minutes > 0
         assert len(study.seeds) >= 3
+
+
+def test_a_full_disk_is_told_in_one_sentence(study: Study, tmp_path: Path) -> None:
+    run, *_ = runs_of(study, tmp_path / "out")
+    with file_limit(10), pytest.raises(SystemExit, match=r"^cannot write \S*run\.json: "):
+        run.start({"cpu": "a processor"}, 1, "cpu")

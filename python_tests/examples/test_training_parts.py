@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -214,6 +216,44 @@ def test_tensorboard_gets_numbers_where_it_is_installed(
     written.write("step", step=7, loss=0.5)
     written.close()
     assert calls == [tmp_path / "tensorboard", ("step/loss", 0.5, 7), "closed"]
+
+
+def test_tensorboard_on_a_full_disk_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class Writer:
+        """As TensorBoard's: the error of its thread is raised again by the next call."""
+
+        Thread = type("Thread", (threading.Thread,), {"__module__": "tensorboard.summary"})
+
+        def __init__(self, _: str) -> None:
+            self.thread = self.Thread(target=fail)
+            self.thread.start()
+
+        def add_scalar(self, *_: Any) -> None:
+            self.thread.join()
+            fail()
+
+        close = add_scalar
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    written = log.Log(tmp_path, resume=False)
+    message = r"^cannot write \S*/tensorboard: No space left on device$"
+    with pytest.raises(SystemExit, match=message):
+        written.write("step", step=7, loss=0.5)
+    with pytest.raises(SystemExit, match=message):
+        written.close()
+    assert "Traceback" not in capsys.readouterr().err
+    other = threading.Thread(target=fail)
+    other.start()
+    other.join()
+    assert "No space left on device" in capsys.readouterr().err, "errors of other threads are shown"
 
 
 def test_without_a_terminal_lines_are_plain_and_few(capsys: Any) -> None:
