@@ -100,7 +100,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("texts", nargs="*", help="texts; by default the lines of the input")
     options = parser.parse_intermixed_args(words)
     if options.module is not None:
-        import_module(options.module)
+        try:
+            import_module(options.module)
+        except ImportError as error:
+            raise SystemExit(f"--import: cannot import {options.module}: {error}") from None
     predictor = Predictor(options.run)
     # Not splitlines, which also splits at characters that a line may have, such as U+2028.
     lines = options.texts or [line.rstrip("\n") for line in sys.stdin]

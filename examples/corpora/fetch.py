@@ -36,26 +36,26 @@ def fetch(archive: Archive) -> Path:
     folder = cache_folder()
     file = folder / f"{archive.package.replace('/', '-')}-{archive.sha256[:12]}"
     if file.exists():
-        check_sha256(archive, file)
+        _check_sha256(archive, file, "delete it to fetch it again")
     else:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as fresh:
                 fetched = _run_client(archive, Path(fresh))
-                check_sha256(archive, fetched)
+                _check_sha256(archive, fetched, f"{archive.client} fetched another file")
                 fetched.replace(file)
         except OSError as error:
             raise DataError(f"cannot write {archive.name} into {folder}: {error}") from None
     return file
 
 
-def check_sha256(archive: Archive, file: Path) -> None:
+def _check_sha256(archive: Archive, file: Path, advice: str) -> None:
     """Raises DataError unless the file is the one that the table of sources names."""
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != archive.sha256:
         raise DataError(
-            f"{file} is not {archive.name}: its SHA-256 is {found}, expected {archive.sha256}; "
-            "delete it to fetch it again"
+            f"{file} is not {archive.name}: its SHA-256 is {found}, expected {archive.sha256};"
+            f" {advice}"
         )
 
 

@@ -97,10 +97,16 @@ def load(data: str, fold: int = 0) -> Dataset:
     if known is not None:
         return known.make()
     path = Path(data)
-    if not data or not path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:  # too long, or with a null character
+        raise DataError(f"{data[:80]!r} is no data set and no path: {error}") from None
+    if is_file:
+        raise DataError(f"{data} is a file; expected a folder with a train.tsv or with texts")
+    if not data or not is_folder:
         raise DataError(f"no data set and no folder {data!r}; the sets are {', '.join(SETS)}")
     if (path / "train.tsv").is_file():
         return tsv(path)
-    if tables := [file.name for file in (*path.glob("*.tsv"), *path.glob("*.csv"))]:
+    if tables := [f.name for f in (*path.glob("*.tsv"), *path.glob("*.csv")) if f.is_file()]:
         raise DataError(f"{data} has {min(tables)}, but no train.tsv")
     return folder(path)

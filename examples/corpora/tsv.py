@@ -135,9 +135,9 @@ def read(file: Path) -> tuple[Task, Rows]:
     wrong = {number: why for number, line in body if (why := _fault(line, at))}
     if len(wrong) > MOST_BROKEN * len(body):
         number, why = next(iter(wrong.items()))
-        raise DataError(f"{file}, line {number}: {why}; {len(wrong)} lines are broken")
+        raise DataError(f"{file}, line {number}: {why}; broken lines: {len(wrong)}")
     if wrong:
-        warnings.warn(f"{file}: {len(wrong)} lines with missing fields are left out", stacklevel=2)
+        warnings.warn(f"{file}: lines left out, as fields are missing: {len(wrong)}", stacklevel=2)
     return task, [
         (*(line[index] for index in at[:-1]), line[at[-1]].strip())
         for number, line in body

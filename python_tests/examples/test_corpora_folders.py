@@ -163,5 +163,13 @@ def test_names_and_folds() -> None:
         load("")
     with pytest.raises(DataError, match="no data set and no folder 'imdb'; the sets are r8, "):
         load("imdb")
+    with pytest.raises(
+        DataError, match=r"'x{80}' is no data set and no path: .*File name too long"
+    ):
+        load("x" * 5000)
+    with pytest.raises(
+        DataError, match=r"__init__\.py is a file; expected a folder with a train.tsv"
+    ):
+        load(data.__file__.replace("data.py", "__init__.py"))
     with pytest.raises(DataError, match="--fold must be 0 for r8, which is not in folds, got 1"):
         load("r8", 1)

@@ -71,6 +71,10 @@ def test_texts(
     predict.main([run])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0] for line in lines[:2]] == [told[0], told[-1]]
+    with pytest.raises(
+        SystemExit, match=r"^--import: cannot import no_such_module: No module named"
+    ):
+        predict.main([run, "--import", "no_such_module", texts[0]])
     registry._factories.pop("rolled")
     with pytest.raises(SystemExit, match=r"got 'rolled'; --import MODULE imports the module"):
         Predictor(run)
