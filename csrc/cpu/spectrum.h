@@ -2,7 +2,7 @@
 //
 // G[k, m] has k = 0..N/2, m = 0..d/2. Bands group W rows, the lanes of the row pass, in the order
 // [band][m][re, im][W]. The seq pass writes runs of 2 W W numbers, and the row pass reads a band
-// sequentially. Rows after N/2 in the last band hold arbitrary finite numbers.
+// sequentially. Rows after N/2 in the last band hold copies of the last row.
 //
 // Rows 0 and N/2 of an even N are real. Where row N/2 would begin a tile of its own, it takes the
 // place of the imaginary parts of row 0, as is usual in transforms of real numbers.

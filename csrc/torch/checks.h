@@ -21,27 +21,27 @@ inline ScalarType affine_type(const std::optional<Tensor>& weight, const Tensor&
   return wide ? ScalarType::Float : type;
 }
 
-// The optional row t, weight or bias of x: checked, contiguous and aligned.
-inline std::optional<Tensor> affine_row(const char* op, const char* name,
-                                        const std::optional<Tensor>& t, const Rows& in,
-                                        ScalarType type, int64_t alignment) {
-  if (!t) return std::nullopt;
-  require(t->dim() == 1 && t->size(0) == in.hidden, op, ": expected ", name, " of shape [",
-          in.hidden, "], got ", t->dim(), " dims of ", t->numel(), " elements");
-  require(t->scalar_type() == type, op, ": expected ", name, " of the dtype of ",
-          type == in.x.scalar_type() ? "x, " : "weight, ", torch::headeronly::toString(type),
-          ", got ", torch::headeronly::toString(t->scalar_type()));
-  require(t->device() == in.x.device(), op, ": expected ", name,
-          " on the device of x, got one on another device");
-  return contiguous(*t, alignment);
-}
-
 // The dtype and shape of a tensor, as text: "Float [2, 512, 768]".
 inline std::string described(const Tensor& t) {
   std::string text = torch::headeronly::toString(t.scalar_type());
   text += " [";
   for (int64_t i = 0; i < t.dim(); ++i) text += (i > 0 ? ", " : "") + std::to_string(t.size(i));
   return text + "]";
+}
+
+// The optional row t, weight or bias of `in`: checked, contiguous and aligned.
+inline std::optional<Tensor> affine_row(const char* op, const char* name,
+                                        const std::optional<Tensor>& t, const Rows& in,
+                                        ScalarType type, int64_t alignment) {
+  if (!t) return std::nullopt;
+  require(t->dim() == 1 && t->size(0) == in.hidden, op, ": expected ", name, " of shape [",
+          in.hidden, "], got ", described(*t));
+  require(t->scalar_type() == type, op, ": expected ", name, " of the dtype of ",
+          type == in.x.scalar_type() ? in.name : "weight", ", ", torch::headeronly::toString(type),
+          ", got ", torch::headeronly::toString(t->scalar_type()));
+  require(t->device() == in.x.device(), op, ": expected ", name, " on the device of ", in.name,
+          ", got one on another device");
+  return contiguous(*t, alignment);
 }
 
 // Checks that a tensor has the shape, dtype and device of `like`.
@@ -56,7 +56,7 @@ inline void check_like(const char* op, const char* name, const Tensor& t, const 
 // Checks a statistic of each row of grad: mean or rstd.
 inline void check_statistic(const char* op, const char* name, const Tensor& t, const Rows& in,
                             const Tensor& grad) {
-  const ScalarType type = compute_type(dtype_of(op, grad.scalar_type()));
+  const ScalarType type = compute_type(dtype_of(op, grad.scalar_type(), in.name));
   require(t.numel() == in.batch * in.seq && t.scalar_type() == type && t.device() == grad.device(),
           op, ": expected ", name, " of one element a row, ", in.batch * in.seq, ", of ",
           torch::headeronly::toString(type), " on the device of grad, got ", described(t),

@@ -88,7 +88,7 @@ struct NormGrads {
     args.dbias = need_bias ? dbias.mutable_data_ptr() : nullptr;
     args.wide_affine = affine != in.x.scalar_type();
     args.norm = norm;
-    args.dtype = dtype_of(op, in.x.scalar_type());
+    args.dtype = dtype_of(op, in.x.scalar_type(), in.name);
   }
 
   std::tuple<Tensor, Tensor, Tensor> all() const { return {dx, dweight, dbias}; }

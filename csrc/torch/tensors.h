@@ -19,7 +19,8 @@ namespace fnet::binding {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-inline DType dtype_of(const char* op, ScalarType type) {
+// `name` is that of the argument in messages.
+inline DType dtype_of(const char* op, ScalarType type, const char* name = "x") {
   switch (type) {
     case ScalarType::Float: return DType::kFloat32;
     case ScalarType::Double: return DType::kFloat64;
@@ -27,7 +28,7 @@ inline DType dtype_of(const char* op, ScalarType type) {
     case ScalarType::Half: return DType::kFloat16;
     default: break;
   }
-  fail(op, ": expected x of dtype float32, float64, bfloat16 or float16, got ",
+  fail(op, ": expected ", name, " of dtype float32, float64, bfloat16 or float16, got ",
        torch::headeronly::toString(type));
 }
 
@@ -99,10 +100,11 @@ inline std::optional<Tensor> contiguous(const std::optional<Tensor>& t, int64_t 
 // the argument in messages.
 struct Rows {
   Tensor x;
+  const char* name;
   int64_t batch = 1, seq, hidden, batch_stride, row_stride;
 
-  Rows(const char* op, const Tensor& given, int64_t alignment = 1, const char* name = "x")
-      : x(given) {
+  Rows(const char* op, const Tensor& given, int64_t alignment = 1, const char* argument = "x")
+      : x(given), name(argument) {
     require(x.dim() >= 2, op, ": expected ", name, " of at least 2 dims [..., seq, hidden], got ",
             x.dim());
     const int64_t dims = x.dim();

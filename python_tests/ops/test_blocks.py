@@ -147,6 +147,32 @@ def test_the_residual_may_be_x() -> None:
     assert_close(dx, grad + SCALE * torch.fft.fft2(grad).real, factor=10)
 
 
+# Each is another view that begins at x's first element.
+ALIASES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "the first sequence for all": lambda x: x[:1].expand_as(x),
+    "the first row for all": lambda x: x[:, :1].expand_as(x),
+    "the first row of all": lambda x: x[:1, :1].expand_as(x),
+    "other rows": lambda x: x.as_strided(x.shape, (x.stride(0), x.stride(1) * 2, 1)),
+}
+
+
+# Sequences in lanes, real rows in lanes, tiles, lines in parts.
+@pytest.mark.parametrize("shape", [(32, 4, 8), (33, 1, 8), (8, 64, 7), (2, 64, 96), (2, 1, 6000)])
+@pytest.mark.parametrize("view", ALIASES)
+def test_the_residual_may_be_another_view_of_x(
+    view: str, shape: tuple[int, int, int], each_isa: Isas
+) -> None:
+    batch, seq, hidden = shape
+    for dtype in DTYPES:
+        rows = torch.randn(batch, 2 * seq, hidden, dtype=torch.float64).to(dtype)
+        x = rows[:, :seq]
+        residual = ALIASES[view](x)
+        assert residual.data_ptr() == x.data_ptr()
+        truth = residual.double() + SCALE * torch.fft.fft2(x.double()).real
+        for _ in each_isa():
+            assert_close(fourier_mix(x, scale=SCALE, residual=residual), truth)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("block", NEW, ids=str)
 def test_autocast_computes_in_float32(block: tuple[bool, str], dtype: torch.dtype) -> None:

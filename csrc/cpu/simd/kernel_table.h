@@ -172,6 +172,7 @@ FNET_FN RowOutput<T> row_output(const MixTask& task, int64_t b) {
   out.epilogue = args.epilogue;
   out.rows = args.present_rows();
   out.norm = args.norm;
+  out.residual_is_input = !args.residual;
   if (args.residual) {
     out.residual = static_cast<const T*>(args.residual) + b * args.residual_batch_stride;
     out.residual_stride = args.residual_row_stride;

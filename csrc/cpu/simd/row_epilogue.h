@@ -20,6 +20,7 @@ struct RowOutput {
   const T* residual;
   int64_t residual_stride;
   const R* residual_scale;  // of each row; null: 1
+  bool residual_is_input;   // the residual is x, or x times residual_scale
   int64_t rows;             // of y
   const R *weight, *bias;   // [hidden], never null
   R eps;

@@ -230,11 +230,12 @@ void read_sequences(const SequenceLanes<W, Compute<T>>& s, const InputRows<T>& i
   }
 }
 
-// Replaces the rows by the residual, unless they are it.
+// Replaces the rows by the residual, unless they are it. Pointers do not tell: another view of x
+// can begin at its first element.
 template <int W, class T>
 void load_residual(const SequenceLanes<W, Compute<T>>& s, const InputRows<T>& in,
                    const RowOutput<T>& out, int64_t residual_pitch, int64_t count) {
-  const bool differs = out.residual != in.x || out.residual_scale != in.factor;
+  const bool differs = !out.residual_is_input || out.residual_scale != in.factor;
   if (out.epilogue != Epilogue::kMix && differs)
     load_sequences<W>(s, out.residual, out.residual_stride, residual_pitch, count, in.rows,
                       in.zeros);
