@@ -136,22 +136,19 @@ std::shared_ptr<const LinePlan<R>> make_plan(int64_t length, const LineShape& sh
 }
 
 template <class R>
-PlanCache<LinePlan<R>>& cached_plans() {
-  static auto& cache = *new PlanCache<LinePlan<R>>;
-  return cache;
-}
+auto& cached_plans = *new PlanCache<LinePlan<R>>;
 
 }  // namespace
 
 void clear_line_plans() {
-  cached_plans<float>().clear();
-  cached_plans<double>().clear();
+  cached_plans<float>.clear();
+  cached_plans<double>.clear();
 }
 
 template <class R>
 std::shared_ptr<const LinePlan<R>> line_plan(int64_t length) {
-  return cached_plans<R>().get(length,
-                               [&] { return make_plan<R>(length, line_shape(length), true); });
+  return cached_plans<R>.get(length,
+                             [&] { return make_plan<R>(length, line_shape(length), true); });
 }
 
 template std::shared_ptr<const LinePlan<float>> line_plan(int64_t);

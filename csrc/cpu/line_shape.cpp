@@ -4,6 +4,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "cpu/tables_lock.h"
+
 namespace fnet {
 namespace {
 
@@ -96,17 +98,9 @@ LineShape find_shape(int64_t length, bool with_bluestein) {
   return shape;
 }
 
+constexpr size_t kMaxShapes = 1 << 12;
 // The shapes that were found last. Never destroyed: detached threads may outlive main().
-struct KeptShapes {
-  static constexpr size_t kMax = 1 << 12;
-  std::mutex mutex;
-  std::unordered_map<int64_t, LineShape> of_length;
-};
-
-KeptShapes& kept_shapes() {
-  static KeptShapes& kept = *new KeptShapes;
-  return kept;
-}
+auto& kept_shapes = *new std::unordered_map<int64_t, LineShape>;
 
 }  // namespace
 
@@ -115,16 +109,15 @@ bool has_line(int64_t length) {
 }
 
 LineShape line_shape(int64_t length) {
-  KeptShapes& kept = kept_shapes();
   {
-    std::lock_guard<std::mutex> lock(kept.mutex);
-    const auto found = kept.of_length.find(length);
-    if (found != kept.of_length.end()) return found->second;
+    std::lock_guard<std::mutex> lock(tables_mutex);
+    const auto found = kept_shapes.find(length);
+    if (found != kept_shapes.end()) return found->second;
   }
   const LineShape found = find_shape(length, true);  // without the lock, for other lengths
-  std::lock_guard<std::mutex> lock(kept.mutex);
-  if (kept.of_length.size() >= KeptShapes::kMax) kept.of_length.clear();
-  kept.of_length.emplace(length, found);
+  std::lock_guard<std::mutex> lock(tables_mutex);
+  if (kept_shapes.size() >= kMaxShapes) kept_shapes.clear();
+  kept_shapes.emplace(length, found);
   return found;
 }
 

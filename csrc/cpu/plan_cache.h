@@ -7,6 +7,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "cpu/tables_lock.h"
+
 namespace fnet {
 
 template <class... Vector>
@@ -15,8 +17,9 @@ int64_t bytes_of(const Vector&... vectors) {
 }
 
 // Keeps the plans that were used last: of 96 MB in total, and the last two, which a call may need,
-// if they are larger. Plans in use stay alive. Plan::bytes is what its tables take. Thread-safe;
-// never destroy one, because detached threads may outlive main().
+// if they are larger. Plans in use stay alive. Plan::bytes is what its tables take. Thread-safe.
+// Never destroy one, because detached threads may outlive main(). Make it when the library is
+// loaded: a fork() during the first call would leave it half made in the child.
 template <class Plan>
 class PlanCache {
  public:
@@ -26,14 +29,14 @@ class PlanCache {
     if (auto kept = find(length)) return kept;
     const std::shared_ptr<const Plan> made = make();  // without the lock, for other lengths
     if (auto kept = find(length)) return kept;        // another thread was faster
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(tables_mutex);
     while (plans_.size() > 1 && bytes_ + made->bytes > kMaxBytes) forget_oldest();
     if (plans_.emplace(length, Kept{made, ++calls_}).second) bytes_ += made->bytes;
     return made;
   }
 
   void clear() {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(tables_mutex);
     plans_.clear(), bytes_ = 0;
   }
 
@@ -45,7 +48,7 @@ class PlanCache {
   static constexpr int64_t kMaxBytes = 96 << 20;
 
   std::shared_ptr<const Plan> find(int64_t length) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(tables_mutex);
     const auto found = plans_.find(length);
     if (found == plans_.end()) return nullptr;
     found->second.used = ++calls_;
@@ -60,7 +63,6 @@ class PlanCache {
     plans_.erase(oldest);
   }
 
-  std::mutex mutex_;
   std::unordered_map<int64_t, Kept> plans_;
   int64_t bytes_ = 0, calls_ = 0;
 };

@@ -18,21 +18,18 @@ std::shared_ptr<const RealLinePlan<R>> make_plan(int64_t length) {
 }
 
 template <class R>
-PlanCache<RealLinePlan<R>>& cached_plans() {
-  static auto& cache = *new PlanCache<RealLinePlan<R>>;
-  return cache;
-}
+auto& cached_plans = *new PlanCache<RealLinePlan<R>>;
 
 }  // namespace
 
 void clear_real_line_plans() {
-  cached_plans<float>().clear();
-  cached_plans<double>().clear();
+  cached_plans<float>.clear();
+  cached_plans<double>.clear();
 }
 
 template <class R>
 std::shared_ptr<const RealLinePlan<R>> real_line_plan(int64_t length) {
-  return cached_plans<R>().get(length, [&] { return make_plan<R>(length); });
+  return cached_plans<R>.get(length, [&] { return make_plan<R>(length); });
 }
 
 template std::shared_ptr<const RealLinePlan<float>> real_line_plan(int64_t);

@@ -39,10 +39,7 @@ std::shared_ptr<const SplitPlan<R>> make_plan(int64_t length) {
 }
 
 template <class R>
-PlanCache<SplitPlan<R>>& cached_plans() {
-  static auto& cache = *new PlanCache<SplitPlan<R>>;
-  return cache;
-}
+auto& cached_plans = *new PlanCache<SplitPlan<R>>;
 
 }  // namespace
 
@@ -93,12 +90,12 @@ int64_t line_places(const LongShape& shape) {
 
 template <class R>
 std::shared_ptr<const SplitPlan<R>> split_plan(int64_t length) {
-  return cached_plans<R>().get(length, [&] { return make_plan<R>(length); });
+  return cached_plans<R>.get(length, [&] { return make_plan<R>(length); });
 }
 
 void clear_split_plans() {
-  cached_plans<float>().clear();
-  cached_plans<double>().clear();
+  cached_plans<float>.clear();
+  cached_plans<double>.clear();
 }
 
 template std::shared_ptr<const SplitPlan<float>> split_plan(int64_t);
