@@ -150,12 +150,12 @@ void norm_grad_cpu(const NormGradArgs& args, const CpuNormGradPlan& plan, void* 
 // Sequences of different lengths, each bitwise as if it were alone. All slots share the longest,
 // if that takes less time, one after the other. Then each slot takes the next group from one queue.
 struct CpuVarlenPlan {
-  // Neighbouring sequences, of neighbouring rows, that one slot transforms, or one sequence.
+  // Neighbouring sequences that one slot transforms, or one sequence.
   struct Group {
     int64_t begin, end;                 // of the sequences
     int64_t elements, workspace_bytes;  // of those with kernels
-    int64_t row, rows;
-    int64_t chunk, chunks;  // of the sums of LayerNorm's gradient
+    int64_t rows;                       // of its sequences, without padding
+    int64_t chunk, chunks;              // of the sums of LayerNorm's gradient
   };
   std::vector<Sequence> sequences;
   std::vector<CpuPlan> plans;     // of different lengths, each on one slot

@@ -78,7 +78,7 @@ struct Kernels {
                         void* scratch);
   // The mean and rstd of rows [begin, end) of x in sequence b.
   void (*row_statistics)(const MixArgs&, int64_t b, int64_t begin, int64_t end);
-  // The norm's gradient for rows [begin, end); dweight, dbias: this chunk's sums, or null.
+  // The norm's gradient for rows [begin, end), added to dweight, dbias: a chunk's sums, or null.
   void (*norm_grad_rows)(const NormGradArgs&, const void* weight, int64_t begin, int64_t end,
                          void* dweight, void* dbias);
   // Replaces the points of a line, [place][re, im][W], by its DFT: the passes' transform alone, for

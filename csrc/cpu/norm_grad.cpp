@@ -2,6 +2,7 @@
 #include "cpu/norm_grad.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "cpu/workspace.h"
@@ -54,7 +55,9 @@ void run_chunks(const NormGradChunks& chunks, const NormGradArgs& args, const Cp
                 int64_t begin, int64_t end, const Parallel& parallel) {
   parallel_ranges(end - begin, parallel, [&](Range range, int) {
     for (int64_t c = begin + range.begin; c < begin + range.end; ++c)
-      chunks.run(c, c * plan.chunk_rows, std::min(args.rows, (c + 1) * plan.chunk_rows));
+      chunks.run(c, [&](const auto& add) {
+        add(c * plan.chunk_rows, std::min(args.rows, (c + 1) * plan.chunk_rows));
+      });
   });
 }
 
@@ -86,12 +89,22 @@ NormGradChunks::NormGradChunks(const NormGradArgs& args, const CpuNormGradPlan& 
   if (blocks == 0) add_blocks();
 }
 
-void NormGradChunks::run(int64_t c, int64_t begin, int64_t end) const {
-  const auto sums = [&](bool wanted, int64_t offset) {
-    return wanted ? offset_bytes(base_, offset + c * plan_.partial_bytes) : nullptr;
-  };
+char* NormGradChunks::sums(const void* wanted, int64_t offset, int64_t c) const {
+  return wanted ? offset_bytes(base_, offset + c * plan_.partial_bytes) : nullptr;
+}
+
+void NormGradChunks::clear(int64_t c) const {
+  for (char* p : {sums(args_.dweight, plan_.dweight, c), sums(args_.dbias, plan_.dbias, c)})
+    if (p) std::memset(p, 0, size_t(plan_.partial_bytes));
+}
+
+void NormGradChunks::add(int64_t c, int64_t begin, int64_t end) const {
   plan_.kernels->norm_grad_rows(args_, offset_bytes(base_, plan_.weight), begin, end,
-                                sums(args_.dweight, plan_.dweight), sums(args_.dbias, plan_.dbias));
+                                sums(args_.dweight, plan_.dweight, c),
+                                sums(args_.dbias, plan_.dbias, c));
+}
+
+void NormGradChunks::finish(int64_t c) const {
   if (!is_last(c / kBlockChunks)) return;
   add_block(c / kBlockChunks);
   if (is_last(blocks_of(plan_.chunks))) add_blocks();
@@ -107,9 +120,8 @@ void NormGradChunks::add_block(int64_t block) const {
   visit_dtype(compute_dtype(args_.dtype), [&](auto t) {
     using R = Compute<decltype(t)>;
     const auto add = [&](const void* wanted, int64_t offset) {
-      if (!wanted) return;
-      char* sums = offset_bytes(base_, offset + first * plan_.partial_bytes);
-      add_rows<R>(sums, count, plan_.partial_bytes, args_.hidden, reinterpret_cast<R*>(sums));
+      char* to = sums(wanted, offset, first);
+      if (to) add_rows<R>(to, count, plan_.partial_bytes, args_.hidden, reinterpret_cast<R*>(to));
     };
     add(args_.dweight, plan_.dweight);
     add(args_.dbias, plan_.dbias);

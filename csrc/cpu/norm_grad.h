@@ -18,10 +18,19 @@ class NormGradChunks {
  public:
   NormGradChunks(const NormGradArgs& args, const CpuNormGradPlan& plan, void* workspace);
 
-  // Rows [begin, end), whose sums are those of chunk c.
-  void run(int64_t c, int64_t begin, int64_t end) const;
+  // Chunk c: rows(add) calls add(begin, end) for each range of its rows.
+  template <class F>
+  void run(int64_t c, const F& rows) const {
+    clear(c);
+    rows([&](int64_t begin, int64_t end) { add(c, begin, end); });
+    finish(c);
+  }
 
  private:
+  char* sums(const void* wanted, int64_t offset, int64_t c) const;
+  void clear(int64_t c) const;
+  void add(int64_t c, int64_t begin, int64_t end) const;
+  void finish(int64_t c) const;
   bool is_last(int64_t counter) const;
   void add_block(int64_t block) const;
   void add_blocks() const;

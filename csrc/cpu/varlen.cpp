@@ -16,18 +16,18 @@ using Group = CpuVarlenPlan::Group;
 
 const Parallel kOneSlot(1, [](int, Parallel::Body body, void* context) { body(context, 0); });
 
-// A group has neighbours of at most `chunk_rows` rows together, or one sequence. Two neighbouring
-// groups have more rows, which bounds the number of groups and of the sums of LayerNorm's gradient.
-// Groups depend only on the lengths, so the bits of the sums do not depend on the slots.
+// A group has neighbours of at most `chunk_rows` rows together, or one sequence. Padding between
+// them does not count. Two neighbouring groups have more rows, so there are at most two groups per
+// `chunk_rows` rows, and three of the sums of LayerNorm's gradient. Groups depend only on the
+// lengths, so the bits of the sums do not depend on the slots.
 std::vector<Group> groups_of(const std::vector<Sequence>& sequences, int64_t chunk_rows) {
   std::vector<Group> groups;
   for (int64_t i = 0; i < int64_t(sequences.size()); ++i) {
     const Sequence& s = sequences[i];
-    const bool joins = !groups.empty() && groups.back().row + groups.back().rows == s.row &&
-                       groups.back().rows + s.length <= chunk_rows;
+    const bool joins = !groups.empty() && groups.back().rows + s.length <= chunk_rows;
     if (!joins) {
       const int64_t chunk = groups.empty() ? 0 : groups.back().chunk + groups.back().chunks;
-      groups.push_back({i, i, 0, 0, s.row, 0, chunk, 0});
+      groups.push_back({i, i, 0, 0, 0, chunk, 0});
     }
     Group& group = groups.back();
     group.end = i + 1;
@@ -73,6 +73,19 @@ void clear_rows(const MixArgs& args, int64_t begin, int64_t end) {
   clear(args.y, args.hidden * element_size(args.dtype));
   clear(args.normalized, args.hidden * element_size(args.dtype));
   clear(args.rstd, compute_size(args.dtype));
+}
+
+// Calls add(begin, end) for the rows of chunk c of a group, which has one chunk or one sequence.
+// Sequences without padding between them are one range.
+template <class F>
+void rows_of_chunk(const CpuVarlenPlan& plan, const Group& group, int64_t c, const F& add) {
+  const int64_t skipped = c * plan.chunk_rows;
+  for (int64_t i = group.begin; i < group.end;) {
+    const int64_t begin = plan.sequences[i].row;
+    int64_t end = begin;
+    for (; i < group.end && plan.sequences[i].row == end; ++i) end += plan.sequences[i].length;
+    add(begin + skipped, std::min(begin + skipped + plan.chunk_rows, end));
+  }
 }
 
 // Mixes all groups. Calls before(group, parallel) before the mix of each.
@@ -186,11 +199,8 @@ Status backward_varlen_cpu(const NormGradArgs& norm, const CpuNormGradPlan& norm
   const NormGradChunks chunks(norm, norm_plan, norm_workspace);
   const auto norm_grad = [&](const Group& group, const Parallel& slots) {
     parallel_ranges(group.chunks, slots, [&](Range range, int) {
-      for (int64_t c = range.begin; c < range.end; ++c) {
-        const int64_t begin = group.row + c * plan.chunk_rows;
-        chunks.run(group.chunk + c, begin,
-                   std::min(begin + plan.chunk_rows, group.row + group.rows));
-      }
+      for (int64_t c = range.begin; c < range.end; ++c)
+        chunks.run(group.chunk + c, [&](const auto& add) { rows_of_chunk(plan, group, c, add); });
     });
   };
   return mix_groups(args, plan, workspace, parallel, norm_grad);

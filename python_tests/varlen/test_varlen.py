@@ -132,17 +132,28 @@ def test_a_sequence_does_not_depend_on_its_batch(
 
 @pytest.mark.usefixtures("threads_restored")
 @pytest.mark.parametrize(
-    "lengths", [[512, 3, 40, 900], [2000], [64] * 30 + [1], list(range(80))], ids=str
+    "lengths",
+    [[512, 3, 40, 900], [2000], [64] * 30 + [1], list(range(80)), [9, 0, 30, 2] * 12],
+    ids=str,
 )
 def test_any_number_of_threads_gives_the_same_bits(lengths: list[int]) -> None:
-    """Also where all threads share the longest sequences."""
-    x, grad = torch.randn(sum(lengths), 96), torch.randn(sum(lengths), 96)
-    inputs = [t.requires_grad_() for t in (x, *vectors(96, torch.float32))]
+    """Packed and padded, also where all threads share the longest sequences."""
+    packed = [torch.randn(sum(lengths), 96) for _ in range(2)]  # x and the gradient of y
+    batch = [padded(t, lengths, max(lengths) + 1, torch.nan) for t in packed]
+    affine = [t.requires_grad_() for t in vectors(96, torch.float32)]
+    valid = batch[0].isfinite().all(-1)
     found = []
     for threads in (1, 2, 3, 8, 64):
         torch.set_num_threads(threads)
-        y = fk.fused_fourier_mix_varlen(x, offsets(lengths), *inputs[1:], 1e-3)
-        found.append([y.detach(), *torch.autograd.grad(y, inputs, grad)])
+        for mix, (x, grad) in (
+            (partial(fk.fused_fourier_mix_varlen, cu_seqlens=offsets(lengths)), packed),
+            (partial(fk.fused_fourier_mix, lengths=lengths), batch),
+        ):
+            x.requires_grad_()
+            y = mix(x, weight=affine[0], bias=affine[1], eps=1e-3)
+            dx, *sums = torch.autograd.grad(y, [x, *affine], grad)
+            rows = [t[valid] if t.ndim == 3 else t for t in (y.detach(), dx)]
+            found.append([*rows, *sums])
     for results in found[1:]:
         for one, other in zip(found[0], results, strict=True):
             assert torch.equal(one, other)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +13,7 @@ from torch import Tensor
 import fnet_kernels as fk
 from fnet_kernels import reference
 from python_tests.helpers.close import assert_close
-from python_tests.helpers.sequences import offsets
+from python_tests.helpers.sequences import offsets, padded
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 LENGTHS = [100, 1, 0, 512, 197, 16]
@@ -64,19 +68,38 @@ def test_gradients(dtype: torch.dtype, round_to: int | None) -> None:
         assert ours.dtype == dtype, name
 
 
-def test_the_gradient_of_padded_rows_sums_over_valid_tokens() -> None:
-    lengths = [3, 0, 5]
-    x = torch.randn(3, 6, 8, dtype=torch.float64)
-    weight, bias = (torch.randn(8, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    grad = torch.randn(x.shape, dtype=torch.float64)
-    y = fk.fused_fourier_mix(x, weight, bias, 1e-3, lengths=lengths)
-    found = torch.autograd.grad(y, (weight, bias), grad)
-    packed = torch.cat([x[0, :3], x[2, :5]])
-    expected = reference.fused_fourier_mix_varlen(packed, [0, 3, 8], weight, bias, 1e-3)
-    right = torch.autograd.grad(expected, (weight, bias), torch.cat([grad[0, :3], grad[2, :5]]))
+@pytest.mark.parametrize("past", [1.0, torch.nan])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_gradients_of_padded_rows_sum_over_valid_tokens(
+    dtype: torch.dtype, past: float
+) -> None:
+    """Chunks of the sums have parts of a sequence, or several sequences with padding between."""
+    lengths = [9, 0, 0, 3, 70, 1, 5, 5, 5, 5, 0, 33, 16, 2, 0]
+    cu, seq, factor = offsets(lengths), 71, 4 if dtype.itemsize == 2 else 8
+    x, grad = (torch.randn(cu[-1], HIDDEN).to(dtype) for _ in range(2))
+    affine = [torch.randn(HIDDEN).to(dtype) for _ in range(2)]
+
+    def gradients(mix: Callable[..., Tensor], rows: Tensor, dy: Tensor, **cut: Any) -> list[Tensor]:
+        inputs = [t.to(dy.dtype).requires_grad_() for t in (rows.clone(), *affine)]
+        y = mix(inputs[0], weight=inputs[1], bias=inputs[2], eps=1e-3, norm="ortho", **cut)
+        return list(torch.autograd.grad(y, inputs, dy))
+
+    def exact(dy: Tensor) -> list[Tensor]:
+        return gradients(reference.fused_fourier_mix_varlen, x, dy, cu_seqlens=cu)
+
+    batch, batch_grad = (padded(t, lengths, seq, past) for t in (x, grad))
+    found = gradients(fk.fused_fourier_mix, batch, batch_grad, lengths=lengths)
+    right = exact(grad.double())
+    right[0] = padded(right[0], lengths, seq)
     for ours, formula in zip(found, right, strict=True):
-        assert_close(ours, formula, 10)
-    assert_not_close(grad.sum((0, 1)), right[1], 10)
+        assert_close(ours, formula, factor)
+    for begin, end in pairwise(cu):
+        if begin == end:
+            continue
+        without = grad.double().clone()
+        without[begin:end] = 0
+        for ours, wrong in zip(found[1:], exact(without)[1:], strict=True):
+            assert_not_close(ours, wrong, factor)
 
 
 def test_what_is_not_finite_stays_in_its_sequence() -> None:

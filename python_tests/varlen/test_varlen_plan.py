@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
+import fnet_kernels as fk
 from bench.shapes import VARLEN
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
@@ -51,3 +53,30 @@ def test_memory_is_bounded_on_any_number_of_threads(round_to: int) -> None:
             needed = plan(lengths, threads, round_to=round_to)["workspace_bytes"]
             assert needed <= 0.6 * x, (threads, lengths)
     assert plan([4096], 8)["workspace_bytes"] <= 1.1 * 4 * 768 * 4096
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [4] * 5000,
+        [3] * 5000,
+        [2, 0, 1] * 2000,
+        [17, 1] * 113,  # three chunks of sums in 18 rows
+        [700, *[0, 3, 1] * 300],
+    ],
+    ids=lambda lengths: f"{len(lengths)}x{lengths[:4]}",
+)
+@pytest.mark.parametrize("past", [0, 1], ids=["full", "one row shorter"])
+def test_the_sums_of_the_backward_pass_are_bounded(lengths: list[int], past: int) -> None:
+    """Padding does not add sums of dweight and dbias: at most 768 rows."""
+    hidden = 32
+    x = torch.randn(len(lengths), max(lengths) + past, hidden, requires_grad=True)
+    affine = [torch.ones(hidden, requires_grad=True) for _ in range(2)]
+    y = fk.fused_fourier_mix(x, *affine, lengths=lengths)
+    grad = torch.ones_like(y)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        torch.autograd.grad(y, [x, *affine], grad)
+    events: Any = profiled.profiler.kineto_results.events()
+    taken = sum(max(0, event.nbytes()) for event in events if event.name() == "[memory]")
+    row = 4 * hidden
+    assert 100 * row < taken - 4 * x.numel() < 768 * row + 4096

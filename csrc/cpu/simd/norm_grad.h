@@ -9,18 +9,13 @@
 
 namespace fnet::FNET_ISA {
 
-// Rows [begin, end). dweight and dbias are this chunk's partial sums [hidden], or null. NormFirst:
-// args.mean is not null.
+// Rows [begin, end), which it adds to dweight and dbias, the partial sums [hidden] of a chunk, or
+// null. NormFirst: args.mean is not null.
 template <int W, bool NormFirst, class T>
 void norm_grad_rows(const NormGradArgs& args, const Compute<T>* weight, int64_t begin, int64_t end,
                     Compute<T>* dweight, Compute<T>* dbias) {
   using R = Compute<T>;
   const int64_t d = args.hidden;
-  for (int64_t l = 0; l < d; ++l) {
-    if (dweight) dweight[l] = 0;
-    if (dbias) dbias[l] = 0;
-  }
-
   for (int64_t n = begin; n < end; ++n) {
     const T* grad = static_cast<const T*>(args.grad) + n * d;
     const T* normalized = static_cast<const T*>(args.normalized) + n * d;
