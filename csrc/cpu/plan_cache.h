@@ -19,7 +19,7 @@ int64_t bytes_of(const Vector&... vectors) {
 // Keeps the plans that were used last: of 96 MB in total, and the last two, which a call may need,
 // if they are larger. Plans in use stay alive. Plan::bytes is what its tables take. Thread-safe.
 // Never destroy one, because detached threads may outlive main(). Make it when the library is
-// loaded: a fork() during the first call would leave it half made in the child.
+// loaded: a fork during the first call would leave it half made in the child.
 template <class Plan>
 class PlanCache {
  public:
