@@ -174,7 +174,7 @@ def test_the_operators_check_their_arguments() -> None:
     with pytest.raises(RuntimeError, match="bias of the dtype of x, Half, got Float"):
         OPS.fused_fourier_mix(X.half(), None, W, 1e-5, 1.0)
     rows = torch.ones(X.shape[:-1])
-    with pytest.raises(RuntimeError, match="expected grad of dtype float32, .*, got Int"):
+    with pytest.raises(RuntimeError, match=r"expected grad of dtype float32, .*, got Int"):
         OPS.fused_fourier_mix_backward(X.int(), X.int(), rows, None, 1.0, True, True)
     with pytest.raises(RuntimeError, match="weight of the dtype of grad, Float, got Double"):
         OPS.fused_fourier_mix_backward(X, X, rows, W.double(), 1.0, True, True)
