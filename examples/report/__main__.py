@@ -31,11 +31,13 @@ PLOTTED, BUDGET = "r8-pairs", "latency-budget"
 
 
 def read(results: Path) -> dict[str, dict[str, Any]]:
-    """Every result in the folder, by name; studies with the floor of the linear model of words."""
+    """Every result in the folder, by name, with the floor of the linear model of words."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
     if not found:
         raise SystemExit(f"--results must be a folder with JSON files of studies, got {results}")
     sets = found.pop(LINEAR, {}).get("sets", ())
+    for part in found.get(BUDGET, {}).get("lengths", ()):
+        part.update(with_linear(part, sets))
     return {name: with_linear(result, sets) for name, result in found.items()}
 
 

@@ -22,6 +22,7 @@ whose median latency is at most the Transformer's at every batch size. All model
 the same time, and for the number of steps that the Transformer takes in that time. The bag of
 tokens is a floor: the FNet of equal shape without its mixer. Latency, tokens/s and peak memory are
 those of forward passes; tokens/s and memory at the largest batch."""
+_NONE_ABOVE = "no model is above the bag of tokens"
 #: What the two ways of training are called.
 REGIMES = {"time": "equal time", "steps": "equal steps"}
 
@@ -79,9 +80,12 @@ def columns(part: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     if bag := part.get("bag_of_tokens"):
         floor = [_accuracy(bag["accuracy"].get(regime, [])) for regime in REGIMES]
         body.append(["*bag of tokens*", *[""] * (len(heads) - 1 - len(floor)), *floor])
+    floors = {name: value for name, (value,) in part.get("floors", {}).items()}
     if (majority := part.get("majority")) is not None:
-        floor = [f"{100 * majority:.1f}"] * len(REGIMES)
-        body.append(["*majority class*", *[""] * (len(heads) - 1 - len(floor)), *floor])
+        floors["majority class"] = majority
+    for name, value in floors.items():
+        floor = [f"{100 * value:.1f}"] * len(REGIMES)
+        body.append([f"*{name}*", *[""] * (len(heads) - 1 - len(floor)), *floor])
     return heads, body
 
 
@@ -124,8 +128,8 @@ def above_floors(part: dict[str, Any]) -> list[str]:
         bag = part.get("bag_of_tokens", {}).get("accuracy", {}).get(regime, [])
         if ranges and len(bag) > 1:
             above = [model for model, values in ranges.items() if min(values) > max(bag)]
-            found = _listed(above) or "none of them"
-            said.append(f"At {name}, above the bag of tokens: {found}.")
+            told = f"above the bag of tokens: {_listed(above)}" if above else _NONE_ABOVE
+            said.append(f"At {name}, {told}.")
         majority = part.get("majority") or 0
         low = [model for model, values in ranges.items() if min(values) <= majority]
         if low:

@@ -16,11 +16,11 @@ def with_linear(result: Mapping[str, Any], sets: Iterable[Mapping[str, Any]]) ->
     """A result with the accuracy of the linear model on its data as one more floor, if known.
 
     Args:
-        result: of a study; another one is returned as it is.
+        result: of a study, or of a length of the latency budget.
         sets: what `examples.studies.linear` found.
     """
     known = {each["data"]["sha256"]: each["accuracy"] for each in sets}
     found = known.get(result.get("data", {}).get("sha256"))
     if found is None:
         return dict(result)
-    return {**result, "floors": {LINEAR: [found], **result["floors"]}}
+    return {**result, "floors": {LINEAR: [found], **result.get("floors", {})}}

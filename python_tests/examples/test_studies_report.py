@@ -118,6 +118,11 @@ def test_the_linear_model_is_a_floor_of_its_data(tmp_path: Path) -> None:
     assert set(found) == {"r8", "mails"}
     assert found["r8"]["floors"] == {"linear model of words": [0.971], "majority class": [0.495]}
     assert found["mails"]["floors"] == {"majority class": [0.495]}
+    lengths = budget(model("Transformer", 9.0, 0.7, 0.8))
+    lengths["lengths"][0]["data"] = {"name": "r8", "sha256": "a" * 64}
+    (tmp_path / "latency-budget.json").write_text(json.dumps(lengths))
+    told = budget_section(command.read(tmp_path)["latency-budget"], "")
+    assert re.search(r"\| \*linear model of words\* \|[ |]*\| 97.1 \| 97.1 \|", told)
     text = section(page(list(STUDIES.values()), found, {}), "r8")
     assert re.search(r"\| \*linear model of words\* \| 97.1 \|[ |]*\n\| fourier ", text)
     assert "By the ranges: linear model of words; above fourier, hartley;" in text
@@ -257,7 +262,7 @@ def test_the_budget_says_what_is_above_its_floors() -> None:
     assert re.search(r"\| \*bag of tokens\* \|[ |]*\| 67.0 \(65.0 to 69.0\) \| not yet \|", text)
     assert f"{above} {below}" in " ".join(text.split())
     part["bag_of_tokens"]["accuracy"]["time"] = [0.7, 0.7]
-    assert above_floors(part)[0] == "At equal time, above the bag of tokens: none of them."
+    assert above_floors(part)[0] == "At equal time, no model is above the bag of tokens."
 
 
 def test_the_pareto_line_has_what_nothing_beats() -> None:
