@@ -77,15 +77,15 @@ def columns(part: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         cells.append("" if model["peak_mib"] is None else f"{model['peak_mib']:.0f}")
         cells += [_accuracy(model["accuracy"].get(regime, [])) for regime in REGIMES]
         body.append(cells)
+    floors: dict[str, list[str]] = {}
     if bag := part.get("bag_of_tokens"):
-        floor = [_accuracy(bag["accuracy"].get(regime, [])) for regime in REGIMES]
-        body.append(["*bag of tokens*", *[""] * (len(heads) - 1 - len(floor)), *floor])
-    floors = {name: value for name, (value,) in part.get("floors", {}).items()}
+        floors["bag of tokens"] = [_accuracy(bag["accuracy"].get(regime, [])) for regime in REGIMES]
+    constant = dict(part.get("floors", {}))
     if (majority := part.get("majority")) is not None:
-        floors["majority class"] = majority
-    for name, value in floors.items():
-        floor = [f"{100 * value:.1f}"] * len(REGIMES)
-        body.append([f"*{name}*", *[""] * (len(heads) - 1 - len(floor)), *floor])
+        constant["majority class"] = [majority]
+    floors |= {name: [_accuracy(values)] * len(REGIMES) for name, values in constant.items()}
+    for name, cells in floors.items():
+        body.append([f"*{name}*", *[""] * (len(heads) - 1 - len(cells)), *cells])
     return heads, body
 
 

@@ -6,9 +6,22 @@ import os
 
 from python_tests.helpers.forks import Forks
 
-#: Forks while threads look up tables. SIGALRM ends a child that hangs.
-IN_LATER_CALLS = """
-import os, signal, sys, threading
+#: The exit status of a child that makes a call. SIGALRM ends one that hangs.
+STATUS_OF_CHILD = """
+import os, signal
+
+def status_of_child(call):
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        call()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+
+#: Forks while threads look up tables.
+IN_LATER_CALLS = f"""{STATUS_OF_CHILD}
+import sys, threading
 import torch
 from fnet_kernels import fourier_mix
 from fnet_kernels._ops.load import operators
@@ -29,23 +42,18 @@ threads = [threading.Thread(target=repeat) for _ in range(4)]
 for thread in threads:
     thread.start()
 for number in range(20):
-    child = os.fork()
-    if not child:
-        signal.alarm(60)
-        call()
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = status_of_child(call)
     if status:
         break
 stop.set()
 for thread in threads:
     thread.join()
-sys.exit(status and f"child {number} ends with {status}")
+sys.exit(status and f"child {{number}} ends with {{status}}")
 """
 
 #: Forks while a thread's first call writes a warning to a full pipe, which `cat` empties later.
-IN_THE_FIRST_CALL = """
-import os, signal, subprocess, sys, threading, time
+IN_THE_FIRST_CALL = f"""{STATUS_OF_CHILD}
+import subprocess, sys, threading, time
 from fnet_kernels._ops.load import operators
 
 def call():
@@ -64,17 +72,12 @@ os.dup2(writes, 2)
 thread = threading.Thread(target=call)
 thread.start()
 time.sleep(0.2)
-child = os.fork()
-if not child:
-    signal.alarm(60)
-    call()
-    os._exit(0)
-status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+status = status_of_child(call)
 thread.join()
 os.dup2(stderr, 2)
 os.close(writes)
 reader.wait()
-sys.exit(status and f"the child ends with {status}")
+sys.exit(status and f"the child ends with {{status}}")
 """
 
 
