@@ -13,6 +13,7 @@ from bench.figures import span, wrapped
 from examples.report.budget import budget_section
 from examples.report.paper import HEADINGS, reported
 from examples.report.rows import CLOCKS, Row, rows_of, separation
+from examples.report.summary import summary
 from examples.studies.study import Study
 
 _INTRODUCTION = """\
@@ -63,7 +64,7 @@ def page(
     plots: Mapping[str, str],
     budget: dict[str, Any] | None = None,
 ) -> str:
-    """The page: a section per study, in the order of the table of studies.
+    """The page: a table of all studies, and a section per study in the order of their table.
 
     Args:
         studies: the table of studies.
@@ -71,7 +72,7 @@ def page(
         plots: the file of a plot, relative to docs/, by the name of the study.
         budget: the result of `examples.latency_budget`.
     """
-    sections = [_INTRODUCTION]
+    sections = [_INTRODUCTION, *filter(None, [summary(studies, results)])]
     for study in studies:
         found = results.get(study.name)
         plot = plots.get(study.name, "")

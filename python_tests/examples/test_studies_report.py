@@ -16,6 +16,7 @@ from examples.report.budget import above_floors, budget_section, pareto, verdict
 from examples.report.page import page
 from examples.report.readme import BLOCK, MAKER
 from examples.report.rows import Row, groups, rows_of, separation
+from examples.report.summary import summary
 from examples.studies.table import STUDIES
 from python_tests.helpers.paths import ROOT
 
@@ -71,6 +72,23 @@ def rows(**accuracies: tuple[float, ...]) -> list[Row]:
 
 def section(text: str, name: str) -> str:
     return text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+
+
+def test_the_summary_has_a_column_per_study_and_marks_what_is_above_the_bag_of_tokens() -> None:
+    mails = result("mails", {"fourier": (0.56, 0.9, 0.9), "none": (0.55, 0.56, 0.57)})
+    results = {"r8": result("r8", ACCURACIES), "mails": mails}
+    studies = [STUDIES[name] for name in ("r8", "mails", "r8-pairs")]
+    lines = summary(studies, {**results, "padding": mails}).splitlines()
+    assert lines[2:4] == ["| mixer | r8 | mails |", "| --- | --- | --- |"]
+    assert lines[4:9] == [
+        "| fourier | **76.0** | 78.7 |",  # a seed of mails is not above
+        "| hartley | **75.2** |  |",
+        "| attention | **71.0** |  |",
+        "| none (bag of tokens) | 56.0 | 56.0 |",
+        "| *majority class* | 49.5 | 49.5 |",
+    ]
+    assert "Equal time: mails;" in " ".join(lines[9:])
+    assert summary(studies, {}) == ""
 
 
 def test_a_row_has_the_mean_and_the_range() -> None:
