@@ -114,6 +114,10 @@ def _section(study: Study, result: dict[str, Any], plot: str) -> str:
         parts.append(wrapped(_UNSTEADY))
     if study.remark:
         parts.append(wrapped(study.remark))
+    ran = {row.variant for row in rows}
+    absent = [variant.name for variant in study.variants if variant.name not in ran]
+    if absent:
+        parts.append(wrapped(f"Not yet run: {', '.join(absent)}."))
     parts.append(wrapped(_conditions(study, result)))
     return "\n\n".join(parts)
 

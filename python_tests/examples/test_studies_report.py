@@ -91,6 +91,15 @@ def test_the_summary_has_a_column_per_study_and_marks_what_is_above_the_bag_of_t
     assert summary(studies, {}) == ""
 
 
+def test_a_section_names_the_variants_that_have_not_run() -> None:
+    names = [variant.name for variant in STUDIES["r8"].variants]
+    one, *others = names[::-1]
+    part = page([STUDIES["r8"]], {"r8": result("r8", dict.fromkeys(others, (0.5, 0.6, 0.7)))}, {})
+    assert f"Not yet run: {one}." in section(part, "r8").splitlines()
+    whole = page([STUDIES["r8"]], {"r8": result("r8", dict.fromkeys(names, (0.5, 0.6, 0.7)))}, {})
+    assert "Not yet run" not in whole
+
+
 def test_a_row_has_the_mean_and_the_range() -> None:
     text = section(page(list(STUDIES.values()), {"r8": result("r8", ACCURACIES)}, {}), "r8")
     cells = {
