@@ -48,4 +48,6 @@ def _cell(row: Row | None, rows: Mapping[str, Row]) -> str:
     if row is None:
         return ""
     figure, bag = f"{100 * row.mean:.1f}", rows.get("none")
-    return f"**{figure}**" if bag and min(row.values) > max(bag.values) else figure
+    if bag and bag.compared and row.compared and min(row.values) > max(bag.values):
+        return f"**{figure}**"
+    return figure
