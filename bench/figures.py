@@ -56,7 +56,7 @@ def highlights(machines: Sequence[Machine]) -> str:
     """The headline figures over all machines: speed, memory and a whole model."""
     formula = span((r for m in machines for r in m.ratios(FORMULA)), 1, "x")
     torch = span((r for m in machines for r in m.ratios(TORCH)), 1, "x")
-    count = f"{len(machines)} CPUs" if len(machines) > 1 else "1 CPU"
+    count = f"{len(machines)} machines" if len(machines) > 1 else "1 machine"
     lines = [
         f"- **{formula} faster** than the formula `layer_norm(x + fft2(x).real)`, and {torch} "
         f"faster\n  than the best torch composition, compiled or eager (float32 forward, {count})."
@@ -67,7 +67,7 @@ def highlights(machines: Sequence[Machine]) -> str:
         theirs = max(v for case, v in cases if case.startswith("formula"))
         lines.append(
             f"- **Extra memory: {ours:.2f} times `x`**; formula: {theirs:.1f}."
-            " Small inputs take [more](docs/cpu.md#many-cores)."
+            " Some shapes take [more](docs/cpu.md#threads)."
         )
     gains = [gain for m in machines if (gain := _model_gains(m))]
     if gains:

@@ -143,5 +143,8 @@ def gpu_line(run: dict[str, Any]) -> str:
         for row in run["models"].get("inference, eager", ())
     }
     if (bert := ratios.get(("FNet patched", "bfloat16"))) is not None and bert < 1:
-        text += f" Launched eagerly, a whole FNet-Base takes {1 / bert:.1f} times as long as BERT."
+        text += (
+            f" Launched eagerly in inference, a whole FNet-Base takes {1 / bert:.1f} times as long"
+            " as BERT."
+        )
     return wrapped(text, indent="  ")

@@ -166,8 +166,8 @@ GUARANTEES = [
         ),
     ),
     Guarantee(
-        "The library unpickles nothing and starts no process; it opens a connection only for a hub"
-        " name.",
+        "The library unpickles tensors alone and starts no process; it opens a connection only for"
+        " a hub name.",
         ("install/test_security.py",),
     ),
 ]

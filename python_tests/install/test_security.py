@@ -1,4 +1,4 @@
-"""SECURITY.md: the library unpickles nothing, starts no process and opens no connection itself."""
+"""SECURITY.md: the library unpickles only tensors, starts no process, opens no connection."""
 
 from __future__ import annotations
 
