@@ -68,13 +68,13 @@ def explain(
     x: Sequence[int],
     *,
     dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | int = "cpu",
 ) -> Explanation: ...
 def explain(
     x: Tensor | Sequence[int],
     *,
     dtype: torch.dtype | None = None,
-    device: torch.device | str | None = None,
+    device: torch.device | str | int | None = None,
 ) -> Explanation:
     """Report the execution path of a tensor or a shape, and the reason for it.
 
@@ -88,7 +88,7 @@ def explain(
 
     Raises:
         TypeError: `x` is neither a dense tensor nor a shape of ints, or has an unsupported dtype,
-            or `dtype` or `device` is given with a tensor.
+            or `dtype` or `device` is given with a tensor, or `device` is none of torch's types.
         ValueError: a size is negative, there are fewer than two axes, or this build has no kernels
             for the device.
 
@@ -110,9 +110,10 @@ def explain(
     else:
         check_dtype("explain", dtype)
         try:
-            device = torch.device(device or "cpu")
-        except RuntimeError as error:
-            raise ValueError(f"explain: device must be one of torch, got {device!r}") from error
+            device = torch.device("cpu" if device is None else device)
+        except (RuntimeError, TypeError) as error:
+            wrong = TypeError if isinstance(error, TypeError) else ValueError
+            raise wrong(f"explain: device must be one of torch, got {device!r}") from error
         if device.type not in DEVICES:
             raise no_kernels("explain", device)
         if not isinstance(x, Iterable):

@@ -84,7 +84,7 @@ class FNetConfig:
             for which the FFT may be faster; None for their own length.
         pooling: what the pooler reads: the "first" token, or the "mean" of all tokens, without
             those that `attention_mask` excludes.
-        extra: further keys of a configuration file, which `to_dict` writes back.
+        extra: further keys of a configuration file, which `to_dict` writes back; no fields.
 
     Raises:
         TypeError: a value has the wrong type, or a keyword is unknown.
@@ -149,6 +149,8 @@ class FNetConfig:
         self.mixer_args = checked_arguments(owner, self.mixer_args)
         if not isinstance(self.extra, Mapping):
             raise TypeError(f"{owner}: extra must be a dict, got {kind(self.extra)}")
+        if own := [name for name in self.extra if name in _fields()]:
+            raise ValueError(f"{owner}: extra must hold no fields, got {', '.join(map(repr, own))}")
         for name in ("gain", "initializer_range", "layer_norm_eps", *_PROBABILITIES):
             value = getattr(self, name)
             if not isinstance(value, (str, int, float)):  # NumPy's numbers have no form in JSON
@@ -254,3 +256,12 @@ class FNetConfig:
 
 def _fields() -> list[str]:
     return [of_class.name for of_class in fields(FNetConfig) if of_class.name != "extra"]
+
+
+def check_config(owner: str, config: object) -> None:
+    """Check that `config` is an `FNetConfig` of this package."""
+    if not isinstance(config, FNetConfig):
+        raise TypeError(
+            f"{owner}: config must be a fnet_kernels.models.FNetConfig, got {kind(config)}"
+            " (FNetConfig.from_dict(config.to_dict()) converts transformers')"
+        )

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from fnet_kernels._ops.checks import check_indices
 from fnet_kernels._ops.sequences import Integers
-from fnet_kernels.models.config import FNetConfig
+from fnet_kernels.models.config import FNetConfig, check_config
 from fnet_kernels.models.linear import logits_layer
 from fnet_kernels.models.losses import answers, check_labels, token_loss
 from fnet_kernels.models.model import FNetModel, FNetPreTrained
@@ -97,7 +97,8 @@ class _WithLabels(_Classifier):
         return y
 
 
-def _with_labels(config: FNetConfig, num_labels: int | None) -> FNetConfig:
+def _with_labels(owner: str, config: FNetConfig, num_labels: int | None) -> FNetConfig:
+    check_config(owner, config)
     return config if num_labels is None else replace(config, num_labels=num_labels)
 
 
@@ -122,7 +123,7 @@ class FNetForSequenceClassification(_WithLabels):
     """
 
     def __init__(self, config: FNetConfig, *, num_labels: int | None = None) -> None:
-        config = _with_labels(config, num_labels)
+        config = _with_labels(type(self).__name__, config, num_labels)
         super().__init__(config, config.num_labels)
 
     def _logits(self, out: FNetModelOutput) -> Tensor:
@@ -165,7 +166,7 @@ class FNetForTokenClassification(_WithLabels):
     """
 
     def __init__(self, config: FNetConfig, *, num_labels: int | None = None) -> None:
-        config = _with_labels(config, num_labels)
+        config = _with_labels(type(self).__name__, config, num_labels)
         super().__init__(config, config.num_labels)
 
     def _logits(self, out: FNetModelOutput) -> Tensor:
@@ -196,7 +197,8 @@ class FNetForQuestionAnswering(FNetPreTrained):
     """FNet with the head of extractive question answering: where an answer starts and ends.
 
     The loss is the mean of both, if `start_positions` and `end_positions` are given. Positions at
-    or beyond the length of a sequence are ignored. With `config.padding` "zero" and "exact", the
+    or beyond the length of a sequence are ignored; negative ones, -100 too, count as 0, as in
+    transformers. With `config.padding` "zero" and "exact", the
     logits of padding are the least number of their dtype: no softmax and no argmax sees them.
 
     Shape: as in `FNetModel`, and `start_positions` and `end_positions` are `[...]`; for packed

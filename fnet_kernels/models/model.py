@@ -16,7 +16,7 @@ from fnet_kernels._ops.unreadable import why_unreadable
 from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
 from fnet_kernels.mixers.registry import check_arguments, create_mixer, gain_among
-from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
+from fnet_kernels.models.config import ACTIVATIONS, FNetConfig, check_config
 from fnet_kernels.models.embeddings import FNetEmbeddings
 from fnet_kernels.models.linear import dense
 from fnet_kernels.models.outputs import FNetModelOutput
@@ -32,11 +32,7 @@ class FNetPreTrained(nn.Module):
 
     def __init__(self, config: FNetConfig) -> None:
         super().__init__()
-        if not isinstance(config, FNetConfig):
-            raise TypeError(
-                f"{type(self).__name__}: config must be a fnet_kernels.models.FNetConfig, got"
-                f" {kind(config)} (FNetConfig.from_dict(config.to_dict()) converts transformers')"
-            )
+        check_config(type(self).__name__, config)
         self.config = config
         self.register_load_state_dict_pre_hook(_check_ties)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_tie_loaded)  # type: ignore[no-untyped-call]

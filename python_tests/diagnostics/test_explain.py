@@ -135,6 +135,10 @@ def test_errors_are_those_of_the_operator() -> None:
         explain((2, 3, 4), device="xpu")
     with pytest.raises(ValueError, match="device must be one of torch, got 'foo'"):
         explain((2, 3, 4), device="foo")
+    with pytest.raises(ValueError, match="device must be one of torch, got ''"):
+        explain((2, 3, 4), device="")
+    with pytest.raises(TypeError, match=r"device must be one of torch, got \[\]"):
+        explain((2, 3, 4), device=[])  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"explain: dtype must be None or one of .*'float32'"):
         explain((2, 3, 4), dtype="float32")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="x must be a tensor or a shape, got Linear"):

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fnet_kernels.models import FNetConfig, FNetModel
+from fnet_kernels.models import (
+    FNetConfig,
+    FNetForSequenceClassification,
+    FNetForTokenClassification,
+    FNetModel,
+)
 
 
 def test_the_fields_of_transformers_have_its_defaults() -> None:
@@ -165,12 +170,18 @@ def test_values_are_checked(values: dict[str, Any], message: str) -> None:
 def test_unknown_overrides_and_other_configurations_are_errors() -> None:
     with pytest.raises(TypeError, match="hidden_sise"):
         FNetConfig.from_dict({}, hidden_sise=3)
+    with pytest.raises(ValueError, match="FNetConfig: extra must hold no fields, got 'gain'"):
+        FNetConfig(extra={"gain": 1, "a": 2})
     with pytest.raises(TypeError, match="id2label must be a mapping, got int"):
         FNetConfig.from_dict({"id2label": 3})
     with pytest.raises(TypeError, match="values must be a mapping of fields, got list"):
         FNetConfig.from_json("[1]")
     with pytest.raises(TypeError, match=r"FNetModel: config must be a .*FNetConfig, got dict"):
         FNetModel({})
+    for model in (FNetForSequenceClassification, FNetForTokenClassification):
+        for config in (FNetConfig().to_dict(), None):
+            with pytest.raises(TypeError, match=f"{model.__name__}: config must be a .*, got "):
+                model(config, num_labels=3)
 
 
 def test_integers_of_numpy_have_a_form_in_json() -> None:
