@@ -72,7 +72,9 @@ def page(
         plots: the file of a plot, relative to docs/, by the name of the study.
         budget: the result of `examples.latency_budget`.
     """
-    sections = [_INTRODUCTION, *filter(None, [summary(studies, results)])]
+    sections = [_INTRODUCTION]
+    if overview := summary(studies, results):
+        sections.append(overview)
     for study in studies:
         found = results.get(study.name)
         plot = plots.get(study.name, "")
@@ -118,17 +120,16 @@ def _section(study: Study, result: dict[str, Any], plot: str) -> str:
     absent = [variant.name for variant in study.variants if variant.name not in ran]
     if absent:
         parts.append(wrapped(f"Not yet run: {', '.join(absent)}."))
-    parts.append(wrapped(_conditions(study, result)))
+    parts.append(wrapped(_conditions(study, result, ran)))
     return "\n\n".join(parts)
 
 
 def _cells(row: Row, column: str, timed: bool) -> list[str]:
-    figure = f"{100 * row.mean:.1f}"
     if row.floor:
-        return [f"*{row.name}*", figure, *[""] * (7 if column else 6)]
+        return [row.cell, row.percent, *[""] * (7 if column else 6)]
     cells = [
-        row.name,
-        figure,
+        row.cell,
+        row.percent,
         span((100 * value for value in row.values), 1) if row.compared else "",
         str(len(row.values)),
         f"{row.average('parameters'):,.0f}",
@@ -139,11 +140,10 @@ def _cells(row: Row, column: str, timed: bool) -> list[str]:
     return [*cells, reported(column, row.variant)] if column else cells
 
 
-def _conditions(study: Study, result: dict[str, Any]) -> str:
-    """Where, when and on what data the runs were made."""
-    ran = {run["mixer"] for run in result["runs"]}
-    flash = [v.name for v in study.variants if "--attention-dropout 0" in v.options]
-    flash = [name for name in flash if name in ran]
+def _conditions(study: Study, result: dict[str, Any], ran: set[str]) -> str:
+    """Where, when and on what data the runs of the variants in `ran` were made."""
+    variants = [variant for variant in study.variants if variant.name in ran]
+    flash = [v.name for v in variants if "--attention-dropout 0" in v.options]
     without = f" {' and '.join(flash)} without dropout of the attention weights;" if flash else ""
     data = result["data"]
     versions = " and ".join(dict.fromkeys(each["torch"] for each in result["versions"]))

@@ -36,7 +36,7 @@ def plot_mixers(result: dict[str, Any], path: Path) -> bool:
         axes.plot(values, [at] * len(values), "|", color=colour, markersize=11)
         axes.plot([100 * row.mean], [at], "o", color=colour)
         axes.annotate(
-            f"{100 * row.mean:.1f}",
+            row.percent,
             (max(values), at),
             (8, 0),
             textcoords="offset points",

@@ -19,6 +19,6 @@ def block(result: dict[str, Any]) -> str:
     rows = rows_of(result)
     counts = sorted({len(row.runs) for row in rows if not row.floor})
     seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    figures = ", ".join(f"{row.name} {100 * row.mean:.1f}" for row in rows)
+    figures = ", ".join(f"{row.name} {row.percent}" for row in rows)
     said = f"{result['question']} {result['metric'].capitalize()} in %, {seeds} seeds: {figures}."
     return wrapped(said)

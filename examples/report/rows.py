@@ -1,6 +1,6 @@
 """The rows of a study's table, and which of them their ranges separate.
 
-defines: CLOCKS, Row, rows_of, groups, separation
+defines: CLOCKS, Row, rows_of, above, groups, separation
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class Row:
         return _NAMES.get(self.variant, self.variant)
 
     @property
+    def cell(self) -> str:
+        """The name in a table, in italics for a floor."""
+        return f"*{self.name}*" if self.floor else self.name
+
+    @property
     def floor(self) -> bool:
         """No run: a constant answer."""
         return not self.runs
@@ -37,6 +42,11 @@ class Row:
     @property
     def mean(self) -> float:
         return mean(self.values)
+
+    @property
+    def percent(self) -> str:
+        """The mean as tables show it."""
+        return f"{100 * self.mean:.1f}"
 
     @property
     def compared(self) -> bool:
@@ -74,9 +84,9 @@ def rows_of(result: dict[str, Any]) -> list[Row]:
     return sorted(rows, key=lambda row: -row.mean)
 
 
-def overlap(one: Row, other: Row) -> bool:
-    """Whether the ranges of two rows have a value in common."""
-    return min(one.values) <= max(other.values) and min(other.values) <= max(one.values)
+def above(one: Row, other: Row) -> bool:
+    """Whether every value of one row is above every value of the other."""
+    return min(one.values) > max(other.values)
 
 
 def groups(rows: Sequence[Row]) -> list[list[Row]]:
@@ -117,9 +127,9 @@ def _against(mine: Row, rows: Sequence[Row]) -> str:
     """Which rows the ranges put above one of them, which below it, and which neither."""
     others = [row for row in rows if row is not mine]
     sides = {
-        "above": [row for row in others if min(row.values) > max(mine.values)],
-        "no separation": [row for row in others if overlap(mine, row)],
-        "below": [row for row in others if max(row.values) < min(mine.values)],
+        "above": [row for row in others if above(row, mine)],
+        "no separation": [row for row in others if not (above(row, mine) or above(mine, row))],
+        "below": [row for row in others if above(mine, row)],
     }
     told = [f"{side}: {', '.join(r.name for r in found)}" for side, found in sides.items() if found]
     return f"Compared with {mine.name}, {'; '.join(told)}."

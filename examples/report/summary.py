@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.figures import rows_of as table
 from bench.figures import wrapped
-from examples.report.rows import Row, rows_of
+from examples.report.rows import Row, above, rows_of
 from examples.studies.study import Study
 from examples.studies.table import MIXERS
 
@@ -34,20 +34,15 @@ def summary(studies: Sequence[Study], results: Mapping[str, dict[str, Any]]) -> 
     for variant in dict.fromkeys((*MIXERS, *floors)):
         row = [rows.get(variant) for rows in found.values()]
         if any(row):
-            body.append([_name(next(filter(None, row))), *map(_cell, row, found.values())])
+            body.append([next(filter(None, row)).cell, *map(_cell, row, found.values())])
     timed = [s.name for s in studies if s.name in found and "--minutes" in s.options]
     equal = f" Equal time: {', '.join(timed)}; the others have equal steps." if timed else ""
     return "\n\n".join(["## All mixers", table(["mixer", *found], body), wrapped(_KEY + equal)])
 
 
-def _name(row: Row) -> str:
-    return f"*{row.name}*" if row.floor else row.name
-
-
 def _cell(row: Row | None, rows: Mapping[str, Row]) -> str:
     if row is None:
         return ""
-    figure, bag = f"{100 * row.mean:.1f}", rows.get("none")
-    if bag and bag.compared and row.compared and min(row.values) > max(bag.values):
-        return f"**{figure}**"
-    return figure
+    bag = rows.get("none")
+    separate = bag and bag.compared and row.compared and above(row, bag)
+    return f"**{row.percent}**" if separate else row.percent

@@ -88,7 +88,8 @@ def explain(
 
     Raises:
         TypeError: `x` is neither a dense tensor nor a shape of ints, or has an unsupported dtype,
-            or `dtype` or `device` is given with a tensor, or `device` is none of torch's types.
+            or `dtype` or `device` is given with a tensor, or `device` has a type that
+            `torch.device` refuses.
         ValueError: a size is negative, there are fewer than two axes, or this build has no kernels
             for the device.
 

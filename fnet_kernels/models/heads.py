@@ -198,8 +198,8 @@ class FNetForQuestionAnswering(FNetPreTrained):
 
     The loss is the mean of both, if `start_positions` and `end_positions` are given. Positions at
     or beyond the length of a sequence are ignored; negative ones, -100 too, count as 0, as in
-    transformers. With `config.padding` "zero" and "exact", the
-    logits of padding are the least number of their dtype: no softmax and no argmax sees them.
+    transformers. With `config.padding` "zero" and "exact", the logits of padding are the least
+    number of their dtype: no softmax and no argmax sees them.
 
     Shape: as in `FNetModel`, and `start_positions` and `end_positions` are `[...]`; for packed
     tokens `[sequences]`, each counted from the start of its sequence.
