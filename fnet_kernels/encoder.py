@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from fnet_kernels._initial import Initialised
 from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import check_rows, check_size, kind
 from fnet_kernels._ops.sequences import Integers
@@ -27,7 +28,7 @@ from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import arguments_among, checked_arguments, gain_among
 
 
-class FNetEncoder(nn.Module):
+class FNetEncoder(Initialised):
     """A stack of `num_layers` layers. See `FNetEncoderLayer` for all other arguments.
 
     FNet-Base is `FNetEncoder(12, 768, 3072)`, FNet-Large `FNetEncoder(24, 1024, 4096)`. The keys of

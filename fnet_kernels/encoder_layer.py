@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._fusible import only_runs_forward
+from fnet_kernels._initial import Initialised, draw
 from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import (
     check_dtype,
@@ -113,7 +114,7 @@ class _Output(nn.Module):
         return y if self.norm_first else self.LayerNorm(y)
 
 
-class FNetEncoderLayer(nn.Module):
+class FNetEncoderLayer(Initialised):
     """One encoder layer of FNet (figure 1 of the paper, arXiv 2105.03824):
 
         h = LayerNorm(x + mixer(x))
@@ -238,14 +239,8 @@ class FNetEncoderLayer(nn.Module):
             )
         if device is not None or dtype is not None:
             self.to(device=device, dtype=dtype)  # a mixer that was given, too
-        self._reset_dense(initializer_range)
-
-    def _reset_dense(self, std: float) -> None:
-        """Initialise as the authors: dense weights and the first bias from N(0, std^2)."""
-        first, second = self.intermediate.dense, self.output.dense
-        for normal in (first.weight, first.bias, second.weight):
-            nn.init.normal_(normal, std=std)
-        nn.init.zeros_(second.bias)
+        draw(self.intermediate.dense, initializer_range, bias_std=initializer_range)
+        draw(self.output.dense, initializer_range)
 
     def forward(
         self,

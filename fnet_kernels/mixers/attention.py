@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn.functional import scaled_dot_product_attention
 
+from fnet_kernels._initial import draw
 from fnet_kernels._ops.checks import check_mask, check_probability, check_size, check_std, kind
 from fnet_kernels.mixers.checks import check_dtype_of_parameters
 from fnet_kernels.mixers.registry import register_mixer
@@ -74,8 +75,9 @@ class SelfAttention(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all weights and biases from N(0, initializer_range^2)."""
-        for parameter in (*self.self.parameters(), *self.output["dense"].parameters()):
-            nn.init.normal_(parameter, std=self.initializer_range)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                draw(layer, self.initializer_range, bias_std=self.initializer_range)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         y: Tensor = self.output["dense"](self.self(x, key_mask))

@@ -15,7 +15,8 @@ class FNetEmbeddings(nn.Module):
 
     def __init__(self, config: FNetConfig) -> None:
         super().__init__()
-        size, std = config.hidden_size, config.initializer_range
+        size = config.hidden_size
+        self.initializer_range = config.initializer_range
         self.word_embeddings = nn.Embedding(
             config.vocab_size, size, padding_idx=config.pad_token_id
         )
@@ -24,10 +25,15 @@ class FNetEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(size, config.layer_norm_eps)
         self.projection = nn.Linear(size, size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the tables and the projection, not LayerNorm."""
         for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
-            nn.init.normal_(table.weight, std=std)
-        if config.pad_token_id is not None:  # as transformers; the gradient of this row is zero
-            nn.init.zeros_(self.word_embeddings.weight[config.pad_token_id])
+            nn.init.normal_(table.weight, std=self.initializer_range)
+        pad = self.word_embeddings.padding_idx
+        if pad is not None:  # as transformers; the gradient of this row is zero
+            _zero_row(self.word_embeddings.weight, pad)
         lecun_normal_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 
@@ -67,3 +73,16 @@ class FNetEmbeddings(nn.Module):
                 f"FNetModel: the input must have at most max_position_embeddings={most} tokens, got"
                 f" {tokens}"
             )
+
+
+@torch.no_grad()
+def _zero_row(table: Tensor, row: int) -> None:
+    if not hasattr(table, "placements"):
+        table[row] = 0
+        return
+    # A row of a DTensor may be a copy.
+    from torch.distributed.tensor.experimental import implicit_replication
+
+    kept = torch.arange(table.size(0), device=table.device) != row
+    with implicit_replication():
+        table.mul_(kept[:, None])

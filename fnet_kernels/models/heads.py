@@ -11,9 +11,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 from fnet_kernels._ops.checks import check_indices
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels.models.config import FNetConfig, check_config
-from fnet_kernels.models.linear import logits_layer
 from fnet_kernels.models.losses import answers, check_labels, token_loss
-from fnet_kernels.models.model import FNetModel, FNetPreTrained
+from fnet_kernels.models.model import FNetModel, FNetPreTrained, logits_layer
 from fnet_kernels.models.outputs import (
     FNetModelOutput,
     FNetOutput,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from fnet_kernels._initial import Initialised, dense
 from fnet_kernels._ops.checks import check_indices, check_mask, check_per_token, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._ops.unreadable import why_unreadable
@@ -18,13 +19,12 @@ from fnet_kernels.encoder import FNetEncoder
 from fnet_kernels.mixers.registry import check_arguments, create_mixer, gain_among
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig, check_config
 from fnet_kernels.models.embeddings import FNetEmbeddings
-from fnet_kernels.models.linear import dense
 from fnet_kernels.models.outputs import FNetModelOutput
 
 _Model = TypeVar("_Model", bound="FNetPreTrained")
 
 
-class FNetPreTrained(nn.Module):
+class FNetPreTrained(Initialised):
     """Base class of all models: the configuration, tied weights, loading and saving."""
 
     #: Names of parameters that are others with `tie_word_embeddings`: {name: the other's name}.
@@ -326,6 +326,12 @@ def _mean(x: Tensor, mask: Tensor | None) -> Tensor:
     kept = mask.bool()
     total = (x * kept[..., None]).sum(-2, dtype=wide)
     return (total / kept.sum(-1, keepdim=True).clamp(min=1)).to(x.dtype)
+
+
+def logits_layer(config: FNetConfig, count: int) -> nn.Linear:
+    """The last layer of a head, which makes `count` logits."""
+    std = config.initializer_range
+    return dense(config.hidden_size, count, std, bias_std=std)
 
 
 def _mixer(config: FNetConfig, name: str) -> str | nn.Module:

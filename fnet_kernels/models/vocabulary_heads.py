@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fnet_kernels._initial import dense
 from fnet_kernels._ops.checks import check_below, check_indices, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels.encoder_layer import ACTIVATIONS as FUNCTIONS
 from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
-from fnet_kernels.models.linear import dense, logits_layer
 from fnet_kernels.models.losses import token_loss
-from fnet_kernels.models.model import FNetModel, FNetPreTrained
+from fnet_kernels.models.model import FNetModel, FNetPreTrained, logits_layer
 from fnet_kernels.models.outputs import FNetOutput, FNetPreTrainingOutput
 
 
@@ -21,6 +21,7 @@ class _Predictions(nn.Module):
     def __init__(self, config: FNetConfig) -> None:
         super().__init__()
         size, std = config.hidden_size, config.initializer_range
+        self.initializer_range = std
         self.bias = nn.Parameter(torch.empty(config.vocab_size))
         self.transform = nn.ModuleDict(
             {
@@ -33,7 +34,11 @@ class _Predictions(nn.Module):
             self.decoder = nn.Linear(size, config.vocab_size, device="meta")
         else:
             self.decoder = logits_layer(config, config.vocab_size)
-        nn.init.normal_(self.bias, std=std)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw `bias`, not the layers."""
+        nn.init.normal_(self.bias, std=self.initializer_range)
 
     def forward(self, x: Tensor, positions: Tensor | None) -> Tensor:
         if positions is not None:

@@ -51,6 +51,22 @@ def a_fully_sharded_model_is_saved_by_its_gathered_state() -> None:
 
 
 @case
+def a_model_made_without_memory_is_sharded_and_then_drawn() -> None:
+    with torch.device("meta"):
+        model = masked_lm()
+    fully_shard(model, mesh=mesh(SIZE))
+    model.to_empty(device="cpu")
+    for parameter in model.parameters():
+        parameter.detach().to_local().fill_(7.0)
+    model.reset_parameters()
+    words = model.fnet.embeddings.word_embeddings.weight.full_tensor().detach()
+    pad = model.config.pad_token_id
+    assert not words[pad].any()
+    for rows in (words[:pad], words[pad + 1 :], model.fnet.pooler.dense.weight.full_tensor()):
+        assert 0.01 < rows.std() < 0.03
+
+
+@case
 def gradients_of_masked_language_modelling_are_averaged() -> None:
     """The pooler has none, so DistributedDataParallel must know of unused parameters."""
     local = masked_lm()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from fnet_kernels import FNetEncoderLayer, models
+from fnet_kernels import FNetEncoder, FNetEncoderLayer, models
 from fnet_kernels.mixers import SelfAttention
 from fnet_kernels.models import FNetConfig
 from python_tests.helpers.mini_models import ids, make
@@ -28,7 +28,9 @@ def test_number_of_parameters(config: FNetConfig, count: int) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == count
 
 
-def test_initial_values() -> None:
+@pytest.mark.parametrize("emptied", [False, True])
+def test_initial_values(emptied: bool) -> None:
+    """Also of models made without memory, whose weights `reset_parameters` draws."""
     config = FNetConfig(
         vocab_size=500,
         hidden_size=128,
@@ -37,8 +39,16 @@ def test_initial_values() -> None:
         num_attention_layers=1,
         initializer_range=0.1,
     )
-    pretraining = models.FNetForPreTraining(config)
-    classifier = models.FNetForTokenClassification(config, num_labels=300)
+    with torch.device("meta" if emptied else "cpu"):
+        pretraining = models.FNetForPreTraining(config)
+        classifier = models.FNetForTokenClassification(config, num_labels=300)
+    if emptied:
+        for model in (pretraining, classifier):
+            model.to_empty(device="cpu")
+            for parameter in model.parameters():
+                nn.init.constant_(parameter, 7.0)
+            model.reset_parameters()
+    assert tied(pretraining)
     parameters = {**dict(classifier.named_parameters()), **dict(pretraining.named_parameters())}
     parameters["labels"] = classifier.classifier.bias
     embeddings = pretraining.fnet.embeddings.word_embeddings.weight
@@ -61,6 +71,40 @@ def test_initial_values() -> None:
         FNetEncoderLayer(8, 8, initializer_range="0.02")
     with pytest.raises(TypeError, match="attention: initializer_range must be a Python number"):
         SelfAttention(8, initializer_range=None)
+
+
+def test_encoders_draw_their_weights_again() -> None:
+    torch.manual_seed(0)
+    mixers = ["linear", "attention", "random", "fourier"]
+    with torch.device("meta"):
+        encoder = FNetEncoder(4, 256, 256, mixer=mixers, seq_len=64, gain=2.0)
+    encoder.to_empty(device="cpu")
+    for tensor in encoder.state_dict().values():
+        tensor.fill_(7.0)
+    encoder.reset_parameters()
+    expected = FNetEncoder(4, 256, 256, mixer=mixers, seq_len=64, gain=2.0).state_dict()
+    for name, value in encoder.state_dict().items():
+        spread = float(expected[name].std())
+        assert value.std().item() == pytest.approx(spread, rel=0.2), name
+        assert value.mean().item() == pytest.approx(float(expected[name].mean()), abs=spread), name
+
+
+def test_weights_that_cannot_be_drawn_again_are_named() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.gain * x
+
+    layer = FNetEncoderLayer(8, 8, mixer=Scaled())
+    message = "FNetEncoderLayer: fourier.self must have reset_parameters, .*got a Scaled"
+    with pytest.raises(TypeError, match=message):
+        layer.reset_parameters()
+    Scaled.reset_parameters = lambda self: nn.init.constant_(self.gain, 3.0)  # type: ignore
+    layer.reset_parameters()
+    assert layer.fourier.self.gain == 3
 
 
 def tied(model: Any) -> bool:
