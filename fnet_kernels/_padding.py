@@ -171,14 +171,22 @@ def _starts(owner: str, position_ids: Tensor | None, shape: Sequence[int]) -> li
     """Where sequences start among tokens whose positions start again, and last their number."""
     if position_ids is None or position_ids.is_meta:
         return None
+    first, before, after = position_ids[..., :1], position_ids[..., :-1], position_ids[..., 1:]
+    again = (after < before) | (after == first)
+    if torch.compiler.is_compiling():  # how many sequences there are is unknown
+        message = (
+            f"{owner}: position_ids that start again must come with cu_seqlens in a graph, which"
+            " cannot read from them where packed sequences start"
+        )
+        torch._assert_async(~again.any(), message)
+        return None
     if reason := why_unreadable(position_ids):
         raise ValueError(
             f"{owner}: position_ids must be None without attention_mask, or a tensor whose values"
             f" Python can read, because they say where packed sequences start; got {reason}"
         )
     check_not_captured(owner, "position_ids", position_ids)
-    first, before, after = position_ids[..., :1], position_ids[..., :-1], position_ids[..., 1:]
-    starts = pad((after < before) | (after == first), (1, 0), value=True)
+    starts = pad(again, (1, 0), value=True)
     if not starts[..., 1:].any():
         return None
     if prod(shape[:-1]) != 1:

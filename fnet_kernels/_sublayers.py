@@ -19,7 +19,7 @@ from fnet_kernels.functional import fused_fourier_mix
 from fnet_kernels.mixers.attention import SelfAttention
 from fnet_kernels.modules import FourierMix
 
-Norm = nn.LayerNorm | nn.RMSNorm
+NormModule = nn.LayerNorm | nn.RMSNorm
 
 
 def _kind_of(norm: Any) -> type[nn.Module]:
@@ -29,7 +29,7 @@ def _kind_of(norm: Any) -> type[nn.Module]:
 class _PostNorm(nn.Module):
     """`LayerNorm(x + mixed)`."""
 
-    def __init__(self, norm: Norm) -> None:
+    def __init__(self, norm: NormModule) -> None:
         super().__init__()
         self.LayerNorm = norm
 
@@ -41,7 +41,7 @@ class _PostNorm(nn.Module):
 class _PreNorm(nn.Module):
     """`LayerNorm(x)`."""
 
-    def __init__(self, norm: Norm) -> None:
+    def __init__(self, norm: NormModule) -> None:
         super().__init__()
         self.LayerNorm = norm
 
@@ -56,7 +56,7 @@ class MixingSublayer(nn.Module):
     One fused operator if the mixer is a `FourierMix`.
     """
 
-    def __init__(self, mixer: nn.Module, norm: Norm, norm_first: bool = False) -> None:
+    def __init__(self, mixer: nn.Module, norm: NormModule, norm_first: bool = False) -> None:
         super().__init__()
         self.norm_first = norm_first
         self.self = mixer
@@ -102,7 +102,9 @@ class MixingSublayer(nn.Module):
 class AttentionSublayer(nn.Module):
     """`LayerNorm(x + attention(x))`, or with `norm_first` `x + attention(LayerNorm(x))`."""
 
-    def __init__(self, attention: SelfAttention, norm: Norm, norm_first: bool = False) -> None:
+    def __init__(
+        self, attention: SelfAttention, norm: NormModule, norm_first: bool = False
+    ) -> None:
         super().__init__()
         self.norm_first = norm_first
         self.self = attention.self

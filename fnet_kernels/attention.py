@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from fnet_kernels._norm import Norm, check_norm
-from fnet_kernels._ops.checks import check_size, kind
+from fnet_kernels._ops.checks import check_bool, check_size, kind
 from fnet_kernels._ops.scale import check_scale, constant_scale
 from fnet_kernels._ops.unreadable import why_without_values
 from fnet_kernels._padding import Padding
@@ -89,6 +89,7 @@ class FourierAttention(nn.Module):
         round_to: int | None = None,
     ) -> None:
         super().__init__()
+        check_bool(_NAME, "batch_first", batch_first)
         embed_dim = check_size(_NAME, "embed_dim", embed_dim)
         num_heads = check_size(_NAME, "num_heads", num_heads)
         if embed_dim % num_heads:

@@ -20,6 +20,7 @@ from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import (
     check_dtype,
     check_eps,
+    check_per_token,
     check_probability,
     check_rows,
     check_size,
@@ -30,8 +31,9 @@ from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences, refuse_proxy
 from fnet_kernels._sizes import LAYER_NORM_EPS
-from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, Norm
+from fnet_kernels._sublayers import AttentionSublayer, MixingSublayer, NormModule
 from fnet_kernels.mixers.attention import SelfAttention
+from fnet_kernels.mixers.checks import check_dtype_of_parameters
 from fnet_kernels.mixers.gain import Gain
 from fnet_kernels.mixers.registry import checked_arguments, create_mixer, mixer_factory
 from fnet_kernels.modules import FusedFourierMix
@@ -101,7 +103,7 @@ class _Output(nn.Module):
     """
 
     def __init__(
-        self, dense: nn.Linear, dropout: float, norm: Norm, norm_first: bool = False
+        self, dense: nn.Linear, dropout: float, norm: NormModule, norm_first: bool = False
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
@@ -252,6 +254,9 @@ class FNetEncoderLayer(Initialised):
     ) -> Tensor:
         """`sequences` is what an `FNetEncoder` makes of its arguments for all of its layers."""
         check_rows("FNetEncoderLayer", x, self.hidden_size)
+        dense = self.intermediate.dense
+        if type(dense) is nn.Linear and isinstance(x, Tensor):
+            check_dtype_of_parameters("FNetEncoderLayer", x, dense.weight.dtype)
         refuse_proxy(self, sequences)
         if sequences is not None:
             return self._layer(x, key_mask, sequences)
@@ -259,8 +264,14 @@ class FNetEncoderLayer(Initialised):
             "FNetEncoderLayer", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens
         )
         if sequences is None:
+            if key_mask is not None and not x.is_nested:
+                check_per_token("FNetEncoderLayer", "key_mask", key_mask, x.shape[:-1])
             return self._layer(x, key_mask)
         return sequences.leave(self._layer(sequences.enter(x), None, sequences))
+
+    def extra_repr(self) -> str:
+        block = ", norm_first=True" if self.norm_first else ""
+        return f"{self.padding}{block}".removeprefix(", ")
 
     def _layer(
         self, x: Tensor, key_mask: Tensor | None, sequences: Sequences | None = None

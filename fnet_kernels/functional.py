@@ -278,6 +278,7 @@ def fused_fourier_mix(
         finally:
             del refused  # its traceback holds this frame, and so the tensors
     if not default:
+        check_norm_type("fused_fourier_mix", norm_first, norm_type)
         what = 'norm_first or norm_type="rms"'
         refuse_lengths("fused_fourier_mix", what, lengths, round_to)
         return _block(x, weight, bias, eps, scale, norm, norm_first, norm_type)

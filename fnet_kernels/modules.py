@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fnet_kernels._norm import Norm, check_norm
 from fnet_kernels._norm_type import NormType, check_norm_type
-from fnet_kernels._ops.checks import check_dtype, check_eps, check_size
+from fnet_kernels._ops.checks import check_bool, check_dtype, check_eps, check_size
 from fnet_kernels._ops.scale import check_scale, constant_scale
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._sizes import LAYER_NORM_EPS
@@ -116,6 +116,8 @@ class FusedFourierMix(nn.Module):
         check_scale("FusedFourierMix", scale)
         check_norm("FusedFourierMix", norm)
         check_dtype("FusedFourierMix", dtype)
+        check_bool("FusedFourierMix", "elementwise_affine", elementwise_affine)
+        check_bool("FusedFourierMix", "bias", bias)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         self.scale = constant_scale(scale)

@@ -109,7 +109,7 @@ def fused_fourier_mix(
         A tensor with the shape and dtype of `x`.
 
     Raises:
-        TypeError: `norm_first` is not a bool.
+        TypeError: `norm_first` is not a bool, or `eps` None with LayerNorm.
         ValueError: `norm` is not one of the three, `norm_type` not one of the two, or RMSNorm has a
             bias.
 
@@ -119,6 +119,8 @@ def fused_fourier_mix(
             [-1.,  1.]])
     """
     check_norm_type("fused_fourier_mix", norm_first, norm_type, bias)
+    if eps is None and norm_type != "rms":
+        raise TypeError("fused_fourier_mix: eps must be a number with norm_type='layer', got None")
     u = _compute(x)
     shape = x.shape[-1:]
     wide_weight, wide_bias = (None if t is None else t.to(u.dtype) for t in (weight, bias))
@@ -158,7 +160,8 @@ def fourier_mix_varlen(
         A tensor with the shape and dtype of `x`.
 
     Raises:
-        ValueError: `norm` is not one of the three.
+        ValueError: `norm` is not one of the three, or `cu_seqlens` does not rise from 0 to the
+            number of rows.
 
     >>> import torch
     >>> fourier_mix_varlen(torch.tensor([[5.0, 6.0], [1.0, 2.0], [3.0, 4.0]]), [0, 1, 3])
@@ -166,7 +169,8 @@ def fourier_mix_varlen(
             [10., -2.],
             [-4.,  0.]])
     """
-    return _each(x, cu_seqlens, round_to, partial(fourier_mix, scale=scale, norm=norm))
+    mix = partial(fourier_mix, scale=scale, norm=norm)
+    return _each("fourier_mix_varlen", x, cu_seqlens, round_to, mix)
 
 
 def fused_fourier_mix_varlen(
@@ -196,7 +200,8 @@ def fused_fourier_mix_varlen(
         A tensor with the shape and dtype of `x`.
 
     Raises:
-        ValueError: `norm` is not one of the three.
+        ValueError: `norm` is not one of the three, or `cu_seqlens` does not rise from 0 to the
+            number of rows.
 
     >>> import torch
     >>> x = torch.tensor([[5.0, 6.0], [1.0, 2.0], [3.0, 4.0]])
@@ -205,17 +210,24 @@ def fused_fourier_mix_varlen(
             [ 1., -1.],
             [-1.,  1.]])
     """
+    name = "fused_fourier_mix_varlen"
     mix = partial(fused_fourier_mix, weight=weight, bias=bias, eps=eps, scale=scale, norm=norm)
-    return _each(x, cu_seqlens, round_to, mix)
+    return _each(name, x, cu_seqlens, round_to, mix)
 
 
 def _each(
+    name: str,
     x: Tensor,
     cu_seqlens: Sequence[int] | Tensor,
     round_to: int | None,
     mix: Callable[[Tensor], Tensor],
 ) -> Tensor:
     offsets = [int(offset) for offset in cu_seqlens]
+    if offsets[:1] != [0] or offsets[-1] != len(x) or offsets != sorted(offsets):
+        raise ValueError(
+            f"{name}: cu_seqlens must rise from 0 to the number of rows of x, {len(x)}; got"
+            f" {offsets}"
+        )
     parts = []
     for begin, end in pairwise(offsets):
         zeros = x.new_zeros(-(end - begin) % (round_to or 1), x.shape[1])

@@ -161,11 +161,10 @@ def fourier_mix_lengths(
     """`fourier_mix` of padded or nested sequences."""
     name = "fourier_mix"
     if x.is_nested:
-        values, offsets = _jagged(name, x, lengths)
-        y = fourier_mix_varlen(values, offsets, scale=scale, norm=norm, round_to=round_to)
-        return _jagged_as(x, y)
-    rows, known = _padded(name, x, lengths)
-    return mixed_rows(name, rows, known, scale, norm, round_to).view(x.shape)
+        values, known = _jagged(name, x, lengths)
+        return _jagged_as(x, mixed_rows(name, values, known, scale, norm, round_to))
+    rows, of_rows = _padded(name, x, lengths)
+    return mixed_rows(name, rows, of_rows, scale, norm, round_to).view(x.shape)
 
 
 def fused_fourier_mix_lengths(
@@ -183,13 +182,12 @@ def fused_fourier_mix_lengths(
     check_eps(name, eps)
     assert eps is not None
     if x.is_nested:
-        values, offsets = _jagged(name, x, lengths)
-        y = fused_fourier_mix_varlen(
-            values, offsets, weight, bias, eps, scale=scale, norm=norm, round_to=round_to
-        )
+        values, known = _jagged(name, x, lengths)
+        y = fused_rows(name, values, weight, bias, eps, known, scale, norm, round_to)
         return _jagged_as(x, y)
-    rows, known = _padded(name, x, lengths)
-    return fused_rows(name, rows, weight, bias, eps, known, scale, norm, round_to).view(x.shape)
+    rows, of_rows = _padded(name, x, lengths)
+    y = fused_rows(name, rows, weight, bias, eps, of_rows, scale, norm, round_to)
+    return y.view(x.shape)
 
 
 def lengths_given(lengths: Integers | None, round_to: int | None) -> dict[str, Any]:
@@ -230,18 +228,19 @@ def _padded(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, lis
     return x.unsqueeze(0) if x.dim() == 2 else x, numbers
 
 
-def _jagged(name: str, x: Tensor, lengths: Integers | None) -> tuple[Tensor, Tensor]:
-    """The rows and offsets of a nested tensor `[batch, ragged, hidden]` of jagged layout."""
+def _jagged(name: str, x: Any, lengths: Integers | None) -> tuple[Tensor, list[int]]:
+    """The rows and lengths of a nested tensor `[batch, ragged, hidden]` of jagged layout."""
     if x.layout is not torch.jagged:
         check_dense(name, "x", x)
     if lengths is not None:
         raise ValueError(f"{name}: lengths must be None for a nested tensor, which has its own")
-    if x.dim() != 3 or x._ragged_idx != 1 or x.lengths() is not None:  # type: ignore[attr-defined]
+    if x.dim() != 3 or x._ragged_idx != 1 or x.lengths() is not None:
         raise ValueError(
             f"{name}: x must be [batch, seq, hidden] with seq the ragged axis and without holes if"
             f" it is a nested tensor, got shape {tuple(x.shape)}"
         )
-    return x.values(), x.offsets()  # type: ignore[attr-defined]
+    values = check_x(name, x.values())
+    return values, lengths_of_offsets(name, x.offsets(), len(values), "the offsets of x")
 
 
 def _jagged_as(x: Any, rows: Tensor) -> Tensor:

@@ -313,6 +313,11 @@ def check_size(op: str, name: str, value: int, least: int = 1) -> int:
     return size
 
 
+def check_bool(op: str, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{op}: {name} must be True or False, got {value!r}")
+
+
 def check_dtype(op: str, dtype: torch.dtype | None) -> None:
     if dtype is not None and dtype not in DTYPES:
         raise TypeError(f"{op}: dtype must be None or one of {_names()}; got {dtype!r}")

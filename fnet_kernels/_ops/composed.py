@@ -161,7 +161,7 @@ def _fused_train(
 def _each(x: Tensor, lengths: list[int], round_to: int, mix: Callable[[Tensor], Tensor]) -> Tensor:
     """The sequences of x, packed or padded, one by one."""
     packed = x.dim() == 2
-    parts = torch.split(x, lengths) if packed else x.reshape(-1, *x.shape[-2:]).unbind()
+    parts = torch.split(x, lengths) if packed else x.flatten(0, -3).unbind()
     mixed = []
     for part, length in zip(parts, lengths, strict=True):
         y = mix(pad(part[:length], (0, 0, 0, -length % round_to)))[:length]

@@ -45,7 +45,9 @@ def _holds(condition: bool) -> bool:
     return condition
 
 
-def lengths_of_offsets(op: str, cu_seqlens: Integers, total: int) -> list[int]:
+def lengths_of_offsets(
+    op: str, cu_seqlens: Integers, total: int, name: str = "cu_seqlens"
+) -> list[int]:
     """Return the length of each sequence of packed rows.
 
     Raises:
@@ -53,7 +55,6 @@ def lengths_of_offsets(op: str, cu_seqlens: Integers, total: int) -> list[int]:
         ValueError: it is no vector, Python cannot read it now, or it does not start at 0, decreases
             or does not end at `total`.
     """
-    name = "cu_seqlens"
     if isinstance(cu_seqlens, Tensor) and cu_seqlens.dim() != 1:
         raise ValueError(
             f"{op}: {name} must have one axis, [batch + 1]; got shape {tuple(cu_seqlens.shape)}"
@@ -115,9 +116,11 @@ def check_lengths_tensor(op: str, lengths: Tensor, x: Tensor) -> None:
     expected = (*leading, seq) if is_mask else tuple(leading)
     if tuple(lengths.shape) != expected:
         what = "mask of valid tokens" if is_mask else "tensor of lengths"
+        of_integers = not is_mask and tuple(lengths.shape) == (*leading, seq)
+        hint = ", as of a mask, which must be boolean: mask.bool()" if of_integers else ""
         raise ValueError(
             f"{op}: lengths must be a {what} of shape {expected} for x of shape"
-            f" {tuple(x.shape)}; got shape {tuple(lengths.shape)}"
+            f" {tuple(x.shape)}; got shape {tuple(lengths.shape)}{hint}"
         )
     if not is_mask:
         _check_integers(op, "lengths", lengths)

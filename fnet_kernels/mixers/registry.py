@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import nn
@@ -76,6 +77,8 @@ def register_mixer(name: str) -> Callable[[_AnyFactory], _AnyFactory]:
 
 def _place(factory: Factory) -> tuple[Any, Any]:
     """Where a factory is defined."""
+    while isinstance(factory, partial):
+        factory = factory.func
     return getattr(factory, "__module__", None), getattr(factory, "__qualname__", factory)
 
 
@@ -182,7 +185,9 @@ def _own_arguments(factory: Factory) -> list[str] | None:
     parameters = inspect.signature(factory).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return [p.name for p in parameters if p.name not in (*_SIZES, "gain")]
+    by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    of_call = {"gain", *(p.name for p in by_position[: len(_SIZES)])}
+    return [p.name for p in parameters if p.name not in of_call and p.kind is not p.VAR_POSITIONAL]
 
 
 def checked_arguments(owner: str, given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from fnet_kernels._ops.checks import check_size
 from fnet_kernels.mixers.checks import check_dtype_of_parameters, checked
@@ -60,7 +61,12 @@ class SizedMixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = checked(self.name, x, self.hidden_size)
         self._check(x)
-        return self.mix(x).contiguous() if x.numel() else x.clone()
+        if x.numel():
+            return self.mix(x).contiguous()
+        # Of rows of zeros: the parameters get gradients, and the dtype is the same.
+        missing = [side for size in reversed(x.shape) for side in (0, int(size == 0))]
+        rows = self.mix(pad(x, missing))
+        return rows[tuple(slice(size) for size in x.shape)].contiguous()
 
     def _check(self, x: Tensor) -> None:
         length = x.size(-2)

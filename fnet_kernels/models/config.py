@@ -8,14 +8,21 @@ from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from fnet_kernels._ops.checks import check_eps, check_probability, check_size, check_std, kind
+from fnet_kernels._ops.checks import (
+    check_bool,
+    check_eps,
+    check_probability,
+    check_size,
+    check_std,
+    kind,
+)
 from fnet_kernels._padding import MEANINGS, Padding
 from fnet_kernels._sizes import LAYER_NORM_EPS, SIZES
 from fnet_kernels.mixers.gain import Gain, checked_gain
 from fnet_kernels.mixers.registry import checked_arguments, mixer_factory
 
 #: transformers' names of activations, and those of `FNetEncoderLayer`.
-ACTIVATIONS = {
+HIDDEN_ACTS = {
     "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
@@ -23,7 +30,7 @@ ACTIVATIONS = {
     "relu": "relu",
 }
 _CHOICES: dict[str, tuple[str | None, ...]] = {
-    "hidden_act": tuple(ACTIVATIONS),
+    "hidden_act": tuple(HIDDEN_ACTS),
     "attention_layout": ("bottom", "middle", "mixed", "top"),
     "padding": MEANINGS,
     "pooling": ("first", "mean"),
@@ -136,13 +143,9 @@ class FNetConfig:
             check_probability(owner, name, getattr(self, name))
         check_std(owner, self.initializer_range)
         check_eps(owner, self.layer_norm_eps, name="layer_norm_eps")
-        if not isinstance(self.tie_word_embeddings, bool):
-            got = kind(self.tie_word_embeddings)
-            raise TypeError(f"{owner}: tie_word_embeddings must be a bool, got {got}")
-        for name, choices in _CHOICES.items():
-            if (choice := getattr(self, name)) not in choices:
-                known = ", ".join(map(repr, choices))
-                raise ValueError(f"{owner}: {name} must be one of {known}; got {choice!r}")
+        check_bool(owner, "tie_word_embeddings", self.tie_word_embeddings)
+        for name in _CHOICES:
+            check_choice(owner, self, name)
         self.round_to = Padding(self.padding, self.round_to).checked(owner).round_to
         mixer_factory(owner, "mixer", self.mixer)
         checked_gain(owner, self.gain)
@@ -256,6 +259,15 @@ class FNetConfig:
 
 def _fields() -> list[str]:
     return [of_class.name for of_class in fields(FNetConfig) if of_class.name != "extra"]
+
+
+def check_choice(owner: str, config: FNetConfig, name: str) -> str | None:
+    """Return a field that has a few known values, after checking it."""
+    choice: str | None = getattr(config, name)
+    if choice not in _CHOICES[name]:
+        known = ", ".join(map(repr, _CHOICES[name]))
+        raise ValueError(f"{owner}: {name} must be one of {known}; got {choice!r}")
+    return choice
 
 
 def check_config(owner: str, config: object) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._lecun_normal import lecun_normal_
-from fnet_kernels._ops.checks import check_below
+from fnet_kernels._ops.checks import autocasting, check_below
 from fnet_kernels.models.config import FNetConfig
 
 
@@ -51,6 +51,8 @@ class FNetEmbeddings(nn.Module):
         ):
             if ids is not None and type(table) is nn.Embedding:
                 check_below("FNetModel", name, ids, table.num_embeddings)
+        if inputs_embeds is not None:
+            self._check_dtype(inputs_embeds)
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:
             position_ids = self._positions(words)
@@ -60,6 +62,20 @@ class FNetEmbeddings(nn.Module):
         x = self.LayerNorm(x + self.position_embeddings(position_ids))
         y: Tensor = self.dropout(self.projection(x))
         return y
+
+    def _check_dtype(self, inputs_embeds: Tensor) -> None:
+        """Check that the sum of `inputs_embeds` and of the tables has the dtype of the tables."""
+        table, given = self.position_embeddings, inputs_embeds.dtype
+        if type(table) is not nn.Embedding or (
+            given.is_floating_point and autocasting(inputs_embeds)
+        ):
+            return
+        dtype = table.weight.dtype
+        if not given.is_floating_point or torch.promote_types(given, dtype) is not dtype:
+            raise TypeError(
+                f"FNetModel: inputs_embeds must have the dtype of the embeddings, {dtype}; got"
+                f" {given}"
+            )
 
     def _positions(self, words: Tensor) -> Tensor:
         self.check_length(words.size(-2))

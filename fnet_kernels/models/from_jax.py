@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fnet_kernels._ops.checks import kind
 from fnet_kernels._sublayers import AttentionSublayer
-from fnet_kernels.models.config import FNetConfig
+from fnet_kernels.models.config import FNetConfig, check_config
 from fnet_kernels.models.heads import FNetForSequenceClassification
 from fnet_kernels.models.vocabulary_heads import FNetForPreTraining
 
@@ -71,7 +71,7 @@ def from_jax(params: Mapping[str, Any], config: FNetConfig) -> dict[str, Tensor]
         Tensors in float32 on the CPU.
 
     Raises:
-        TypeError: `params` is not a mapping.
+        TypeError: `params` is not a mapping, or `config` not an `FNetConfig`.
         ValueError: the authors' code does not have the mixer; or an array is missing, unknown or of
             another shape than `config` says: the error names its path and the expected shape.
 
@@ -86,6 +86,7 @@ def from_jax(params: Mapping[str, Any], config: FNetConfig) -> dict[str, Tensor]
     """
     if not isinstance(params, Mapping):
         raise TypeError(f"from_jax: params must be a mapping, got {kind(params)}")
+    check_config("from_jax", config)
     if config.mixer not in _MIXERS:
         known = ", ".join(map(repr, _MIXERS))
         raise ValueError(f"from_jax: config.mixer must be one of {known}; got {config.mixer!r}")

@@ -144,7 +144,8 @@ class FNetForSequenceClassification(_WithLabels):
         if classes and not labels.is_floating_point():
             check_indices(owner, "labels of classes", labels)
         check_labels(owner, "labels", labels, logits.shape)
-        return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        labels = labels.reshape(logits.shape).to(logits.dtype)
+        return binary_cross_entropy_with_logits(logits, labels)
 
 
 class FNetForTokenClassification(_WithLabels):
@@ -189,7 +190,14 @@ class FNetForMultipleChoice(_WithLabels):
         super().__init__(config, 1)
 
     def _logits(self, out: FNetModelOutput) -> Tensor:
-        return self._classify(out.pooler_output).squeeze(-1)
+        states, pooled = out.last_hidden_state, out.pooler_output
+        if states.dim() < 3 or pooled.shape[:-1] != states.shape[:-2]:
+            what = "packed" if pooled.dim() > 1 else "one axis of"
+            raise ValueError(
+                f"{type(self).__name__}: the input must be [..., choices, seq]; got {what} tokens,"
+                f" whose hidden states have shape {tuple(states.shape)}"
+            )
+        return self._classify(pooled).squeeze(-1)
 
 
 class FNetForQuestionAnswering(FNetPreTrained):
@@ -240,7 +248,7 @@ class FNetForQuestionAnswering(FNetPreTrained):
             output_hidden_states=output_hidden_states,
         )
         logits = self.qa_outputs(out.last_hidden_state)
-        sequences = self.fnet.encoder.padding.sequences(
+        sequences = self.fnet.padding.sequences(
             type(self).__name__,
             logits,
             attention_mask=attention_mask,

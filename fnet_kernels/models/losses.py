@@ -70,4 +70,4 @@ def _position_loss(logits: Tensor, positions: Tensor, kept: Tensor | None) -> Te
     length = outside if kept is None else kept.sum(-1).flatten()
     places = positions.flatten().long().clamp(min=0)
     places = places.masked_fill(places >= length, outside)
-    return cross_entropy(logits.reshape(-1, outside), places, ignore_index=outside)
+    return cross_entropy(logits.reshape(len(places), outside), places, ignore_index=outside)

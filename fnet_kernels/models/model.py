@@ -11,13 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from fnet_kernels._initial import Initialised, dense
-from fnet_kernels._ops.checks import check_indices, check_mask, check_per_token, kind
+from fnet_kernels._ops.checks import (
+    check_bool,
+    check_indices,
+    check_mask,
+    check_per_token,
+    kind,
+)
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._ops.unreadable import why_unreadable
+from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Packed
 from fnet_kernels.encoder import FNetEncoder
 from fnet_kernels.mixers.registry import check_arguments, create_mixer, gain_among
-from fnet_kernels.models.config import ACTIVATIONS, FNetConfig, check_config
+from fnet_kernels.models.config import HIDDEN_ACTS, FNetConfig, check_choice, check_config
 from fnet_kernels.models.embeddings import FNetEmbeddings
 from fnet_kernels.models.outputs import FNetModelOutput
 
@@ -107,6 +114,7 @@ class FNetPreTrained(Initialised):
 
     @gradient_checkpointing.setter
     def gradient_checkpointing(self, value: bool) -> None:
+        check_bool(type(self).__name__, "gradient_checkpointing", value)
         self._body.encoder.gradient_checkpointing = value
 
     def get_input_embeddings(self) -> nn.Module:
@@ -117,8 +125,14 @@ class FNetPreTrained(Initialised):
         """Replace the embedding of words, and the output weights tied to it.
 
         Raises:
+            TypeError: it is not an `nn.Embedding`.
             ValueError: its weight has another shape than `[vocab_size, hidden_size]`.
         """
+        if not isinstance(embeddings, nn.Embedding):
+            raise TypeError(
+                f"{type(self).__name__}: the input embeddings must be a torch.nn.Embedding, got"
+                f" {kind(embeddings)}"
+            )
         expected = (self.config.vocab_size, self.config.hidden_size)
         if tuple(embeddings.weight.shape) != expected:
             raise ValueError(
@@ -129,14 +143,21 @@ class FNetPreTrained(Initialised):
         self.tie_weights()
 
 
-def _check_ties(model: FNetPreTrained, state: Mapping[str, Any], prefix: str, *others: Any) -> None:
-    """Refuse two weights for a parameter: the second would overwrite the first."""
+def _check_ties(model: FNetPreTrained, state: dict[str, Any], prefix: str, *others: Any) -> None:
+    """Complete the names of a tied parameter, and refuse two weights for it.
+
+    Files have one of its names. Of two weights, the second would overwrite the first.
+    """
     if not model.config.tie_word_embeddings:
         return
     errors: list[str] = others[-1]
     for name, source in model.tied_weights.items():
         copied, shared = state.get(prefix + name), state.get(prefix + source)
-        if _differ(copied, shared):
+        if copied is None and shared is not None:
+            state[prefix + name] = shared
+        elif shared is None and copied is not None:
+            state[prefix + source] = copied
+        elif _differ(copied, shared):
             errors.append(
                 f"{prefix}{name} differs from {prefix}{source}, which a configuration with"
                 " tie_word_embeddings=True ties"
@@ -226,17 +247,24 @@ class FNetModel(FNetPreTrained):
             gain=gain,
             mixer_args=config.mixer_args if named else None,
             dropout=config.hidden_dropout_prob,
-            activation=ACTIVATIONS[config.hidden_act],
+            activation=HIDDEN_ACTS[config.hidden_act],
             eps=config.layer_norm_eps,
             initializer_range=config.initializer_range,
-            padding=config.padding,
-            round_to=config.round_to,
         )
         self.pooler = _Pooler(config)
 
     @property
+    def padding(self) -> Padding:
+        """How mixing treats padding: what `config` says now."""
+        return Padding(self.config.padding, self.config.round_to).checked("FNetModel")
+
+    @property
     def _body(self) -> FNetModel:
         return self
+
+    def extra_repr(self) -> str:
+        padding = Padding(self.config.padding, self.config.round_to)
+        return f"pooling={self.config.pooling}{padding}"
 
     def forward(
         self,
@@ -260,7 +288,7 @@ class FNetModel(FNetPreTrained):
             _check_positions(position_ids, shape)
         given = inputs_embeds if input_ids is None else input_ids[..., None]
         assert given is not None
-        sequences = self.encoder.padding.sequences(
+        sequences = self.padding.sequences(
             "FNetModel",
             given,
             attention_mask=attention_mask,
@@ -306,15 +334,16 @@ class _Pooler(nn.Module):
     def __init__(self, config: FNetConfig) -> None:
         super().__init__()
         self.dense = dense(config.hidden_size, config.hidden_size, config.initializer_range)
-        self.pooling = config.pooling
+        self.config = config
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        if self.pooling == "first" and x.size(-2) == 0:
+        pooling = check_choice("FNetModel", self.config, "pooling")
+        if pooling == "first" and x.size(-2) == 0:
             raise ValueError(
                 "FNetModel: pooling needs a first token; got hidden states of shape"
                 f" {tuple(x.shape)}"
             )
-        token = x[..., 0, :] if self.pooling == "first" else _mean(x, mask)
+        token = x[..., 0, :] if pooling == "first" else _mean(x, mask)
         y: Tensor = self.dense(token).tanh()
         return y
 

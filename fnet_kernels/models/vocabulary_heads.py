@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from fnet_kernels._initial import dense
 from fnet_kernels._ops.checks import check_below, check_indices, kind
 from fnet_kernels._ops.sequences import Integers
-from fnet_kernels.encoder_layer import ACTIVATIONS as FUNCTIONS
-from fnet_kernels.models.config import ACTIVATIONS, FNetConfig
+from fnet_kernels.encoder_layer import ACTIVATIONS
+from fnet_kernels.models.config import HIDDEN_ACTS, FNetConfig
 from fnet_kernels.models.losses import token_loss
 from fnet_kernels.models.model import FNetModel, FNetPreTrained, logits_layer
 from fnet_kernels.models.outputs import FNetOutput, FNetPreTrainingOutput
@@ -26,7 +26,7 @@ class _Predictions(nn.Module):
         self.transform = nn.ModuleDict(
             {
                 "dense": dense(size, size, std),
-                "activation": FUNCTIONS[ACTIVATIONS[config.hidden_act]](),
+                "activation": ACTIVATIONS[HIDDEN_ACTS[config.hidden_act]](),
                 "LayerNorm": nn.LayerNorm(size, config.layer_norm_eps),
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ from fnet_kernels.mixers import (
     list_mixers,
     register_mixer,
     registry,
+    wavelet,
 )
 from fnet_kernels.models import FNetConfig, FNetModel
 from python_tests.helpers.close import assert_close
@@ -74,6 +76,20 @@ def test_what_is_defined_again_takes_the_place() -> None:
         assert create_mixer("again", 6).by == factor
     with pytest.raises(ValueError, match="name must be one that is not taken, got 'again'"):
         register_mixer("again")(Scaled)
+
+
+def test_the_mixers_of_a_reloaded_module_take_their_place() -> None:
+    before = create_mixer("haar", 4)
+    importlib.reload(wavelet)
+    assert type(create_mixer("haar", 4)) is wavelet.Wavelet is not type(before)
+
+
+def test_sizes_may_have_other_names() -> None:
+    register_mixer("named")(lambda dim, length, *, by=1.0: Scaled(dim, length, gain=1, by=by))
+    assert create_mixer("named", 6, 9, by=2.0).sizes == (6, 9, 1)
+    for given in ("dim", "length"):
+        with pytest.raises(TypeError, match=f"'named' has no argument '{given}'; it takes by"):
+            create_mixer("named", 6, 9, **{given: 3})
 
 
 def test_an_encoder_uses_it() -> None:

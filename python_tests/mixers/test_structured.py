@@ -249,10 +249,16 @@ def test_empty_inputs(name: str) -> None:
     mixer = create_mixer(name, 6, 9)
     shapes = [(0, 9, 6)] if name == "circulant" else [(0, 9, 6), (2, 0, 6)]
     for shape in shapes:
-        x = torch.randn(shape, requires_grad=True)
-        y = mixer(x)
-        assert y.shape == shape
-        y.sum().backward()
+        for half in (False, True):
+            mixer.zero_grad()
+            x = torch.randn(shape, requires_grad=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                y, other = mixer(x), mixer(torch.randn(9, 6))
+            assert (y.shape, y.dtype) == (shape, other.dtype)
+            y.sum().backward()
+            for parameter in mixer.parameters():  # as other tensors give them: a graph of all
+                assert parameter.grad is not None
+                assert not parameter.grad.any()
 
 
 @pytest.mark.parametrize("seq_len", [9, 1025])  # a product, and FFTs

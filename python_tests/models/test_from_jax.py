@@ -234,6 +234,8 @@ def test_wrong_arrays_are_named(path: str, value: Any, message: str) -> None:
 def test_arguments() -> None:
     with pytest.raises(TypeError, match="params must be a mapping, got list"):
         from_jax([], config())
+    with pytest.raises(TypeError, match=r"from_jax: config must be a .*FNetConfig, got dict"):
+        from_jax({}, {})
     if "random" in list_mixers():
         with pytest.raises(ValueError, match=r"config.mixer must be one of .*got 'random'"):
             from_jax({}, config(mixer="random"))

@@ -48,6 +48,59 @@ def test_pooling_of_the_first_token() -> None:
     assert not torch.allclose(make(pooling="mean").eval()(ids())[1], pooled)
 
 
+def test_a_model_does_what_its_configuration_says_now() -> None:
+    x, lengths = ids(), [SEQ, 5]
+    model = make().eval()
+    model.config.padding, model.config.pooling, model.config.round_to = "exact", "mean", 8
+    fresh = make(padding="exact", pooling="mean", round_to=8).eval()
+    for found, expected in zip(model(x, lengths=lengths), fresh(x, lengths=lengths), strict=True):
+        assert isinstance(found, tuple) or torch.equal(found, expected)
+    assert "pooling=mean, padding=exact, round_to=8" in repr(model)
+    assert not torch.equal(model(x)[1], make().eval()(x)[1])
+    for field, wrong in (("padding", "left"), ("pooling", "last")):
+        model = make().eval()
+        setattr(model.config, field, wrong)
+        with pytest.raises(
+            ValueError, match=f"FNetModel: {field} must be one of .*; got '{wrong}'"
+        ):
+            model(x)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cu_seqlens": [0, 9, SEQ]},
+        {"cu_seqlens": [0, SEQ]},
+        {"position_ids": torch.arange(SEQ) % 4},
+        {},
+    ],
+    ids=str,
+)
+def test_choices_have_an_axis(given: dict[str, Any]) -> None:
+    model = make("FNetForMultipleChoice", padding="exact").eval()
+    what = "packed" if given else "one axis of"
+    with pytest.raises(ValueError, match=rf"MultipleChoice: the input must .*got {what} tokens"):
+        model(ids(SEQ), **given)
+    assert model(ids(3, SEQ)).logits.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("model_dtype", "given"),
+    [
+        (torch.float32, torch.int64),
+        (torch.float32, torch.float64),
+        (torch.bfloat16, torch.float32),
+        (torch.bfloat16, torch.float16),
+    ],
+)
+def test_the_dtype_of_embeddings_is_checked(model_dtype: torch.dtype, given: torch.dtype) -> None:
+    model = make().eval().to(model_dtype)
+    x = torch.zeros(2, SEQ, 64, dtype=given)
+    with pytest.raises(TypeError, match=f"inputs_embeds .* embeddings, {model_dtype}; got {given}"):
+        model(inputs_embeds=x)
+    assert model(inputs_embeds=x.bfloat16())[0].dtype is model_dtype
+
+
 @pytest.mark.parametrize("name", ["FNetForMaskedLM", "FNetForPreTraining"])
 def test_logits_of_masked_positions(name: str) -> None:
     model = make(name).eval()
@@ -189,7 +242,9 @@ def test_labels_are_tensors_and_may_have_a_last_axis_of_one() -> None:
     model = make("FNetForSequenceClassification", num_labels=3).eval()
     labels = torch.tensor([2, 0])
     x = ids()
-    assert torch.equal(model(x, labels=labels[:, None]).loss, model(x, labels=labels).loss)
+    several = torch.tensor([[0.0, 1, 1], [1, 0, 0]])
+    for given in (labels, several):
+        assert torch.equal(model(x, labels=given[..., None]).loss, model(x, labels=given).loss)
     with pytest.raises(TypeError, match=r"labels must be a torch\.Tensor, got list"):
         model(ids(), labels=[2, 0])
 

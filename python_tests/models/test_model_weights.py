@@ -180,6 +180,26 @@ def test_a_state_with_two_values_of_one_parameter_is_refused(assign: bool) -> No
     assert torch.equal(untied[0].eval()(x).logits, model(x).logits)
 
 
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_a_state_may_have_one_name_of_a_tied_parameter(left_out: int, assign: bool) -> None:
+    """As files have, and other libraries write the other name."""
+    model = make("FNetForMaskedLM")
+    state = {name: value + 1 for name, value in model.state_dict().items()}
+    for names in model.tied_weights.items():
+        del state[names[left_out]]
+    loaded = nn.Sequential(make("FNetForMaskedLM"))
+    given = {f"0.{name}": value for name, value in state.items()}
+    loaded.load_state_dict(given, assign=assign)
+    assert tied(loaded[0])
+    for name, value in loaded[0].state_dict().items():
+        assert torch.equal(value, model.state_dict()[name] + 1), name
+    for names in model.tied_weights.items():
+        given.pop(f"0.{names[1 - left_out]}")
+    with pytest.raises(RuntimeError, match="Missing key"):
+        loaded.load_state_dict(given)
+
+
 def test_input_embeddings_can_be_replaced() -> None:
     model = make("FNetForMaskedLM").eval()
     table = nn.Embedding(100, 64)
@@ -191,6 +211,10 @@ def test_input_embeddings_can_be_replaced() -> None:
     assert body.get_input_embeddings() is table
     with pytest.raises(ValueError, match=r"shape \(100, 64\), .*got \(7, 64\)"):
         model.set_input_embeddings(nn.Embedding(7, 64))
+    for wrong in (nn.Linear(64, 100), None, "words"):
+        got = "None" if wrong is None else type(wrong).__name__
+        with pytest.raises(TypeError, match=rf"must be a torch\.nn\.Embedding, got {got}"):
+            model.set_input_embeddings(wrong)
 
 
 def test_wrapped_output_layers_keep_their_parameters() -> None:

@@ -99,8 +99,12 @@ def test_more_errors() -> None:
             encoder(torch.nested.nested_tensor([torch.randn(3, 8)]))
         with pytest.raises(TypeError, match="hidden_states must be None or a list, got tuple"):
             encoder(torch.randn(2, 3, 8), hidden_states=())
-    with pytest.raises(TypeError, match=r"key_mask must be a torch\.Tensor, got list"):
-        FNetEncoder(1, 8, 8, padding="exact")(torch.randn(1, 2, 8), key_mask=[[1, 0]])
+    for padding in ("tokens", "exact"):
+        for whole in (FNetEncoder(1, 8, 8, padding=padding), FNetEncoderLayer(8, 8)):
+            with pytest.raises(TypeError, match=r"key_mask must be a torch\.Tensor, got list"):
+                whole(torch.randn(1, 2, 8), key_mask=[[1, 0]])
+            with pytest.raises(ValueError, match=r"key_mask .* \(1, 2\); got shape \(1, 3\)"):
+                whole(torch.randn(1, 2, 8), key_mask=torch.ones(1, 3))
     with pytest.raises(TypeError, match=r"key_padding_mask must be a torch\.Tensor .*, got list"):
         FourierAttention(8, padding="exact")(torch.randn(2, 1, 8), key_padding_mask=[[0, 1]])
     for owner, build in (
@@ -172,6 +176,11 @@ def test_sequences_may_be_empty() -> None:
 
 
 def test_no_packed_sequence_has_tokens() -> None:
+    answers = make("FNetForQuestionAnswering", padding="exact", pooling="mean")
+    none, places = torch.zeros(2, 0, dtype=torch.long), torch.zeros(2, dtype=torch.long)
+    for lengths in (None, [0, 0]):
+        labels = {"start_positions": places, "end_positions": places}
+        assert answers(none, lengths=lengths, **labels).start_logits.shape == (2, 0)
     model = make(padding="exact")
     out = model(torch.zeros(0, dtype=torch.long), cu_seqlens=[0, 0, 0])
     padded = model(torch.zeros(2, 1, dtype=torch.long), lengths=[0, 0])

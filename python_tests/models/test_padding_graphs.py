@@ -138,6 +138,20 @@ def test_export_with_a_dynamic_batch_and_length(padding: str) -> None:
         assert relative_error(a, b) < 1e-5
 
 
+def test_a_graph_takes_positions_that_do_not_start_again() -> None:
+    model = make().eval()
+    rising = torch.arange(SEQ).expand(4, -1)
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    program = torch.export.export(model, (IDS,), {"position_ids": rising}).module()
+    for graph in (compiled, program):
+        got = tensors(graph(IDS, position_ids=rising))
+        for a, b in zip(got, tensors(model(IDS, position_ids=rising)), strict=True):
+            assert relative_error(a, b) < 1e-5
+        with pytest.raises(RuntimeError, match="position_ids that start again must come with cu_s"):
+            graph(IDS, position_ids=rising % 8)
+
+
 @pytest.mark.parametrize("padding", ["zero", "exact"])
 def test_a_graph_checks_lengths(padding: str) -> None:
     """As a call without a graph does, whose errors name the sequence."""

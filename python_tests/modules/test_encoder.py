@@ -266,6 +266,25 @@ def test_what_replaces_a_sublayer_needs_no_lengths(padding: Any) -> None:
     assert padding == "tokens" or not unmixed[1, 2:].any()
 
 
+@pytest.mark.parametrize("mixer", ["fourier", "none"])
+def test_the_dtype_is_that_of_the_dense_layers(mixer: str) -> None:
+    layer = fk.FNetEncoderLayer(8, 8, mixer=mixer)
+    x = torch.randn(3, 8)
+    for wrong in (x.bfloat16(), x.double()):
+        message = f"FNetEncoderLayer: x must .* torch.float32; got {wrong.dtype}"
+        with pytest.raises(TypeError, match=message):
+            layer(wrong)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x.bfloat16()).isfinite().all()
+
+
+def test_repr_shows_padding_and_order() -> None:
+    encoder = fk.FNetEncoder(1, 8, 8, padding="exact", round_to=8, norm_first=True)
+    assert repr(encoder).splitlines()[1].strip() == "padding=exact, round_to=8"
+    assert repr(encoder[0]).splitlines()[1].strip() == "norm_first=True"
+    assert "padding" not in repr(fk.FNetEncoder(1, 8, 8))
+
+
 def test_fake_tensors() -> None:
     with FakeTensorMode():
         layer = fk.FNetEncoderLayer(16, 32, padding="exact")

@@ -150,6 +150,26 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
         ["FusedFourierMix: eps must be a Python number", "None"],
     ),
     (
+        lambda: fk.FusedFourierMix(4, elementwise_affine="no"),  # type: ignore[arg-type]
+        TypeError,
+        ["FusedFourierMix: elementwise_affine must be True or False", "got 'no'"],
+    ),
+    (
+        lambda: fk.FusedFourierMix(4, bias=0),  # type: ignore[arg-type]
+        TypeError,
+        ["FusedFourierMix: bias must be True or False", "got 0"],
+    ),
+    (
+        lambda: fk.FourierAttention(4, batch_first=None),  # type: ignore[arg-type]
+        TypeError,
+        ["FourierAttention: batch_first must be True or False", "got None"],
+    ),
+    (
+        lambda: fk.FNetEncoder(1, 4, 8, gradient_checkpointing="on"),  # type: ignore[arg-type]
+        TypeError,
+        ["FNetEncoder: gradient_checkpointing must be True or False", "got 'on'"],
+    ),
+    (
         lambda: fk.FNetEncoderLayer(4, 8, norm_type=None),  # type: ignore[arg-type]
         ValueError,
         ["FNetEncoderLayer: norm_type must be 'layer' or 'rms'", "got None"],

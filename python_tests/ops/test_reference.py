@@ -88,3 +88,16 @@ def test_16_bits_are_computed_in_float32_and_rounded_once(dtype: torch.dtype) ->
 def test_empty(shape: tuple[int, ...]) -> None:
     assert reference.fourier_mix(torch.empty(shape)).shape == shape
     assert reference.fused_fourier_mix(torch.empty(shape)).shape == shape
+
+
+@pytest.mark.parametrize("cu_seqlens", [[0, 3], [1, 4], [0, 3, 2, 4], [0, 9], []], ids=str)
+def test_offsets_cover_the_rows(cu_seqlens: list[int]) -> None:
+    for name in ("fourier_mix_varlen", "fused_fourier_mix_varlen"):
+        message = rf"{name}: cu_seqlens must rise from 0 .* of x, 4; got \[{str(cu_seqlens)[1:-1]}"
+        with pytest.raises(ValueError, match=message):
+            getattr(reference, name)(torch.ones(4, 3), cu_seqlens)
+
+
+def test_layer_norm_needs_eps() -> None:
+    with pytest.raises(TypeError, match="eps must be a number with norm_type='layer', got None"):
+        reference.fused_fourier_mix(torch.ones(4, 3), eps=None)

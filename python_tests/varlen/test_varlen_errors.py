@@ -97,6 +97,28 @@ ERRORS: list[tuple[Any, type[Exception], list[str]]] = [
     ),
     (lambda: fk.fourier_mix(BATCH, lengths=None, round_to=4), ValueError, ["round_to", "lengths"]),
     (lambda: fk.fourier_mix(NESTED, lengths=[2, 3]), ValueError, ["lengths", "nested tensor"]),
+    (lambda: fk.fourier_mix(NESTED, norm="l2"), ValueError, ["fourier_mix: norm", "got 'l2'"]),
+    (lambda: fk.fourier_mix(NESTED.long()), TypeError, ["fourier_mix: x", "got torch.int64"]),
+    (
+        lambda: fk.fused_fourier_mix(NESTED, torch.ones(3)),
+        ValueError,
+        ["fused_fourier_mix: weight", "(4,)", "got shape (3,)"],
+    ),
+    (
+        lambda: fk.fourier_mix(BATCH, lengths=torch.ones(2, 3, dtype=torch.int64)),
+        ValueError,
+        ["lengths must be a tensor of lengths of shape (2,)", "mask.bool()"],
+    ),
+    (
+        lambda: fk.fused_fourier_mix(BATCH, norm_type="RMS", lengths=[1, 2]),  # type: ignore[arg-type]
+        ValueError,
+        ["fused_fourier_mix: norm_type must be", "got 'RMS'"],
+    ),
+    (
+        lambda: fk.fused_fourier_mix(BATCH, norm_first=1, lengths=[1, 2]),  # type: ignore[arg-type]
+        TypeError,
+        ["fused_fourier_mix: norm_first must be", "got 1"],
+    ),
     (
         lambda: fk.fourier_mix(NESTED.transpose(1, 2)),
         ValueError,
