@@ -173,7 +173,8 @@ def _starts(owner: str, position_ids: Tensor | None, shape: Sequence[int]) -> li
         return None
     first, before, after = position_ids[..., :1], position_ids[..., :-1], position_ids[..., 1:]
     again = (after < before) | (after == first)
-    if torch.compiler.is_compiling():  # how many sequences there are is unknown
+    if torch.compiler.is_exporting() or (torch.compiler.is_compiling() and prod(shape[:-1]) != 1):
+        # Packed tokens break the graph below. What is exported has no graph but this one.
         message = (
             f"{owner}: position_ids that start again must come with cu_seqlens in a graph, which"
             " cannot read from them where packed sequences start"

@@ -150,6 +150,13 @@ def test_a_graph_takes_positions_that_do_not_start_again() -> None:
             assert relative_error(a, b) < 1e-5
         with pytest.raises(RuntimeError, match="position_ids that start again must come with cu_s"):
             graph(IDS, position_ids=rising % 8)
+    torch.compiler.reset()
+    packed = torch.compile(model, backend="aot_eager")  # in more than one graph
+    row, positions = IDS[:1], rising[:1] % 8
+    for given in (positions, rising[:1], positions):
+        got, expected = (m(row, position_ids=given) for m in (packed, model))
+        assert got.pooler_output.shape == expected.pooler_output.shape
+        assert relative_error(got.last_hidden_state, expected.last_hidden_state) < 1e-5
 
 
 @pytest.mark.parametrize("padding", ["zero", "exact"])
