@@ -118,7 +118,7 @@ def test_layouts(layout: str, layers: int, attention: int, expected: set[int]) -
         ({"mixer": None}, "mixer must be a str, got None"),
         ({"gain": None}, "gain must be 'paper' or a number, got None"),
         ({"mixer_args": [1]}, "mixer_args must be a dict, got list"),
-        ({"tie_word_embeddings": "no"}, "tie_word_embeddings must be a bool, got str"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings must be True or False, got"),
         ({"pad_token_id": 1.0}, "pad_token_id must be an int, got float"),
         ({"hidden_sise": 3}, "hidden_sise"),
     ],
