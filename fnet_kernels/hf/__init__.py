@@ -40,7 +40,7 @@ class PatchReport:
     #: Names of the layers that already were in the requested state.
     unchanged: tuple[str, ...]
     #: Names of the skipped layers, with the reasons.
-    skipped: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict, hash=False)
     #: What padding means to the model now: "tokens", "zero" or "exact".
     padding: str = "tokens"
 

@@ -121,6 +121,7 @@ class FNetMixerModel(FNetMixerPreTrainedModel, stock.FNetModel):
         self.encoder = FNetMixerEncoder(config, plain.encoder.layer)
         if add_pooling_layer:
             self.pooler: Any = plain.pooler
+            self.pooler.config = config
         self.post_init()
 
     forward = forward_of_model(_padding, masked=True)

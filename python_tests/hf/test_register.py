@@ -137,6 +137,10 @@ def test_mask_hides_padding_from_the_mean() -> None:
     states, pooled = outputs(model, **inputs(""))
     mean = torch.stack([states[0].mean(0), states[1, :5].mean(0)])
     assert_same([pooled], [model.pooler.dense(mean).tanh().detach()])
+    model.config.pooling = "first"
+    assert_same(
+        [outputs(model, **inputs(""))[1]], [model.pooler.dense(states[:, 0]).tanh().detach()]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
