@@ -120,8 +120,9 @@ class FNetMixerModel(FNetMixerPreTrainedModel, stock.FNetModel):
         plain = models.FNetModel(replace(config.plain(), vocab_size=1, pad_token_id=None))
         self.encoder = FNetMixerEncoder(config, plain.encoder.layer)
         if add_pooling_layer:
-            self.pooler: Any = plain.pooler
-            self.pooler.config = config
+            pooler: Any = plain.pooler
+            pooler.config = config
+            self.pooler: Any = pooler
         self.post_init()
 
     forward = forward_of_model(_padding, masked=True)
