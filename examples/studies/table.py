@@ -118,14 +118,15 @@ STUDIES = {
             attention_minutes=18,
             reported="Text",
             remark=(
-                "In this time, fourier, hartley and none make about 40 passes over the 787 training"
-                " texts, haar, hadamard, circulant and dct about 30, linear about seven, the hybrid"
-                " about five, and attention, in torch's flash kernel, about three. The study"
-                " compares speed on a CPU, not what attention finally learns. The length of a text"
-                " tells much: half of the permissive licences are shorter than 4,096 bytes, and a"
-                " fifth of the others. Even a bag of tokens sees the length, in its positions. Of"
-                " the 303 test texts, 55 share at least half of their phrases with a training text"
-                " of another family, which helps all models alike."
+                "In this time, fourier of both gains, hartley and none make about 40 passes over"
+                " the 787 training texts, haar, hadamard, circulant and dct about 30, linear"
+                " about seven, the hybrid about five, and attention, in torch's flash kernel,"
+                " about three. The study compares speed on a CPU, not what attention finally"
+                " learns. The length of a text tells much: half of the permissive licences are"
+                " shorter than 4,096 bytes, and a fifth of the others. Even a bag of tokens sees"
+                " the length, in its positions. Of the 303 test texts, 55 share at least half of"
+                " their phrases with a training text of another family, which helps all models"
+                " alike."
             ),
         ),
         Study(
