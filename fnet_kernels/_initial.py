@@ -55,7 +55,7 @@ def _reset(which: str, module: Any) -> None:
         draw(module, stds[0], bias_std=stds[1])
     elif hasattr(module, "reset_parameters"):
         module.reset_parameters()
-    elif any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False))):
+    elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
         raise TypeError(
             f"{which} must have reset_parameters, because it has parameters or buffers; got a"
             f" {type(module).__name__}"

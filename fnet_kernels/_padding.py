@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fnet_kernels._ops.checks import check_mask, check_size
+from fnet_kernels._ops.checks import check_mask, check_per_token, check_size
 from fnet_kernels._ops.scale import is_symbolic
 from fnet_kernels._ops.sequences import (
     Integers,
@@ -99,6 +99,9 @@ class Padding:
                         f"{owner}: {name} must be None with padding='tokens', which mixes padding"
                         " as tokens; padding='exact' mixes each sequence over its own length"
                     )
+            for name, value in mask.items():  # attention reads it
+                if value is not None and not x.is_nested:
+                    check_per_token(owner, name, value, x.shape[:-1])
             return None
         given = {"lengths": lengths, "cu_seqlens": cu_seqlens, **mask}
         names = [name for name, value in given.items() if value is not None]

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fnet_kernels._initial import Initialised
 from fnet_kernels._norm_type import NormType, check_norm_type
-from fnet_kernels._ops.checks import check_bool, check_per_token, check_rows, check_size, kind
+from fnet_kernels._ops.checks import check_bool, check_rows, check_size, kind
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels._padding import Padding
 from fnet_kernels._sequences import Sequences, refuse_proxy
@@ -149,8 +149,6 @@ class FNetEncoder(Initialised):
             sequences = self.padding.sequences(
                 "FNetEncoder", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens
             )
-            if key_mask is not None and not x.is_nested:
-                check_per_token("FNetEncoder", "key_mask", key_mask, x.shape[:-1])
         given: tuple[Any, ...] = (key_mask,)
         if sequences is not None:
             x, given = sequences.enter(x), (None, sequences)

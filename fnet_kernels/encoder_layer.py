@@ -20,7 +20,6 @@ from fnet_kernels._norm_type import NormType, check_norm_type
 from fnet_kernels._ops.checks import (
     check_dtype,
     check_eps,
-    check_per_token,
     check_probability,
     check_rows,
     check_size,
@@ -264,8 +263,6 @@ class FNetEncoderLayer(Initialised):
             "FNetEncoderLayer", x, key_mask=key_mask, lengths=lengths, cu_seqlens=cu_seqlens
         )
         if sequences is None:
-            if key_mask is not None and not x.is_nested:
-                check_per_token("FNetEncoderLayer", "key_mask", key_mask, x.shape[:-1])
             return self._layer(x, key_mask)
         return sequences.leave(self._layer(sequences.enter(x), None, sequences))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.figures import wrapped
-from examples.report.rows import above, rows_of
+from examples.report.rows import rows_of, separates
 
 #: What the marks of the block say, as bench.readme writes them.
 BLOCK, MAKER = "training", "examples/report"
@@ -24,8 +24,7 @@ def block(result: dict[str, Any]) -> str:
     seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     figures = ", ".join(f"{row.name} {row.percent}" for row in rows)
     said = f"{result['question']} {result['metric'].capitalize()} in %, {seeds} seeds: {figures}."
-    bag = next((row for row in rows if row.variant == "none" and row.compared), None)
-    runs = [row for row in rows if row.compared and not row.floor]
-    if higher := [row.name for row in runs if bag and above(row, bag)]:
+    bag = next((row for row in rows if row.variant == "none"), None)
+    if higher := [row.name for row in rows if not row.floor and separates(row, bag)]:
         said += f" In every seed above the bag of tokens: {', '.join(higher)}."
     return wrapped(said)

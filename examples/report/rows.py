@@ -1,6 +1,6 @@
 """The rows of a study's table, and which of them their ranges separate.
 
-defines: CLOCKS, Row, rows_of, above, groups, separation
+defines: CLOCKS, Row, rows_of, above, separates, groups, separation
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ def rows_of(result: dict[str, Any]) -> list[Row]:
 def above(one: Row, other: Row) -> bool:
     """Whether every value of one row is above every value of the other."""
     return min(one.values) > max(other.values)
+
+
+def separates(row: Row, base: Row | None) -> bool:
+    """Whether `row` is above `base` by their ranges, if both have one."""
+    return base is not None and base.compared and row.compared and above(row, base)
 
 
 def groups(rows: Sequence[Row]) -> list[list[Row]]:

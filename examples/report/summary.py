@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.figures import rows_of as table
 from bench.figures import wrapped
-from examples.report.rows import Row, above, rows_of
+from examples.report.rows import Row, rows_of, separates
 from examples.studies.study import Study
 from examples.studies.table import MIXERS
 
@@ -43,6 +43,4 @@ def summary(studies: Sequence[Study], results: Mapping[str, dict[str, Any]]) -> 
 def _cell(row: Row | None, rows: Mapping[str, Row]) -> str:
     if row is None:
         return ""
-    bag = rows.get("none")
-    separate = bag and bag.compared and row.compared and above(row, bag)
-    return f"**{row.percent}**" if separate else row.percent
+    return f"**{row.percent}**" if separates(row, rows.get("none")) else row.percent

@@ -51,9 +51,11 @@ class FNetEmbeddings(nn.Module):
         ):
             if ids is not None and type(table) is nn.Embedding:
                 check_below("FNetModel", name, ids, table.num_embeddings)
-        if inputs_embeds is not None:
+        if inputs_embeds is None:
+            words = self.word_embeddings(input_ids)
+        else:
             self._check_dtype(inputs_embeds)
-        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+            words = inputs_embeds
         if position_ids is None:
             position_ids = self._positions(words)
         if token_type_ids is None:
