@@ -21,7 +21,7 @@ from examples.training.model import POOLING, adopt, build, configuration, dropou
 from examples.training.options import TextOptions, flag
 from examples.training.vocabulary import encoder_of
 from fnet_kernels.models import FNetConfig, FNetForSequenceClassification, FNetModel
-from fnet_kernels.models.model import FNetPreTrained
+from fnet_kernels.models.pretrained import FNetPreTrained
 
 CONFIG = "config.json"
 

@@ -29,7 +29,7 @@ from examples.training.log import FILE, Log, environment, finished, records
 from examples.training.model import check_compiled
 from examples.training.options import Options, command
 from examples.training.schedule import Budget, rate
-from fnet_kernels.models.model import FNetPreTrained
+from fnet_kernels.models.pretrained import FNetPreTrained
 
 CLIP = 1.0
 LOCK = ".lock"  # in --out; the program holds it

@@ -20,8 +20,8 @@ from examples.training.classification import Classification
 from examples.training.encode import Encoder
 from examples.training.encoded import Encoded, encode_split
 from fnet_kernels.models import FNetConfig, FNetModel
-from fnet_kernels.models.model import FNetPreTrained
 from fnet_kernels.models.outputs import FNetOutput
+from fnet_kernels.models.pretrained import FNetPreTrained
 
 
 class FNetForMatching(FNetPreTrained):

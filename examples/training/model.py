@@ -17,7 +17,7 @@ from examples.training.encode import PADDING
 from examples.training.options import Options, name_of
 from fnet_kernels.mixers import list_mixers
 from fnet_kernels.models import FNetConfig
-from fnet_kernels.models.model import FNetPreTrained
+from fnet_kernels.models.pretrained import FNetPreTrained
 
 _Model = TypeVar("_Model", bound=FNetPreTrained)
 _Options = TypeVar("_Options", bound=Options)

@@ -14,7 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from fnet_kernels._ops.checks import kind
-from fnet_kernels.models.model import FNetPreTrained, same_values
+from fnet_kernels.models.pretrained import FNetPreTrained, same_values
 
 _COMPILED = "_orig_mod."  # what torch.compile puts into the names of a module's tensors
 _GATHER = (

@@ -23,7 +23,7 @@ from fnet_kernels._ops.checks import check_dtype
 from fnet_kernels.models._saved import class_name, saved_tensors
 from fnet_kernels.models._source import CONFIG, SAFETENSORS, Source, optional_module
 from fnet_kernels.models.config import FNetConfig
-from fnet_kernels.models.model import FNetPreTrained, same_values
+from fnet_kernels.models.pretrained import FNetPreTrained, same_values
 
 __all__ = ["load", "save"]
 

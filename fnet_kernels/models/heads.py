@@ -12,12 +12,13 @@ from fnet_kernels._ops.checks import check_indices
 from fnet_kernels._ops.sequences import Integers
 from fnet_kernels.models.config import FNetConfig, check_config
 from fnet_kernels.models.losses import answers, check_labels, token_loss
-from fnet_kernels.models.model import FNetModel, FNetPreTrained, logits_layer
+from fnet_kernels.models.model import FNetModel, logits_layer
 from fnet_kernels.models.outputs import (
     FNetModelOutput,
     FNetOutput,
     FNetQuestionAnsweringOutput,
 )
+from fnet_kernels.models.pretrained import FNetPreTrained
 
 
 class _Classifier(FNetPreTrained):

@@ -11,8 +11,9 @@ from fnet_kernels._ops.sequences import Integers
 from fnet_kernels.encoder_layer import ACTIVATIONS
 from fnet_kernels.models.config import HIDDEN_ACTS, FNetConfig
 from fnet_kernels.models.losses import token_loss
-from fnet_kernels.models.model import FNetModel, FNetPreTrained, logits_layer
+from fnet_kernels.models.model import FNetModel, logits_layer
 from fnet_kernels.models.outputs import FNetOutput, FNetPreTrainingOutput
+from fnet_kernels.models.pretrained import FNetPreTrained
 
 
 class _Predictions(nn.Module):
